@@ -1,0 +1,71 @@
+# make demo and make test need Python >= 3.11 with its headers, a C compiler and make; everything else they set up in
+# $(VENV), and again only when something changed.
+#
+#   make demo | test | pure | bench | bench-smoke | lint | types | build | clean
+#   PYTHON=python3.13 VENV=.venv313   another interpreter, beside the first
+#   ARGS='-k session -x'              arguments for pytest or the benchmark
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+BIN := $(VENV)/bin
+RUN := $(BIN)/python
+CORE := $(wildcard oxidbm/_core/*.py)
+
+.PHONY: demo test pure bench bench-smoke lint types build clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+demo: $(VENV)/.built-3
+	$(RUN) examples/count_stdlib.py
+
+test: $(VENV)/.built-3 $(VENV)/.extra-test
+	OXIDBM_PURE=0 OXIDBM_EXPECT=compiled $(RUN) -m pytest $(ARGS)
+
+# The same tests, at smaller sizes, on the core's sources. Needs no compiled core.
+pure: $(VENV)/.extra-test
+	OXIDBM_PURE=1 OXIDBM_EXPECT=pure $(RUN) -m pytest $(ARGS)
+
+bench: $(VENV)/.built-3 $(VENV)/.extra-bench
+	$(RUN) -m bench $(ARGS)
+
+bench-smoke: $(VENV)/.built-3 $(VENV)/.extra-bench
+	$(RUN) -m bench --smoke $(ARGS)
+
+lint: $(VENV)/.extra-dev
+	$(BIN)/ruff check .
+
+types: $(VENV)/.extra-dev
+	$(BIN)/mypy --strict oxidbm
+
+# Compiles in place without optimizing: seconds, not a minute. Not for measuring.
+build: $(VENV)/.built-0 $(VENV)/.extra-test
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(VENV)
+	rm -f oxidbm/_core/*.so
+	find oxidbm tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# The build requirements go in first, so that the package is installed without build isolation: one mypy, one cache.
+$(VENV)/.base: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'oxidbm needs Python 3.11 or later; choose one with make PYTHON=...' >&2; exit 1; }
+	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.isfile(sysconfig.get_path("include") + "/Python.h"))' \
+		|| { echo 'Python.h is missing: install the headers of this Python (python3-dev)' >&2; exit 1; }
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+		> $(VENV)/build-requires.txt
+	$(BIN)/pip install -q --disable-pip-version-check -r $(VENV)/build-requires.txt
+	OXIDBM_PURE=1 $(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.extra-%: $(VENV)/.base
+	OXIDBM_PURE=1 $(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e '.[$*]'
+	touch $@
+
+# The installed package is this directory (editable), so compiling in place is all there is to do after an edit.
+$(VENV)/.built-%: $(VENV)/.base setup.py oxidbm/_core $(CORE)
+	OXIDBM_PURE=0 OXIDBM_OPT=$* $(RUN) setup.py -q build_ext --inplace
+	rm -f $(VENV)/.built-*
+	touch $@
