@@ -1,0 +1,52 @@
+"""Refuses a stale build, sets Hypothesis up, and skips in pure mode what only the compiled core can do.
+
+OXIDBM_PURE=1        the same tests, at smaller sizes (`tests.support.scaled`), on the core's sources
+OXIDBM_EXPECT=...    compiled or pure: tests/test_mode.py fails in the other mode
+HYPOTHESIS_PROFILE   dev (default), ci (default where CI is set; the same examples each time) or long
+"""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+import oxidbm
+from oxidbm import _pure
+from tests.support import PURE, build_fault, scaled
+
+EXAMPLES = {"dev": 50, "ci": 100, "long": 5_000}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Stop before any test when the compiled core is not that of the sources beside it."""
+    if not _pure.requested() and os.environ.get("OXIDBM_EXPECT") != "pure":
+        fault = build_fault(Path(oxidbm.__file__).parent / "_core")
+        if fault is not None:
+            pytest.exit(fault, returncode=pytest.ExitCode.USAGE_ERROR)
+    for name, examples in EXAMPLES.items():
+        hypothesis.settings.register_profile(
+            name,
+            max_examples=scaled(examples, least=10),
+            deadline=None,
+            derandomize=name == "ci",
+            print_blob=True,
+            suppress_health_check=[hypothesis.HealthCheck.too_slow],
+        )
+    default = "ci" if os.environ.get("CI") else "dev"
+    hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", default))
+
+
+def pytest_report_header() -> str:
+    """Name the mode at the top of the run."""
+    return f"oxidbm {oxidbm.__version__}, {'pure' if PURE else 'compiled'} core, {Path(oxidbm.__file__).parent}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked compiled_only in pure mode."""
+    if not PURE:
+        return
+    for item in items:
+        marker = item.get_closest_marker("compiled_only")
+        if marker is not None:
+            item.add_marker(pytest.mark.skip(reason=str(marker.args[0] if marker.args else "compiled only")))

@@ -1,0 +1,40 @@
+"""What every test may need: which mode the core runs in, sizes that suit it, and whether the build is current."""
+
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+from oxidbm import _pure
+
+ROOT = Path(__file__).resolve().parent.parent
+PURE = not _pure.compiled()
+PURE_DIVISOR = 20  # an operation costs 15 to 120 times as much on the sources
+REBUILD = "rebuild it with `make build` (quick, not optimized) or run the tests with `make test`"
+
+
+def scaled(count: int, least: int = 1) -> int:
+    """Return `count` where the core is compiled; a twentieth of it, but never under `least`, in pure mode."""
+    return max(least, count // PURE_DIVISOR) if PURE else count
+
+
+def build_fault(core: Path) -> str | None:
+    """Say why the compiled modules in the directory `core` are not those of its sources; None when they are.
+
+    A module's library must be no older than its source, and the group's library than all of them.
+    """
+    suffix = EXTENSION_SUFFIXES[0]
+    sources = {path.stem: path for path in core.glob("*.py") if path.stem != "__init__"}
+    libraries = {path.name.removesuffix(suffix): path for path in core.glob(f"*{suffix}")}
+    groups = [libraries.pop(name) for name in list(libraries) if name.endswith("__mypyc")]
+    if not sources and not libraries:
+        return None
+    if not groups:
+        return f"the core is not compiled for this Python ({suffix}): {REBUILD}, or set OXIDBM_PURE=1"
+    for name in sorted(sources.keys() | libraries.keys()):
+        if name not in libraries:
+            return f"{name}.py was never compiled: {REBUILD}"
+        if name not in sources:
+            return f"{libraries[name].name} has lost its source: {REBUILD}"
+        built = min(path.stat().st_mtime_ns for path in [libraries[name], *groups])
+        if built < sources[name].stat().st_mtime_ns:
+            return f"the compiled core is older than {name}.py: {REBUILD}"
+    return None
