@@ -15,8 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The layers of oxidbm/_core from the bottom up: a module imports only modules named before it.
 LAYERS = [
-    "errors", "hashing", "address", "record", "epoch", "device", "frames", "index", "hybrid_log", "scan",
-    "operations", "commit", "checkpoint", "recovery", "session", "compaction", "read_cache", "cold_index", "f2", "faster_log",
+    "errors", "hashing", "address", "record", "epoch", "device", "frames",
+    "index", "hybrid_log", "scan", "operations",
+    "commit", "checkpoint", "recovery", "session",
+    "compaction", "read_cache", "cold_index", "f2", "faster_log",
     "store",
 ]
 
