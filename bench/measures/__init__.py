@@ -1,0 +1,16 @@
+"""Every measure, in the order in which they are run."""
+
+from __future__ import annotations
+
+from bench.measures.base import Figure, Measure, Outcome, Settings
+from bench.measures.files import Churn, ImportTime, Replay
+from bench.measures.growth import TenMillion
+from bench.measures.memory import Larger, Memory
+from bench.measures.speed import Faces, Hot, Million, ScanRate
+
+MEASURES: dict[str, type[Measure]] = {
+    measure.name: measure
+    for measure in (Hot, Million, TenMillion, Memory, Larger, Churn, Replay, ScanRate, ImportTime, Faces)
+}
+
+__all__ = ["MEASURES", "Figure", "Measure", "Outcome", "Settings"]

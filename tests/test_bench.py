@@ -1,0 +1,208 @@
+"""Every workload and measure runs at a tiny size with every engine that is installed. Nothing here looks at times."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bench import report
+from bench.command import ALL_WORKLOADS, GROUPS, listing, main, select_names
+from bench.engines import ENGINES, Engine, select_engines
+from bench.loops import EMPTY_SHAPES, LoopInput, build
+from bench.measures import MEASURES, Figure
+from bench.measures.growth import latency_at
+from bench.records import ValuePool, ordered_keys, random_keys, zipfian
+from bench.rounds import Case, Sample, Stage, run_case
+from bench.workloads import rotate
+
+# Peers are other people's code: their warnings are not ours to fix.
+pytestmark = pytest.mark.filterwarnings("default")
+
+INSTALLED = [engine for engine in ENGINES.values() if engine.available()]
+NUM = 40
+
+
+@pytest.fixture(params=INSTALLED, ids=lambda engine: engine.name)
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    """One installed engine, empty and open."""
+    made = Stage(request.param(tmp_path / "engine"), Case(NUM), ValuePool(100))
+    made.engine.recreate()
+    yield made
+    made.engine.close()
+
+
+def run(stage: Stage, shape: str, statement: str, **inputs: object) -> LoopInput:
+    """Run one generated loop against the stage's engine."""
+    given = stage.given(**inputs)
+    build(shape, statement)(given)
+    return given
+
+
+def read_back(engine: Engine, stage: Stage, numbers: range) -> list[bytes]:
+    """What the engine's get statement gives for each key."""
+    statement = f"add({engine.get})"
+    given = run(stage, "keys", statement, keys=stage.key_list(numbers))
+    return [bytes(value) for value in given.latencies]  # type: ignore[call-overload]
+
+
+def test_statements_do_what_they_are_timed_for(stage: Stage) -> None:
+    engine, numbers = stage.engine, range(NUM)
+    stage.load_all()
+    assert engine.count() == NUM
+    assert read_back(engine, stage, numbers) == stage.pool.values(numbers)
+
+    fresh = stage.pool.values(range(NUM, 2 * NUM))
+    run(stage, "pairs", engine.set, keys=stage.key_list(numbers), values=fresh)
+    assert read_back(engine, stage, numbers) == fresh
+
+    engine.begin_session()
+    run(stage, "keys", engine.rmw, keys=stage.key_list(numbers), f=rotate)
+    engine.end_session()
+    assert read_back(engine, stage, numbers) == [rotate(value) for value in fresh]
+
+    run(stage, "keys", engine.missing, keys=stage.key_list(range(NUM, 2 * NUM)))
+    run(stage, "keys", engine.delete, keys=stage.key_list(range(10)))
+    assert engine.count() == NUM - 10
+
+
+def test_batch_statements_write_and_read_all(stage: Stage) -> None:
+    keys, values = stage.key_list(range(NUM)), stage.pool.values(range(NUM))
+    if stage.engine.set_many is None:
+        stage.load_all()
+    else:
+        run(stage, "whole", stage.engine.set_many, keys=keys, pairs=list(zip(keys, values, strict=True)))
+    assert read_back(stage.engine, stage, range(NUM)) == values
+    if stage.engine.get_many is not None:
+        run(stage, "whole", stage.engine.get_many, keys=keys)
+
+
+def test_what_was_written_is_there_after_reopening(stage: Stage) -> None:
+    if not stage.engine.persistent:
+        pytest.skip("keeps nothing")
+    stage.load_all()
+    stage.engine.close()
+    stage.engine.open()
+    assert stage.engine.count() == NUM
+    assert read_back(stage.engine, stage, range(NUM)) == stage.pool.values(range(NUM))
+    assert stage.engine.files_size() > 0
+
+
+@pytest.mark.parametrize("name", ALL_WORKLOADS)
+def test_every_workload_runs_with_every_engine(name: str, tmp_path: Path) -> None:
+    workload = ALL_WORKLOADS[name]()
+    for value_size, distribution in [(8, workload.distributions[0]), (65536, workload.distributions[-1])]:
+        case = Case(NUM, value_size=value_size, distribution=distribution, seconds=0.01)
+        results = run_case(workload, case, INSTALLED, 2, tmp_path)
+        expected = [engine.name for engine in INSTALLED if engine.persistent or not workload.persistent_only]
+        assert [result.engine for result in results] == expected
+        for result in results:
+            assert len(result.samples) == 2
+            assert all(sample.operations > 0 and sample.elapsed_ns > 0 for sample in result.samples)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_every_measure_runs(name: str, tmp_path: Path) -> None:
+    if not ENGINES["oxidbm"].available():
+        pytest.skip("oxidbm.Store is not there")
+    output, work = tmp_path / "results.json", tmp_path / "work"
+    work.mkdir()
+    assert main([name, "--smoke", "--memory", "8", "--json", str(output), "--dir", str(work)]) == 0
+    figures = json.loads(output.read_text())["figures"]
+    assert figures
+    assert {figure["measure"] for figure in figures} == {name}
+    assert any(figure["measured"] is not None for figure in figures)
+    assert list(work.iterdir()) == []
+
+
+def test_json_has_what_a_reader_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "results.json"
+    arguments = ["readrandom", "ycsb-a", "--engines", "dict,dbm.dumb", "--base", "dict", "--value-size", "8,100"]
+    assert main([*arguments, "--smoke", "--rounds", "3", "--json", str(output), "--dir", str(tmp_path)]) == 0
+    written = json.loads(output.read_text())
+    assert written["format"] == report.FORMAT
+    assert written["command"].startswith("python -m bench readrandom ycsb-a --engines dict,dbm.dumb")
+    assert str(tmp_path) not in output.read_text()
+    assert set(written["machine"]) == {"processor", "architecture", "cores", "memory_mib", "system", "python"}
+    assert set(written["empty_loop_ns"]) == set(EMPTY_SHAPES)
+    assert set(written["engines"]) == set(ENGINES)
+    assert written["engines"]["dict"]["installed"] is True
+    cases = Counter((entry["workload"], entry["value_size"], entry["engine"]) for entry in written["results"])
+    workloads = ("readrandom", "ycsb-a uniform", "ycsb-a zipfian")
+    assert cases == Counter((w, s, e) for w in workloads for s in (8, 100) for e in ("dict", "dbm.dumb"))
+    for entry in written["results"]:
+        assert len(entry["rounds_ns"]) == 3
+        assert min(entry["rounds_ns"]) <= entry["median_ns"] <= max(entry["rounds_ns"])
+        assert entry["ratio"] == 1 if entry["engine"] == "dict" else entry["ratio"] > 0
+    assert "ycsb-a zipfian" in capsys.readouterr().out
+    assert main(["table", str(output)]) == 0
+    assert "| readrandom | 8 B |" in capsys.readouterr().out
+
+
+def test_chart_is_a_picture(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    results, picture = tmp_path / "results.json", tmp_path / "chart.png"
+    assert main(["readrandom", "--engines", "dict", "--smoke", "--json", str(results), "--dir", str(tmp_path)]) == 0
+    assert main(["chart", str(results), str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["no-such-workload"]) == 2
+    assert "no-such-workload" in capsys.readouterr().err
+    assert main(["readrandom", "--engines", "no-such-engine"]) == 2
+    assert "no-such-engine" in capsys.readouterr().err
+    assert main(["readrandom", "--value-size", "big"]) == 2
+
+
+def test_listing_and_groups_name_everything() -> None:
+    text = listing()
+    for name in (*ALL_WORKLOADS, *MEASURES, *ENGINES):
+        assert f"  {name} " in text
+    assert select_names([], smoke=True) == list(GROUPS["all"])
+    assert select_names(["ycsb,scan", "ycsb-a"], smoke=False) == [*GROUPS["ycsb"], "scan"]
+    assert select_engines("all") == list(ENGINES.values())
+
+
+@pytest.mark.parametrize("make", [random_keys, ordered_keys])
+@pytest.mark.parametrize("size", [8, 16, 40])
+def test_keys_are_distinct_and_of_the_size_asked(make: Callable[[range, int], list[bytes]], size: int) -> None:
+    keys = make(range(10_000), size)
+    assert len(set(keys)) == 10_000
+    assert {len(key) for key in keys} == {size}
+
+
+def test_ordered_keys_are_in_order() -> None:
+    keys = ordered_keys(range(0, 5_000, 3), 16)
+    assert keys == sorted(keys)
+
+
+def test_zipfian_favours_few_keys_as_its_law_says() -> None:
+    count, draws = 1000, 50_000
+    seen = Counter(zipfian(count, draws, seed=1))
+    assert set(seen) <= set(range(count))
+    harmonic = math.fsum(rank**-0.99 for rank in range(1, count + 1))
+    [(_, most)] = seen.most_common(1)
+    assert most == pytest.approx(draws / harmonic, rel=0.1)
+
+
+def test_slices_stop_when_the_time_is_used_up(tmp_path: Path) -> None:
+    stage = Stage(ENGINES["dict"](tmp_path), Case(10_000, seconds=1e-6), ValuePool(8))
+    assert stage.run_slices(10_000, lambda start, stop: 1000).operations < 10_000
+    patient = Stage(ENGINES["dict"](tmp_path), Case(10_000, seconds=60), ValuePool(8))
+    assert patient.run_slices(10_000, lambda start, stop: stop - start) == Sample(10_000, 10_000)
+
+
+def test_latency_quantiles() -> None:
+    latencies = Counter({10: 98, 20: 1, 500: 1})
+    assert [latency_at(latencies, quantile) for quantile in (0.5, 0.98, 0.99, 1.0)] == [10, 10, 20, 500]
+
+
+def test_figures_know_whether_they_are_met() -> None:
+    assert Figure("m", "n", 2.0, "x", 3.0).met is True
+    assert Figure("m", "n", 4.0, "x", 3.0).met is False
+    assert Figure("m", "n", 4.0, "x", 3.0, at_most=False).met is True
+    assert Figure("m", "n", None, "x", 3.0).met is None
