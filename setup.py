@@ -76,10 +76,10 @@ def extensions() -> list[Any]:
         group_name="oxidbm._core.native",  # dotted: the library lands inside the package
         target_dir=TARGET,
     )
+    flags = ["-fvisibility=hidden"] if sys.platform != "win32" else []  # GCC inlines only what is not exported
+    flags += shlex.split(os.environ.get("OXIDBM_CFLAGS", ""))
     for module in modules:
-        if sys.platform != "win32":
-            module.extra_compile_args.append("-fvisibility=hidden")  # GCC inlines only what is not exported
-        module.extra_compile_args += shlex.split(os.environ.get("OXIDBM_CFLAGS", ""))
+        module.extra_compile_args = [*module.extra_compile_args, *flags]  # mypycify shares one list among them
     return modules
 
 
