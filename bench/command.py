@@ -187,7 +187,7 @@ def measure(options: argparse.Namespace, arguments: Sequence[str]) -> Report:
         },
         "empty_loop_ns": {shape: round(figure, 2) for shape, figure in empty_loop_figures().items()},
         "results": result_entries(results, options.base),
-        "figures": [figure_entry(figure) for figure in figures],
+        "figures": [figure_entry(figure, settings.smoke) for figure in figures],
     }
 
 

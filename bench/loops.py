@@ -69,8 +69,12 @@ class LoopInput:
 
 
 @functools.cache
-def build(shape: str, statement: str, other: str = "pass") -> Loop:
-    """Compile the loop of `shape` around `statement`; calling it gives the nanoseconds it took."""
+def build(shape: str, statement: str, other: str = "pass", owner: str = "") -> Loop:
+    """Compile the loop of `shape` around `statement`; calling it gives the nanoseconds it took.
+
+    Each `owner` gets code of its own: the interpreter adapts code to the types it has seen, and one engine's loop must
+    not be adapted to another's types.
+    """
     body = _fill(textwrap.dedent(SHAPES[shape]).strip("\n"), {"{statement}": statement, "{other}": other})
     source = "\n".join(
         [

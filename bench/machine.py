@@ -15,7 +15,7 @@ def describe_machine() -> dict[str, str | int]:
         "architecture": platform.machine(),
         "cores": os.cpu_count() or 0,
         "memory_mib": _kibibytes("/proc/meminfo", "MemTotal") // 1024,
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
     }
 

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from bench.engines import Engine
 from bench.engines.base import MINIMUM_MEMORY
-from bench.loops import Key, LoopInput, build
+from bench.loops import Key, Loop, LoopInput, build
 from bench.records import ValuePool, ordered_keys, random_keys, shuffled
 
 FIRST_SLICE = 64
@@ -86,6 +86,10 @@ class Stage:
         make = ordered_keys if ordered else random_keys
         return self.engine.keys(make(numbers, self.case.key_size))
 
+    def loop(self, shape: str, statement: str, other: str = "pass") -> Loop:
+        """The engine's own copy of a timed loop."""
+        return build(shape, statement, other, owner=self.engine.name)
+
     def hot_keys(self) -> Sequence[Key]:
         """The keys of the hot workloads, spread over all that are stored."""
         hot = min(self.case.hot, self.case.num)
@@ -148,7 +152,7 @@ class Workload(ABC):
 def calibrated(stage: Stage, shape: str, statement: str, given: LoopInput, target_ns: int = 50_000_000) -> int:
     """How often a short loop must be repeated for a round to last about `target_ns`. Warms the engine up as well."""
     given.repeats = 1
-    once = min(build(shape, statement)(given) for _ in range(2))
+    once = min(stage.loop(shape, statement)(given) for _ in range(2))
     return max(1, min(int(target_ns / max(once, 1)), 1000, int(stage.case.seconds * 1e9 / max(once, 1)) or 1))
 
 

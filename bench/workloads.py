@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter_ns
 
 from bench.engines import Engine
-from bench.loops import LoopInput, build
+from bench.loops import LoopInput
 from bench.records import shuffled
 from bench.rounds import Case, Sample, Stage, Workload, calibrated
 
@@ -25,7 +25,7 @@ class FillSequential(Workload):
     def sample(self, stage: Stage, number: int) -> Sample:
         """Fill from empty."""
         stage.engine.recreate()
-        loop = build("pairs", stage.engine.set_ordered or stage.engine.set)
+        loop = stage.loop("pairs", stage.engine.set_ordered or stage.engine.set)
 
         def run(start: int, stop: int) -> int:
             part = range(start, stop)
@@ -54,7 +54,7 @@ class Overwrite(Workload):
 
 
 def _write_all(stage: Stage, number: int) -> Sample:
-    loop = build("pairs", stage.engine.set)
+    loop = stage.loop("pairs", stage.engine.set)
     order = shuffled(stage.case.num, seed=number)
 
     def run(start: int, stop: int) -> int:
@@ -78,7 +78,7 @@ class ReadRandom(Workload):
 
     def sample(self, stage: Stage, number: int) -> Sample:
         """Ask for every key."""
-        loop = build("keys", self.statement(stage.engine))
+        loop = stage.loop("keys", self.statement(stage.engine))
         first = self.first_number(stage.case)
         order = [first + n for n in shuffled(stage.case.num, seed=number)]
 
@@ -158,7 +158,7 @@ class ReadHot(Workload):
     def sample(self, stage: Stage, number: int) -> Sample:
         """As many passes as make a round."""
         stage.hot.repeats = stage.repeats
-        elapsed = build("keys", self.statement(stage.engine))(stage.hot)
+        elapsed = stage.loop("keys", self.statement(stage.engine))(stage.hot)
         return Sample(len(stage.hot.keys) * stage.repeats, elapsed)
 
 
@@ -196,7 +196,7 @@ class GetMany(Workload):
         shape, statement = self.shape(stage.engine)
         given = self.batch(stage)
         given.repeats = stage.repeats
-        return Sample(len(given.keys) * stage.repeats, build(shape, statement)(given))
+        return Sample(len(given.keys) * stage.repeats, stage.loop(shape, statement)(given))
 
     def note(self, engine: Engine) -> str:
         """Whether the engine has the batch call."""
@@ -218,7 +218,7 @@ class SetMany(GetMany):
             return super().sample(stage, number)
         given = self.batch(stage)
         given.keys, given.values = list(given.keys) * stage.repeats, list(given.values) * stage.repeats
-        return Sample(len(given.keys), build(shape, statement)(given))
+        return Sample(len(given.keys), stage.loop(shape, statement)(given))
 
 
 class Scan(Workload):
@@ -227,7 +227,7 @@ class Scan(Workload):
 
     def sample(self, stage: Stage, number: int) -> Sample:
         """One pass over everything."""
-        elapsed = build("whole", stage.engine.scan)(stage.given())
+        elapsed = stage.loop("whole", stage.engine.scan)(stage.given())
         return Sample(stage.case.num, elapsed)
 
 
@@ -242,7 +242,7 @@ class Open(Workload):
         key = stage.key_list([0])
         start = perf_counter_ns()
         stage.engine.open()
-        build("keys", stage.engine.get)(stage.given(keys=key))
+        stage.loop("keys", stage.engine.get)(stage.given(keys=key))
         return Sample(1, perf_counter_ns() - start)
 
 

@@ -10,7 +10,6 @@ import random
 from typing import ClassVar
 
 from bench.engines import Engine
-from bench.loops import build
 from bench.records import uniform, zipfian, zipfian_ranks
 from bench.rounds import Sample, Stage, Workload
 from bench.workloads import rotate
@@ -35,7 +34,7 @@ class Ycsb(Workload):
 
     def sample(self, stage: Stage, number: int) -> Sample:
         """As many operations as there are records."""
-        loop = build("mixed", self.write_statement(stage.engine), stage.engine.get)
+        loop = stage.loop("mixed", self.write_statement(stage.engine), stage.engine.get)
         numbers, writes = self.draw(stage, number)
 
         def run(start: int, stop: int) -> int:

@@ -37,7 +37,7 @@ class TenMillion(Measure):
             # With the default budget, eviction goes on as well while it grows.
             budgets = [ample, MINIMUM_MEMORY] if engine.name == "oxidbm" and ample > MINIMUM_MEMORY else [ample]
             for memory in budgets:
-                label = f"{engine.name}, memory {memory >> 20} MiB"
+                label = f"{engine.name}, memory {memory >> 20} MiB" if asked else engine.name
                 settings.report(f"{self.name}: {label}")
                 outcome.figures += self.grow(label, engine, memory, num, settings.directory, asked)
         return outcome
@@ -76,7 +76,7 @@ class TenMillion(Measure):
 
 def growth_latencies(stage: Stage) -> Counter[int]:
     """Write the case's records into an empty store; how often each latency in ns was seen. Two clock calls included."""
-    loop = build("each", stage.engine.set)
+    loop = stage.loop("each", stage.engine.set)
     seen: Counter[int] = Counter()
     for start in range(0, stage.case.num, CHUNK):
         part = range(start, min(start + CHUNK, stage.case.num))
@@ -100,7 +100,7 @@ def idle_latencies(count: int) -> Counter[int]:
 
 def random_rate(stage: Stage, operation: str) -> float:
     """Operations a second over as many random records as there are, by new key objects."""
-    loop = build("keys", stage.engine.get) if operation == "get" else build("pairs", stage.engine.set)
+    loop = stage.loop("keys", stage.engine.get) if operation == "get" else stage.loop("pairs", stage.engine.set)
     elapsed = 0
     for start in range(0, stage.case.num, CHUNK):
         part = uniform(stage.case.num, min(CHUNK, stage.case.num - start), seed=start)

@@ -39,8 +39,7 @@ class Memory(Measure):
                         },
                     )
                 beyond = report["anonymous"] / num - KEY_SIZE - value_size
-                # A few records are outweighed by what an empty store costs: no bound then.
-                bound = 48.0 if asked and num >= 1_000_000 else None
+                bound = 48.0 if asked else None
                 label = f"{engine.name} beyond key and value, {value_size} B"
                 note = f"{report['files'] / num:.0f} bytes a key in files" if engine.persistent else ""
                 outcome.figures.append(self.figure(label, beyond, "bytes/key", at_most=bound, note=note))
