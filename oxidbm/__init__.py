@@ -5,3 +5,38 @@ from oxidbm import _pure
 _pure.install()
 
 __version__ = "0.1.0"
+
+from collections.abc import MutableMapping  # noqa: E402
+
+from oxidbm._core.errors import (  # noqa: E402
+    ClosedError,
+    CorruptionError,
+    FormatError,
+    FullError,
+    LockedError,
+    MissingError,
+    PoisonedError,
+    ReadOnlyError,
+    error,
+)
+from oxidbm._core.scan import LogRecord, LogScan  # noqa: E402
+from oxidbm._core.session import Session  # noqa: E402
+from oxidbm._core.store import Store  # noqa: E402
+
+MutableMapping.register(Store)
+
+__all__ = [
+    "ClosedError",
+    "CorruptionError",
+    "FormatError",
+    "FullError",
+    "LockedError",
+    "LogRecord",
+    "LogScan",
+    "MissingError",
+    "PoisonedError",
+    "ReadOnlyError",
+    "Session",
+    "Store",
+    "error",
+]

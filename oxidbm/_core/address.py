@@ -1,0 +1,37 @@
+"""Logical addresses: 48 bits, a byte offset into the log; the page number stands above `page_bits` of offset.
+
+Address 0 means "no address": the first record of a log stands at FIRST_ADDRESS. Records are 8-byte aligned.
+"""
+
+from typing import Final
+
+from mypy_extensions import i64
+
+ADDRESS_BITS: Final = 48
+ADDRESS_MASK: Final = 0xFFFFFFFFFFFF
+NO_ADDRESS: Final = 0
+FIRST_ADDRESS: Final = 64
+WORD_BYTES: Final = 8
+
+PAGE_BITS_MIN: Final = 12
+PAGE_BITS_MAX: Final = 26
+
+BIT_62: Final[i64] = 0x4000000000000000
+
+
+def power_of_two(bits: i64) -> i64:
+    """Return 2**bits for 0 <= bits <= 62; a literal shifted by a variable would be a 32-bit shift in C."""
+    return BIT_62 >> (62 - bits)
+
+
+def align_word(size: i64) -> i64:
+    """Return `size` in bytes, rounded up to whole words."""
+    return (size + 7) & -8
+
+
+def bits_for(count: i64) -> i64:
+    """Return the least number of bits b with 2**b >= count."""
+    bits: i64 = 0
+    while bits < 62 and power_of_two(bits) < count:
+        bits += 1
+    return bits

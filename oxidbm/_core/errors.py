@@ -1,0 +1,52 @@
+"""The store's own exceptions, each named by what the caller must do.
+
+All derive from `error`, an OSError, so that code written for `dbm.error` catches them. Missing keys stay KeyError, wrong
+types TypeError and arguments out of range ValueError, as in every mapping.
+"""
+
+from mypy_extensions import mypyc_attr
+
+
+@mypyc_attr(native_class=False)
+class error(OSError):  # noqa: N801 - the dbm protocol's name
+    """Base of every error the store itself raises."""
+
+
+@mypyc_attr(native_class=False)
+class CorruptionError(error):
+    """What the disk holds is not what was written. Restore from a copy; `check()` lists every fault."""
+
+
+@mypyc_attr(native_class=False)
+class FormatError(error):
+    """The path holds something else than a store, or a store of a newer format. Choose another path or upgrade."""
+
+
+@mypyc_attr(native_class=False)
+class MissingError(error, FileNotFoundError):
+    """There is no store at the path, and the call may not make one."""
+
+
+@mypyc_attr(native_class=False)
+class LockedError(error):
+    """Another writer has the store open. Close it there, or open with read_only=True."""
+
+
+@mypyc_attr(native_class=False)
+class ReadOnlyError(error):
+    """A write to a store that was opened read-only."""
+
+
+@mypyc_attr(native_class=False)
+class ClosedError(error):
+    """The store, session or iterator was closed, or belongs to the process this one was forked from."""
+
+
+@mypyc_attr(native_class=False)
+class PoisonedError(error):
+    """An earlier write to the disk failed; nothing can be written any more. Reopen to get the last commit."""
+
+
+@mypyc_attr(native_class=False)
+class FullError(error):
+    """The store's memory is used up and nothing in it may be dropped. Give it more memory, a path, or evict=True."""

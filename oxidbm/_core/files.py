@@ -1,0 +1,182 @@
+"""The small files of a store's directory: STORE, LOCK and CLEAN.
+
+STORE (the superblock) is written once: magic, format version, store id, hash seed, page size. LOCK carries the lock of the
+one writer and says who that is. CLEAN is there only while a store is closed cleanly, and says where its log ends; it is
+removed before anything else is written. Each is written aside, synced, renamed, and the directory synced.
+"""
+
+import json
+import os
+import socket
+import struct
+import zlib
+from typing import final
+
+from oxidbm._core.address import PAGE_BITS_MAX, PAGE_BITS_MIN
+from oxidbm._core.device import OPEN_FLAGS, sync_directory, sync_file
+from oxidbm._core.errors import CorruptionError, FormatError, LockedError
+
+STORE = "STORE"
+LOCK = "LOCK"
+CLEAN = "CLEAN"
+LOG = "log"
+MAGIC = b"\x89oxidbm\n"
+FORMAT_VERSION = 1
+SUPERBLOCK = struct.Struct("<8sQ16sQQ")
+CLEAN_MAGIC = b"\x89oxiend\n"
+CLEAN_MARK = struct.Struct("<8s16sQQQ")
+SUM = struct.Struct("<I")
+
+
+@final
+class Superblock:
+    """What is fixed when a store is made."""
+
+    def __init__(self, store_id: bytes, seed: int, page_bits: int) -> None:
+        self.store_id = store_id
+        self.seed = seed
+        self.page_bits = page_bits
+
+
+@final
+class CleanMark:
+    """Where a cleanly closed log ends, its last commit's sequence number, and how many keys it holds."""
+
+    def __init__(self, tail: int, sequence: int, count: int) -> None:
+        self.tail = tail
+        self.sequence = sequence
+        self.count = count
+
+
+def write_aside(directory: str, name: str, data: bytes, mode: int) -> None:
+    """Write a small file so that it is there whole or not at all, durably."""
+    path = os.path.join(directory, name)
+    descriptor = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | OPEN_FLAGS, mode)
+    try:
+        os.write(descriptor, data)
+        sync_file(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(path + ".new", path)
+    sync_directory(directory)
+
+
+def read_small(directory: str, name: str, size: int) -> bytes:
+    """Return a small file's bytes without its checksum, verified."""
+    path = os.path.join(directory, name)
+    with open(path, "rb") as file:
+        data = file.read(size + SUM.size + 1)
+    if len(data) != size + SUM.size:
+        raise CorruptionError(f"{path} has {len(data)} bytes, {size + SUM.size} were expected; restore it from a copy")
+    (wanted,) = SUM.unpack_from(data, size)
+    if zlib.crc32(data[:size]) != wanted:
+        raise CorruptionError(f"{path}: the checksum at offset {size} does not match the bytes before it; restore it from a copy")
+    return data[:size]
+
+
+def with_sum(data: bytes) -> bytes:
+    """Return data followed by its checksum."""
+    return data + SUM.pack(zlib.crc32(data))
+
+
+def write_superblock(directory: str, block: Superblock, mode: int) -> None:
+    """Make a store of the directory."""
+    data = SUPERBLOCK.pack(MAGIC, FORMAT_VERSION, block.store_id, block.seed, block.page_bits)
+    write_aside(directory, STORE, with_sum(data), mode)
+
+
+def read_superblock(directory: str) -> Superblock:
+    """Return the superblock; raise FormatError for what is no store or a newer one, CorruptionError for a damaged one."""
+    path = os.path.join(directory, STORE)
+    with open(path, "rb") as file:
+        head = file.read(16)
+    if head[:8] != MAGIC:
+        raise FormatError(f"{path} does not begin as a store's superblock does; {directory} is something else")
+    if len(head) == 16:
+        (version,) = struct.unpack_from("<Q", head, 8)
+        if version > FORMAT_VERSION:
+            raise FormatError(
+                f"{path} at offset 8 says format version {version}; this release reads up to {FORMAT_VERSION}. Upgrade oxidbm to open it"
+            )
+    magic, version, store_id, seed, page_bits = SUPERBLOCK.unpack(read_small(directory, STORE, SUPERBLOCK.size))
+    if version < 1 or not PAGE_BITS_MIN <= page_bits <= PAGE_BITS_MAX:
+        raise CorruptionError(f"{path} says format version {version} and pages of 2**{page_bits} bytes, which never were; restore it")
+    return Superblock(store_id, seed, page_bits)
+
+
+def write_mark(directory: str, block: Superblock, mark: CleanMark, mode: int) -> None:
+    """Say that the log ends cleanly."""
+    write_aside(directory, CLEAN, with_sum(CLEAN_MARK.pack(CLEAN_MAGIC, block.store_id, mark.tail, mark.sequence, mark.count)), mode)
+
+
+def read_mark(directory: str, block: Superblock) -> CleanMark | None:
+    """Return the mark of a clean end, or None."""
+    if not os.path.exists(os.path.join(directory, CLEAN)):
+        return None
+    magic, store_id, tail, sequence, count = CLEAN_MARK.unpack(read_small(directory, CLEAN, CLEAN_MARK.size))
+    if magic != CLEAN_MAGIC or store_id != block.store_id:
+        raise CorruptionError(f"{os.path.join(directory, CLEAN)} belongs to another store; delete it and open again")
+    return CleanMark(tail, sequence, count)
+
+
+def remove_mark(directory: str) -> None:
+    """Take the mark of a clean end away, durably."""
+    try:
+        os.unlink(os.path.join(directory, CLEAN))
+    except FileNotFoundError:
+        return
+    sync_directory(directory)
+
+
+@final
+class DirectoryLock:
+    """The one writer's lock: flock where there is one, a locked byte on Windows; it goes with the process."""
+
+    def __init__(self, directory: str, mode: int) -> None:
+        self.path = os.path.join(directory, LOCK)
+        self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | OPEN_FLAGS, mode)
+        if not self.take():
+            holder = self.holder()
+            os.close(self.descriptor)
+            self.descriptor = -1
+            raise LockedError(
+                f"{directory} is open for writing in {holder}; close it there, or open it with read_only=True to read the last commit"
+            )
+        note = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
+        os.ftruncate(self.descriptor, 0)
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        os.write(self.descriptor, note)
+
+    def take(self) -> bool:
+        """Try to take the lock."""
+        try:
+            import fcntl
+        except ImportError:
+            import msvcrt
+
+            try:
+                os.lseek(self.descriptor, 1 << 20, os.SEEK_SET)
+                getattr(msvcrt, "locking")(self.descriptor, getattr(msvcrt, "LK_NBLCK"), 1)
+            except OSError:
+                return False
+            return True
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def holder(self) -> str:
+        """Return who holds the lock, in words."""
+        try:
+            os.lseek(self.descriptor, 0, os.SEEK_SET)
+            note = json.loads(os.read(self.descriptor, 4096))
+            return f"process {note['pid']} on {note['host']}"
+        except (ValueError, KeyError, TypeError):
+            return "another process that has not written its number yet"
+
+    def close(self) -> None:
+        """Give the lock back."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1

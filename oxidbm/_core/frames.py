@@ -1,0 +1,257 @@
+"""Page frames: the only module that knows how a page is held in memory.
+
+A frame is a vec of i64 words, one page long or, for a record larger than a page, as long as its run of pages. It is
+allocated whole and reached step by step, so that a store costs what it holds. Frames given back are kept and used again.
+
+What makes reading fast is that the frame's first VIEW_WORDS words, in front of the page's own, are laid out as the header of
+a `bytes` object whose content is the page. `views[slot][a:b]` then copies a value out of the page in one memcpy (12 ns for
+100 bytes, where a loop over words takes 40 and a memoryview 80 to 180; docs/design.md). Rules that keep this sound:
+1. a view is used within one compiled function and never stored, returned, hashed or handed to a caller: slices of it are
+   real, independent bytes; 2. views are dropped before their frame; 3. it is done only where the layout of `bytes` was
+checked at import and the core is compiled (interpreted frames would keep views alive in tracebacks); elsewhere `copy_out`
+goes through a memoryview.
+"""
+
+import ctypes
+import mmap
+import sys
+import sysconfig
+from typing import Final, final
+
+from librt.strings import read_i64_le
+from librt.vecs import append, extend, vec
+from mypy_extensions import i64
+
+from oxidbm._core.address import power_of_two
+
+VIEW_WORDS: Final = 4
+VIEW_BYTES: Final = VIEW_WORDS * 8
+STEP_BYTES: Final = 65536
+ZERO_STEP = memoryview(bytes(STEP_BYTES)).cast("q")
+OWN_REFERENCES: Final = 1 << 29
+
+
+def layout_known() -> bool:
+    """Return whether a `bytes` object is reference count, type, length, hash and content: CPython with a GIL, 64 bits."""
+    return (
+        sys.implementation.name == "cpython"
+        and sys.byteorder == "little"
+        and not __file__.endswith(".py")
+        and not sysconfig.get_config_var("Py_GIL_DISABLED")
+        and not hasattr(sys, "getobjects")
+        and bytes.__basicsize__ == VIEW_BYTES + 1
+        and object.__basicsize__ == 16
+        and ctypes.string_at(id(b"seven b") + VIEW_BYTES, 8) == b"seven b\0"
+        and ctypes.c_int64.from_address(id(b"seven b") + 8).value == id(bytes)
+        and ctypes.c_int64.from_address(id(b"seven b") + 16).value == 7
+    )
+
+
+HAS_VIEWS = layout_known()
+
+
+def buffer_address(data: memoryview) -> int:
+    """Return where a buffer's first byte stands in memory."""
+    fields = (ctypes.c_void_p * 16)()
+    ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(data), ctypes.byref(fields), 0)
+    address = fields[0]
+    ctypes.pythonapi.PyBuffer_Release(ctypes.byref(fields))
+    assert address is not None
+    return int(address)
+
+
+def load_madvise() -> "ctypes._NamedFuncPointer | None":
+    """Return the C library's madvise where there are transparent huge pages to ask for, else None."""
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
+        return None
+    try:
+        return ctypes.CDLL(None).madvise
+    except (OSError, AttributeError):
+        return None
+
+
+MADVISE = load_madvise()
+
+
+def advise_huge(data: memoryview) -> None:
+    """Ask for transparent huge pages under a buffer's whole 2 MiB stretches; a system that has none changes nothing."""
+    huge = 2 << 20
+    start = buffer_address(data)
+    first = (start + huge - 1) & -huge
+    stop = (start + data.nbytes) & -huge
+    if MADVISE is not None and stop > first:
+        MADVISE(ctypes.c_void_p(first), ctypes.c_size_t(stop - first), mmap.MADV_HUGEPAGE)
+
+
+def bytes_header(size: i64) -> memoryview:
+    """Return the words of the header of a `bytes` object of `size` bytes, with references of its own so it is never freed."""
+    words = vec[i64](capacity=VIEW_WORDS)
+    for word in (OWN_REFERENCES, id(bytes), int(size), -1):
+        words = append(words, i64(word))
+    return memoryview(words)
+
+
+def reserve_words(first: memoryview, count: i64, huge: bool) -> vec[i64]:
+    """Return a vec of the words in `first` with room for `count`; the room is not touched yet, so it costs no memory."""
+    words = vec[i64](first, capacity=count)
+    if huge:
+        whole = (ctypes.c_char * (int(count) * 8)).from_address(buffer_address(memoryview(words)))
+        advise_huge(memoryview(whole))
+    return words
+
+
+def extend_zero(words: vec[i64], count: i64) -> vec[i64]:
+    """Append `count` zero words; within the capacity nothing moves."""
+    step: i64 = STEP_BYTES >> 3
+    while count >= step:
+        words = extend(words, ZERO_STEP)
+        count -= step
+    return extend(words, ZERO_STEP[:count]) if count else words
+
+
+def zero_words(count: i64, huge: bool) -> vec[i64]:
+    """Return a vec of `count` zero words, on huge pages where asked for and where there are any."""
+    return extend_zero(reserve_words(ZERO_STEP[:1], count, huge), count - 1)
+
+
+def view_of(frame: vec[i64]) -> bytes:
+    """Return the frame's page as a `bytes` object that stands in the frame itself; b"" where views are not possible."""
+    if not HAS_VIEWS:
+        return b""
+    view: bytes = ctypes.cast(buffer_address(memoryview(frame)), ctypes.py_object).value
+    return view
+
+
+@final
+class Frames:
+    """The frames of the pages in memory: page number & mask is a page's slot.
+
+    `words[slot]` is the frame, `views[slot]` its content as bytes, `ends[slot]` the address where its records end, 0 while
+    the page is still appended to. `frame_bytes` counts whole frames, spare ones included.
+    """
+
+    def __init__(self, page_bits: i64, slots: i64) -> None:
+        self.views: vec[bytes] = vec[bytes]()  # before words: freed first
+        self.spare_views: vec[bytes] = vec[bytes]()
+        self.words: vec[vec[i64]] = vec[vec[i64]]()
+        self.spare_words: vec[vec[i64]] = vec[vec[i64]]()
+        self.ends: vec[i64] = vec[i64]()
+        self.has_views = HAS_VIEWS
+        self.page_words: i64 = power_of_two(page_bits) >> 3
+        self.mask: i64 = slots - 1
+        self.frame_bytes: i64 = 0
+        self.page_frames: i64 = 0
+        i: i64 = 0
+        while i < slots:
+            self.views = append(self.views, b"")
+            self.words = append(self.words, vec[i64]())
+            self.ends = append(self.ends, i64(0))
+            i += 1
+
+    def open(self, page: i64) -> None:
+        """Give `page` a frame."""
+        slot: i64 = page & self.mask
+        assert len(self.words[slot]) == 0
+        spare: i64 = len(self.spare_words)
+        if spare:
+            self.words[slot] = self.spare_words[spare - 1]
+            self.views[slot] = self.spare_views[spare - 1]
+            self.spare_words = self.spare_words[: spare - 1]
+            self.spare_views = self.spare_views[: spare - 1]
+        else:
+            # the first frame stays small until it is used: a huge page would make an empty store cost 2 MiB
+            size: i64 = self.page_words
+            frame = reserve_words(bytes_header(size << 3), VIEW_WORDS + size, self.page_frames > 0)
+            self.words[slot] = frame
+            self.views[slot] = view_of(frame)
+            self.page_frames += 1
+            self.frame_bytes += self.page_words << 3
+        self.ends[slot] = 0
+
+    def open_run(self, page: i64, words: i64) -> None:
+        """Give `page` and those behind it one frame of `words`, all reached."""
+        slot: i64 = page & self.mask
+        assert len(self.words[slot]) == 0
+        frame = reserve_words(bytes_header(words << 3), VIEW_WORDS + words, True)
+        self.words[slot] = frame
+        self.views[slot] = view_of(frame)
+        self.frame_bytes += words << 3
+        self.ends[slot] = 0
+        self.reach(page, words)
+
+    def reach(self, page: i64, words: i64) -> i64:
+        """Make at least the first `words` of a page usable, in steps, and return how many are."""
+        slot: i64 = page & self.mask
+        frame = self.words[slot]
+        reached: i64 = len(frame) - VIEW_WORDS
+        if reached < words:
+            step: i64 = STEP_BYTES >> 3
+            wanted: i64 = (words + step - 1) & -step
+            if wanted > self.page_words:
+                wanted = max(self.page_words, words)
+            frame = extend_zero(frame, wanted - reached)
+            self.words[slot] = frame
+            reached = wanted
+        return reached
+
+    def fill(self, page: i64, data: bytes) -> None:
+        """Put a page's bytes, whole words, into its frame."""
+        slot: i64 = page & self.mask
+        self.reach(page, len(data) >> 3)
+        frame = self.words[slot]
+        i: i64 = 0
+        n: i64 = len(data) & -8
+        while i < n:
+            frame[VIEW_WORDS + (i >> 3)] = read_i64_le(data, i)
+            i += 8
+
+    def close(self, page: i64) -> None:
+        """Take a page's frame away and keep it for another page; a run's frame is freed."""
+        slot: i64 = page & self.mask
+        frame = self.words[slot]
+        view = self.views[slot]
+        empty = vec[i64]()
+        self.words[slot] = empty
+        self.views[slot] = b""
+        self.ends[slot] = 0
+        words: i64 = len(view) >> 3 if self.has_views else len(frame) - VIEW_WORDS
+        if words > self.page_words:
+            self.frame_bytes -= words << 3
+            view = b""
+        else:
+            self.spare_words = append(self.spare_words, frame)
+            self.spare_views = append(self.spare_views, view)
+
+    def drop_spare(self) -> bool:
+        """Free one spare frame; False when there is none."""
+        spare: i64 = len(self.spare_words)
+        if spare == 0:
+            return False
+        self.spare_views = self.spare_views[: spare - 1]
+        self.spare_words = self.spare_words[: spare - 1]
+        self.page_frames -= 1
+        self.frame_bytes -= self.page_words << 3
+        return True
+
+    def in_use(self) -> i64:
+        """Return how many page frames hold a page."""
+        return self.page_frames - len(self.spare_words)
+
+    def copy_out(self, slot: i64, offset: i64, size: i64) -> bytes:
+        """Return bytes [offset, offset + size) of a page in memory."""
+        if self.has_views:
+            return self.views[slot][offset : offset + size]
+        return bytes(memoryview(self.words[slot]).cast("B")[VIEW_BYTES + offset : VIEW_BYTES + offset + size])
+
+    def export(self, page: i64, offset: i64, stop: i64) -> memoryview:
+        """Return bytes [offset, stop) of a page without copying them, for a device to write."""
+        return memoryview(self.words[page & self.mask]).cast("B")[VIEW_BYTES + offset : VIEW_BYTES + stop]
+
+    def free(self) -> None:
+        """Free every frame, views first."""
+        self.views = vec[bytes]()
+        self.spare_views = vec[bytes]()
+        self.words = vec[vec[i64]]()
+        self.spare_words = vec[vec[i64]]()
+        self.frame_bytes = 0
+        self.page_frames = 0

@@ -1,0 +1,261 @@
+"""The hybrid log: where its regions begin and end, and everything that moves one of those addresses.
+
+    begin <= head <= flushed <= sealed <= read_only <= tail
+
+mutable region [read_only, tail): updated in place. Read-only region [head, read_only): in memory, being sealed (each record
+gets its checksum) up to `sealed` and written to the device up to `flushed`. Disk region [begin, head): read through the
+device. All methods are atomic under the GIL except `flush_step`, which lets other threads run while the device writes and
+therefore runs under the caller's flush lock. Invariants: 1. the order above; 2. a frame is given back only when its page is
+flushed, or when the log lives in memory only and its owner dropped the page; 3. `tail` only grows; the tail's page has a
+frame while `tail < limit` or records may still be put there.
+"""
+
+from typing import final
+
+from mypy_extensions import i64
+
+from oxidbm._core.address import FIRST_ADDRESS, power_of_two
+from oxidbm._core.device import Device
+from oxidbm._core.frames import STEP_BYTES, VIEW_WORDS, Frames
+from oxidbm._core.hashing import checksum_words
+from oxidbm._core.record import SEAL_CAPACITY, content_words, record_words
+
+NO_ROOM = -1
+FRAMES_MIN = 4
+
+
+@final
+class HybridLog:
+    """The log's addresses, its frames and its device. `memory_only` logs keep every page in memory."""
+
+    def __init__(self, device: Device, page_bits: i64, memory: i64, memory_only: bool) -> None:
+        page_bytes = power_of_two(page_bits)
+        slots: i64 = 8
+        while slots < memory // page_bytes + 8:
+            slots <<= 1
+        self.frames = Frames(page_bits, slots)
+        self.device = device
+        self.memory_only = memory_only
+        self.page_bits: i64 = page_bits
+        self.page_bytes: i64 = page_bytes
+        self.offset_mask: i64 = page_bytes - 1
+        self.memory: i64 = memory
+        self.other_memory: i64 = 0
+        self.begin: i64 = FIRST_ADDRESS
+        self.head: i64 = FIRST_ADDRESS
+        self.flushed: i64 = FIRST_ADDRESS
+        self.sealed: i64 = FIRST_ADDRESS
+        self.read_only: i64 = FIRST_ADDRESS
+        self.tail: i64 = FIRST_ADDRESS
+        self.limit: i64 = FIRST_ADDRESS
+        self.tail_open = False
+        self.due = False
+        self.reserve: i64 = 1 if memory_only else 0
+
+    def check_order(self) -> None:
+        """Assert the order of the addresses."""
+        assert self.begin <= self.head <= self.flushed <= self.sealed <= self.read_only <= self.tail
+
+    def slot_of(self, address: i64) -> i64:
+        """Return the slot of an address's frame."""
+        return (address >> self.page_bits) & self.frames.mask
+
+    def word_of(self, address: i64) -> i64:
+        """Return the index of an address's word in its frame."""
+        return ((address & self.offset_mask) >> 3) + VIEW_WORDS
+
+    def page_end(self, address: i64) -> i64:
+        """Return where the records of an address's page end: its tail while it is open."""
+        end = self.frames.ends[self.slot_of(address)]
+        return end if end else self.tail
+
+    def next_page(self, end: i64) -> i64:
+        """Return the first address of the page behind a page, or run, whose records end at `end`."""
+        return (end + self.offset_mask) & ~self.offset_mask
+
+    def frames_allowed(self) -> i64:
+        """Return how many page frames the memory budget leaves beside the index and the runs."""
+        runs = self.frames.frame_bytes - self.frames.page_frames * self.page_bytes
+        return max(i64(FRAMES_MIN), (self.memory - self.other_memory - runs) >> self.page_bits)
+
+    def mutable_bytes(self) -> i64:
+        """Return how far behind the tail records are still updated in place: three quarters of the frames."""
+        return (self.frames_allowed() * 3 // 4) << self.page_bits
+
+    def allocate(self, size: i64) -> i64:
+        """Return the address of `size` new bytes (whole words) at the tail, or NO_ROOM until pages have been flushed."""
+        address = self.tail
+        stop: i64 = address + size
+        if stop > self.limit:
+            return self.allocate_slow(size)
+        self.tail = stop
+        return address
+
+    def allocate_slow(self, size: i64) -> i64:
+        """As `allocate`, where the step reached so far, or the page, is used up."""
+        self.due = True
+        if not self.tail_open and self.tail == FIRST_ADDRESS and size > self.page_bytes - FIRST_ADDRESS:
+            self.skip_first_page()
+        if size > self.page_bytes:
+            return self.allocate_run(size)
+        if not self.tail_open or (self.tail & self.offset_mask) + size > self.page_bytes or self.at_page_end():
+            if not self.make_frame():
+                return NO_ROOM
+            self.close_tail_page()
+            self.frames.open(self.tail >> self.page_bits)
+            self.tail_open = True
+        address = self.tail
+        page = address >> self.page_bits
+        stop: i64 = address + size
+        words = ((address & self.offset_mask) + size) >> 3
+        reached = self.frames.reach(page, words)
+        self.limit = min((page << self.page_bits) + (reached << 3), (stop + STEP_BYTES) & -STEP_BYTES)
+        self.tail = stop
+        return address
+
+    def at_page_end(self) -> bool:
+        """Return whether the open tail page is full to its last byte."""
+        return self.tail_open and self.tail & self.offset_mask == 0
+
+    def close_tail_page(self) -> None:
+        """End the tail's page and move the tail to the next one's start."""
+        if self.tail_open:
+            self.frames.ends[self.slot_of(self.tail - 1)] = self.tail
+            following = self.next_page(self.tail)
+            if self.read_only == self.tail:
+                self.read_only = following
+                if self.sealed == self.tail:
+                    self.sealed = following
+                    if self.flushed == self.tail:
+                        self.flushed = following
+            self.tail = following
+            self.limit = self.tail
+            self.tail_open = False
+
+    def allocate_run(self, size: i64) -> i64:
+        """Give a record larger than a page a run of pages of its own."""
+        pages: i64 = (size + self.offset_mask) >> self.page_bits
+        while self.frames.frame_bytes + size + self.other_memory > self.memory or not self.slots_free(pages):
+            if not self.frames.drop_spare() and (self.memory_only or not self.evict_page()):
+                return NO_ROOM
+        self.close_tail_page()
+        address = self.tail
+        page = address >> self.page_bits
+        self.frames.open_run(page, size >> 3)
+        self.frames.ends[page & self.frames.mask] = address + size
+        self.tail = self.next_page(address + size)
+        self.limit = self.tail
+        return address
+
+    def skip_first_page(self) -> None:
+        """Leave the first page empty: address 0 is no address, so a first record that fills a page goes to the second."""
+        self.begin = self.page_bytes
+        self.start_at(self.page_bytes, self.page_bytes, self.page_bytes)
+
+    def slots_free(self, pages: i64) -> bool:
+        """Return whether that many more page numbers, and two to spare, fit between head and tail."""
+        used: i64 = (self.tail >> self.page_bits) - (self.head >> self.page_bits)
+        return used + pages + 2 <= self.frames.mask
+
+    def make_frame(self) -> bool:
+        """See that one more page may have a frame: evict the oldest when the budget is used up; False where it may not be."""
+        while self.frames.in_use() + self.reserve >= self.frames_allowed() or not self.slots_free(1):
+            if self.memory_only or not self.evict_page():
+                return False
+        self.trim_spare()
+        return True
+
+    def trim_spare(self) -> None:
+        """Free spare frames the budget has no room for any more, since the index has grown."""
+        while self.frames.page_frames > self.frames_allowed() and self.frames.drop_spare():
+            pass
+
+    def evict_page(self) -> bool:
+        """Give back the oldest page's frame when it is flushed whole; False when it is not."""
+        end = self.frames.ends[self.slot_of(self.head)]
+        if end == 0 or end > self.flushed or self.head >= self.flushed:
+            return False
+        self.drop_head_page(end)
+        return True
+
+    def drop_head_page(self, end: i64) -> None:
+        """Take the frame of the page that ends at `end` away and move head behind it."""
+        page = self.head >> self.page_bits
+        self.head = self.next_page(end)
+        self.frames.close(page)
+        if self.memory_only:
+            self.begin = max(self.begin, self.head)
+            self.flushed = max(self.flushed, self.head)
+            self.sealed = max(self.sealed, self.head)
+            self.read_only = max(self.read_only, self.head)
+        self.check_order()
+
+    def seal_step(self, target: i64, words_max: i64) -> bool:
+        """Seal records from `sealed` up to `target`, some `words_max` words at a time; True when that is reached.
+
+        A record whose seal is written can no longer be updated in place: read_only moves with it.
+        """
+        while self.sealed < target and words_max > 0:
+            slot = self.slot_of(self.sealed)
+            end = self.frames.ends[slot]
+            stop: i64 = min(target, end if end else self.tail)
+            frame = self.frames.words[slot]
+            at: i64 = self.sealed
+            o: i64 = self.word_of(at)
+            while at < stop and words_max > 0:
+                shape = frame[o + 1]
+                seal = frame[o + 2] & SEAL_CAPACITY
+                size = record_words(shape, seal)
+                frame[o + 2] = seal | checksum_words(frame, o, seal, o + content_words(shape), at)
+                at += size << 3
+                o += size
+                words_max -= size
+            self.sealed = self.next_page(end) if at == end else at
+            if self.read_only < self.sealed:
+                self.read_only = self.sealed
+        return self.sealed >= target
+
+    def follow_tail(self) -> None:
+        """Seal what the mutable region's size no longer allows; called once a step of the tail, so it costs little.
+
+        A log in memory only is never written, so it is never sealed and stays mutable.
+        """
+        if self.memory_only:
+            return
+        target: i64 = self.tail - self.mutable_bytes()
+        if target > self.sealed:
+            self.seal_step(target, STEP_BYTES >> 1)
+
+    def flush_step(self, bytes_max: i64) -> bool:
+        """Write the next sealed stretch to the device; False when there is none. Other threads run meanwhile."""
+        start = self.flushed
+        if start >= self.sealed:
+            return False
+        page = start >> self.page_bits
+        end = self.frames.ends[page & self.frames.mask]
+        stop: i64 = min(self.sealed, end if end else self.tail)
+        if stop - start > bytes_max and not (end - start > self.page_bytes):
+            stop = start + bytes_max
+        base: i64 = page << self.page_bits
+        self.device.write(start, self.frames.export(page, start - base, stop - base))
+        end = self.frames.ends[page & self.frames.mask]  # the page may have been closed meanwhile
+        self.flushed = self.next_page(end) if stop == end else stop
+        return True
+
+    def load_page(self, page: i64, data: bytes, end: i64) -> None:
+        """Put a page that recovery read back into memory; `end` is its records' end, 0 for the page of the tail."""
+        base: i64 = page << self.page_bits
+        if end - base > self.page_bytes:
+            self.frames.open_run(page, (end - base) >> 3)
+        else:
+            self.frames.open(page)
+        self.frames.fill(page, data)
+        self.frames.ends[page & self.frames.mask] = end
+
+    def start_at(self, begin: i64, head: i64, tail: i64) -> None:
+        """Take over the addresses that recovery found; everything below the tail is sealed and flushed."""
+        self.begin = begin
+        self.head = head
+        self.flushed = self.sealed = self.read_only = self.tail = self.limit = tail
+        self.tail_open = tail & self.offset_mask != 0 and head < tail
+        self.check_order()

@@ -1,0 +1,264 @@
+"""Maintenance: what an open store does besides its operations.
+
+DiskMaintainer belongs to a store on disk: its thread flushes what has been sealed, commits at the interval, and compacts when
+too much of the log is dead; when memory is full, the writer itself flushes. MemoryMaintainer belongs to a store in memory:
+it compacts or evicts a little at each step of the log, and has no thread. Nothing here is on the path of an operation but
+`step`, which an operation calls once every 64 KiB of new log.
+"""
+
+import threading
+import time
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from oxidbm import _breath
+from oxidbm._core import commit
+from oxidbm._core.compaction import Compaction, drop_pages, memory_target
+from oxidbm._core.engine import OPEN, WRITABLE, Engine, Maintainer
+from oxidbm._core.errors import CorruptionError, FullError, error
+from oxidbm._core.locate import settle
+
+COMPACT_SLICE_BYTES: Final = 65536
+STEP_SLICE_BYTES: Final = 262144
+PENDING_MAX: Final = 1048576
+DEAD_LEAST: Final = 16777216
+IDLE_SECONDS: Final = 0.2
+
+
+@final
+class DiskMaintainer(Maintainer):
+    """The background thread of a store on disk, and what its writers call."""
+
+    def __init__(self, e: Engine, interval: float, compacts: bool) -> None:
+        self.e = e
+        self.interval = interval
+        self.compacts = compacts
+        self.thread: threading.Thread | None = None
+        self.wake = threading.Event()
+        self.stopping = False
+        self.compaction: Compaction | None = None
+        self.compactions: i64 = 0
+        self.last_commit = time.monotonic()
+        self.failure = ""
+
+    def step(self) -> None:
+        """Seal what has left the mutable region, and wake the thread."""
+        e = self.e
+        e.log.due = False
+        e.log.other_memory = e.index.size_bytes() + (i64(len(e.pending)) << 3)
+        e.log.follow_tail()
+        if self.thread is None:
+            self.start()
+        if not self.wake.is_set():
+            self.wake.set()
+        current = self.compaction
+        if current is not None and not current.running and e.dead_bytes() * 2 > e.log.tail - e.log.begin:
+            current.slice(STEP_SLICE_BYTES, False)  # the thread alone gets too little of the GIL to keep up with writers
+            e.log.due = False
+
+    def make_room(self) -> None:
+        """Flush the oldest page; the caller tries again."""
+        self.e.log.due = False
+        commit.make_room(self.e)
+
+    def cleared(self) -> None:
+        """Let the thread find out that there is something to compact."""
+        self.wake.set()
+
+    def start(self) -> None:
+        """Start the thread, once."""
+        if self.thread is None and not self.stopping:
+            self.thread = threading.Thread(target=self.run, name="oxidbm maintenance", daemon=True)
+            self.thread.start()
+
+    def stop(self) -> None:
+        """End the thread and wait for it."""
+        self.stopping = True
+        thread = self.thread
+        self.wake.set()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+        self.thread = None
+
+    def run(self) -> None:
+        """The thread's loop: work while there is any, else sleep until woken or the interval is over."""
+        e = self.e
+        while not self.stopping and e.state == OPEN and e.writable == WRITABLE:
+            try:
+                busy = self.work()
+            except error:
+                break  # poisoned: the next write says why
+            except Exception as failure:  # a fault of the store must not end the thread without a word
+                self.failure = repr(failure)
+                break
+            if not busy and not self.stopping:
+                self.wake.clear()
+                self.wake.wait(self.interval if self.interval > 0 else None)
+
+    def work(self) -> bool:
+        """Do one piece of work; False when there was none."""
+        e = self.e
+        if e.log.sealed - e.log.flushed >= commit.FLUSH_BYTES >> 2:
+            commit.flush_to(e, e.log.sealed)
+        if self.interval > 0 and time.monotonic() - self.last_commit >= self.interval:
+            commit.commit(e)
+            e.epoch.drain()
+            self.last_commit = time.monotonic()
+        if e.pending_count() > PENDING_MAX:
+            settle(e, 256)
+            time.sleep(0)
+            return True
+        try:
+            return self.compacts and self.compact_some()
+        except CorruptionError as failure:
+            self.compacts = False
+            self.failure = str(failure)
+            return False
+
+    def compact_some(self) -> bool:
+        """Do a slice of the compaction under way, or begin one when enough of the log is dead; False when there is none."""
+        e = self.e
+        if self.compaction is None:
+            until = self.compaction_target()
+            if until == 0:
+                return False
+            self.compaction = Compaction(e, until)
+        current = self.compaction
+        at = current.cursor.following
+        if current.slice(COMPACT_SLICE_BYTES, False):
+            if e.log.due:
+                self.step()
+            if current.cursor.following == at:
+                commit.make_room(e)
+            time.sleep(0)
+            return True
+        self.finish(current)
+        return True
+
+    def compaction_target(self) -> i64:
+        """Return up to where it pays to compact now, 0 for nowhere: the first segment, when enough of the log is dead.
+
+        Under load a third of the log may be dead, since copying then takes time from the writers; at rest a fifth.
+        """
+        e = self.e
+        log = e.log
+        size = log.tail - log.begin
+        dead = e.dead_bytes()
+        share = 3 if self.wake.is_set() else 5
+        if dead < DEAD_LEAST or dead * share < size:
+            return 0
+        until = log.device.segment_end(log.begin)
+        while until - log.begin < size >> 3 and log.device.segment_end(until) < log.flushed:
+            until = log.device.segment_end(until)
+        return until if log.begin < until <= log.flushed and until & log.offset_mask == 0 else i64(0)
+
+    def finish(self, current: Compaction) -> None:
+        """Settle what the passed records still say about the number of keys, then move begin."""
+        left = self.e.pending_count()
+        while left > 0:
+            settle(self.e, min(left, i64(256)))
+            left -= 256
+            _breath.breathe()
+        commit.move_begin(self.e, current.until)
+        self.compaction = None
+        self.compactions += 1
+        self.e.epoch.drain()
+
+    def compact_all(self) -> None:
+        """Compact the whole log now, and return when the space has been given back."""
+        e = self.e
+        self.stop()
+        try:
+            if self.compaction is not None:
+                self.go_through(self.compaction)
+            commit.commit(e)
+            e.log.close_tail_page()
+            e.log.device.roll()
+            self.go_through(Compaction(e, e.log.tail))
+        finally:
+            self.stopping = False
+
+    def go_through(self, current: Compaction) -> None:
+        """Run a compaction to its end in the caller's thread."""
+        at = current.cursor.following
+        while current.slice(COMPACT_SLICE_BYTES, False):
+            if self.e.log.due:
+                self.e.log.due = False
+                self.e.log.follow_tail()
+            if current.cursor.following == at:
+                commit.make_room(self.e)
+            at = current.cursor.following
+            _breath.breathe()
+        self.finish(current)
+
+
+@final
+class MemoryMaintainer(Maintainer):
+    """Keeps a store without a path inside its budget."""
+
+    def __init__(self, e: Engine, evict: bool) -> None:
+        self.e = e
+        self.evict = evict
+        self.compaction: Compaction | None = None
+        self.busy = False
+
+    def step(self) -> None:
+        """Compact a little when half of the log is dead; evict a little when the budget is nearly used up."""
+        e = self.e
+        log = e.log
+        log.due = False
+        log.other_memory = e.index.size_bytes()
+        log.follow_tail()
+        if self.busy:
+            return
+        tight = log.frames.in_use() + 2 >= log.frames_allowed()
+        if self.compaction is not None or e.dead_bytes() * 2 > log.tail - log.begin or tight:
+            self.slice(self.evict and tight, STEP_SLICE_BYTES)
+
+    def cleared(self) -> None:
+        """Drop every closed page."""
+        self.compaction = None
+        drop_pages(self.e, self.e.log.tail)
+
+    def compact_all(self) -> None:
+        """Compact every closed page."""
+        stop = self.e.log.tail
+        while self.e.log.head < stop and self.slice(False, self.e.log.page_bytes):
+            _breath.breathe()
+
+    def slice(self, evict: bool, bytes_max: i64) -> bool:
+        """Work on the oldest page; False when nothing can be gained or the copies found no room."""
+        e = self.e
+        log = e.log
+        if self.compaction is None:
+            until = memory_target(e)
+            if until == 0 or (e.epoch.readers() > 0 and not evict):
+                return False
+            self.compaction = Compaction(e, until)
+        current = self.compaction
+        at = current.cursor.following
+        self.busy = True
+        log.reserve = 0
+        try:
+            more = current.slice(bytes_max, evict)
+        finally:
+            self.busy = False
+            log.reserve = 1
+        if more:
+            return current.cursor.following > at
+        drop_pages(e, current.until)
+        self.compaction = None
+        return True
+
+    def make_room(self) -> None:
+        """Compact, or evict, until a page is free; FullError when all that is there is live."""
+        e = self.e
+        log = e.log
+        while not log.make_frame():
+            worthwhile = self.evict or e.dead_bytes() >= log.page_bytes
+            if not worthwhile or not self.slice(self.evict, log.page_bytes << 1):
+                raise FullError(
+                    f"the store in memory is full: {log.frames.frame_bytes + e.index.size_bytes()} bytes of its budget of "
+                    f"{log.memory} are used, {e.live_bytes} of them by live records. Give it more memory=, a path, or evict=True"
+                )

@@ -1,0 +1,237 @@
+"""Opening and closing: how a path becomes an engine, and what has to be given back.
+
+A Handle owns everything that an open store holds: the engine, its maintenance, the directory's lock. It is closed once, by the
+store, by the store's finalizer or at the interpreter's exit. In a forked child every handle is void: the state says so, and
+the child's copy of the lock's file is closed, so that the lock stays the parent's alone.
+"""
+
+import atexit
+import os
+import secrets
+import time
+from collections.abc import Callable
+from typing import Final, final
+
+from oxidbm._core import commit, files
+from oxidbm._core.address import FIRST_ADDRESS, PAGE_BITS_MAX, PAGE_BITS_MIN
+from oxidbm._core.device import Device, FileDevice, NullDevice, sync_directory
+from oxidbm._core.engine import CLOSED, FORKED, OPEN, READ_ONLY, WRITABLE, Engine, Maintainer
+from oxidbm._core.errors import FormatError, MissingError, error
+from oxidbm._core.hashing import MASK_63
+from oxidbm._core.hybrid_log import FRAMES_MIN, HybridLog
+from oxidbm._core.index import HashIndex
+from oxidbm._core.maintenance import DiskMaintainer, MemoryMaintainer
+from oxidbm._core.recovery import recover
+
+MEMORY_MIN: Final = 1 << 20
+PAGES_AIM: Final = 8
+DIRECTORY_BITS: Final = 0o111
+
+
+@final
+class Options:
+    """What a store is opened with; `Store` documents each."""
+
+    def __init__(self, memory: int, page_size: int, durability: str, interval: float) -> None:
+        if memory < MEMORY_MIN:
+            raise ValueError(f"memory is {memory} bytes; a store needs at least {MEMORY_MIN}")
+        if durability not in ("manual", "interval", "always"):
+            raise ValueError(f'durability is "manual", "interval" or "always", not {durability!r}')
+        if interval <= 0:
+            raise ValueError(f"interval is a positive number of seconds, not {interval}")
+        bits = page_size.bit_length() - 1
+        if page_size & (page_size - 1) or not PAGE_BITS_MIN <= bits <= PAGE_BITS_MAX:
+            raise ValueError(f"page_size is a power of two from {1 << PAGE_BITS_MIN} to {1 << PAGE_BITS_MAX} bytes, not {page_size}")
+        while bits > PAGE_BITS_MIN and PAGES_AIM << bits > memory:
+            bits -= 1
+        self.memory = memory
+        self.page_bits = bits
+        self.durability = durability
+        self.interval = interval
+        self.read_only = False
+        self.create = True
+        self.lock = True
+        self.evict = False
+        self.compaction = True
+        self.mapped = True
+        self.mode = 0o666
+        self.device: Device | None = None
+        self.clock: Callable[[], float] = time.time
+
+
+@final
+class Handle:
+    """An open store's engine and what closing it gives back."""
+
+    def __init__(self, e: Engine, options: Options) -> None:
+        self.e = e
+        self.options = options
+        self.disk: DiskMaintainer | None = None
+        self.lock: files.DirectoryLock | None = None
+        self.superblock: files.Superblock | None = None
+        self.made = False
+        HANDLES[id(self)] = self
+
+    def close(self) -> None:
+        """Commit, mark the clean end, and give everything back, whatever fails; a second time does nothing."""
+        e = self.e
+        if e.state != OPEN:
+            return
+        HANDLES.pop(id(self), None)
+        disk = self.disk
+        if disk is not None:
+            disk.stop()
+        e.state = CLOSED
+        try:
+            if disk is not None and e.writable == WRITABLE:
+                commit.commit(e)
+                self.mark_end()
+            elif disk is not None and e.writable != READ_ONLY:
+                e.blocked_write()
+        finally:
+            self.give_back()
+
+    def abandon(self) -> None:
+        """Close without a commit or a mark, as a crash would leave it; for tests of recovery."""
+        e = self.e
+        if e.state != OPEN:
+            return
+        HANDLES.pop(id(self), None)
+        if self.disk is not None:
+            self.disk.stop()
+        e.state = CLOSED
+        self.give_back()
+
+    def mark_end(self) -> None:
+        """Write the mark of a clean end."""
+        e = self.e
+        if self.superblock is not None and not e.mark_present:
+            mark = files.CleanMark(int(e.commit_end), int(e.durable_sequence), int(e.count + e.pending_count()))
+            files.write_mark(e.path, self.superblock, mark, self.options.mode)
+
+    def give_back(self) -> None:
+        """Close files, free frames and index, give up the lock."""
+        e = self.e
+        e.maintainer = Maintainer()
+        self.disk = None
+        try:
+            e.epoch.drain()
+            e.log.device.close()
+        finally:
+            e.log.frames.free()
+            e.log.head = e.log.tail = e.log.limit = FIRST_ADDRESS
+            e.log.tail_open = False
+            e.index = HashIndex(0)
+            if self.lock is not None:
+                self.lock.close()
+
+
+HANDLES: dict[int, Handle] = {}
+
+
+def close_all() -> None:
+    """Close every store still open when the interpreter exits."""
+    for handle in list(HANDLES.values()):
+        try:
+            handle.close()
+        except error:
+            continue  # poisoned: its writer has been told
+
+
+def forget_all() -> None:
+    """Make every handle void in a forked child."""
+    for handle in list(HANDLES.values()):
+        handle.e.state = FORKED
+        if handle.lock is not None:
+            handle.lock.close()
+    HANDLES.clear()
+
+
+atexit.register(close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget_all)
+
+
+def open_memory(options: Options) -> Handle:
+    """Return a store that lives in memory."""
+    log = HybridLog(NullDevice(FIRST_ADDRESS), options.page_bits, options.memory, True)
+    e = Engine("", log, HashIndex(0), secrets.randbits(62), options.clock)
+    e.maintainer = MemoryMaintainer(e, options.evict)
+    log.other_memory = e.index.size_bytes()
+    return Handle(e, options)
+
+
+def open_path(path: str, options: Options) -> Handle:
+    """Open or make the store at `path`."""
+    made = prepare_directory(path, options)
+    lock = None if options.read_only or not options.lock else files.DirectoryLock(path, options.mode)
+    try:
+        if not os.path.exists(os.path.join(path, files.STORE)):
+            made = True
+            block = files.Superblock(secrets.token_bytes(16), secrets.randbits(62), options.page_bits)
+            files.write_superblock(path, block, options.mode)
+        block = files.read_superblock(path)
+        handle = open_log(path, options, block)
+        handle.lock = lock
+        handle.superblock = block
+        handle.made = made
+        return handle
+    except BaseException:
+        if lock is not None:
+            lock.close()
+        raise
+
+
+def prepare_directory(path: str, options: Options) -> bool:
+    """See that the path is a store's directory, or may become one; True when the directory was made."""
+    try:
+        names = set(os.listdir(path))
+    except NotADirectoryError:
+        raise FormatError(f"{path} is a file; a store is a directory. Choose another path") from None
+    except FileNotFoundError:
+        if options.read_only or not options.create:
+            raise MissingError(2, "there is no store to open, and this call may not make one", path) from None
+        os.makedirs(path, options.mode | DIRECTORY_BITS)
+        names = set()
+        sync_directory(os.path.dirname(os.path.abspath(path)))
+    if files.STORE in names:
+        return False
+    if options.read_only or not options.create:
+        raise MissingError(2, "the directory holds no store, and this call may not make one", path)
+    foreign = sorted(names - {files.LOCK, files.LOG, files.STORE + ".new"})
+    if foreign:
+        raise FormatError(f"{path} is not a store: it has no {files.STORE} but {foreign[0]}. Choose an empty directory or a new name")
+    os.makedirs(os.path.join(path, files.LOG), options.mode | DIRECTORY_BITS, exist_ok=True)
+    return True
+
+
+def open_log(path: str, options: Options, block: files.Superblock) -> Handle:
+    """Open the log, recover it, and return the handle."""
+    page_bytes = 1 << block.page_bits
+    if options.memory < FRAMES_MIN * page_bytes:
+        raise ValueError(
+            f"memory is {options.memory} bytes; {path} has pages of {page_bytes} bytes and needs at least {FRAMES_MIN * page_bytes}"
+        )
+    mark = files.read_mark(path, block)
+    device = options.device
+    if device is None:
+        device = FileDevice(
+            os.path.join(path, files.LOG), block.page_bits, read_only=options.read_only, mapped=options.mapped, mode=options.mode
+        )
+    try:
+        log = HybridLog(device, block.page_bits, options.memory, False)
+        e = Engine(path, log, HashIndex(0), block.seed & MASK_63, options.clock)
+        recover(e, mark, options.read_only)
+    except BaseException:
+        device.close()
+        raise
+    e.mark_present = mark is not None
+    handle = Handle(e, options)
+    if options.read_only:
+        e.writable = READ_ONLY
+        return handle
+    disk = DiskMaintainer(e, options.interval if options.durability == "interval" else 0.0, options.compaction)
+    handle.disk = disk
+    e.maintainer = disk
+    return handle
+

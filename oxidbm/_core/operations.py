@@ -1,0 +1,335 @@
+"""Read, upsert, conditional writes, delete: each over the four regions of the log.
+
+Mutable region: updated in place. Read-only region: copied to the tail. Disk region: a read verifies the record; an upsert is
+blind, it appends without reading and leaves `unverified` set. Absent: inserted. A function that finds its key in memory
+runs to its end without a Python call, so under the GIL it is atomic; the others go through locate_steady. An operation that
+finds no room returns NO_ROOM and has changed nothing; the caller makes room and calls again.
+"""
+
+from typing import Final
+
+from librt.strings import read_i64_le
+from librt.vecs import vec
+from mypy_extensions import i64
+
+from oxidbm._core.engine import Engine
+from oxidbm._core.frames import VIEW_WORDS
+from oxidbm._core.hashing import hash_key, tail_word
+from oxidbm._core.hybrid_log import NO_ROOM
+from oxidbm._core.index import BUCKET_ENTRIES, CHUNK_BITS, CHUNK_MASK, ENTRY_ADDRESS, MIXED, TAG_FIELD, TAG_MASK, TAG_SHIFT
+from oxidbm._core.locate import Found, is_live, locate, locate_steady, value_of
+from oxidbm._core.record import (
+    CAPACITY_SHIFT,
+    HEADER_WORDS,
+    INFO_VERSION,
+    KEY_LENGTH_SHIFT,
+    SHAPE_EXPIRY,
+    SHAPE_PAGE_RUN,
+    TOMBSTONE,
+    UNVERIFIED,
+    VALUE_LENGTH_MASK,
+    record_words,
+)
+
+DONE: Final = 0
+CHANGED: Final = 1
+
+ALWAYS: Final = 0
+IF_ABSENT: Final = 1
+IF_EQUAL: Final = 2
+
+
+def same_words(frame: vec[i64], o: i64, data: bytes, size: i64) -> bool:
+    """Return whether the bytes from word `o` on are `data`, `size` bytes long."""
+    j: i64 = 0
+    while j + 8 <= size:
+        if frame[o] != read_i64_le(data, j):
+            return False
+        o += 1
+        j += 8
+    if j < size:
+        return frame[o] == tail_word(data, j, size)
+    return True
+
+
+def write_words(frame: vec[i64], o: i64, data: bytes, size: i64) -> None:
+    """Write `data` from word `o` on, the last word padded with zeros."""
+    j: i64 = 0
+    while j + 8 <= size:
+        frame[o] = read_i64_le(data, j)
+        o += 1
+        j += 8
+    if j < size:
+        frame[o] = tail_word(data, j, size)
+
+
+def read(e: Engine, key: bytes) -> bytes | None:
+    """Return the key's value, or None."""
+    key_hash = hash_key(key, e.seed)
+    index = e.index
+    bucket: i64 = key_hash & index.low_mask
+    if bucket < index.split:
+        bucket = key_hash & ((index.low_mask << 1) | 1)
+    words = index.chunks[bucket >> CHUNK_BITS]
+    position: i64 = (bucket & CHUNK_MASK) << 3
+    tag: i64 = ((key_hash >> index.tag_base) & TAG_FIELD) << TAG_SHIFT
+    length: i64 = len(key)
+    end: i64 = position + BUCKET_ENTRIES
+    log = e.log
+    while True:
+        entry = words[position]
+        if entry == 0:
+            return None
+        if position == end:
+            words = index.overflow
+            position = entry
+            end = position + BUCKET_ENTRIES
+            continue
+        if (entry & TAG_MASK) == tag:
+            address: i64 = (entry & ENTRY_ADDRESS) << 3
+            if address < log.head:
+                break
+            frames = log.frames
+            slot: i64 = (address >> log.page_bits) & frames.mask
+            frame = frames.words[slot]
+            offset: i64 = address & log.offset_mask
+            o: i64 = (offset >> 3) + VIEW_WORDS
+            shape = frame[o + 1]
+            if (shape >> KEY_LENGTH_SHIFT) == length and same_words(frame, o + HEADER_WORDS, key, length):
+                if frame[o] & TOMBSTONE:
+                    return None
+                offset += (HEADER_WORDS << 3) + ((length + 7) & -8)
+                if frames.has_views:
+                    return frames.views[slot][offset : offset + (shape & VALUE_LENGTH_MASK)]
+                return frames.copy_out(slot, offset, shape & VALUE_LENGTH_MASK)
+            if entry < 0 or (shape >> 48) != 0:
+                break
+        position += 1
+    found = locate(e, key, key_hash)
+    return value_of(e, found) if found is not None and is_live(e, found) else None
+
+
+def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes, expiry: i64) -> i64:
+    """Store a value under a key where `condition` allows it: DONE, CHANGED where it does not, or NO_ROOM.
+
+    IF_ABSENT: only when the key has no value. IF_EQUAL: only when its value is `expected`. `expiry` is in milliseconds since
+    1970, 0 for never.
+    """
+    key_hash = hash_key(key, e.seed)
+    index = e.index
+    bucket: i64 = key_hash & index.low_mask
+    if bucket < index.split:
+        bucket = key_hash & ((index.low_mask << 1) | 1)
+    words = index.chunks[bucket >> CHUNK_BITS]
+    position: i64 = (bucket & CHUNK_MASK) << 3
+    tag: i64 = ((key_hash >> index.tag_base) & TAG_FIELD) << TAG_SHIFT
+    length: i64 = len(key)
+    size: i64 = len(value)
+    end: i64 = position + BUCKET_ENTRIES
+    log = e.log
+    disk_words = words
+    disk: i64 = -1
+    while True:
+        entry = words[position]
+        if entry == 0:
+            break
+        if position == end:
+            words = index.overflow
+            position = entry
+            end = position + BUCKET_ENTRIES
+            continue
+        if (entry & TAG_MASK) == tag:
+            address: i64 = (entry & ENTRY_ADDRESS) << 3
+            if address < log.head:
+                if disk >= 0 or condition != ALWAYS:
+                    return upsert_slow(e, key, value, key_hash, condition, expected, expiry)
+                disk_words = words
+                disk = position
+            else:
+                frame = log.frames.words[(address >> log.page_bits) & log.frames.mask]
+                o: i64 = ((address & log.offset_mask) >> 3) + VIEW_WORDS
+                shape = frame[o + 1]
+                if (shape >> KEY_LENGTH_SHIFT) == length and same_words(frame, o + HEADER_WORDS, key, length):
+                    if condition != ALWAYS or expiry != 0 or frame[o] & TOMBSTONE:
+                        return upsert_slow(e, key, value, key_hash, condition, expected, expiry)
+                    if address >= log.read_only and (shape & VALUE_LENGTH_MASK) == size:
+                        write_words(frame, o + HEADER_WORDS + ((length + 7) >> 3), value, size)
+                        return DONE
+                    return update(e, key, value, words, position, address)
+                if entry < 0 or (shape >> 48) != 0:
+                    return upsert_slow(e, key, value, key_hash, condition, expected, expiry)
+        position += 1
+    if disk >= 0:
+        return upsert_blind(e, key, value, expiry, disk_words, disk)
+    return insert(e, key, value, key_hash, expiry)
+
+
+def insert(e: Engine, key: bytes, value: bytes, key_hash: i64, expiry: i64) -> i64:
+    """Store a key that has no entry."""
+    log = e.log
+    address = append_record(e, key, value, 0, 0, expiry)
+    if address == NO_ROOM:
+        return NO_ROOM
+    index = e.index
+    index.insert(key_hash, index.tag_of(key_hash) | (address >> 3))
+    e.count += 1
+    e.live_bytes += log.tail - address
+    if log.due:
+        e.maintainer.step()
+    return DONE
+
+
+def update(e: Engine, key: bytes, value: bytes, words: vec[i64], position: i64, address: i64) -> i64:
+    """Update the live record in memory that the entry at words[position] leads to: in place where it fits, else a copy."""
+    log = e.log
+    frame = log.frames.words[log.slot_of(address)]
+    o = log.word_of(address)
+    shape = frame[o + 1]
+    seal = frame[o + 2]
+    length: i64 = len(key)
+    size: i64 = len(value)
+    if address >= log.read_only and (size + 7) >> 3 <= (seal >> CAPACITY_SHIFT):
+        write_words(frame, o + HEADER_WORDS + ((length + 7) >> 3), value, size)
+        frame[o + 1] = (length << KEY_LENGTH_SHIFT) | size
+        return DONE
+    fresh = append_record(e, key, value, address, 0, 0)
+    if fresh == NO_ROOM:
+        return NO_ROOM
+    words[position] = (words[position] & ~ENTRY_ADDRESS) | (fresh >> 3)
+    e.live_bytes += log.tail - fresh - (record_words(shape, seal) << 3)
+    if log.due:
+        e.maintainer.step()
+    return DONE
+
+
+def upsert_blind(e: Engine, key: bytes, value: bytes, expiry: i64, words: vec[i64], position: i64) -> i64:
+    """Put a record in front of the one on disk that the entry leads to, whatever its key is."""
+    log = e.log
+    entry = words[position]
+    fresh = append_record(e, key, value, (entry & ENTRY_ADDRESS) << 3, UNVERIFIED, expiry)
+    if fresh == NO_ROOM:
+        return NO_ROOM
+    words[position] = (entry & TAG_MASK) | MIXED | (fresh >> 3)
+    e.add_pending(fresh, entry >= 0)
+    if log.due:
+        e.maintainer.step()
+    return DONE
+
+
+def upsert_slow(e: Engine, key: bytes, value: bytes, key_hash: i64, condition: i64, expected: bytes, expiry: i64) -> i64:
+    """As `upsert`, after the key's newest record was found and looked at."""
+    found = locate_steady(e, key, key_hash)
+    live = found is not None and is_live(e, found)
+    if condition == IF_ABSENT and live:
+        return CHANGED
+    if condition == IF_EQUAL and (found is None or not live or value_of(e, found) != expected):
+        return CHANGED
+    if found is None:
+        return insert(e, key, value, key_hash, expiry)
+    log = e.log
+    index = e.index
+    head: i64 = (found.entry & ENTRY_ADDRESS) << 3
+    if found.address >= log.read_only and not found.tombstone() and (found.shape >> KEY_LENGTH_SHIFT) == len(key) and expiry == 0:
+        frame = log.frames.words[log.slot_of(found.address)]
+        o = log.word_of(found.address)
+        size: i64 = len(value)
+        if (size + 7) >> 3 <= (found.seal >> CAPACITY_SHIFT):
+            write_words(frame, o + HEADER_WORDS + ((i64(len(key)) + 7) >> 3), value, size)
+            frame[o + 1] = (i64(len(key)) << KEY_LENGTH_SHIFT) | size
+            return DONE
+    fresh = append_record(e, key, value, head, 0 if found.address == head else UNVERIFIED, expiry)
+    if fresh == NO_ROOM:
+        return NO_ROOM
+    replaced = index.replace(key_hash, found.entry, (found.entry & ~ENTRY_ADDRESS) | (fresh >> 3))
+    assert replaced
+    e.live_bytes += log.tail - fresh
+    if found.tombstone():
+        e.count += 1
+    else:
+        e.live_bytes -= found.size()
+    if log.due:
+        e.maintainer.step()
+    return DONE
+
+
+def append_record(e: Engine, key: bytes, value: bytes, previous: i64, bits: i64, expiry: i64) -> i64:
+    """Write a record at the tail and return its address, or NO_ROOM."""
+    log = e.log
+    length: i64 = len(key)
+    size: i64 = len(value)
+    value_words: i64 = (size + 7) >> 3
+    words: i64 = HEADER_WORDS + ((length + 7) >> 3) + value_words
+    shape: i64 = (length << KEY_LENGTH_SHIFT) | size
+    if expiry:
+        words += 1
+        shape |= SHAPE_EXPIRY
+    address = log.allocate(words << 3)
+    if address == NO_ROOM:
+        return NO_ROOM
+    if words << 3 > log.page_bytes:
+        shape |= SHAPE_PAGE_RUN
+    frame = log.frames.words[(address >> log.page_bits) & log.frames.mask]
+    o: i64 = ((address & log.offset_mask) >> 3) + VIEW_WORDS
+    frame[o] = previous | INFO_VERSION | bits
+    frame[o + 1] = shape
+    frame[o + 2] = value_words << CAPACITY_SHIFT
+    o += HEADER_WORDS
+    if expiry:
+        frame[o] = expiry
+        o += 1
+    write_words(frame, o, key, length)
+    write_words(frame, o + ((length + 7) >> 3), value, size)
+    e.records_since_commit += 1
+    return address
+
+
+def delete(e: Engine, key: bytes) -> i64:
+    """Delete a key: DONE, CHANGED where it has no value, or NO_ROOM.
+
+    A record in the mutable region becomes a tombstone where it stands; else a tombstone is appended, for recovery to see.
+    The entry goes, unless the chain below it may lead to other keys.
+    """
+    key_hash = hash_key(key, e.seed)
+    found = locate_steady(e, key, key_hash)
+    if found is None or found.tombstone():
+        return CHANGED
+    status = CHANGED if not is_live(e, found) else DONE
+    return bury(e, key, key_hash, found, status)
+
+
+def take(e: Engine, key: bytes, out: list[bytes]) -> i64:
+    """As `delete`, and append the value the key had to `out`."""
+    key_hash = hash_key(key, e.seed)
+    found = locate_steady(e, key, key_hash)
+    if found is None or not is_live(e, found):
+        return CHANGED
+    value = value_of(e, found)
+    status = bury(e, key, key_hash, found, DONE)
+    if status == DONE:
+        out.append(value)
+    return status
+
+
+def bury(e: Engine, key: bytes, key_hash: i64, found: Found, status: i64) -> i64:
+    """Make a found record's key absent, and return `status` or NO_ROOM."""
+    log = e.log
+    index = e.index
+    entry: i64 = found.entry
+    head: i64 = (entry & ENTRY_ADDRESS) << 3
+    if found.address >= log.read_only:
+        frame = log.frames.words[log.slot_of(found.address)]
+        o = log.word_of(found.address)
+        frame[o] = frame[o] | TOMBSTONE
+        if entry >= 0:
+            index.replace(key_hash, entry, 0)
+    else:
+        fresh = append_record(e, key, b"", head, TOMBSTONE if found.address == head else TOMBSTONE | UNVERIFIED, 0)
+        if fresh == NO_ROOM:
+            return NO_ROOM
+        index.replace(key_hash, entry, 0 if entry >= 0 else (entry & ~ENTRY_ADDRESS) | (fresh >> 3))
+    e.count -= 1
+    e.live_bytes -= found.size()
+    if log.due:
+        e.maintainer.step()
+    return status
+

@@ -1,0 +1,258 @@
+"""Recovery: replay of the log into a fresh index, up to its last commit.
+
+Every record is verified. A record that was appended with its key's previous record known (`unverified` not set) replaces the
+index entry that leads to previous_address, so replay compares no keys; for the few others keys are compared. A commit record
+counts when its checksum holds, it follows the one before it, and as many records stand between the two as it says. What
+lies past the last one that counts is cut off, physically and durably, before anything is appended, or a later crash could
+take stale records for new ones. It is a torn tail, and not corruption, unless 1. the store was closed cleanly, or 2. a later
+commit record says that a commit past that place was known durable.
+"""
+
+from typing import Final, final
+
+from librt.strings import read_i64_le
+from librt.vecs import append, vec
+from mypy_extensions import i64
+
+from oxidbm import _breath
+from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.commit import CommitRecord, decode
+from oxidbm._core.engine import Engine
+from oxidbm._core.errors import CorruptionError
+from oxidbm._core.files import CleanMark
+from oxidbm._core.hashing import checksum_bytes, hash_key
+from oxidbm._core.index import ENTRY_ADDRESS, HashIndex
+from oxidbm._core.locate import key_of, record_at
+from oxidbm._core.record import (
+    CHECKSUM_MASK,
+    HEADER_BYTES,
+    SEAL_CAPACITY,
+    SHAPE_COMMIT,
+    TOMBSTONE,
+    VALUE_LENGTH_MASK,
+    content_words,
+    previous_address,
+)
+from oxidbm._core.scan import CHUNK_BYTES, Cursor
+
+EVERYTHING: Final = 0xFFFFFFFFFFFF
+SLICE_RECORDS: Final = 512
+
+
+@final
+class Replay:
+    """One pass over the log."""
+
+    def __init__(self, e: Engine, stop: i64) -> None:
+        self.e = e
+        self.cursor = Cursor(e, max(e.log.device.begin(), i64(FIRST_ADDRESS)), stop)
+        self.count: i64 = 0
+        self.records: i64 = 0
+        self.last: CommitRecord | None = None
+        self.last_address: i64 = 0
+        self.last_end: i64 = self.cursor.following
+        self.fault: CorruptionError | None = None
+        self.page: i64 = -1
+        self.pages: vec[i64] = vec[i64]()
+        self.page_ends: vec[i64] = vec[i64]()
+
+    def run(self) -> None:
+        """Replay until the range ends or something does not verify, which `fault` then says."""
+        bits = self.e.log.page_bits
+        cursor = self.cursor
+        left: i64 = SLICE_RECORDS
+        try:
+            while cursor.step():
+                if cursor.address >> bits != self.page:
+                    self.page = cursor.address >> bits
+                    self.pages = append(self.pages, cursor.address)
+                    self.page_ends = append(self.page_ends, cursor.address)
+                self.page_ends[len(self.page_ends) - 1] = cursor.address + cursor.size()
+                if cursor.shape & SHAPE_COMMIT:
+                    self.take_commit()
+                else:
+                    self.apply()
+                    self.records += 1
+                left -= 1
+                if left == 0:
+                    left = SLICE_RECORDS
+                    _breath.breathe()
+        except CorruptionError as failure:
+            self.fault = failure
+
+    def take_commit(self) -> None:
+        """Check a commit record and take it as the last one."""
+        cursor = self.cursor
+        place = self.e.log.device.place(cursor.address)
+        try:
+            c = decode(cursor.value())
+        except (ValueError, IndexError) as failure:
+            raise CorruptionError(f"{place}: {failure}") from None
+        previous = previous_address(cursor.info)
+        if self.last is not None:
+            if previous != self.last_address or c.sequence != self.last.sequence + 1:
+                raise CorruptionError(
+                    f"{place}: commit {c.sequence} follows the one at address {previous}, not commit {self.last.sequence} at {self.last_address}"
+                )
+            if c.records != self.records:
+                raise CorruptionError(f"{place}: {self.records} records stand before commit {c.sequence}, which counted {c.records}")
+        elif previous >= self.cursor_start() or (previous == 0 and c.records != self.records):
+            raise CorruptionError(f"{place}: the records before commit {c.sequence} are not all there")
+        first = self.e.log.device.begin()
+        if c.begin < first:
+            raise CorruptionError(f"{place}: the log begins at address {c.begin}, but its first segment starts at {first}; a file is missing")
+        self.last = c
+        self.last_address = cursor.address
+        self.last_end = cursor.following
+        self.records = 0
+
+    def cursor_start(self) -> i64:
+        """Return where the replay began."""
+        return max(self.e.log.device.begin(), i64(FIRST_ADDRESS))
+
+    def apply(self) -> None:
+        """Do to the index what the current record did."""
+        e = self.e
+        index = e.index
+        cursor = self.cursor
+        address = cursor.address
+        key = cursor.key()
+        key_hash = hash_key(key, e.seed)
+        tag = index.tag_of(key_hash)
+        old: i64 = tag | (previous_address(cursor.info) >> 3)
+        if cursor.info < 0:
+            old = self.entry_of(key, key_hash)
+        fresh: i64 = 0 if cursor.info & TOMBSTONE else tag | (address >> 3)
+        if (old & ENTRY_ADDRESS) != 0 and index.replace(key_hash, old, fresh):
+            if fresh == 0:
+                self.count -= 1
+        elif fresh != 0:
+            index.insert(key_hash, fresh)
+            self.count += 1
+
+    def entry_of(self, key: bytes, key_hash: i64) -> i64:
+        """Return the entry that leads to `key`'s record, 0 for none, by comparing keys."""
+        for entry in self.e.index.matching(key_hash):
+            if key_of(self.e, record_at(self.e, (entry & ENTRY_ADDRESS) << 3)) == key:
+                return entry
+        return 0
+
+
+def later_durable_commit(e: Engine, start: i64, sequence: i64) -> i64:
+    """Return the address of a commit record behind `start` that knew a commit after `sequence` to be durable; 0 for none.
+
+    A record's checksum covers its own address, so commit records can be found without knowing where records begin.
+    """
+    device = e.log.device
+    address: i64 = start
+    end = device.end()
+    while address < end:
+        chunk = device.read(address, CHUNK_BYTES)
+        size: i64 = len(chunk)
+        o: i64 = 0
+        while o + HEADER_BYTES <= size:
+            shape = read_i64_le(chunk, o + 8)
+            if (shape & ~VALUE_LENGTH_MASK) == SHAPE_COMMIT and (shape & VALUE_LENGTH_MASK) < CHUNK_BYTES // 2:
+                length: i64 = content_words(shape) << 3
+                data = device.read(address + o, length)
+                if len(data) == length:
+                    seal = read_i64_le(data, 16)
+                    if checksum_bytes(data, 0, seal & SEAL_CAPACITY, length, address + o) == seal & CHECKSUM_MASK:
+                        if decode(data[HEADER_BYTES:]).durable_sequence > sequence:
+                            return address + o
+            o += 8
+        if size < CHUNK_BYTES:  # the end of a segment: the next one starts at a page
+            address = e.log.next_page(address + size + 1)
+        else:
+            address += size
+        _breath.breathe()
+    return 0
+
+
+def recover(e: Engine, mark: CleanMark | None, read_only: bool) -> None:
+    """Bring index and log to the state of the last commit."""
+    log = e.log
+    device = log.device
+    if mark is not None:
+        e.index = HashIndex(i64(mark.count))
+    log.head = EVERYTHING
+    replay = Replay(e, device.end())
+    replay.run()
+    last = replay.last
+    sequence: i64 = last.sequence if last is not None else 0
+    check_end(e, replay, mark, sequence)
+    if replay.cursor.address >= replay.last_end and len(replay.pages) > 0:  # records past the commit were applied
+        e.index = HashIndex(last.count if last is not None else 0)
+        replay = Replay(e, replay.last_end)
+        replay.run()
+        last = replay.last
+    tail = replay.last_end
+    begin = replay.cursor_start()
+    e.count = replay.count
+    if last is not None:
+        if last.begin > begin:
+            e.count -= e.index.purge_below(last.begin)
+            begin = last.begin
+        if last.pending == 0 and last.count != e.count:
+            raise CorruptionError(
+                f"{e.path}: replay found {e.count} keys, the last commit, {device.place(replay.last_address)}, counted {last.count}"
+            )
+        e.live_bytes = last.live_bytes
+        e.commit_sequence = e.durable_sequence = last.sequence
+        e.commit_address = replay.last_address
+        e.recovered_serials = last.serials
+    if not read_only and device.end() > tail:
+        device.truncate_after(tail)
+    load_pages(e, replay, begin, tail)
+    e.commit_end = e.durable_tail = log.tail
+
+
+def check_end(e: Engine, replay: Replay, mark: CleanMark | None, sequence: i64) -> None:
+    """Raise where the log does not reach as far as it is known to have reached."""
+    place = e.log.device.place(replay.cursor.following)
+    why = str(replay.fault) if replay.fault is not None else f"{place}: the log ends here"
+    if mark is not None:
+        if replay.last_end != mark.tail or sequence != mark.sequence:
+            raise CorruptionError(
+                f"{why}. The store was closed cleanly with commit {mark.sequence} ending at address {mark.tail}, "
+                f"but the log verifies only up to commit {sequence}, address {replay.last_end}. Restore it from a copy"
+            )
+        return
+    if replay.cursor.following > replay.last_end or replay.fault is not None or e.log.device.end() > replay.last_end:
+        later = later_durable_commit(e, replay.last_end, sequence)
+        if later:
+            raise CorruptionError(
+                f"{why}. That is not a torn tail: a later commit record, {e.log.device.place(later)}, knew more than commit "
+                f"{sequence} to be durable. Restore the store from a copy"
+            )
+
+
+def load_pages(e: Engine, replay: Replay, begin: i64, tail: i64) -> None:
+    """Bring the newest pages into memory, as many as the mutable region may have, and always the one of the tail."""
+    log = e.log
+    log.other_memory = e.index.size_bytes()
+    budget = log.mutable_bytes()
+    first: i64 = len(replay.pages)
+    while first > 0 and replay.pages[first - 1] >= tail:
+        first -= 1
+    stop = first
+    open_tail = tail & log.offset_mask != 0 and stop > 0 and replay.page_ends[stop - 1] == tail
+    size: i64 = 0
+    while first > 0 and replay.page_ends[first - 1] > begin:
+        base: i64 = replay.pages[first - 1] & ~log.offset_mask
+        size += max(log.page_bytes, replay.page_ends[first - 1] - base)
+        if size > budget and not (open_tail and first == stop):
+            break
+        first -= 1
+    if not open_tail:
+        tail = log.next_page(tail) if tail > FIRST_ADDRESS else tail
+    i: i64 = first
+    while i < stop:
+        base = replay.pages[i] & ~log.offset_mask
+        end = replay.page_ends[i]
+        log.load_page(base >> log.page_bits, log.device.read(base, end - base), 0 if open_tail and i == stop - 1 else end)
+        i += 1
+    head: i64 = tail
+    if first < stop:
+        head = max(replay.pages[first] & ~log.offset_mask, begin)
+    log.start_at(begin, head, tail)

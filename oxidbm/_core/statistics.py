@@ -1,0 +1,44 @@
+"""stats(): an open store's figures, gathered when asked for; nothing is counted on the hot path for them."""
+
+from typing import Any
+
+from oxidbm._core.opening import Handle
+
+
+def statistics(handle: Handle) -> dict[str, Any]:
+    """Return the figures of a store. Addresses and sizes are in bytes; keys are exact but for `unverified` ones."""
+    e = handle.e
+    log = e.log
+    index = e.index
+    disk = handle.disk
+    return {
+        "path": e.path or None,
+        "keys": int(e.count),
+        "unverified": int(e.pending_count()),
+        "begin": int(log.begin),
+        "head": int(log.head),
+        "flushed": int(log.flushed),
+        "read_only": int(log.read_only),
+        "tail": int(log.tail),
+        "durable_tail": int(e.durable_tail),
+        "commit_sequence": int(e.commit_sequence),
+        "durable_sequence": int(e.durable_sequence),
+        "log_bytes": int(log.tail - log.begin),
+        "live_bytes": int(e.live_bytes),
+        "dead_bytes": int(e.dead_bytes()),
+        "file_bytes": int(log.device.size()),
+        "memory_bytes": int(e.memory_bytes()),
+        "memory_budget": int(log.memory),
+        "frame_bytes": int(log.frames.frame_bytes),
+        "index_bytes": int(index.size_bytes()),
+        "index_buckets": int(index.buckets()),
+        "index_entries": int(index.entries),
+        "overflow_buckets": int(index.overflow_in_use),
+        "page_bytes": int(log.page_bytes),
+        "readers": int(e.epoch.readers()),
+        "compactions": int(disk.compactions) if disk is not None else 0,
+        "maintenance_failure": disk.failure if disk is not None else "",
+        "poisoned": e.poison,
+        "read_only_store": handle.options.read_only,
+        "durability": handle.options.durability,
+    }

@@ -1,0 +1,47 @@
+"""keys(), values() and items() of a store: live views, iterated lazily by a scan of the log."""
+
+from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from typing import TYPE_CHECKING, Any, cast
+
+
+from oxidbm._core.engine import Engine
+from oxidbm._core.scan import ITEMS, KEYS, VALUES, StoreIterator
+
+if TYPE_CHECKING:
+    from oxidbm._core.store import Store
+
+
+class StoreKeys(KeysView[bytes]):
+    """The keys of a store."""
+
+    def __init__(self, store: "Store", e: Engine) -> None:
+        super().__init__(cast(Any, store))
+        self.engine = e
+
+    def __iter__(self) -> Iterator[bytes]:
+        return cast(Iterator[bytes], StoreIterator(self.engine, KEYS))
+
+
+class StoreValues(ValuesView[bytes]):
+    """The values of a store."""
+
+    def __init__(self, store: "Store", e: Engine) -> None:
+        super().__init__(cast(Any, store))
+        self.engine = e
+
+    def __iter__(self) -> Iterator[bytes]:
+        return cast(Iterator[bytes], StoreIterator(self.engine, VALUES))
+
+    def __contains__(self, value: object) -> bool:
+        return any(value == held for held in self)
+
+
+class StoreItems(ItemsView[bytes, bytes]):
+    """The items of a store."""
+
+    def __init__(self, store: "Store", e: Engine) -> None:
+        super().__init__(cast(Any, store))
+        self.engine = e
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        return cast(Iterator[tuple[bytes, bytes]], StoreIterator(self.engine, ITEMS))
