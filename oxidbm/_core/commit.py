@@ -19,7 +19,7 @@ from oxidbm._core.engine import UNNAMED, WRITABLE, Engine
 from oxidbm._core.errors import FullError
 from oxidbm._core.hybrid_log import NO_ROOM
 from oxidbm._core.operations import append_record
-from oxidbm._core.record import SHAPE_COMMIT
+from oxidbm._core.record import SHAPE_COMMIT, pack_info
 
 FLUSH_BYTES: Final = 4194304
 SLICE_WORDS: Final = 65536
@@ -103,7 +103,7 @@ def cut(e: Engine) -> bool:
     value = encode(c)
     if c.records != e.records_since_commit or c.count != e.count:
         return False  # a finalizer, run by the garbage collector, wrote meanwhile
-    address = append_record(e, b"", value, e.commit_address, 0, 0)
+    address = append_record(e, b"", value, pack_info(e.commit_address, False, False), 0)
     if address == NO_ROOM:
         return False
     frame = log.frames.words[log.slot_of(address)]

@@ -11,14 +11,14 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
-from oxidbm._core.address import NO_ADDRESS
+from oxidbm._core.address import NO_ADDRESS, with_sign
 from oxidbm._core.engine import Engine
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.hybrid_log import NO_ROOM
-from oxidbm._core.index import ENTRY_ADDRESS, MIXED
+from oxidbm._core.index import ENTRY_ADDRESS
 from oxidbm._core.locate import locate_steady
 from oxidbm._core.operations import append_record
-from oxidbm._core.record import SHAPE_COMMIT, SHAPE_EXPIRY, TOMBSTONE, UNVERIFIED
+from oxidbm._core.record import SHAPE_COMMIT, SHAPE_EXPIRY, TOMBSTONE, pack_info
 from oxidbm._core.scan import Cursor
 
 EVERYTHING: Final = 0xFFFFFFFFFFFF
@@ -104,11 +104,11 @@ class Compaction:
         cursor = self.cursor
         at_head = head == cursor.address
         old_size = cursor.size()
-        fresh = append_record(e, key, cursor.value(), head, 0 if at_head else UNVERIFIED, expiry)
+        fresh = append_record(e, key, cursor.value(), pack_info(head, False, not at_head), expiry)
         if fresh == NO_ROOM:
             return False
-        plain: i64 = (entry & ~MIXED & ~ENTRY_ADDRESS) | (fresh >> 3)
-        replaced = e.index.replace(key_hash, entry, plain if at_head else plain | MIXED)
+        plain = e.index.entry_for(key_hash, fresh)
+        replaced = e.index.replace(key_hash, entry, plain if at_head else with_sign(plain))
         assert replaced
         size = e.log.tail - fresh
         e.live_bytes += size - old_size

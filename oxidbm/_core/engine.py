@@ -29,7 +29,7 @@ READ_ONLY: Final = 1
 POISONED: Final = 2
 
 UNNAMED: Final = "\0"  # what the keys of sessions without a name begin with
-PENDING_WAS_PLAIN: Final = 0x4000000000000000
+PENDING_WAS_PLAIN: Final = 0x2000000000000000
 PENDING_ADDRESS: Final = 0xFFFFFFFFFFFF
 
 

@@ -1,7 +1,8 @@
 """Key hash and record checksum. All arithmetic that wraps lives here.
 
-Compiled i64 arithmetic wraps, interpreted arithmetic grows: every product is masked to 63 bits at once, so that both builds
-agree. A product keeps nothing of its factor's bit 63, therefore every word is folded (`w ^ (w >> 32)`) before it is used.
+Compiled i64 arithmetic wraps, interpreted arithmetic grows: every product is masked to 62 bits at once, so that both builds
+agree (62, since a literal of 2**62 or more is a boxed int that is converted at every use). A product keeps nothing of its
+factor's highest bits, therefore every word is folded (`w ^ (w >> 32)`) before it is used.
 Both functions take the input a little-endian word at a time; a shorter last word is padded with zeros. Mixing is the
 multiply and xor-shift of murmur3's and splitmix64's finalizers (Austin Appleby; Steele, Lea and Flood 2014).
 """
@@ -12,7 +13,7 @@ from librt.strings import read_i32_le, read_i64_le
 from librt.vecs import vec
 from mypy_extensions import i64
 
-MASK_63: Final = 0x7FFFFFFFFFFFFFFF
+MASK_62: Final = 0x3FFFFFFFFFFFFFFF
 MASK_32: Final = 0xFFFFFFFF
 MULTIPLIER_KEY: Final = 0x1E3779B97F4A7C15
 MULTIPLIER_END: Final = 0x3F58476D1CE4E5B9
@@ -25,7 +26,7 @@ def tail_word(data: bytes, offset: i64, length: i64) -> i64:
     count: i64 = length - offset
     if length >= 8:
         shift: i64 = (8 - count) << 3
-        return (read_i64_le(data, length - 8) >> shift) & (MASK_63 >> (shift - 1))
+        return (read_i64_le(data, length - 8) >> shift) & (MASK_62 >> (shift - 2))
     if count >= 4:
         low: i64 = i64(read_i32_le(data, offset)) & MASK_32
         high: i64 = i64(read_i32_le(data, length - 4)) & MASK_32
@@ -39,27 +40,27 @@ def tail_word(data: bytes, offset: i64, length: i64) -> i64:
 
 
 def hash_key(key: bytes, seed: i64) -> i64:
-    """Return the key's 63-bit hash: the same in every process that opens a store with this seed."""
+    """Return the key's 62-bit hash: the same in every process that opens a store with this seed."""
     length: i64 = len(key)
-    h: i64 = ((seed ^ length) * MULTIPLIER_END) & MASK_63
+    h: i64 = ((seed ^ length) * MULTIPLIER_END) & MASK_62
     j: i64 = 0
     while j + 8 <= length:
         w: i64 = read_i64_le(key, j)
-        h = ((h ^ w ^ (w >> 32)) * MULTIPLIER_KEY) & MASK_63
+        h = ((h ^ w ^ (w >> 32)) * MULTIPLIER_KEY) & MASK_62
         h ^= h >> 32
         j += 8
     if j < length:
-        h = ((h ^ tail_word(key, j, length)) * MULTIPLIER_KEY) & MASK_63
+        h = ((h ^ tail_word(key, j, length)) * MULTIPLIER_KEY) & MASK_62
         h ^= h >> 32
-    h = (h * MULTIPLIER_END) & MASK_63
+    h = (h * MULTIPLIER_END) & MASK_62
     return h ^ (h >> 29)
 
 
 def finish_sum(a: i64, b: i64) -> i64:
     """Return the 32-bit checksum of two lanes; never zero, which stands for "not sealed"."""
-    h: i64 = ((a ^ (b >> 7)) * MULTIPLIER_END) & MASK_63
+    h: i64 = ((a ^ (b >> 7)) * MULTIPLIER_END) & MASK_62
     h ^= h >> 31
-    h = ((h ^ b) * MULTIPLIER_SUM) & MASK_63
+    h = ((h ^ b) * MULTIPLIER_SUM) & MASK_62
     h = (h >> 30) & MASK_32
     return h if h else 1
 
@@ -69,38 +70,38 @@ def checksum_words(words: vec[i64], first: i64, seal: i64, stop: i64, address: i
 
     The two lanes are independent, so that their products overlap. O(stop - first).
     """
-    a: i64 = (address ^ words[first]) & MASK_63
-    a = ((a ^ (words[first] >> 32)) * MULTIPLIER_SUM) & MASK_63
+    a: i64 = (address ^ words[first]) & MASK_62
+    a = ((a ^ (words[first] >> 32)) * MULTIPLIER_SUM) & MASK_62
     w: i64 = words[first + 1]
-    b: i64 = ((seal ^ w ^ (w >> 32)) * MULTIPLIER_ODD) & MASK_63
+    b: i64 = ((seal ^ w ^ (w >> 32)) * MULTIPLIER_ODD) & MASK_62
     i: i64 = first + 3
     while i + 1 < stop:
         w = words[i]
-        a = ((a ^ (a >> 32) ^ w ^ (w >> 32)) * MULTIPLIER_SUM) & MASK_63
+        a = ((a ^ (a >> 32) ^ w ^ (w >> 32)) * MULTIPLIER_SUM) & MASK_62
         w = words[i + 1]
-        b = ((b ^ (b >> 32) ^ w ^ (w >> 32)) * MULTIPLIER_ODD) & MASK_63
+        b = ((b ^ (b >> 32) ^ w ^ (w >> 32)) * MULTIPLIER_ODD) & MASK_62
         i += 2
     if i < stop:
         w = words[i]
-        a = ((a ^ (a >> 32) ^ w ^ (w >> 32)) * MULTIPLIER_SUM) & MASK_63
+        a = ((a ^ (a >> 32) ^ w ^ (w >> 32)) * MULTIPLIER_SUM) & MASK_62
     return finish_sum(a, b)
 
 
 def checksum_bytes(data: bytes, first: i64, seal: i64, stop: i64, address: i64) -> i64:
     """As `checksum_words`, over the same record as bytes: `first` and `stop` are byte offsets, word aligned from `first`."""
     w: i64 = read_i64_le(data, first)
-    a: i64 = (address ^ w) & MASK_63
-    a = ((a ^ (w >> 32)) * MULTIPLIER_SUM) & MASK_63
+    a: i64 = (address ^ w) & MASK_62
+    a = ((a ^ (w >> 32)) * MULTIPLIER_SUM) & MASK_62
     w = read_i64_le(data, first + 8)
-    b: i64 = ((seal ^ w ^ (w >> 32)) * MULTIPLIER_ODD) & MASK_63
+    b: i64 = ((seal ^ w ^ (w >> 32)) * MULTIPLIER_ODD) & MASK_62
     i: i64 = first + 24
     while i + 16 <= stop:
         w = read_i64_le(data, i)
-        a = ((a ^ (a >> 32) ^ w ^ (w >> 32)) * MULTIPLIER_SUM) & MASK_63
+        a = ((a ^ (a >> 32) ^ w ^ (w >> 32)) * MULTIPLIER_SUM) & MASK_62
         w = read_i64_le(data, i + 8)
-        b = ((b ^ (b >> 32) ^ w ^ (w >> 32)) * MULTIPLIER_ODD) & MASK_63
+        b = ((b ^ (b >> 32) ^ w ^ (w >> 32)) * MULTIPLIER_ODD) & MASK_62
         i += 16
     if i + 8 <= stop:
         w = read_i64_le(data, i)
-        a = ((a ^ (a >> 32) ^ w ^ (w >> 32)) * MULTIPLIER_SUM) & MASK_63
+        a = ((a ^ (a >> 32) ^ w ^ (w >> 32)) * MULTIPLIER_SUM) & MASK_62
     return finish_sum(a, b)

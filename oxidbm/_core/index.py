@@ -22,9 +22,7 @@ from oxidbm._core.frames import zero_words
 TAG_BITS: Final = 18
 TAG_SHIFT: Final = 45
 TAG_FIELD: Final = 0x3FFFF
-TAG_MASK: Final = 0x7FFFE00000000000
 ENTRY_ADDRESS: Final = 0x1FFFFFFFFFFF
-MIXED: Final = -0x8000000000000000
 BUCKET_ENTRIES: Final = 7
 SPLIT_LOAD: Final = 5
 CHUNK_BITS: Final = 16
@@ -75,8 +73,12 @@ class HashIndex:
         return bucket
 
     def tag_of(self, key_hash: i64) -> i64:
-        """Return the tag of a key's hash, in its place in an entry."""
-        return ((key_hash >> self.tag_base) & TAG_FIELD) << TAG_SHIFT
+        """Return the tag of a key's hash."""
+        return (key_hash >> self.tag_base) & TAG_FIELD
+
+    def entry_for(self, key_hash: i64, address: i64) -> i64:
+        """Return the entry, not mixed, that leads from a key's hash to an address."""
+        return (((key_hash >> self.tag_base) & TAG_FIELD) << TAG_SHIFT) | (address >> 3)
 
     def matching(self, key_hash: i64) -> vec[i64]:
         """Return the entries with the hash's tag, in order."""
@@ -95,14 +97,14 @@ class HashIndex:
                 position = entry
                 end = position + BUCKET_ENTRIES
                 continue
-            if (entry & TAG_MASK) == tag:
+            if (entry >> TAG_SHIFT) & TAG_FIELD == tag:
                 found = append(found, entry)
             position += 1
 
     def holds(self, key_hash: i64, address: i64, since: i64) -> i64:
         """Return the entry with the hash's tag that leads to exactly `address`; else one with that tag that is mixed or
         leads to `since` or behind it, for the caller to follow; else 0: the record at `address` is superseded."""
-        wanted: i64 = self.tag_of(key_hash) | (address >> 3)
+        tag = self.tag_of(key_hash)
         suspect: i64 = 0
         bucket = self.bucket_of(key_hash)
         words = self.chunks[bucket >> CHUNK_BITS]
@@ -117,10 +119,11 @@ class HashIndex:
                 position = entry
                 end = position + BUCKET_ENTRIES
                 continue
-            if (entry & TAG_MASK) == (wanted & TAG_MASK):
-                if (entry & ~MIXED) == wanted:
+            if (entry >> TAG_SHIFT) & TAG_FIELD == tag:
+                leads: i64 = (entry & ENTRY_ADDRESS) << 3
+                if leads == address:
                     return entry
-                if entry < 0 or (entry & ENTRY_ADDRESS) << 3 >= since:
+                if entry < 0 or leads >= since:
                     suspect = entry
             position += 1
 
@@ -341,7 +344,7 @@ class HashIndex:
                 said: i64 = ((entry >> TAG_SHIFT) & TAG_FIELD) << self.tag_base
                 high: i64 = width & ~(power_of_two(self.tag_base) - 1)
                 if (said & high) != (bucket & high):
-                    found.append(f"index: entry {entry & TAG_MASK:#x} stands in bucket {bucket}, where its tag does not belong")
+                    found.append(f"index: an entry with tag {(entry >> TAG_SHIFT) & TAG_FIELD:#x} stands in bucket {bucket}, where its tag does not belong")
                 position += 1
             bucket += 1
         if count != self.entries:

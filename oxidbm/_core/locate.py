@@ -10,10 +10,11 @@ from librt.strings import read_i64_le
 from librt.vecs import vec
 from mypy_extensions import i64
 
+from oxidbm._core.address import with_sign
 from oxidbm._core.engine import PENDING_ADDRESS, PENDING_WAS_PLAIN, Engine
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import checksum_bytes, hash_key
-from oxidbm._core.index import ENTRY_ADDRESS, MIXED
+from oxidbm._core.index import ENTRY_ADDRESS
 from oxidbm._core.record import (
     CHECKSUM_MASK,
     FLAG_EXPIRY,
@@ -209,8 +210,8 @@ def settle_one(e: Engine) -> None:
         e.live_bytes += newer.size()
     if plain:
         key_hash = hash_key(key, e.seed)
-        entry: i64 = e.index.tag_of(key_hash) | (address >> 3)
-        e.index.replace(key_hash, entry | MIXED, entry)
+        entry = e.index.entry_for(key_hash, address)
+        e.index.replace(key_hash, with_sign(entry), entry)
 
 
 def settle(e: Engine, most: i64) -> bool:

@@ -17,7 +17,7 @@ from oxidbm._core.address import FIRST_ADDRESS, PAGE_BITS_MAX, PAGE_BITS_MIN
 from oxidbm._core.device import Device, FileDevice, NullDevice, sync_directory
 from oxidbm._core.engine import CLOSED, FORKED, OPEN, READ_ONLY, WRITABLE, Engine, Maintainer
 from oxidbm._core.errors import FormatError, MissingError, error
-from oxidbm._core.hashing import MASK_63
+from oxidbm._core.hashing import MASK_62
 from oxidbm._core.hybrid_log import FRAMES_MIN, HybridLog
 from oxidbm._core.index import HashIndex
 from oxidbm._core.maintenance import DiskMaintainer, MemoryMaintainer
@@ -220,7 +220,7 @@ def open_log(path: str, options: Options, block: files.Superblock) -> Handle:
         )
     try:
         log = HybridLog(device, block.page_bits, options.memory, False)
-        e = Engine(path, log, HashIndex(0), block.seed & MASK_63, options.clock)
+        e = Engine(path, log, HashIndex(0), block.seed & MASK_62, options.clock)
         recover(e, mark, options.read_only)
     except BaseException:
         device.close()

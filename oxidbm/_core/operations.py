@@ -12,11 +12,12 @@ from librt.strings import read_i64_le
 from librt.vecs import vec
 from mypy_extensions import i64
 
+from oxidbm._core.address import with_sign
 from oxidbm._core.engine import Engine
 from oxidbm._core.frames import VIEW_WORDS
 from oxidbm._core.hashing import hash_key, tail_word
 from oxidbm._core.hybrid_log import NO_ROOM
-from oxidbm._core.index import BUCKET_ENTRIES, CHUNK_BITS, CHUNK_MASK, ENTRY_ADDRESS, MIXED, TAG_FIELD, TAG_MASK, TAG_SHIFT
+from oxidbm._core.index import BUCKET_ENTRIES, CHUNK_BITS, CHUNK_MASK, ENTRY_ADDRESS, TAG_FIELD, TAG_SHIFT
 from oxidbm._core.locate import Found, is_live, locate, locate_steady, value_of
 from oxidbm._core.record import (
     CAPACITY_SHIFT,
@@ -26,8 +27,8 @@ from oxidbm._core.record import (
     SHAPE_EXPIRY,
     SHAPE_PAGE_RUN,
     TOMBSTONE,
-    UNVERIFIED,
     VALUE_LENGTH_MASK,
+    pack_info,
     record_words,
 )
 
@@ -72,7 +73,7 @@ def read(e: Engine, key: bytes) -> bytes | None:
         bucket = key_hash & ((index.low_mask << 1) | 1)
     words = index.chunks[bucket >> CHUNK_BITS]
     position: i64 = (bucket & CHUNK_MASK) << 3
-    tag: i64 = ((key_hash >> index.tag_base) & TAG_FIELD) << TAG_SHIFT
+    tag: i64 = (key_hash >> index.tag_base) & TAG_FIELD
     length: i64 = len(key)
     end: i64 = position + BUCKET_ENTRIES
     log = e.log
@@ -85,7 +86,7 @@ def read(e: Engine, key: bytes) -> bytes | None:
             position = entry
             end = position + BUCKET_ENTRIES
             continue
-        if (entry & TAG_MASK) == tag:
+        if (entry >> TAG_SHIFT) & TAG_FIELD == tag:
             address: i64 = (entry & ENTRY_ADDRESS) << 3
             if address < log.head:
                 break
@@ -122,7 +123,7 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
         bucket = key_hash & ((index.low_mask << 1) | 1)
     words = index.chunks[bucket >> CHUNK_BITS]
     position: i64 = (bucket & CHUNK_MASK) << 3
-    tag: i64 = ((key_hash >> index.tag_base) & TAG_FIELD) << TAG_SHIFT
+    tag: i64 = (key_hash >> index.tag_base) & TAG_FIELD
     length: i64 = len(key)
     size: i64 = len(value)
     end: i64 = position + BUCKET_ENTRIES
@@ -138,7 +139,7 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
             position = entry
             end = position + BUCKET_ENTRIES
             continue
-        if (entry & TAG_MASK) == tag:
+        if (entry >> TAG_SHIFT) & TAG_FIELD == tag:
             address: i64 = (entry & ENTRY_ADDRESS) << 3
             if address < log.head:
                 if disk >= 0 or condition != ALWAYS:
@@ -167,11 +168,11 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
 def insert(e: Engine, key: bytes, value: bytes, key_hash: i64, expiry: i64) -> i64:
     """Store a key that has no entry."""
     log = e.log
-    address = append_record(e, key, value, 0, 0, expiry)
+    address = append_record(e, key, value, INFO_VERSION, expiry)
     if address == NO_ROOM:
         return NO_ROOM
     index = e.index
-    index.insert(key_hash, index.tag_of(key_hash) | (address >> 3))
+    index.insert(key_hash, index.entry_for(key_hash, address))
     e.count += 1
     e.live_bytes += log.tail - address
     if log.due:
@@ -192,7 +193,7 @@ def update(e: Engine, key: bytes, value: bytes, words: vec[i64], position: i64, 
         write_words(frame, o + HEADER_WORDS + ((length + 7) >> 3), value, size)
         frame[o + 1] = (length << KEY_LENGTH_SHIFT) | size
         return DONE
-    fresh = append_record(e, key, value, address, 0, 0)
+    fresh = append_record(e, key, value, address | INFO_VERSION, 0)
     if fresh == NO_ROOM:
         return NO_ROOM
     words[position] = (words[position] & ~ENTRY_ADDRESS) | (fresh >> 3)
@@ -206,10 +207,10 @@ def upsert_blind(e: Engine, key: bytes, value: bytes, expiry: i64, words: vec[i6
     """Put a record in front of the one on disk that the entry leads to, whatever its key is."""
     log = e.log
     entry = words[position]
-    fresh = append_record(e, key, value, (entry & ENTRY_ADDRESS) << 3, UNVERIFIED, expiry)
+    fresh = append_record(e, key, value, pack_info((entry & ENTRY_ADDRESS) << 3, False, True), expiry)
     if fresh == NO_ROOM:
         return NO_ROOM
-    words[position] = (entry & TAG_MASK) | MIXED | (fresh >> 3)
+    words[position] = with_sign((entry & ~ENTRY_ADDRESS) | (fresh >> 3))
     e.add_pending(fresh, entry >= 0)
     if log.due:
         e.maintainer.step()
@@ -237,7 +238,7 @@ def upsert_slow(e: Engine, key: bytes, value: bytes, key_hash: i64, condition: i
             write_words(frame, o + HEADER_WORDS + ((i64(len(key)) + 7) >> 3), value, size)
             frame[o + 1] = (i64(len(key)) << KEY_LENGTH_SHIFT) | size
             return DONE
-    fresh = append_record(e, key, value, head, 0 if found.address == head else UNVERIFIED, expiry)
+    fresh = append_record(e, key, value, pack_info(head, False, found.address != head), expiry)
     if fresh == NO_ROOM:
         return NO_ROOM
     replaced = index.replace(key_hash, found.entry, (found.entry & ~ENTRY_ADDRESS) | (fresh >> 3))
@@ -252,7 +253,7 @@ def upsert_slow(e: Engine, key: bytes, value: bytes, key_hash: i64, condition: i
     return DONE
 
 
-def append_record(e: Engine, key: bytes, value: bytes, previous: i64, bits: i64, expiry: i64) -> i64:
+def append_record(e: Engine, key: bytes, value: bytes, info: i64, expiry: i64) -> i64:
     """Write a record at the tail and return its address, or NO_ROOM."""
     log = e.log
     length: i64 = len(key)
@@ -270,7 +271,7 @@ def append_record(e: Engine, key: bytes, value: bytes, previous: i64, bits: i64,
         shape |= SHAPE_PAGE_RUN
     frame = log.frames.words[(address >> log.page_bits) & log.frames.mask]
     o: i64 = ((address & log.offset_mask) >> 3) + VIEW_WORDS
-    frame[o] = previous | INFO_VERSION | bits
+    frame[o] = info
     frame[o + 1] = shape
     frame[o + 2] = value_words << CAPACITY_SHIFT
     o += HEADER_WORDS
@@ -323,7 +324,7 @@ def bury(e: Engine, key: bytes, key_hash: i64, found: Found, status: i64) -> i64
         if entry >= 0:
             index.replace(key_hash, entry, 0)
     else:
-        fresh = append_record(e, key, b"", head, TOMBSTONE if found.address == head else TOMBSTONE | UNVERIFIED, 0)
+        fresh = append_record(e, key, b"", pack_info(head, True, found.address != head), 0)
         if fresh == NO_ROOM:
             return NO_ROOM
         index.replace(key_hash, entry, 0 if entry >= 0 else (entry & ~ENTRY_ADDRESS) | (fresh >> 3))

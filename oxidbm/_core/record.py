@@ -2,7 +2,7 @@
 
 Three little-endian header words, then an optional expiry word, then key and value, each padded with zeros to a word:
 
-    word 0  info   bits 0-47 previous_address, 48-60 version (never 0), 61 invalid, 62 tombstone, 63 unverified
+    word 0  info   bits 0-47 previous_address, 48-60 version (never 0), 61 tombstone, 62 invalid, 63 unverified
     word 1  shape  bits 0-31 value_length, 32-47 key_length, 48-63 flags
     word 2  seal   bits 0-31 checksum (0 until sealed), 32-63 value_capacity in words
     word 3  expiry milliseconds since 1970, only where the flag has_expiry is set
@@ -16,7 +16,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from oxidbm._core.address import ADDRESS_MASK
+from oxidbm._core.address import ADDRESS_MASK, with_sign
 
 HEADER_WORDS: Final = 3
 HEADER_BYTES: Final = HEADER_WORDS * 8
@@ -25,9 +25,8 @@ VERSION_SHIFT: Final = 48
 VERSION_MASK: Final = 0x1FFF
 VERSION_FIRST: Final = 1
 INFO_VERSION: Final = VERSION_FIRST << VERSION_SHIFT
-INVALID: Final = 0x2000000000000000
-TOMBSTONE: Final = 0x4000000000000000
-UNVERIFIED: Final = -0x8000000000000000
+TOMBSTONE: Final = 0x2000000000000000
+INVALID_SHIFT: Final = 62
 
 KEY_LENGTH_SHIFT: Final = 32
 KEY_LENGTH_MASK: Final = 0xFFFF
@@ -49,9 +48,12 @@ KEY_LENGTH_MAX: Final = 65_535
 VALUE_LENGTH_MAX: Final = 4_294_967_295
 
 
-def pack_info(previous: i64, bits: i64) -> i64:
-    """Return an info word: the previous address in the chain, the current version, and INVALID, TOMBSTONE, UNVERIFIED."""
-    return previous | INFO_VERSION | bits
+def pack_info(previous: i64, tombstone: bool, unverified: bool) -> i64:
+    """Return an info word: the previous address in the chain, the current version, tombstone and unverified."""
+    info: i64 = previous | INFO_VERSION
+    if tombstone:
+        info |= TOMBSTONE
+    return with_sign(info) if unverified else info
 
 
 def previous_address(info: i64) -> i64:
@@ -112,6 +114,8 @@ def fault_of(info: i64, shape: i64, seal: i64) -> str:
     version: i64 = (info >> VERSION_SHIFT) & VERSION_MASK
     if version != VERSION_FIRST:
         return f"its version is {version}, only {VERSION_FIRST} is known"
+    if (info >> INVALID_SHIFT) & 1:
+        return "it is marked invalid, which this release never does"
     unknown: i64 = flags_of(shape) & ~FLAGS_KNOWN
     if unknown:
         return f"its flags have the unknown bits {unknown:#x}"

@@ -118,11 +118,10 @@ class Replay:
         address = cursor.address
         key = cursor.key()
         key_hash = hash_key(key, e.seed)
-        tag = index.tag_of(key_hash)
-        old: i64 = tag | (previous_address(cursor.info) >> 3)
+        old = index.entry_for(key_hash, previous_address(cursor.info))
         if cursor.info < 0:
             old = self.entry_of(key, key_hash)
-        fresh: i64 = 0 if cursor.info & TOMBSTONE else tag | (address >> 3)
+        fresh: i64 = 0 if cursor.info & TOMBSTONE else index.entry_for(key_hash, address)
         if (old & ENTRY_ADDRESS) != 0 and index.replace(key_hash, old, fresh):
             if fresh == 0:
                 self.count -= 1
