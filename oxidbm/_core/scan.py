@@ -183,13 +183,15 @@ def newest_since(e: Engine, key: bytes, key_hash: i64, address: i64, since: i64)
 class StoreIterator:
     """Iterates the keys, values or items of a store; see the module's text for what it yields under mutation."""
 
+    slot: i64 = -1  # a default of the class is there for the finalizer even when __init__ failed
+
     def __init__(self, e: Engine, kind: i64) -> None:
         if e.state != OPEN:
             e.blocked_read()
         self.e = e
         self.kind: i64 = kind
         self.cursor = Cursor(e, max(e.log.begin, i64(FIRST_ADDRESS)), e.log.tail)
-        self.slot: i64 = e.epoch.protect()
+        self.slot = e.epoch.protect()
 
     def __iter__(self) -> "StoreIterator":
         return self
@@ -254,12 +256,14 @@ class LogRecord:
 class LogScan:
     """Iterates the records of an address range; `position` is where another scan can go on."""
 
+    slot: i64 = -1
+
     def __init__(self, e: Engine, start: int, stop: int, live: bool) -> None:
         if e.state != OPEN:
             e.blocked_read()
         self.e = e
         self.live = live
-        self.slot: i64 = e.epoch.protect()
+        self.slot = e.epoch.protect()
         self.cursor = Cursor(e, i64(start), i64(stop))
 
     @property

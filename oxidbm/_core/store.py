@@ -36,6 +36,9 @@ SPLIT_SLICE: Final = 64
 class Store:
     """See the stub beside this file, which carries the documentation: compiled classes have no docstrings."""
 
+    # a default of the class is there even when __init__ failed or never ran, as the finalizer must expect
+    owned: Handle | None = None
+
     def __init__(
         self,
         path: object = None,
@@ -74,6 +77,7 @@ class Store:
                 raise ValueError("evict=True is for stores without a path; a store on disk keeps everything")
             handle = open_path(os.fsdecode(os.fspath(cast(Any, path))), options)
         self.handle: Handle = handle
+        self.owned = handle
         self.e: Engine = handle.e
         self.always: bool = durability == "always" and path is not None
         self.pop_position: i64 = 0
@@ -147,11 +151,8 @@ class Store:
         self.close()
 
     def __del__(self) -> None:
-        try:
-            handle = self.handle
-        except AttributeError:
-            return  # opening failed
-        handle.close()
+        if self.owned is not None:
+            self.owned.close()
 
     def __reduce__(self) -> Any:
         raise TypeError("a store cannot be pickled or copied; open its path where it is needed")
