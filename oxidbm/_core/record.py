@@ -46,6 +46,7 @@ SEAL_CAPACITY: Final = -0x100000000
 
 KEY_LENGTH_MAX: Final = 65_535
 VALUE_LENGTH_MAX: Final = 4_294_967_295
+CAPACITY_MAX: Final = (VALUE_LENGTH_MAX + 7) // 8
 
 
 def pack_info(previous: i64, tombstone: bool, unverified: bool) -> i64:
@@ -119,6 +120,8 @@ def fault_of(info: i64, shape: i64, seal: i64) -> str:
     unknown: i64 = flags_of(shape) & ~FLAGS_KNOWN
     if unknown:
         return f"its flags have the unknown bits {unknown:#x}"
+    if capacity_words(seal) > CAPACITY_MAX:  # the checksum does not see the highest bit
+        return f"its capacity of {capacity_words(seal)} words is more than the longest value takes"
     if words_for(value_length(shape)) > capacity_words(seal):
         return f"its value of {value_length(shape)} bytes exceeds its capacity of {capacity_words(seal)} words"
     return ""
