@@ -104,13 +104,13 @@ class Cursor:
 
     def step_disk(self, address: i64) -> bool:
         """Read the record at an address below head; False where its page's records end before it."""
-        if self.load(address, HEADER_BYTES) < HEADER_BYTES:
-            return False
-        o: i64 = address - self.chunk_start
-        info = read_i64_le(self.chunk, o)
-        if info == 0:
-            return False
         device = self.e.log.device
+        have = self.load(address, HEADER_BYTES)
+        o: i64 = address - self.chunk_start
+        info = read_i64_le(self.chunk, o) if have >= HEADER_BYTES else i64(0)
+        if info == 0:
+            self.check_gap(address)
+            return False
         shape = read_i64_le(self.chunk, o + 8)
         seal = read_i64_le(self.chunk, o + 16)
         fault = fault_of(info, shape, seal)
@@ -130,6 +130,21 @@ class Cursor:
         self.in_memory = False
         self.following = self.behind(address)
         return True
+
+    def check_gap(self, address: i64) -> None:
+        """Raise where something else than zeros stands between a page's last record and its end: a record was there."""
+        at = address
+        stop = self.e.log.next_page(address + 1)
+        while at < stop:
+            have = min(self.load(at, 1), stop - at)
+            if have <= 0:
+                return
+            o = at - self.chunk_start
+            if self.chunk.count(0, o, o + have) != have:
+                raise CorruptionError(
+                    f"{self.e.log.device.place(address)}: no record begins at address {address}, but the rest of its page is not empty"
+                )
+            at += have
 
     def behind(self, address: i64) -> i64:
         """Return where the record behind the current one may stand; behind a run of pages that is the next page."""
