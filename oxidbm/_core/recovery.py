@@ -192,9 +192,10 @@ def recover(e: Engine, mark: CleanMark | None, read_only: bool) -> None:
         if last.begin > begin:
             e.count -= e.index.purge_below(last.begin)
             begin = last.begin
-        if last.pending == 0 and last.count != e.count:
+        if not last.count <= e.count <= last.count + last.pending:
             raise CorruptionError(
-                f"{e.path}: replay found {e.count} keys, the last commit, {device.place(replay.last_address)}, counted {last.count}"
+                f"{e.path}: replay found {e.count} keys, the last commit, {device.place(replay.last_address)}, counted {last.count} "
+                f"and {last.pending} it had not verified"
             )
         e.live_bytes = last.live_bytes
         e.commit_sequence = e.durable_sequence = last.sequence
