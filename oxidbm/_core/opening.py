@@ -14,9 +14,9 @@ from typing import Final, final
 
 from oxidbm._core import commit, files
 from oxidbm._core.address import FIRST_ADDRESS, PAGE_BITS_MAX, PAGE_BITS_MIN
-from oxidbm._core.device import Device, FileDevice, NullDevice, sync_directory
+from oxidbm._core.device import SUFFIX, Device, FileDevice, NullDevice, sync_directory
 from oxidbm._core.engine import CLOSED, FORKED, OPEN, READ_ONLY, WRITABLE, Engine, Maintainer
-from oxidbm._core.errors import FormatError, MissingError, error
+from oxidbm._core.errors import CorruptionError, FormatError, MissingError, error
 from oxidbm._core.hashing import MASK_62
 from oxidbm._core.hybrid_log import FRAMES_MIN, HybridLog
 from oxidbm._core.index import HashIndex
@@ -195,7 +195,11 @@ def prepare_directory(path: str, options: Options) -> bool:
         names = set()
         sync_directory(os.path.dirname(os.path.abspath(path)))
     if files.STORE in names:
+        if files.LOG not in names and options.device is None:
+            raise CorruptionError(f"{os.path.join(path, files.LOG)} is missing; restore the store from a copy")
         return False
+    if files.LOG in names and any(name.endswith(SUFFIX) for name in os.listdir(os.path.join(path, files.LOG))):
+        raise CorruptionError(f"{os.path.join(path, files.STORE)} is missing, but there is a log; restore it from a copy")
     if options.read_only or not options.create:
         raise MissingError(2, "the directory holds no store, and this call may not make one", path)
     foreign = sorted(names - {files.LOCK, files.LOG, files.STORE + ".new"})
