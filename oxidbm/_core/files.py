@@ -91,7 +91,7 @@ def read_superblock(directory: str) -> Superblock:
     with open(path, "rb") as file:
         head = file.read(16)
     if head[:8] != MAGIC:
-        raise FormatError(f"{path} does not begin as a store's superblock does; {directory} is something else")
+        raise FormatError(f"{path} does not begin at offset 0 as a store's superblock does; {directory} is something else")
     if len(head) == 16:
         (version,) = struct.unpack_from("<Q", head, 8)
         if version > FORMAT_VERSION:
@@ -99,8 +99,10 @@ def read_superblock(directory: str) -> Superblock:
                 f"{path} at offset 8 says format version {version}; this release reads up to {FORMAT_VERSION}. Upgrade oxidbm to open it"
             )
     magic, version, store_id, seed, page_bits = SUPERBLOCK.unpack(read_small(directory, STORE, SUPERBLOCK.size))
-    if version < 1 or not PAGE_BITS_MIN <= page_bits <= PAGE_BITS_MAX:
-        raise CorruptionError(f"{path} says format version {version} and pages of 2**{page_bits} bytes, which never were; restore it")
+    if version < 1:
+        raise CorruptionError(f"{path} at offset 8 says format version {version}, which never was; restore it from a copy")
+    if not PAGE_BITS_MIN <= page_bits <= PAGE_BITS_MAX:
+        raise CorruptionError(f"{path} at offset 40 says pages of 2**{page_bits} bytes, which never were; restore it from a copy")
     return Superblock(store_id, seed, page_bits)
 
 
@@ -115,7 +117,9 @@ def read_mark(directory: str, block: Superblock) -> CleanMark | None:
         return None
     magic, store_id, tail, sequence, count = CLEAN_MARK.unpack(read_small(directory, CLEAN, CLEAN_MARK.size))
     if magic != CLEAN_MAGIC or store_id != block.store_id:
-        raise CorruptionError(f"{os.path.join(directory, CLEAN)} belongs to another store; delete it and open again")
+        raise CorruptionError(
+            f"{os.path.join(directory, CLEAN)} is not this store's: magic at offset 0, store id at offset 8. Delete it and open again"
+        )
     return CleanMark(tail, sequence, count)
 
 
