@@ -37,7 +37,8 @@ lint: $(VENV)/.extra-dev
 	$(BIN)/ruff check .
 
 types: $(VENV)/.extra-dev
-	$(BIN)/mypy --strict oxidbm
+	$(BIN)/mypy --strict oxidbm examples
+	OXIDBM_PURE=1 $(RUN) -m mypy.stubtest oxidbm --allowlist tests/stubtest_allowlist.txt --ignore-unused-allowlist
 
 # Compiles in place without optimizing: seconds, not a minute. Not for measuring.
 build: $(VENV)/.built-0 $(VENV)/.extra-test

@@ -25,7 +25,7 @@ def main() -> None:
             del store["date"]
             check(store["apple"] == b"green", "the last value wins")
             check(store.get("date") is None, "a deleted key has no value")
-            check("banana" in store and len(store) == 3, "three keys are left")
+            check(b"banana" in store and len(store) == 3, "three keys are left")
             check(store.setdefault("banana", "blue") == b"yellow", "setdefault leaves what is there")
             store.sync()  # from here on this much survives a power cut; close() does the same
             print(f"{len(store)} keys written to {path.name}/: {sorted(p.name for p in path.iterdir())}")

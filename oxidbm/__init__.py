@@ -22,8 +22,12 @@ from oxidbm._core.errors import (  # noqa: E402
 from oxidbm._core.scan import LogRecord, LogScan  # noqa: E402
 from oxidbm._core.session import Session  # noqa: E402
 from oxidbm._core.store import Store  # noqa: E402
+from oxidbm._documentation import Documentation  # noqa: E402
 
 MutableMapping.register(Store)
+for public in (LogRecord, LogScan, Session, Store):
+    public.__doc__ = Documentation(public.__name__)
+del public
 
 __all__ = [
     "ClosedError",

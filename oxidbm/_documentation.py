@@ -1,0 +1,59 @@
+"""Documentation of the compiled classes at run time.
+
+Compiled classes have no docstrings; the stub `__init__.pyi` carries them. `Documentation` is set as a class's
+`__doc__`, which may be a descriptor, and reads the stub when `help()` asks, so that importing costs nothing. The
+`__doc__` of a compiled method cannot be set, so the class's text holds its methods' too.
+"""
+
+import ast
+import os
+from collections.abc import Iterator
+
+STUB = os.path.join(os.path.dirname(__file__), "__init__.pyi")
+
+
+def signature_of(function: ast.FunctionDef) -> str:
+    """Return a method as it is called: its name and arguments without `self` and annotations."""
+    arguments = function.args
+    for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]:
+        if argument is not None:
+            argument.annotation = None
+    for listed in (arguments.posonlyargs, arguments.args):
+        if listed and listed[0].arg == "self":
+            del listed[0]
+            break
+    return f"{function.name}({ast.unparse(arguments)})"
+
+
+def sections(node: ast.ClassDef) -> Iterator[str]:
+    """Yield a class's docstring, then each documented method and property with its own, indented."""
+    yield ast.get_docstring(node) or ""
+    heads: list[str] = []
+    for function in node.body:
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        is_property = any(isinstance(word, ast.Name) and word.id == "property" for word in function.decorator_list)
+        head = function.name if is_property else signature_of(function)
+        if head not in heads:
+            heads.append(head)
+        if text := ast.get_docstring(function):  # the last of several overloads has it
+            yield "\n".join([*heads, *("    " + line if line else "" for line in text.splitlines())])
+            heads = []
+
+
+class Documentation:
+    """What a class's `__doc__` gives: the stub's text, read anew each time."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: object, owner: type | None = None) -> str | None:
+        try:
+            with open(STUB, encoding="utf-8") as file:
+                tree = ast.parse(file.read())
+        except OSError:
+            return None
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and node.name == self.name:
+                return "\n\n".join(sections(node))
+        return None

@@ -1,0 +1,118 @@
+"""The stub `oxidbm/__init__.pyi` against what is there at run time, as documentation, and as type checkers use it."""
+
+import ast
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import oxidbm
+from tests.support import ROOT
+
+STUB = ROOT / "oxidbm" / "__init__.pyi"
+CLASSES = [oxidbm.Store, oxidbm.Session, oxidbm.LogScan, oxidbm.LogRecord]
+
+needs_mypy = pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
+
+TYPED = '''
+from collections.abc import MutableMapping
+from typing import assert_type
+import oxidbm
+
+def double(old: bytes) -> bytes:
+    return old + old
+
+def use(store: oxidbm.Store, name: str) -> None:
+    mapping: MutableMapping[bytes, bytes] = store
+    assert_type(store["a"], bytes)
+    assert_type(store[bytearray(b"a")], bytes)
+    store["a"] = "b"
+    store[b"a"] = memoryview(b"b")
+    assert_type(store.get("a"), bytes | None)
+    assert_type(store.get("a", b""), bytes)
+    assert_type(store.get("a", 1), bytes | int)
+    assert_type(store.pop("a"), bytes)
+    assert_type(store.pop("a", None), bytes | None)
+    assert_type(dict(store), dict[bytes, bytes])
+    assert_type([key for key in store], list[bytes])
+    store.update({"a": b"b"})
+    store.update({b"a": "b"}, c="d")
+    store.update([("a", "b")])
+    store.update(mapping)
+    with store.session(name) as session:
+        assert_type(session, oxidbm.Session)
+        assert_type(session.read("a"), bytes | None)
+        assert_type(session.rmw("a", double), bytes | None)
+        assert_type(session.rmw("a", double, b"x"), bytes)
+        session.rmw("a", lambda old: old or None, b"x")
+    for record in store.scan(live=False):
+        assert_type(record, oxidbm.LogRecord)
+        assert_type(record.value, bytes)
+
+def misuse(store: oxidbm.Store) -> None:
+    store[1]  # type: ignore[index]
+    store["a"] = 1  # type: ignore[assignment]
+    oxidbm.Store("a", durability="sometimes")  # type: ignore[arg-type]
+    for key in store:
+        key.encode()  # type: ignore[attr-defined]
+'''
+
+
+def run_mypy(tmp_path: Path, *arguments: str) -> None:
+    """Run a mypy module in pure mode, whose signatures are exact, and show what it found."""
+    result = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "OXIDBM_PURE": "1", "MYPY_CACHE_DIR": str(tmp_path / "cache"), "MYPYPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@needs_mypy
+def test_the_stub_says_what_is_there(tmp_path: Path) -> None:
+    allowed = ("--allowlist", "tests/stubtest_allowlist.txt", "--ignore-unused-allowlist")
+    run_mypy(tmp_path, "mypy.stubtest", "oxidbm", *allowed)
+
+
+@needs_mypy
+def test_type_checkers_see_a_mapping_of_bytes(tmp_path: Path) -> None:
+    source = tmp_path / "typed.py"
+    source.write_text(TYPED, encoding="utf-8")
+    run_mypy(tmp_path, "mypy", "--strict", str(source))
+
+
+def test_everything_in_the_stub_is_documented() -> None:
+    faults = []
+    for node in ast.walk(ast.parse(STUB.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef):
+            continue
+        overload = isinstance(node, ast.FunctionDef) and isinstance(node.body[0].value, ast.Constant) and (
+            node.body[0].value.value is Ellipsis
+        )
+        if not overload and ast.get_docstring(node) is None:
+            faults.append(f"{node.name}, line {node.lineno}")
+    assert faults == []
+
+
+@pytest.mark.parametrize("public", CLASSES, ids=lambda public: public.__name__)
+def test_classes_have_the_stubs_documentation(public: type) -> None:
+    text = public.__doc__ or ""
+    methods = {name for name in vars(public) if not name.startswith("_")}
+    stub = ast.parse(STUB.read_text(encoding="utf-8"))
+    (node,) = (node for node in stub.body if isinstance(node, ast.ClassDef) and node.name == public.__name__)
+    documented = {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
+    assert (ast.get_docstring(node) or "-") in text
+    for name in methods & documented:
+        assert f"\n{name}" in text
+
+
+def test_every_figure_of_stats_is_documented() -> None:
+    with oxidbm.Store() as store:
+        text = oxidbm.Store.__doc__ or ""
+        assert [name for name in store.stats() if name not in text] == []
