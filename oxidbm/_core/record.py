@@ -120,7 +120,7 @@ def fault_of(info: i64, shape: i64, seal: i64) -> str:
     unknown: i64 = flags_of(shape) & ~FLAGS_KNOWN
     if unknown:
         return f"its flags have the unknown bits {unknown:#x}"
-    if capacity_words(seal) > CAPACITY_MAX:  # the checksum does not see the highest bit
+    if capacity_words(seal) > CAPACITY_MAX:  # the checksum does not see the two highest bits
         return f"its capacity of {capacity_words(seal)} words is more than the longest value takes"
     if words_for(value_length(shape)) > capacity_words(seal):
         return f"its value of {value_length(shape)} bytes exceeds its capacity of {capacity_words(seal)} words"
