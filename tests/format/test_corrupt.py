@@ -128,8 +128,8 @@ def test_clean_mark_with_a_right_checksum_and_a_wrong_field(
 RECORD_FIELDS = {
     "previous_address": (0, 3),
     "version": (6, 1),
-    "invalid": (7, 5),
-    "tombstone": (7, 6),
+    "tombstone": (7, 5),
+    "invalid": (7, 6),
     "unverified": (7, 7),
     "value_length": (8, 0),
     "value_length above the capacity": (11, 0),

@@ -1,0 +1,215 @@
+"""docs/format.md and the constants of the core say the same: the tables are read out of the document and compared."""
+
+import re
+from pathlib import Path
+
+from oxidbm._core import address, commit, device, files, record
+from tests.format.stores import STORE_ID, clock, make_tiny
+from tests.support import ROOT
+
+DOCUMENT = ROOT / "docs" / "format.md"
+Row = dict[str, str]
+
+
+def tables() -> dict[str, list[list[Row]]]:
+    """Return heading to the tables below it; a table is its rows, each column title to cell."""
+    found: dict[str, list[list[Row]]] = {}
+    heading = ""
+    titles: list[str] = []
+    for line in DOCUMENT.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            heading = line.lstrip("#").strip()
+            found[heading] = []
+        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
+        if not cells:
+            titles = []
+        elif not titles:
+            titles = cells
+            found[heading].append([])
+        elif not set(line) <= set("|-"):
+            found[heading][-1].append(dict(zip(titles, cells, strict=True)))
+    return found
+
+
+def rows(heading: str, table: int = 0) -> list[Row]:
+    """Return the rows of one table below a heading."""
+    found = tables()[heading][table]
+    assert found
+    return found
+
+
+def bit_ranges(heading: str) -> dict[str, tuple[int, int]]:
+    """Return field to shift and width, and assert that the fields lie side by side from bit 0 to bit 63."""
+    found = {}
+    following = 0
+    for row in rows(heading):
+        first, _, last = row["bits"].partition("-")
+        assert int(first) == following, f"{row['field']} does not follow what stands before it"
+        following = int(last or first) + 1
+        found[row["field"]] = (int(first), following - int(first))
+    assert following == 64
+    return found
+
+
+def mask(width: int) -> int:
+    """Return that many low bits."""
+    return 2**width - 1
+
+
+def signed(word: int) -> int:
+    """Return an unsigned word as the signed one that the core uses."""
+    return word - 2**64 if word >> 63 else word
+
+
+def check_offsets(heading: str, fields: int) -> int:
+    """Assert that the fields of a small file lie side by side, and return where the checksum stands."""
+    following = 0
+    table = rows(heading)
+    assert len(table) == fields
+    for row in table:
+        assert int(row["offset"]) == following
+        following += int(row["bytes"])
+    assert table[-1]["field"] == "checksum"
+    assert int(table[-1]["bytes"]) == files.SUM.size
+    return int(table[-1]["offset"])
+
+
+def content(heading: str, field: str) -> str:
+    """Return the content column of one field."""
+    (row,) = (row for row in rows(heading) if row["field"] == field)
+    return row["content"]
+
+
+def test_directory() -> None:
+    assert [row["name"].strip("`") for row in rows("Directory")] == [files.STORE, files.LOCK, files.CLEAN, files.LOG]
+
+
+def test_superblock() -> None:
+    assert check_offsets("STORE", 6) == files.SUPERBLOCK.size
+    assert bytes.fromhex(content("STORE", "magic").strip("`")) == files.MAGIC
+    assert int(content("STORE", "format_version")) == files.FORMAT_VERSION
+    assert f"The format's version is {files.FORMAT_VERSION}." in DOCUMENT.read_text(encoding="utf-8")
+    assert content("STORE", "page_bits").endswith(f"{address.PAGE_BITS_MIN} to {address.PAGE_BITS_MAX}")
+    packed = files.SUPERBLOCK.pack(files.MAGIC, 1, STORE_ID, 2, 3)
+    for field, value in [("format_version", 1), ("seed", 2), ("page_bits", 3)]:
+        (row,) = (row for row in rows("STORE") if row["field"] == field)
+        assert int.from_bytes(packed[int(row["offset"]) :][: int(row["bytes"])], "little") == value
+
+
+def test_clean_mark() -> None:
+    assert check_offsets("CLEAN", 6) == files.CLEAN_MARK.size
+    assert bytes.fromhex(content("CLEAN", "magic").strip("`")) == files.CLEAN_MAGIC
+    packed = files.CLEAN_MARK.pack(files.CLEAN_MAGIC, STORE_ID, 1, 2, 3)
+    for field, value in [("tail", 1), ("sequence", 2), ("count", 3)]:
+        (row,) = (row for row in rows("CLEAN") if row["field"] == field)
+        assert int.from_bytes(packed[int(row["offset"]) :][: int(row["bytes"])], "little") == value
+
+
+def test_info_word() -> None:
+    bits = bit_ranges("info")
+    assert bits["previous_address"] == (0, address.ADDRESS_BITS)
+    assert mask(bits["previous_address"][1]) == address.ADDRESS_MASK
+    assert bits["version"][0] == record.VERSION_SHIFT
+    assert mask(bits["version"][1]) == record.VERSION_MASK
+    assert int(content("info", "version")) == record.VERSION_FIRST
+    assert bits["tombstone"][1] == bits["invalid"][1] == bits["unverified"][1] == 1
+    assert 1 << bits["tombstone"][0] == record.TOMBSTONE
+    assert bits["invalid"][0] == record.INVALID_SHIFT
+    plain = record.pack_info(0, False, False)
+    assert signed(plain | 1 << bits["unverified"][0]) == record.pack_info(0, False, True)
+
+
+def test_shape_word() -> None:
+    bits = bit_ranges("shape")
+    assert bits["value_length"][0] == 0
+    assert mask(bits["value_length"][1]) == record.VALUE_LENGTH_MASK == record.VALUE_LENGTH_MAX
+    assert content("shape", "value_length").endswith(f" {record.VALUE_LENGTH_MAX}")
+    assert bits["key_length"][0] == record.KEY_LENGTH_SHIFT
+    assert mask(bits["key_length"][1]) == record.KEY_LENGTH_MASK == record.KEY_LENGTH_MAX
+    assert content("shape", "key_length").endswith(f" {record.KEY_LENGTH_MAX}")
+    assert bits["flags"][0] == record.FLAGS_SHIFT
+
+
+def test_flags() -> None:
+    constants = {
+        "has_expiry": (record.FLAG_EXPIRY, record.SHAPE_EXPIRY),
+        "page_run": (record.FLAG_PAGE_RUN, record.SHAPE_PAGE_RUN),
+        "commit": (record.FLAG_COMMIT, record.SHAPE_COMMIT),
+    }
+    table = {row["flag"]: 1 << int(row["bit"]) for row in rows("flags")}
+    assert table == {name: flag for name, (flag, _) in constants.items()}
+    assert sum(table.values()) == record.FLAGS_KNOWN
+    for flag, in_shape in constants.values():
+        assert in_shape == flag << record.FLAGS_SHIFT
+
+
+def test_seal_word() -> None:
+    bits = bit_ranges("seal")
+    assert bits["checksum"][0] == 0
+    assert mask(bits["checksum"][1]) == record.CHECKSUM_MASK
+    assert bits["value_capacity"][0] == record.CAPACITY_SHIFT
+    assert signed(mask(bits["value_capacity"][1]) << record.CAPACITY_SHIFT) == record.SEAL_CAPACITY
+    assert content("seal", "value_capacity").endswith(f"at most {record.CAPACITY_MAX}")
+
+
+def test_record() -> None:
+    table = rows("Record")
+    assert [int(row["word"]) for row in table] == list(range(len(table)))
+    assert [row["field"] for row in table if row["there"] == "always"] == ["info", "shape", "seal"]
+    assert sum(row["there"] == "always" for row in table) == record.HEADER_WORDS
+    assert table[-1]["field"] == "expiry"
+    assert record.key_word(record.SHAPE_EXPIRY) == record.HEADER_WORDS + 1
+
+
+def test_addresses_and_segments() -> None:
+    text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
+    assert f"{address.ADDRESS_BITS} bits wide" in text
+    assert f"the first record stands at address {address.FIRST_ADDRESS}," in text
+    assert f"A word is {['eight'][address.WORD_BYTES - 8]} bytes" in text
+    found = re.search(r"`log/(N+)(\.\w+)`: ten digits", text)
+    assert found is not None
+    assert len(found[1]) == device.SEGMENT_DIGITS == len("N" * 10)
+    assert found[2] == device.SUFFIX
+    assert device.segment_name(7) == "0" * 9 + "7" + found[2]
+
+
+def test_commit_record(tmp_path: Path) -> None:
+    table = rows("Commit record")
+    names = [row["field"] for row in table]
+    assert [int(row["word"]) for row in table] == list(range(commit.COMMIT_WORDS))
+    written = commit.CommitRecord()
+    for number, name in enumerate(names[:-1]):
+        setattr(written, name, 100 + number)
+    written.serials = {"name": 77, "another name": 78}
+    data = commit.encode(written)
+    words = [int.from_bytes(data[offset : offset + 8], "little") for offset in range(0, len(data), 8)]
+    assert words[: len(names)] == [*range(100, 100 + len(names) - 1), 2]
+    assert [row["field"] for row in rows("Commit record", 1)] == ["serial", "name_length"]
+    assert words[len(names) :][:2] == [77, 4]
+    assert data[8 * (len(names) + 2) :][:8] == b"name\0\0\0\0"
+    assert words[len(names) + 3 :][:2] == [78, 12]
+
+
+def test_golden_store_is_what_the_document_says(tmp_path: Path) -> None:
+    """Decode the golden store's last commit by the tables alone."""
+    make_tiny(tmp_path / "store")
+    tail_row = next(row for row in rows("CLEAN") if row["field"] == "tail")
+    mark = (tmp_path / "store" / "CLEAN").read_bytes()
+    tail = int.from_bytes(mark[int(tail_row["offset"]) :][: int(tail_row["bytes"])], "little")
+    segment = (tmp_path / "store" / "log" / device.segment_name(0)).read_bytes()
+    assert len(segment) == tail
+    session = 8 * (2 + 1)  # serial, name_length, one word of name
+    names = [row["field"] for row in rows("Commit record")]
+    value = segment[tail - session - 8 * len(names) : tail - session]
+    said = {name: int.from_bytes(value[8 * i : 8 * i + 8], "little") for i, name in enumerate(names)}
+    assert said == {
+        "sequence": 2,
+        "durable_sequence": 1,
+        "begin": address.FIRST_ADDRESS,
+        "count": 4,
+        "pending": 0,
+        "records": 3,
+        "live_bytes": 40 + 40 + 56 + 40,
+        "time_ns": int(clock() * 1e9),
+        "sessions": 1,
+    }
