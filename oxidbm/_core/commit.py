@@ -8,12 +8,12 @@ each open session's serial number; `decode` states its words. Invariants: 1. a c
 one before it verify; 2. `durable_tail` moves only after a sync that returned; 3. a failed write or sync poisons the store.
 """
 
+import time
 from typing import Final, final
 
 from librt.strings import BytesWriter, read_i64_le, write_i64_le
 from mypy_extensions import i64
 
-from oxidbm import _breath
 from oxidbm._core import files
 from oxidbm._core.engine import UNNAMED, WRITABLE, Engine
 from oxidbm._core.errors import FullError
@@ -135,9 +135,12 @@ def flush_to(e: Engine, target: i64) -> None:
 
 
 def seal_to(e: Engine, target: i64) -> None:
-    """Seal the log up to `target` in slices between which other threads may run."""
+    """Seal the log up to `target` in slices between which the GIL is given away.
+
+    Giving it away costs this thread up to a switch interval a slice; being asked for it would cost the other one that.
+    """
     while not e.log.seal_step(target, SLICE_WORDS):
-        _breath.breathe()
+        time.sleep(0)
 
 
 def make_room(e: Engine) -> None:
@@ -145,10 +148,11 @@ def make_room(e: Engine) -> None:
     log = e.log
     if e.writable != WRITABLE:
         e.blocked_write()
-    if log.make_frame():
+    if log.prepare():
         return
     flushed = log.flushed
     if flushed >= log.tail:
+        log.run_wanted = 0
         raise FullError(
             f"the store {e.path} needs more than its memory budget of {log.memory} bytes: the index takes {e.index.size_bytes()} "
             f"and {log.frames.frame_bytes} are in page frames. Open it with a larger memory="
@@ -200,9 +204,10 @@ def move_begin(e: Engine, until: i64) -> None:
         e.begin_wanted = until
         if not e.log.memory_only:
             run(e)
-        e.log.begin = max(e.log.begin, until)
-        while e.log.head < e.log.begin and e.log.evict_page():
+        while e.log.head < until and e.log.evict_page():
             pass  # what stands before begin is read, if at all, by iterators that began before
+        e.log.begin = max(e.log.begin, until)
+        e.log.check_order()
     e.epoch.bump(Truncation(e, until).run)
 
 

@@ -76,6 +76,7 @@ class Engine:
         self.writable: i64 = WRITABLE
         self.poison = ""
         self.count: i64 = 0
+        self.expiring = False
         self.live_bytes: i64 = 0
         self.pending: vec[i64] = vec[i64]()
         self.pending_first: i64 = 0
@@ -124,6 +125,10 @@ class Engine:
     def now_ms(self) -> i64:
         """Return the clock's time in milliseconds since 1970."""
         return i64(int(self.clock() * 1000.0))
+
+    def now_if_expiring(self) -> i64:
+        """Return the time where a record of this store ever had an expiry, else 0 without asking the clock."""
+        return self.now_ms() if self.expiring else i64(0)
 
     def add_pending(self, address: i64, was_plain: bool) -> None:
         """Note an unverified record, whose effect on `count` is not known yet."""

@@ -19,7 +19,7 @@ import sysconfig
 from typing import Final, final
 
 from librt.strings import read_i64_le
-from librt.vecs import append, extend, vec
+from librt.vecs import append, extend, pop, vec
 from mypy_extensions import i64
 
 from oxidbm._core.address import power_of_two
@@ -61,11 +61,14 @@ def buffer_address(data: memoryview) -> int:
 
 
 def load_madvise() -> "ctypes._NamedFuncPointer | None":
-    """Return the C library's madvise where there are transparent huge pages to ask for, else None."""
+    """Return the C library's madvise where there are transparent huge pages to ask for, else None.
+
+    Through PyDLL, which keeps the GIL: a frame is opened in the middle of an operation.
+    """
     if not hasattr(mmap, "MADV_HUGEPAGE"):
         return None
     try:
-        return ctypes.CDLL(None).madvise
+        return ctypes.PyDLL(None).madvise
     except (OSError, AttributeError):
         return None
 
@@ -133,8 +136,10 @@ class Frames:
     def __init__(self, page_bits: i64, slots: i64) -> None:
         self.views: vec[bytes] = vec[bytes]()  # before words: freed first
         self.spare_views: vec[bytes] = vec[bytes]()
+        self.run_view = b""
         self.words: vec[vec[i64]] = vec[vec[i64]]()
         self.spare_words: vec[vec[i64]] = vec[vec[i64]]()
+        self.run_words: vec[i64] = vec[i64]()
         self.ends: vec[i64] = vec[i64]()
         self.has_views = HAS_VIEWS
         self.page_words: i64 = power_of_two(page_bits) >> 3
@@ -149,35 +154,54 @@ class Frames:
             i += 1
 
     def open(self, page: i64) -> None:
-        """Give `page` a frame."""
+        """Give `page` a spare frame."""
         slot: i64 = page & self.mask
         assert len(self.words[slot]) == 0
         spare: i64 = len(self.spare_words)
-        if spare:
-            self.words[slot] = self.spare_words[spare - 1]
-            self.views[slot] = self.spare_views[spare - 1]
-            self.spare_words = self.spare_words[: spare - 1]
-            self.spare_views = self.spare_views[: spare - 1]
-        else:
-            # the first frame stays small until it is used: a huge page would make an empty store cost 2 MiB
-            size: i64 = self.page_words
-            frame = reserve_words(bytes_header(size << 3), VIEW_WORDS + size, self.page_frames > 0)
-            self.words[slot] = frame
-            self.views[slot] = view_of(frame)
-            self.page_frames += 1
-            self.frame_bytes += self.page_words << 3
+        self.words[slot] = self.spare_words[spare - 1]
+        self.views[slot] = self.spare_views[spare - 1]
+        self.spare_words, _ = pop(self.spare_words)
+        self.spare_views, _ = pop(self.spare_views)
         self.ends[slot] = 0
 
-    def open_run(self, page: i64, words: i64) -> None:
-        """Give `page` and those behind it one frame of `words`, all reached."""
+    def open_run(self, page: i64) -> None:
+        """Give `page` and those behind it the run that was prepared."""
         slot: i64 = page & self.mask
         assert len(self.words[slot]) == 0
-        frame = reserve_words(bytes_header(words << 3), VIEW_WORDS + words, True)
-        self.words[slot] = frame
-        self.views[slot] = view_of(frame)
-        self.frame_bytes += words << 3
+        self.words[slot] = self.run_words
+        self.views[slot] = self.run_view
+        self.run_view = b""
+        self.run_words = vec[i64]()
         self.ends[slot] = 0
-        self.reach(page, words)
+
+    def prepare(self) -> None:
+        """Add a spare frame. This allocates Python objects, so it is done between operations and not in one."""
+        size: i64 = self.page_words
+        # the first frame stays small until it is used: a huge page would make an empty store cost 2 MiB
+        frame = reserve_words(bytes_header(size << 3), VIEW_WORDS + size, self.page_frames > 0)
+        if size < STEP_BYTES >> 3:
+            frame = extend_zero(frame, size)
+        self.spare_words = append(self.spare_words, frame)
+        self.spare_views = append(self.spare_views, view_of(frame))
+        self.page_frames += 1
+        self.frame_bytes += size << 3
+
+    def prepare_run(self, words: i64) -> None:
+        """Have a frame of `words` ready for a record larger than a page; as `prepare`."""
+        self.frame_bytes -= self.run_ready() << 3
+        self.run_view = b""
+        frame = extend_zero(reserve_words(bytes_header(words << 3), VIEW_WORDS + words, True), words)
+        self.run_words = frame
+        self.run_view = view_of(frame)
+        self.frame_bytes += words << 3
+
+    def run_ready(self) -> i64:
+        """Return how many words the prepared run has, 0 for none."""
+        return max(i64(len(self.run_words)) - VIEW_WORDS, i64(0))
+
+    def spares(self) -> i64:
+        """Return how many spare frames there are."""
+        return len(self.spare_words)
 
     def reach(self, page: i64, words: i64) -> i64:
         """Make at least the first `words` of a page usable, in steps, and return how many are."""
@@ -227,8 +251,8 @@ class Frames:
         spare: i64 = len(self.spare_words)
         if spare == 0:
             return False
-        self.spare_views = self.spare_views[: spare - 1]
-        self.spare_words = self.spare_words[: spare - 1]
+        self.spare_views, _ = pop(self.spare_views)
+        self.spare_words, _ = pop(self.spare_words)
         self.page_frames -= 1
         self.frame_bytes -= self.page_words << 3
         return True
@@ -251,7 +275,9 @@ class Frames:
         """Free every frame, views first."""
         self.views = vec[bytes]()
         self.spare_views = vec[bytes]()
+        self.run_view = b""
         self.words = vec[vec[i64]]()
         self.spare_words = vec[vec[i64]]()
+        self.run_words = vec[i64]()
         self.frame_bytes = 0
         self.page_frames = 0

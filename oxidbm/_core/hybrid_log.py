@@ -50,6 +50,7 @@ class HybridLog:
         self.limit: i64 = FIRST_ADDRESS
         self.tail_open = False
         self.due = False
+        self.run_wanted: i64 = 0
         self.reserve: i64 = 1 if memory_only else 0
 
     def check_order(self) -> None:
@@ -99,7 +100,7 @@ class HybridLog:
         if size > self.page_bytes:
             return self.allocate_run(size)
         if not self.tail_open or (self.tail & self.offset_mask) + size > self.page_bytes or self.at_page_end():
-            if not self.make_frame():
+            if not self.frame_ready():
                 return NO_ROOM
             self.close_tail_page()
             self.frames.open(self.tail >> self.page_bits)
@@ -134,14 +135,13 @@ class HybridLog:
 
     def allocate_run(self, size: i64) -> i64:
         """Give a record larger than a page a run of pages of its own."""
-        pages: i64 = (size + self.offset_mask) >> self.page_bits
-        while self.frames.frame_bytes + size + self.other_memory > self.memory or not self.slots_free(pages):
-            if not self.frames.drop_spare() and (self.memory_only or not self.evict_page()):
-                return NO_ROOM
+        if self.frames.run_ready() != size >> 3 or not self.slots_free((size + self.offset_mask) >> self.page_bits):
+            self.run_wanted = size
+            return NO_ROOM
         self.close_tail_page()
         address = self.tail
         page = address >> self.page_bits
-        self.frames.open_run(page, size >> 3)
+        self.frames.open_run(page)
         self.frames.ends[page & self.frames.mask] = address + size
         self.tail = self.next_page(address + size)
         self.limit = self.tail
@@ -157,18 +157,35 @@ class HybridLog:
         used: i64 = (self.tail >> self.page_bits) - (self.head >> self.page_bits)
         return used + pages + 2 <= self.frames.mask
 
-    def make_frame(self) -> bool:
+    def page_allowed(self) -> bool:
         """See that one more page may have a frame: evict the oldest when the budget is used up; False where it may not be."""
         while self.frames.in_use() + self.reserve >= self.frames_allowed() or not self.slots_free(1):
             if self.memory_only or not self.evict_page():
                 return False
-        self.trim_spare()
         return True
 
-    def trim_spare(self) -> None:
-        """Free spare frames the budget has no room for any more, since the index has grown."""
+    def frame_ready(self) -> bool:
+        """Return whether a page may be opened now; nothing is allocated, since an operation is under way."""
+        return self.page_allowed() and self.frames.spares() > 0
+
+    def prepare(self) -> bool:
+        """Between operations: have ready what an allocation lacked, or the next one will; False where pages must go first."""
+        size = self.run_wanted
+        if size:
+            pages: i64 = (size + self.offset_mask) >> self.page_bits
+            while self.frames.frame_bytes + size + self.other_memory > self.memory or not self.slots_free(pages):
+                if not self.frames.drop_spare() and (self.memory_only or not self.evict_page()):
+                    return False
+            self.run_wanted = 0
+            self.frames.prepare_run(size >> 3)
+            return True
+        if not self.page_allowed():
+            return False
         while self.frames.page_frames > self.frames_allowed() and self.frames.drop_spare():
-            pass
+            pass  # the index has grown into the budget
+        if self.frames.spares() == 0:
+            self.frames.prepare()
+        return True
 
     def evict_page(self) -> bool:
         """Give back the oldest page's frame when it is flushed whole; False when it is not."""
@@ -246,8 +263,10 @@ class HybridLog:
         """Put a page that recovery read back into memory; `end` is its records' end, 0 for the page of the tail."""
         base: i64 = page << self.page_bits
         if end - base > self.page_bytes:
-            self.frames.open_run(page, (end - base) >> 3)
+            self.frames.prepare_run((end - base) >> 3)
+            self.frames.open_run(page)
         else:
+            self.frames.prepare()
             self.frames.open(page)
         self.frames.fill(page, data)
         self.frames.ends[page & self.frames.mask] = end

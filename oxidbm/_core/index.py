@@ -17,7 +17,7 @@ from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from oxidbm._core.address import bits_for, power_of_two
-from oxidbm._core.frames import zero_words
+from oxidbm._core.frames import extend_zero, zero_words
 
 TAG_BITS: Final = 18
 TAG_SHIFT: Final = 45
@@ -236,30 +236,31 @@ class HashIndex:
                 return
             position += 1
 
-    def add_bucket(self, bucket: i64) -> None:
-        """Make room for a bucket behind the last one."""
+    def has_room(self, bucket: i64) -> bool:
+        """Return whether there is room for a bucket."""
         i: i64 = bucket >> CHUNK_BITS
-        if i >= len(self.chunks):
-            self.chunks = append(self.chunks, zero_words(CHUNK_BUCKETS << 3, True))
+        return i < len(self.chunks) and ((bucket & CHUNK_MASK) << 3) < len(self.chunks[i])
+
+    def add_room(self) -> None:
+        """Make room for the next bucket: the first chunk starts small and doubles, the others come whole."""
+        if len(self.chunks) == 1 and len(self.chunks[0]) < CHUNK_BUCKETS << 3:
+            self.chunks[0] = extend_zero(self.chunks[0], len(self.chunks[0]))
             return
-        chunk = self.chunks[i]
-        size: i64 = len(chunk)
-        if ((bucket & CHUNK_MASK) << 3) >= size:  # the first chunk starts small and doubles
-            zero: i64 = 0
-            while size > 0:
-                chunk = append(chunk, zero)
-                size -= 1
-            self.chunks[i] = chunk
+        chunk = zero_words(CHUNK_BUCKETS << 3, True)
+        if not self.has_room(self.split + self.low_mask + 1):  # allocating may have run a finalizer that grew the index
+            self.chunks = append(self.chunks, chunk)
 
     def split_one(self) -> None:
         """Split the next bucket in two by one more bit of its entries' hashes."""
+        if self.low_mask + 1 > power_of_two(self.tag_base + TAG_BITS - 1):
+            self.grow_at += SPLIT_LOAD
+            return  # no bit of the tag is left: overflow buckets take what comes
+        while not self.has_room(self.split + self.low_mask + 1):
+            self.add_room()
         source: i64 = self.split
         bit: i64 = self.low_mask + 1
         target: i64 = source + bit
         self.grow_at += SPLIT_LOAD
-        if bit > power_of_two(self.tag_base + TAG_BITS - 1):
-            return  # no bit of the tag is left: overflow buckets take what comes
-        self.add_bucket(target)
         in_tag: i64 = (bit >> self.tag_base) << TAG_SHIFT
         self.split = source + 1
         if self.split > self.low_mask:

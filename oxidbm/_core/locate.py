@@ -119,12 +119,15 @@ def expiry_of(e: Engine, found: Found) -> i64:
     return 0
 
 
-def is_live(e: Engine, found: Found) -> bool:
-    """Return whether a key's newest record gives it a value: no tombstone and not expired."""
+def is_live(e: Engine, found: Found, now: i64) -> bool:
+    """Return whether a key's newest record gives it a value at `now` (ms since 1970): no tombstone and not expired.
+
+    The time is asked for before the record is located: a clock may be Python code, which lets other threads run.
+    """
     if found.tombstone():
         return False
     expiry = expiry_of(e, found)
-    return expiry == 0 or expiry > e.now_ms()
+    return expiry == 0 or expiry > now
 
 
 def locate_among(e: Engine, key: bytes, entries: vec[i64]) -> Found | None:

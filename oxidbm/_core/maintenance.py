@@ -48,6 +48,8 @@ class DiskMaintainer(Maintainer):
         e.log.due = False
         e.log.other_memory = e.index.size_bytes() + (i64(len(e.pending)) << 3)
         e.log.follow_tail()
+        if e.log.frames.spares() == 0 and e.log.run_wanted == 0:
+            e.log.prepare()
         if self.thread is None:
             self.start()
         if not self.wake.is_set():
@@ -178,6 +180,7 @@ class DiskMaintainer(Maintainer):
             self.go_through(Compaction(e, e.log.tail))
         finally:
             self.stopping = False
+            self.start()
 
     def go_through(self, current: Compaction) -> None:
         """Run a compaction to its end in the caller's thread."""
@@ -209,9 +212,10 @@ class MemoryMaintainer(Maintainer):
         log = e.log
         log.due = False
         log.other_memory = e.index.size_bytes()
-        log.follow_tail()
         if self.busy:
             return
+        if log.frames.spares() == 0 and log.run_wanted == 0:
+            log.prepare()
         tight = log.frames.in_use() + 2 >= log.frames_allowed()
         if self.compaction is not None or e.dead_bytes() * 2 > log.tail - log.begin or tight:
             self.slice(self.evict and tight, STEP_SLICE_BYTES)
@@ -255,9 +259,10 @@ class MemoryMaintainer(Maintainer):
         """Compact, or evict, until a page is free; FullError when all that is there is live."""
         e = self.e
         log = e.log
-        while not log.make_frame():
+        while not log.prepare():
             worthwhile = self.evict or e.dead_bytes() >= log.page_bytes
             if not worthwhile or not self.slice(self.evict, log.page_bytes << 1):
+                log.run_wanted = 0
                 raise FullError(
                     f"the store in memory is full: {log.frames.frame_bytes + e.index.size_bytes()} bytes of its budget of "
                     f"{log.memory} are used, {e.live_bytes} of them by live records. Give it more memory=, a path, or evict=True"

@@ -106,8 +106,9 @@ def read(e: Engine, key: bytes) -> bytes | None:
             if entry < 0 or (shape >> 48) != 0:
                 break
         position += 1
+    now = e.now_if_expiring()
     found = locate(e, key, key_hash)
-    return value_of(e, found) if found is not None and is_live(e, found) else None
+    return value_of(e, found) if found is not None and is_live(e, found, now) else None
 
 
 def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes, expiry: i64) -> i64:
@@ -172,9 +173,9 @@ def insert(e: Engine, key: bytes, value: bytes, key_hash: i64, expiry: i64) -> i
     if address == NO_ROOM:
         return NO_ROOM
     index = e.index
-    index.insert(key_hash, index.entry_for(key_hash, address))
     e.count += 1
     e.live_bytes += log.tail - address
+    index.insert(key_hash, index.entry_for(key_hash, address))
     if log.due:
         e.maintainer.step()
     return DONE
@@ -219,8 +220,9 @@ def upsert_blind(e: Engine, key: bytes, value: bytes, expiry: i64, words: vec[i6
 
 def upsert_slow(e: Engine, key: bytes, value: bytes, key_hash: i64, condition: i64, expected: bytes, expiry: i64) -> i64:
     """As `upsert`, after the key's newest record was found and looked at."""
+    now = e.now_if_expiring()
     found = locate_steady(e, key, key_hash)
-    live = found is not None and is_live(e, found)
+    live = found is not None and is_live(e, found, now)
     if condition == IF_ABSENT and live:
         return CHANGED
     if condition == IF_EQUAL and (found is None or not live or value_of(e, found) != expected):
@@ -276,6 +278,7 @@ def append_record(e: Engine, key: bytes, value: bytes, info: i64, expiry: i64) -
     frame[o + 2] = value_words << CAPACITY_SHIFT
     o += HEADER_WORDS
     if expiry:
+        e.expiring = True
         frame[o] = expiry
         o += 1
     write_words(frame, o, key, length)
@@ -291,18 +294,20 @@ def delete(e: Engine, key: bytes) -> i64:
     The entry goes, unless the chain below it may lead to other keys.
     """
     key_hash = hash_key(key, e.seed)
+    now = e.now_if_expiring()
     found = locate_steady(e, key, key_hash)
     if found is None or found.tombstone():
         return CHANGED
-    status = CHANGED if not is_live(e, found) else DONE
+    status = DONE if is_live(e, found, now) else CHANGED
     return bury(e, key, key_hash, found, status)
 
 
 def take(e: Engine, key: bytes, out: list[bytes]) -> i64:
     """As `delete`, and append the value the key had to `out`."""
     key_hash = hash_key(key, e.seed)
+    now = e.now_if_expiring()
     found = locate_steady(e, key, key_hash)
-    if found is None or not is_live(e, found):
+    if found is None or not is_live(e, found, now):
         return CHANGED
     value = value_of(e, found)
     status = bury(e, key, key_hash, found, DONE)

@@ -28,6 +28,7 @@ from oxidbm._core.record import (
     HEADER_BYTES,
     SEAL_CAPACITY,
     SHAPE_COMMIT,
+    SHAPE_EXPIRY,
     TOMBSTONE,
     VALUE_LENGTH_MASK,
     content_words,
@@ -118,6 +119,8 @@ class Replay:
         address = cursor.address
         key = cursor.key()
         key_hash = hash_key(key, e.seed)
+        if cursor.shape & SHAPE_EXPIRY:
+            e.expiring = True
         old = index.entry_for(key_hash, previous_address(cursor.info))
         if cursor.info < 0:
             old = self.entry_of(key, key_hash)

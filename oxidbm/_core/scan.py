@@ -233,7 +233,7 @@ class StoreIterator:
                     return key
                 return cursor.value() if self.kind == VALUES else (key, cursor.value())
             found = newest_since(e, key, key_hash, cursor.address, cursor.stop)
-            if found is None or not is_live(e, found):
+            if found is None or not is_live(e, found, e.now_if_expiring()):
                 continue
             if self.kind == KEYS:
                 return key
@@ -249,6 +249,20 @@ class StoreIterator:
 
     def __del__(self) -> None:
         self.close()
+
+
+def page_start(e: Engine, address: i64) -> i64:
+    """Return where to step from to reach the first record at or behind any address: where the records of its page begin.
+
+    Records say how long they are, not where they begin, so a walk starts at a page. An address inside of a record's run of
+    pages is followed by the page behind the run only once that is known, so the walk starts at the run's first page.
+    """
+    log = e.log
+    begin = max(log.begin, i64(FIRST_ADDRESS))
+    base: i64 = address & ~log.offset_mask
+    while base > log.head and base < log.tail and len(log.frames.words[log.slot_of(base)]) == 0 and base >= log.page_bytes:
+        base -= log.page_bytes
+    return max(begin, base)
 
 
 @final
@@ -279,12 +293,13 @@ class LogScan:
         self.e = e
         self.live = live
         self.slot = e.epoch.protect()
-        self.cursor = Cursor(e, i64(start), i64(stop))
+        self.start: i64 = start
+        self.cursor = Cursor(e, page_start(e, i64(start)), i64(stop))
 
     @property
     def position(self) -> int:
         """The address of the record behind the last one yielded."""
-        return self.cursor.following
+        return max(self.cursor.following, self.start)
 
     def __iter__(self) -> Iterator[LogRecord]:
         return self
@@ -297,12 +312,12 @@ class LogScan:
             e.blocked_read()
         cursor = self.cursor
         while cursor.step():
-            if cursor.shape & SHAPE_COMMIT:
+            if cursor.shape & SHAPE_COMMIT or cursor.address < self.start:
                 continue
             key = cursor.key()
             if self.live:
                 found = newest_since(e, key, hash_key(key, e.seed), cursor.address, cursor.address + 1)
-                if found is None or found.address != cursor.address or not is_live(e, found):
+                if found is None or found.address != cursor.address or not is_live(e, found, e.now_if_expiring()):
                     continue
             return LogRecord(
                 cursor.address,
