@@ -1,0 +1,72 @@
+"""Every Python snippet of README.md and docs/ runs, in a directory of its own, and prints what the text says.
+
+A ```python block followed by a ```text block has to print that text. Blocks of one document share nothing.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from itertools import zip_longest
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def snippets(text: str) -> list[tuple[str, str | None]]:
+    """Return each Python block with the text block that follows it at once, None where there is none."""
+    blocks = list(FENCE.finditer(text))
+    found = []
+    for block, following in zip_longest(blocks, blocks[1:]):
+        if block[1] != "python":
+            continue
+        expected = None
+        if following is not None and following[1] == "text" and not text[block.end() : following.start()].strip():
+            expected = following[2]
+        found.append((block[2], expected))
+    return found
+
+
+CASES = [
+    pytest.param(code, expected, id=f"{path.name}-{number}")
+    for path in DOCUMENTS
+    for number, (code, expected) in enumerate(snippets(path.read_text(encoding="utf-8")), 1)
+]
+
+
+@pytest.mark.parametrize(("code", "expected"), CASES)
+def test_a_snippet_runs_and_prints_what_is_said(code: str, expected: str | None, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert expected is None or result.stdout == expected
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_to_files(path: Path) -> None:
+    targets = LINK.findall(path.read_text(encoding="utf-8"))
+    missing = [target for target in targets if "://" not in target and not (path.parent / target).exists()]
+    assert missing == []
+
+
+def test_the_first_snippet_is_short() -> None:
+    code, _ = snippets((ROOT / "README.md").read_text(encoding="utf-8"))[0]
+    assert len([line for line in code.splitlines() if line.strip()]) <= 12
+
+
+def test_snippets_are_found_with_their_output() -> None:
+    text = "```python\na\n```\n\n```text\nb\n```\n\n```python\nc\n```\n\nwords\n\n```text\nd\n```\n"
+    assert snippets(text) == [("a\n", "b\n"), ("c\n", None)]
