@@ -153,19 +153,19 @@ class HashIndex:
                 if new:
                     words[position] = new
                 else:
-                    self.remove_at(words, position, end)
+                    self.remove_at(bucket, words, position)
                 return True
             position += 1
 
-    def remove_at(self, words: vec[i64], position: i64, end: i64) -> None:
-        """Close the gap at `position` of the bucket that ends at `end` with the last entry behind it."""
+    def remove_at(self, bucket: i64, words: vec[i64], position: i64) -> None:
+        """Close the gap at `position` with the bucket's last entry, and give back an overflow bucket that is empty then."""
         last_words = words
         last: i64 = position
         link_words = words
         link: i64 = -1
-        here = words
-        at: i64 = position + 1
-        stop: i64 = end
+        here = self.chunks[bucket >> CHUNK_BITS]
+        at: i64 = (bucket & CHUNK_MASK) << 3
+        stop: i64 = at + BUCKET_ENTRIES
         while True:
             entry = here[at]
             if entry == 0:
@@ -315,7 +315,7 @@ class HashIndex:
                     position = entry
                     end = position + BUCKET_ENTRIES
                 elif (entry & ENTRY_ADDRESS) << 3 < address:
-                    self.remove_at(words, position, end)
+                    self.remove_at(bucket, words, position)
                 else:
                     position += 1
             bucket += 1
