@@ -1,0 +1,208 @@
+"""Devices: segments rotate at page boundaries, are cut at either end, and say where an address stands."""
+
+from pathlib import Path
+
+import pytest
+
+from oxidbm._core import device
+from oxidbm._core.device import FileDevice, NullDevice, segment_name
+from oxidbm._core.errors import CorruptionError
+
+PAGE_BITS = 12
+PAGE = 1 << PAGE_BITS
+
+
+def page_of(number: int) -> memoryview:
+    """Return a page's bytes, all alike."""
+    return memoryview(bytes([number + 1]) * PAGE)
+
+
+@pytest.fixture(params=[True, False], ids=["mapped", "pread"])
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> FileDevice:
+    """An empty device on files."""
+    return FileDevice(str(tmp_path), PAGE_BITS, mapped=request.param)
+
+
+def fill(files: FileDevice, pages: int, *, each_a_segment: bool = False) -> None:
+    """Write so many pages."""
+    for number in range(pages):
+        if each_a_segment:
+            files.roll()
+        files.write(number * PAGE, page_of(number))
+
+
+def names(files: FileDevice) -> list[str]:
+    """Return the segment files in the directory."""
+    return sorted(path.name for path in Path(files.path).iterdir())
+
+
+def test_null_device_keeps_nothing() -> None:
+    null = NullDevice(64)
+    null.write(64, memoryview(b"12345678"))
+    null.sync()
+    assert (null.begin(), null.end(), null.size()) == (64, 64, 0)
+    with pytest.raises(CorruptionError, match="address 64 was read from a store that lives in memory only"):
+        null.read(64, 8)
+    null.truncate_before(4096)
+    assert null.begin() == 4096
+    assert null.segment_end(5000) == 5000
+    assert "5000 in memory" in null.place(5000)
+    null.truncate_after(0)
+    null.roll()
+    null.close()
+
+
+def test_empty(files: FileDevice) -> None:
+    assert (files.begin(), files.end(), files.size()) == (0, 0, 0)
+    assert files.read(0, 100) == b""
+    assert "before its first segment" in files.place(64)
+    files.sync()
+    files.truncate_before(PAGE)
+    files.truncate_after(0)
+    files.close()
+    assert names(files) == []
+
+
+def test_first_write_inside_a_page_begins_a_segment_at_the_page(files: FileDevice) -> None:
+    files.write(PAGE + 64, memoryview(b"abcdefgh"))
+    assert names(files) == [segment_name(1)]
+    assert (files.begin(), files.end()) == (PAGE, PAGE + 72)
+    assert files.read(PAGE, 100) == bytes(64) + b"abcdefgh"
+    assert files.place(PAGE + 64).endswith(f"{segment_name(1)} at offset 64")
+    files.close()
+
+
+def test_write_and_read_back(files: FileDevice) -> None:
+    fill(files, 3)
+    assert names(files) == [segment_name(0)]
+    assert files.read(0, 3 * PAGE) == b"".join(bytes(page_of(number)) for number in range(3))
+    assert files.read(PAGE - 1, 2) == b"\1\2"
+    assert files.read(3 * PAGE - 5, 100) == b"\3" * 5
+    assert files.read(3 * PAGE, 100) == b""
+    files.write(3 * PAGE, page_of(3))  # the mapping is older than this
+    assert files.read(3 * PAGE + 7, 9) == b"\4" * 9
+    files.close()
+
+
+def test_segments_rotate_only_at_page_boundaries(files: FileDevice) -> None:
+    files.write(64, memoryview(bytes(8)))
+    files.roll()
+    files.write(72, memoryview(bytes(8)))
+    assert len(files.segments) == 1, "an address inside of a page goes on in the same file"
+    files.write(PAGE, page_of(1))
+    assert names(files) == [segment_name(0), segment_name(1)]
+    files.write(2 * PAGE, page_of(2))
+    assert len(files.segments) == 2, "roll() is for one segment"
+    assert files.segment_end(0) == PAGE
+    assert files.segment_end(PAGE) == files.end() == 3 * PAGE
+    files.close()
+
+
+def test_segments_rotate_by_size(files: FileDevice) -> None:
+    """A segment ends at the first page boundary at least 16 MiB from its start."""
+    aim = device.SEGMENT_BYTES_MIN
+    files.write(aim - PAGE, page_of(0))
+    files.write(aim, page_of(1))
+    assert len(files.segments) == 1
+    assert files.begin() == aim - PAGE
+    files.write(2 * aim - PAGE - 8, memoryview(bytes(8)))
+    files.write(2 * aim - PAGE, page_of(2))
+    assert [segment.start for segment in files.segments] == [aim - PAGE, 2 * aim - PAGE]
+    files.close()
+
+
+def test_reads_end_at_a_segment(files: FileDevice) -> None:
+    fill(files, 3, each_a_segment=True)
+    assert files.read(PAGE - 8, 100) == b"\1" * 8
+    assert files.read(PAGE, 2 * PAGE) == b"\2" * PAGE
+    assert [files.place(number * PAGE + 5) for number in range(3)] == [
+        f"{files.path}/{segment_name(number)} at offset 5" for number in range(3)
+    ]
+    files.close()
+
+
+def test_truncate_before_deletes_whole_segments_only(files: FileDevice) -> None:
+    fill(files, 4, each_a_segment=True)
+    files.truncate_before(2 * PAGE - 8)
+    assert names(files) == [segment_name(1), segment_name(2), segment_name(3)]
+    files.truncate_before(2 * PAGE)
+    assert files.begin() == 2 * PAGE
+    assert files.read(PAGE, 8) == b""
+    assert files.read(2 * PAGE, 8) == b"\3" * 8
+    files.truncate_before(100 * PAGE)
+    assert names(files) == [segment_name(3)], "the last segment stays"
+    files.sync()
+    files.close()
+
+
+@pytest.mark.parametrize("cut", [0, 8, PAGE, PAGE + 8, 2 * PAGE, 3 * PAGE - 8, 3 * PAGE, 5 * PAGE])
+def test_truncate_after(files: FileDevice, cut: int) -> None:
+    fill(files, 3, each_a_segment=True)
+    assert files.read(2 * PAGE, 8) == b"\3" * 8  # so that there is a mapping to lose
+    files.truncate_after(cut)
+    assert files.end() == min(cut, 3 * PAGE)
+    whole = b"".join(bytes(page_of(number)) for number in range(3))
+    assert b"".join(files.read(number * PAGE, PAGE) for number in range(3)) == whole[:cut]
+    assert len(names(files)) == min(-(-cut // PAGE), 3)
+    again = FileDevice(files.path, PAGE_BITS)
+    assert again.end() == files.end()
+    again.close()
+    if cut and cut % PAGE == 0 and cut <= 3 * PAGE:
+        files.write(cut, page_of(7))
+        assert files.read(cut, 8) == b"\10" * 8
+    files.close()
+
+
+def test_reopened(files: FileDevice) -> None:
+    fill(files, 3, each_a_segment=True)
+    files.sync()
+    files.close()
+    assert files.segments == []
+    again = FileDevice(files.path, PAGE_BITS, read_only=True)
+    assert (again.begin(), again.end(), again.size()) == (0, 3 * PAGE, 3 * PAGE)
+    assert again.read(PAGE, 3) == b"\2\2\2"
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        again.write(3 * PAGE - 8, memoryview(bytes(8)))
+    again.close()
+
+
+def test_sync_is_asked_once(files: FileDevice) -> None:
+    fill(files, 2, each_a_segment=True)
+    assert files.directory_dirty
+    assert [segment.dirty for segment in files.segments] == [True, True]
+    files.sync()
+    assert not files.directory_dirty
+    assert [segment.dirty for segment in files.segments] == [False, False]
+    files.write(2 * PAGE, page_of(2))
+    assert [segment.dirty for segment in files.segments] == [False, True]
+    files.close()
+
+
+@pytest.mark.parametrize("name", ["x.seg", "-1.seg", "1e3.seg", ".seg"])
+def test_names_that_are_no_page_number(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(CorruptionError, match="is not named by a page number"):
+        FileDevice(str(tmp_path), PAGE_BITS)
+
+
+def test_segment_names_sort_by_page() -> None:
+    pages = [0, 1, 9, 10, 99, 12345, 2**36 - 1]
+    made = [segment_name(page) for page in pages[:-1]]
+    assert made == sorted(made)
+    assert segment_name(2**36 - 1) == f"{2**36 - 1}.seg"
+
+
+def test_files_without_the_suffix_are_not_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    files = FileDevice(str(tmp_path), PAGE_BITS)
+    assert files.size() == 0
+    files.close()
+
+
+def test_write_at_and_read_at(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w+b") as file:
+        device.write_at(file.fileno(), memoryview(b"hello world"), 5)
+        assert device.read_at(file.fileno(), 100, 0) == bytes(5) + b"hello world"
+        assert device.read_at(file.fileno(), 3, 8) == b"lo "[:1] + b"lo"[1:] + b" "
+        assert device.read_at(file.fileno(), 3, 100) == b""
+        assert device.read_at(file.fileno(), 0, 0) == b""

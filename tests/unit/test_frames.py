@@ -1,0 +1,158 @@
+"""Frames: what is put into a page comes out of it, frames are used again, and memory is counted."""
+
+import gc
+
+import pytest
+
+from oxidbm._core.frames import (
+    HAS_VIEWS,
+    VIEW_BYTES,
+    VIEW_WORDS,
+    Frames,
+    bytes_header,
+    extend_zero,
+    reserve_words,
+    zero_words,
+)
+from tests.support import PURE
+
+PAGE_BITS = 12
+PAGE = 1 << PAGE_BITS
+
+
+def make(slots: int = 8) -> Frames:
+    """Return empty frames of small pages."""
+    return Frames(PAGE_BITS, slots)
+
+
+def filled(frames: Frames, page: int) -> bytes:
+    """Give a page a frame with bytes that tell it apart, and return them."""
+    frames.open(page)
+    data = bytes((page * 7 + i) % 256 for i in range(PAGE))
+    frames.fill(page, data)
+    return data
+
+
+def test_what_is_filled_in_comes_out() -> None:
+    frames = make()
+    data = {page: filled(frames, page) for page in range(3)}
+    for page, expected in data.items():
+        assert frames.copy_out(page, 0, PAGE) == expected
+        assert frames.copy_out(page, 13, 100) == expected[13:113]
+        assert frames.copy_out(page, PAGE, 0) == b""
+        assert bytes(frames.export(page, 8, 80)) == expected[8:80]
+        assert len(frames.words[page]) == VIEW_WORDS + PAGE // 8
+
+
+def test_slices_of_a_page_outlive_it() -> None:
+    frames = make()
+    expected = filled(frames, 1)
+    kept = [frames.copy_out(1, start, 100) for start in range(0, 4000, 50)]
+    frames.close(1)
+    frames.open(2)
+    frames.fill(2, bytes(PAGE))
+    frames.free()
+    gc.collect()
+    assert kept == [expected[start : start + 100] for start in range(0, 4000, 50)]
+    assert all(hash(piece) == hash(bytes(bytearray(piece))) for piece in kept)
+
+
+def test_frames_are_used_again() -> None:
+    frames = make()
+    filled(frames, 0)
+    filled(frames, 1)
+    assert (frames.page_frames, frames.in_use(), frames.frame_bytes) == (2, 2, 2 * PAGE)
+    frames.close(0)
+    assert (frames.page_frames, frames.in_use(), frames.frame_bytes) == (2, 1, 2 * PAGE)
+    data = filled(frames, 2)
+    assert (frames.page_frames, frames.in_use()) == (2, 2)
+    assert frames.copy_out(2, 0, PAGE) == data
+    frames.close(1)
+    assert frames.drop_spare()
+    assert not frames.drop_spare()
+    assert (frames.page_frames, frames.frame_bytes) == (1, PAGE)
+    assert frames.copy_out(2, 0, PAGE) == data
+
+
+def test_slots_go_round() -> None:
+    frames = make(8)
+    for page in (6, 7, 8, 9):
+        filled(frames, page)
+    assert [len(frames.words[slot]) > 0 for slot in range(8)] == [True, True, False, False, False, False, True, True]
+    assert frames.copy_out(9 & 7, 0, 8) == bytes(63 + i for i in range(8))
+
+
+@pytest.mark.parametrize("words", [1, 511, 512])
+def test_reach_gives_zeros_and_at_least_what_was_asked(words: int) -> None:
+    frames = make()
+    frames.open(0)
+    reached = frames.reach(0, words)
+    assert words <= reached <= PAGE // 8
+    assert frames.reach(0, 1) == reached
+    assert bytes(frames.export(0, 0, words * 8)) == bytes(words * 8)
+
+
+def test_large_pages_are_reached_in_steps() -> None:
+    frames = Frames(20, 8)
+    frames.open(0)
+    assert frames.reach(0, 1) == 8192
+    assert frames.reach(0, 8193) == 16384
+    assert frames.reach(0, 131072) == 131072
+    assert len(frames.words[0]) == VIEW_WORDS + 131072
+
+
+def test_run_of_pages() -> None:
+    frames = make()
+    filled(frames, 0)
+    words = 3 * PAGE // 8 + 1
+    frames.open_run(1, words)
+    data = bytes(range(256)) * (words * 8 // 256) + bytes(words * 8 % 256)
+    frames.fill(1, data)
+    assert frames.copy_out(1, 0, words * 8) == data
+    assert bytes(frames.export(1, 0, words * 8)) == data
+    assert frames.frame_bytes == PAGE + words * 8
+    assert frames.in_use() == 1, "a run is no page frame"
+    frames.close(1)
+    assert frames.frame_bytes == PAGE
+    assert len(frames.spare_words) == 0, "a run's frame is not kept"
+
+
+def test_page_is_not_opened_twice() -> None:
+    frames = make()
+    frames.open(3)
+    with pytest.raises(AssertionError):
+        frames.open(3)
+    with pytest.raises(AssertionError):
+        frames.open(3 + 8)
+
+
+def test_free_gives_all_back() -> None:
+    frames = make()
+    filled(frames, 0)
+    frames.open_run(1, 2 * PAGE)
+    frames.close(0)
+    frames.free()
+    assert (frames.frame_bytes, frames.page_frames) == (0, 0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 8191, 8192, 8193, 20_000])
+def test_zero_words(count: int) -> None:
+    words = zero_words(count, False)
+    assert len(words) == count
+    assert bytes(memoryview(words).cast("B")) == bytes(8 * count)
+    longer = extend_zero(words, 9000)
+    assert len(longer) == count + 9000
+    assert longer[count + 8999] == 0
+
+
+def test_reserved_room_begins_with_the_header() -> None:
+    words = reserve_words(bytes_header(24), VIEW_WORDS + 3, False)
+    assert len(words) == VIEW_WORDS == VIEW_BYTES // 8
+    assert words[1] == id(bytes)
+    assert words[2] == 24
+
+
+@pytest.mark.compiled_only("views need the compiled core")
+def test_views_are_used_where_they_can_be() -> None:
+    frames = make()
+    assert frames.has_views == HAS_VIEWS == (not PURE)

@@ -1,0 +1,261 @@
+"""Hash index: tags, overflow buckets, growth; driven by crafted hashes."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oxidbm._core.address import with_sign
+from oxidbm._core.index import BUCKET_ENTRIES, FIRST_BITS, SPLIT_LOAD, TAG_BITS, TAG_SHIFT, HashIndex
+from tests.support import scaled
+
+BUCKETS = 1 << FIRST_BITS
+
+
+def crafted(bucket: int, tag: int) -> int:
+    """Return a hash that leads to a bucket, of a table not grown yet, with a tag."""
+    return tag << FIRST_BITS | bucket
+
+
+def add(index: HashIndex, key_hash: int, address: int) -> int:
+    """Insert an entry and return it."""
+    entry: int = index.entry_for(key_hash, address)
+    index.insert(key_hash, entry)
+    return entry
+
+
+def entries(index: HashIndex, key_hash: int) -> list[int]:
+    """Return the entries with the hash's tag."""
+    return list(index.matching(key_hash))
+
+
+def test_empty() -> None:
+    index = HashIndex(0)
+    assert index.buckets() == BUCKETS
+    assert index.entries == 0
+    assert entries(index, crafted(5, 5)) == []
+    assert index.holds(crafted(5, 5), 64, 0) == 0
+    assert not index.replace(crafted(5, 5), 1, 2)
+    assert index.faults() == []
+    assert index.size_bytes() == 64 * BUCKETS + 64
+
+
+@pytest.mark.parametrize("expected", [0, 1, 5 * BUCKETS - 1, 5 * BUCKETS, 100_000])
+def test_sized_for_what_is_expected(expected: int) -> None:
+    index = HashIndex(expected)
+    assert index.buckets() * SPLIT_LOAD >= expected
+    before = index.buckets()
+    for number in range(scaled(2000)):
+        add(index, random.Random(number).getrandbits(62), 8 * number + 64)
+    assert expected < 2000 or index.buckets() == before, "what is expected does not make it grow"
+
+
+def test_entries_of_one_tag_are_told_apart_by_address() -> None:
+    index = HashIndex(0)
+    key_hash = crafted(7, 99)
+    found = [add(index, key_hash, address) for address in (64, 128, 4096)]
+    other = add(index, crafted(7, 98), 512)
+    assert entries(index, key_hash) == found
+    assert entries(index, crafted(7, 98)) == [other]
+    assert entries(index, crafted(8, 99)) == []
+    assert index.holds(key_hash, 128, 10**9) == found[1]
+    assert index.holds(key_hash, 136, 10**9) == 0
+    assert index.holds(key_hash, 136, 4096) == found[2], "an entry at or behind `since` is to be followed"
+
+
+def test_mixed_entries_are_followed() -> None:
+    index = HashIndex(0)
+    key_hash = crafted(1, 1)
+    plain = add(index, key_hash, 64)
+    mixed = with_sign(plain)
+    assert mixed < 0
+    assert index.replace(key_hash, plain, mixed)
+    assert entries(index, key_hash) == [mixed]
+    assert index.holds(key_hash, 64, 10**9) == mixed
+    assert index.holds(key_hash, 32, 10**9) == mixed
+    assert not index.replace(key_hash, plain, 0)
+    assert index.replace(key_hash, mixed, 0)
+    assert index.entries == 0
+
+
+def test_largest_address_and_tag() -> None:
+    index = HashIndex(0)
+    key_hash = crafted(BUCKETS - 1, 2**TAG_BITS - 1) | 1 << 61
+    address = 2**48 - 8
+    entry = add(index, key_hash, address)
+    assert entry > 0
+    assert entry >> TAG_SHIFT == 2**TAG_BITS - 1
+    assert entries(index, key_hash) == [entry]
+    assert index.holds(key_hash, address, 0) == entry
+    assert index.faults() == []
+
+
+@pytest.mark.parametrize("count", [1, 6, 7, 8, 14, 15, 21, 22, 50])
+def test_overflow_buckets(count: int) -> None:
+    """A bucket holds seven entries, then each overflow bucket seven more; all are given back in the end."""
+    index = HashIndex(0)
+    made = {number: add(index, crafted(3, number), 64 + 8 * number) for number in range(count)}
+    overflow = max(0, -(-count // BUCKET_ENTRIES) - 1)
+    assert index.overflow_in_use == overflow
+    assert index.entries == count
+    assert all(entries(index, crafted(3, number)) == [entry] for number, entry in made.items())
+    assert index.faults() == []
+    order = list(made)
+    random.Random(count).shuffle(order)
+    while order:
+        number = order.pop()
+        assert index.replace(crafted(3, number), made.pop(number), 0)
+        assert index.overflow_in_use == max(0, -(-len(made) // BUCKET_ENTRIES) - 1)
+        assert all(entries(index, crafted(3, left)) == [entry] for left, entry in made.items())
+    assert index.entries == 0
+
+
+def test_overflow_buckets_are_used_again() -> None:
+    index = HashIndex(0)
+    for bucket in range(4):
+        for tag in range(20):
+            add(index, crafted(bucket, tag), 64 + 8 * tag)
+    size = len(index.overflow)
+    for tag in range(20):
+        assert index.replace(crafted(2, tag), index.entry_for(crafted(2, tag), 64 + 8 * tag), 0)
+    for tag in range(20):
+        add(index, crafted(9, tag), 64 + 8 * tag)
+    assert len(index.overflow) == size
+    assert all(len(entries(index, crafted(bucket, tag))) == 1 for bucket in (0, 1, 3, 9) for tag in range(20))
+    assert index.faults() == []
+
+
+def test_split_divides_a_bucket_by_the_next_bit() -> None:
+    index = HashIndex(0)
+    hashes = [crafted(0, tag) for tag in range(40)] + [crafted(1, tag) for tag in range(40)]
+    for number, key_hash in enumerate(hashes):
+        add(index, key_hash, 64 + 8 * number)
+    overflow = index.overflow_in_use
+    index.split_one()
+    assert (index.buckets(), index.split) == (BUCKETS + 1, 1)
+    assert index.bucket_of(crafted(0, 2)) == 0
+    assert index.bucket_of(crafted(0, 3)) == BUCKETS
+    assert index.bucket_of(crafted(1, 3)) == 1
+    index.split_one()
+    assert index.bucket_of(crafted(1, 3)) == BUCKETS + 1
+    for number, key_hash in enumerate(hashes):
+        assert entries(index, key_hash) == [index.entry_for(key_hash, 64 + 8 * number)]
+    assert index.faults() == []
+    assert index.entries == len(hashes)
+    assert index.overflow_in_use <= overflow
+
+
+def test_whole_doublings() -> None:
+    index = HashIndex(0)
+    draw = random.Random(5)
+    hashes = {draw.getrandbits(62): 64 + 8 * number for number in range(scaled(3000))}
+    for key_hash, address in hashes.items():
+        add(index, key_hash, address)
+    for doubling in range(1, 4):
+        while index.buckets() < BUCKETS << doubling:
+            index.split_one()
+        assert (index.split, index.low_mask) == (0, (BUCKETS << doubling) - 1)
+        assert index.faults() == []
+        assert all(index.holds(key_hash, address, 0) != 0 for key_hash, address in hashes.items())
+        assert all(index.bucket_of(key_hash) == key_hash & index.low_mask for key_hash in hashes)
+
+
+def test_grows_by_itself() -> None:
+    """One split for each five entries past the first load, so that no operation does more than one."""
+    index = HashIndex(0)
+    draw = random.Random(6)
+    hashes = []
+    count = SPLIT_LOAD * BUCKETS + scaled(10_000)
+    for number in range(count):
+        key_hash = draw.getrandbits(62)
+        hashes.append(key_hash)
+        before = index.buckets()
+        add(index, key_hash, 64 + 8 * number)
+        assert index.buckets() - before in (0, 1)
+    assert abs(index.buckets() - count // SPLIT_LOAD) <= 1
+    assert index.faults() == []
+    assert index.entries == count
+    for number in range(0, count, 7):
+        assert index.holds(hashes[number], 64 + 8 * number, 10**12) != 0
+
+
+def test_growth_into_a_second_chunk() -> None:
+    """The first chunk starts small and doubles until it has 65,536 buckets; then there is another."""
+    index = HashIndex(0)
+    hashes = {number << FIRST_BITS | 4095: 64 + 8 * number for number in range(64)}
+    for key_hash, address in hashes.items():
+        add(index, key_hash, address)
+    sizes = set()
+    while index.buckets() <= 65_536:
+        sizes.add(len(index.chunks[0]) >> 3)
+        index.split_one()
+    assert sizes == {4096 << doubling for doubling in range(5)}
+    assert [len(chunk) >> 3 for chunk in index.chunks] == [65_536, 65_536]
+    while index.buckets() < 65_536 + 4096:
+        index.split_one()
+    assert index.faults() == []
+    assert all(index.holds(key_hash, address, 0) for key_hash, address in hashes.items())
+
+
+def test_purge_below() -> None:
+    index = HashIndex(0)
+    for tag in range(60):
+        add(index, crafted(tag % 2, tag), 64 + 8 * tag)
+    assert index.purge_below(64) == 0
+    assert index.purge_below(64 + 8 * 33) == 33
+    assert index.entries == 27
+    for tag in range(60):
+        assert bool(entries(index, crafted(tag % 2, tag))) == (tag >= 33)
+    assert index.faults() == []
+    assert index.purge_below(2**48) == 27
+    assert (index.entries, index.overflow_in_use) == (0, 0)
+
+
+def test_faults_are_found() -> None:
+    index = HashIndex(0)
+    key_hash = crafted(9, 6)
+    add(index, key_hash, 64)
+    while index.buckets() < BUCKETS + 20:
+        index.split_one()
+    assert index.faults() == []
+    index.entries += 1
+    assert any("2 were counted" in fault for fault in index.faults())
+    index.entries -= 1
+    index.put(9, index.entry_for(crafted(9, 7), 128))
+    index.entries += 1
+    assert any("stands in bucket 9" in fault for fault in index.faults())
+
+
+COMMANDS = st.lists(
+    st.tuples(st.sampled_from(["insert", "remove", "replace", "split"]), st.integers(0, 3), st.integers(0, 12)),
+    max_size=150,
+)
+
+
+@given(commands=COMMANDS)
+def test_against_a_model(commands: list[tuple[str, int, int]]) -> None:
+    """A few buckets and tags, so that overflow, equal tags and splits meet."""
+    index = HashIndex(0)
+    model: dict[tuple[int, int], list[int]] = {}
+    address = 64
+    for command, bucket, tag in commands:
+        key_hash = crafted(bucket, tag)
+        held = model.setdefault((bucket, tag), [])
+        address += 8
+        if command == "insert":
+            held.append(add(index, key_hash, address))
+        elif command == "split":
+            index.split_one()
+        elif held and command == "remove":
+            assert index.replace(key_hash, held.pop(address % len(held)), 0)
+        elif held:
+            fresh = index.entry_for(key_hash, address)
+            place = address % len(held)
+            assert index.replace(key_hash, held[place], fresh)
+            held[place] = fresh
+        assert sorted(entries(index, key_hash)) == sorted(held)
+    assert index.entries == sum(len(held) for held in model.values())
+    for (bucket, tag), held in model.items():
+        assert sorted(entries(index, crafted(bucket, tag))) == sorted(held)
+    assert index.faults() == []
