@@ -124,6 +124,9 @@ def flush_to(e: Engine, target: i64) -> None:
         if e.writable != WRITABLE:
             e.blocked_write()
         try:
+            if not e.creation_synced:
+                files.sync_creation(e.path)
+                e.creation_synced = True
             if e.mark_present:
                 files.remove_mark(e.path)
                 e.mark_present = False

@@ -93,6 +93,7 @@ class Engine:
         self.sessions: dict[str, SessionState] = {}
         self.recovered_serials: dict[str, int] = {}
         self.mark_present = False
+        self.creation_synced = True
         self.flush_lock = threading.Lock()
         self.commit_lock = threading.Lock()
 

@@ -48,17 +48,19 @@ class CleanMark:
         self.count = count
 
 
-def write_aside(directory: str, name: str, data: bytes, mode: int) -> None:
-    """Write a small file so that it is there whole or not at all, durably."""
+def write_aside(directory: str, name: str, data: bytes, mode: int, durable: bool = True) -> None:
+    """Write a small file so that it is there whole or not at all, and durably unless that can wait."""
     path = os.path.join(directory, name)
     descriptor = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | OPEN_FLAGS, mode)
     try:
         os.write(descriptor, data)
-        sync_file(descriptor)
+        if durable:
+            sync_file(descriptor)
     finally:
         os.close(descriptor)
     os.replace(path + ".new", path)
-    sync_directory(directory)
+    if durable:
+        sync_directory(directory)
 
 
 def read_small(directory: str, name: str, size: int) -> bytes:
@@ -80,9 +82,27 @@ def with_sum(data: bytes) -> bytes:
 
 
 def write_superblock(directory: str, block: Superblock, mode: int) -> None:
-    """Make a store of the directory."""
+    """Make a store of the directory. Nothing in it is durable yet; the first commit calls `sync_creation`."""
     data = SUPERBLOCK.pack(MAGIC, FORMAT_VERSION, block.store_id, block.seed, block.page_bits)
-    write_aside(directory, STORE, with_sum(data), mode)
+    write_aside(directory, STORE, with_sum(data), mode, durable=False)
+
+
+def sync_creation(directory: str) -> None:
+    """Make the superblock and the directory itself durable, before the first thing that relies on them."""
+    descriptor = os.open(os.path.join(directory, STORE), os.O_RDWR | OPEN_FLAGS)
+    try:
+        sync_file(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_directory(directory)
+    sync_directory(os.path.dirname(os.path.abspath(directory)))
+
+
+def never_durable(directory: str) -> bool:
+    """Return whether a crash left a store that was being made: its superblock empty, its log without a segment."""
+    store = os.path.join(directory, STORE)
+    log = os.path.join(directory, LOG)
+    return os.path.exists(store) and os.path.getsize(store) == 0 and not (os.path.isdir(log) and os.listdir(log))
 
 
 def read_superblock(directory: str) -> Superblock:

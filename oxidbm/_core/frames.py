@@ -112,11 +112,6 @@ def extend_zero(words: vec[i64], count: i64) -> vec[i64]:
     return extend(words, ZERO_STEP[:count]) if count else words
 
 
-def zero_words(count: i64, huge: bool) -> vec[i64]:
-    """Return a vec of `count` zero words, on huge pages where asked for and where there are any."""
-    return extend_zero(reserve_words(ZERO_STEP[:1], count, huge), count - 1)
-
-
 def view_of(frame: vec[i64]) -> bytes:
     """Return the frame's page as a `bytes` object that stands in the frame itself; b"" where views are not possible."""
     if not HAS_VIEWS:

@@ -13,11 +13,11 @@ keys, grown from empty, one lookup in fifty meets a foreign tag instead of one i
 
 from typing import Final, final
 
-from librt.vecs import append, vec
+from librt.vecs import append, extend, vec
 from mypy_extensions import i64
 
 from oxidbm._core.address import bits_for, power_of_two
-from oxidbm._core.frames import extend_zero, zero_words
+from oxidbm._core.frames import ZERO_STEP, reserve_words
 
 TAG_BITS: Final = 18
 TAG_SHIFT: Final = 45
@@ -28,6 +28,7 @@ SPLIT_LOAD: Final = 5
 CHUNK_BITS: Final = 16
 CHUNK_BUCKETS: Final = 65536
 CHUNK_MASK: Final = 65535
+CHUNK_WORDS: Final = 524288
 FIRST_BITS: Final = 12
 
 
@@ -38,7 +39,7 @@ class HashIndex:
     def __init__(self, expected: i64) -> None:
         bits: i64 = max(FIRST_BITS, bits_for(expected // SPLIT_LOAD + 1))
         self.chunks: vec[vec[i64]] = vec[vec[i64]]()
-        self.overflow: vec[i64] = zero_words(8, False)
+        self.overflow: vec[i64] = vec[i64]([0, 0, 0, 0, 0, 0, 0, 0])
         self.low_mask: i64 = power_of_two(bits) - 1
         self.split: i64 = 0
         self.tag_base: i64 = bits
@@ -49,7 +50,10 @@ class HashIndex:
         buckets: i64 = power_of_two(bits)
         while buckets > 0:
             size: i64 = min(buckets, i64(CHUNK_BUCKETS))
-            self.chunks = append(self.chunks, zero_words(size << 3, size == CHUNK_BUCKETS))
+            chunk = reserve_words(ZERO_STEP, CHUNK_WORDS, size == CHUNK_BUCKETS)
+            while len(chunk) < size << 3:
+                chunk = extend(chunk, ZERO_STEP)
+            self.chunks = append(self.chunks, chunk)
             buckets -= size
 
     def buckets(self) -> i64:
@@ -242,11 +246,12 @@ class HashIndex:
         return i < len(self.chunks) and ((bucket & CHUNK_MASK) << 3) < len(self.chunks[i])
 
     def add_room(self) -> None:
-        """Make room for the next bucket: the first chunk starts small and doubles, the others come whole."""
-        if len(self.chunks) == 1 and len(self.chunks[0]) < CHUNK_BUCKETS << 3:
-            self.chunks[0] = extend_zero(self.chunks[0], len(self.chunks[0]))
+        """Make room for the next buckets, a step of a chunk: a chunk's memory is reserved whole and touched as it is used."""
+        last: i64 = len(self.chunks) - 1
+        if len(self.chunks[last]) < CHUNK_WORDS:
+            self.chunks[last] = extend(self.chunks[last], ZERO_STEP)
             return
-        chunk = zero_words(CHUNK_BUCKETS << 3, True)
+        chunk = reserve_words(ZERO_STEP, CHUNK_WORDS, True)
         if not self.has_room(self.split + self.low_mask + 1):  # allocating may have run a finalizer that grew the index
             self.chunks = append(self.chunks, chunk)
 

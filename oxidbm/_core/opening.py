@@ -14,7 +14,7 @@ from typing import Final, final
 
 from oxidbm._core import commit, files
 from oxidbm._core.address import FIRST_ADDRESS, PAGE_BITS_MAX, PAGE_BITS_MIN
-from oxidbm._core.device import SUFFIX, Device, FileDevice, NullDevice, sync_directory
+from oxidbm._core.device import SUFFIX, Device, FileDevice, NullDevice
 from oxidbm._core.engine import CLOSED, FORKED, OPEN, READ_ONLY, WRITABLE, Engine, Maintainer
 from oxidbm._core.errors import CorruptionError, FormatError, MissingError, error
 from oxidbm._core.hashing import MASK_62
@@ -105,6 +105,8 @@ class Handle:
     def mark_end(self) -> None:
         """Write the mark of a clean end."""
         e = self.e
+        if not e.creation_synced:
+            files.sync_creation(e.path)
         if self.superblock is not None and not e.mark_present:
             mark = files.CleanMark(int(e.commit_end), int(e.durable_sequence), int(e.count + e.pending_count()))
             files.write_mark(e.path, self.superblock, mark, self.options.mode)
@@ -163,11 +165,11 @@ def open_memory(options: Options) -> Handle:
 
 def open_path(path: str, options: Options) -> Handle:
     """Open or make the store at `path`."""
-    made = prepare_directory(path, options)
+    prepare_directory(path, options)
     lock = None if options.read_only or not options.lock else files.DirectoryLock(path, options.mode)
     try:
-        if not os.path.exists(os.path.join(path, files.STORE)):
-            made = True
+        made = not options.read_only and (not os.path.exists(os.path.join(path, files.STORE)) or files.never_durable(path))
+        if made:
             block = files.Superblock(secrets.token_bytes(16), secrets.randbits(62), options.page_bits)
             files.write_superblock(path, block, options.mode)
         block = files.read_superblock(path)
@@ -182,8 +184,8 @@ def open_path(path: str, options: Options) -> Handle:
         raise
 
 
-def prepare_directory(path: str, options: Options) -> bool:
-    """See that the path is a store's directory, or may become one; True when the directory was made."""
+def prepare_directory(path: str, options: Options) -> None:
+    """See that the path is a store's directory, or may become one."""
     try:
         names = set(os.listdir(path))
     except NotADirectoryError:
@@ -193,11 +195,10 @@ def prepare_directory(path: str, options: Options) -> bool:
             raise MissingError(2, "there is no store to open, and this call may not make one", path) from None
         os.makedirs(path, options.mode | DIRECTORY_BITS)
         names = set()
-        sync_directory(os.path.dirname(os.path.abspath(path)))
     if files.STORE in names:
         if files.LOG not in names and options.device is None:
             raise CorruptionError(f"{os.path.join(path, files.LOG)} is missing; restore the store from a copy")
-        return False
+        return
     if files.LOG in names and any(name.endswith(SUFFIX) for name in os.listdir(os.path.join(path, files.LOG))):
         raise CorruptionError(f"{os.path.join(path, files.STORE)} is missing, but there is a log; restore it from a copy")
     if options.read_only or not options.create:
@@ -206,7 +207,6 @@ def prepare_directory(path: str, options: Options) -> bool:
     if foreign:
         raise FormatError(f"{path} is not a store: it has no {files.STORE} but {foreign[0]}. Choose an empty directory or a new name")
     os.makedirs(os.path.join(path, files.LOG), options.mode | DIRECTORY_BITS, exist_ok=True)
-    return True
 
 
 def open_log(path: str, options: Options, block: files.Superblock) -> Handle:
@@ -230,6 +230,7 @@ def open_log(path: str, options: Options, block: files.Superblock) -> Handle:
         device.close()
         raise
     e.mark_present = mark is not None
+    e.creation_synced = device.size() > 0
     handle = Handle(e, options)
     if options.read_only:
         e.writable = READ_ONLY

@@ -79,7 +79,6 @@ class Cursor:
                     break
                 address = log.next_page(end)
                 continue
-            self.chunk = b""
             frame = log.frames.words[log.slot_of(address)]
             o: i64 = ((address & log.offset_mask) >> 3) + VIEW_WORDS
             self.address = address
@@ -87,7 +86,11 @@ class Cursor:
             self.shape = frame[o + 1]
             self.seal = frame[o + 2]
             self.offset = address & log.offset_mask
-            self.in_memory = True
+            self.in_memory = log.frames.has_views
+            if not self.in_memory:
+                self.chunk = log.frames.copy_out(log.slot_of(address), self.offset, content_words(self.shape) << 3)
+                self.chunk_start = address
+                self.offset = 0
             self.following = self.behind(address)
             return True
         self.following = max(self.following, self.stop)
@@ -152,12 +155,17 @@ class Cursor:
         log = self.e.log
         return log.next_page(address + size) if size > log.page_bytes else address + size
 
+    def data(self) -> bytes:
+        """Return what `offset` counts in: a chunk, or the view of a page, which no caller may keep (see frames)."""
+        if self.in_memory:
+            log = self.e.log
+            return log.frames.views[(self.address >> log.page_bits) & log.frames.mask]
+        return self.chunk
+
     def part(self, first_word: i64, size: i64) -> bytes:
         """Return `size` bytes of the current record from one of its words on."""
         start: i64 = self.offset + (first_word << 3)
-        if self.in_memory:
-            return self.e.log.frames.copy_out(self.e.log.slot_of(self.address), start, size)
-        return self.chunk[start : start + size]
+        return self.data()[start : start + size]
 
     def key(self) -> bytes:
         """Return the current record's key."""
@@ -221,17 +229,23 @@ class StoreIterator:
         while cursor.step():
             if cursor.info & TOMBSTONE or cursor.shape & SHAPE_COMMIT:
                 continue
-            key = cursor.key()
+            shape = cursor.shape
+            data = cursor.data()
+            start: i64 = cursor.offset + (key_word(shape) << 3)
+            length = key_length(shape)
+            key = data[start : start + length]
             key_hash = hash_key(key, e.seed)
             entry = e.index.holds(key_hash, cursor.address, cursor.stop)
             if entry == 0:
                 continue
             if (entry & ENTRY_ADDRESS) << 3 == cursor.address:
-                if cursor.shape & SHAPE_EXPIRY and cursor.expiry() <= e.now_ms():
+                if shape & SHAPE_EXPIRY and cursor.expiry() <= e.now_ms():
                     continue
                 if self.kind == KEYS:
                     return key
-                return cursor.value() if self.kind == VALUES else (key, cursor.value())
+                start += (length + 7) & -8
+                value = data[start : start + value_length(shape)]
+                return value if self.kind == VALUES else (key, value)
             found = newest_since(e, key, key_hash, cursor.address, cursor.stop)
             if found is None or not is_live(e, found, e.now_if_expiring()):
                 continue

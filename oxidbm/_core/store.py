@@ -34,7 +34,7 @@ SPLIT_SLICE: Final = 64
 
 @final
 class Store:
-    """See the stub beside this file, which carries the documentation: compiled classes have no docstrings."""
+    """Documented in oxidbm/__init__.pyi, since compiled classes have no docstrings."""
 
     # a default of the class is there even when __init__ failed or never ran, as the finalizer must expect
     owned: Handle | None = None
