@@ -303,9 +303,9 @@ class HashIndex:
             self.give_back(link)
             link = following
 
-    def purge_below(self, address: i64) -> i64:
-        """Remove the entries that lead below `address`, and return how many there were. O(buckets)."""
-        before = self.entries
+    def purge_below(self, address: i64) -> vec[i64]:
+        """Remove the entries that lead below `address`, and return the mixed ones among them. O(buckets)."""
+        mixed = vec[i64]()
         bucket: i64 = 0
         while bucket < self.buckets():
             words = self.chunks[bucket >> CHUNK_BITS]
@@ -320,11 +320,13 @@ class HashIndex:
                     position = entry
                     end = position + BUCKET_ENTRIES
                 elif (entry & ENTRY_ADDRESS) << 3 < address:
+                    if entry < 0:
+                        mixed = append(mixed, entry)
                     self.remove_at(bucket, words, position)
                 else:
                     position += 1
             bucket += 1
-        return before - self.entries
+        return mixed
 
     def faults(self) -> list[str]:
         """Return every broken invariant as a sentence. O(buckets)."""

@@ -1,7 +1,7 @@
 """Recovery: replay of the log into a fresh index, up to its last commit.
 
 Every record is verified. A record that was appended with its key's previous record known (`unverified` not set) replaces the
-index entry that leads to previous_address, so replay compares no keys; for the few others keys are compared. A commit record
+index entry that leads to previous_address, so replay compares no keys; for the few others, and in mixed chains, keys are compared. A commit record
 counts when its checksum holds, it follows the one before it, and as many records stand between the two as it says. What
 lies past the last one that counts is cut off, physically and durably, before anything is appended, or a later crash could
 take stale records for new ones. It is a torn tail, and not corruption, unless 1. the store was closed cleanly, or 2. a later
@@ -15,7 +15,7 @@ from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.address import FIRST_ADDRESS, with_sign
 from oxidbm._core.commit import CommitRecord, decode
 from oxidbm._core.engine import Engine
 from oxidbm._core.errors import CorruptionError
@@ -121,23 +121,97 @@ class Replay:
         key_hash = hash_key(key, e.seed)
         if cursor.shape & SHAPE_EXPIRY:
             e.expiring = True
-        old = index.entry_for(key_hash, previous_address(cursor.info))
-        if cursor.info < 0:
-            old = self.entry_of(key, key_hash)
-        fresh: i64 = 0 if cursor.info & TOMBSTONE else index.entry_for(key_hash, address)
-        if (old & ENTRY_ADDRESS) != 0 and index.replace(key_hash, old, fresh):
-            if fresh == 0:
-                self.count -= 1
-        elif fresh != 0:
+        previous = previous_address(cursor.info)
+        tombstone = cursor.info & TOMBSTONE != 0
+        fresh: i64 = 0 if tombstone else index.entry_for(key_hash, address)
+        if previous != 0:
+            if cursor.info >= 0 and index.replace(key_hash, index.entry_for(key_hash, previous), fresh):
+                self.count -= 1 if tombstone else 0
+                return
+            entry = index.holds(key_hash, previous, EVERYTHING)
+            if entry != 0 and (entry & ENTRY_ADDRESS) << 3 == previous:
+                self.apply_to_chain(key, key_hash, entry, tombstone)
+                return
+        if not tombstone:
             index.insert(key_hash, fresh)
             self.count += 1
 
-    def entry_of(self, key: bytes, key_hash: i64) -> i64:
-        """Return the entry that leads to `key`'s record, 0 for none, by comparing keys."""
-        for entry in self.e.index.matching(key_hash):
-            if key_of(self.e, record_at(self.e, (entry & ENTRY_ADDRESS) << 3)) == key:
-                return entry
-        return 0
+    def apply_to_chain(self, key: bytes, key_hash: i64, entry: i64, tombstone: bool) -> None:
+        """Do what the current record did to an entry whose chain may hold other keys: one read for each record looked at.
+
+        The entry stays one for the whole chain, as it was while the store was written: were the keys given entries of their
+        own, a key's old record would be left in the chain of another key's entry, to be found there later.
+        """
+        index = self.e.index
+        chain = Chain(self.e, entry, self.cursor_start())
+        was_live = chain.holds(key)
+        others = chain.live_besides(key)
+        self.count -= 1 if was_live else 0
+        fresh: i64 = 0
+        if others or not tombstone:
+            fresh = index.entry_for(key_hash, self.cursor.address)
+        if others:
+            fresh = with_sign(fresh)
+        index.replace(key_hash, entry, fresh)
+        self.count += 0 if tombstone else 1
+
+
+@final
+class Chain:
+    """The keys that one index entry leads to and whether each is live, read from the newest on as far as is asked."""
+
+    def __init__(self, e: Engine, entry: i64, start: i64) -> None:
+        self.e = e
+        self.start: i64 = start
+        self.mixed = entry < 0
+        self.following: i64 = (entry & ENTRY_ADDRESS) << 3
+        self.live: dict[bytes, bool] = {}
+
+    def step(self) -> bool:
+        """Read one more record; False at the end."""
+        if self.following < self.start:
+            return False
+        found = record_at(self.e, self.following)
+        self.following = previous_address(found.info) if self.mixed else 0  # a plain entry leads to one key
+        key = key_of(self.e, found)
+        if key not in self.live:
+            self.live[key] = not found.tombstone()
+        return True
+
+    def holds(self, key: bytes) -> bool:
+        """Return whether the chain's newest record of `key` gives it a value."""
+        while key not in self.live:
+            if not self.step():
+                return False
+        return self.live[key]
+
+    def live_besides(self, key: bytes) -> bool:
+        """Return whether another key than `key` has a value in the chain."""
+        while True:
+            for other, alive in self.live.items():
+                if alive and other != key:
+                    return True
+            if not self.step():
+                return False
+
+    def count(self) -> i64:
+        """Return how many keys have a value in the chain."""
+        while self.step():
+            pass
+        count: i64 = 0
+        for alive in self.live.values():
+            count += 1 if alive else 0
+        return count
+
+
+def purge_below(e: Engine, begin: i64, start: i64) -> i64:
+    """Remove the entries that lead below `begin`, and return how many keys they led to; the log was read from `start` on."""
+    before = e.index.entries
+    mixed = e.index.purge_below(begin)
+    count = before - e.index.entries - len(mixed)
+    for entry in mixed:
+        count += Chain(e, entry, start).count()
+    return count
 
 
 def later_durable_commit(e: Engine, start: i64, sequence: i64) -> i64:
@@ -193,7 +267,7 @@ def recover(e: Engine, mark: CleanMark | None, read_only: bool) -> None:
     e.count = replay.count
     if last is not None:
         if last.begin > begin:
-            e.count -= e.index.purge_below(last.begin)
+            e.count -= purge_below(e, last.begin, begin)
             begin = last.begin
         if not last.count <= e.count <= last.count + last.pending:
             raise CorruptionError(

@@ -1,0 +1,105 @@
+"""What unit tests share: engines with a fixed seed, stores whose pages are pushed to disk, keys that collide."""
+
+import functools
+from pathlib import Path
+
+import oxidbm
+from oxidbm._core import files
+from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.device import NullDevice
+from oxidbm._core.engine import Engine
+from oxidbm._core.hashing import hash_key
+from oxidbm._core.hybrid_log import HybridLog
+from oxidbm._core.index import FIRST_BITS, TAG_BITS, HashIndex
+from oxidbm._core.maintenance import MemoryMaintainer
+
+SEED = 0x1234_5678_9ABC_DEF
+STORE_ID = b"an id of 16 byte"
+PAGE_BITS = 12
+PAGE_BYTES = 1 << PAGE_BITS
+HEADER = 24
+TIME = 1_000_000.0
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = TIME
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def memory_engine(*, memory: int = 1 << 20, evict: bool = False) -> Engine:
+    """Return an engine that lives in memory, with small pages and the fixed seed."""
+    log = HybridLog(NullDevice(FIRST_ADDRESS), PAGE_BITS, memory, True)
+    e = Engine("", log, HashIndex(0), SEED, Clock())
+    e.maintainer = MemoryMaintainer(e, evict)
+    log.other_memory = e.index.size_bytes()
+    return e
+
+
+def disk_store(path: Path, **options: object) -> oxidbm.Store:
+    """Open a store with small pages and the fixed seed, in which nothing happens in the background; make it first."""
+    if not path.exists():
+        (path / "log").mkdir(parents=True)
+        files.write_superblock(str(path), files.Superblock(STORE_ID, SEED, PAGE_BITS), 0o666)
+    given: dict[str, object] = {"memory": "1MiB", "durability": "manual", "compaction": False, **options}
+    return oxidbm.Store(path, **given)  # type: ignore[arg-type]
+
+
+def push_to_disk(store: oxidbm.Store) -> None:
+    """Commit, and take every page out of memory, so that what was written so far is read from the device."""
+    log = store.e.log
+    store.sync()
+    log.close_tail_page()
+    while log.evict_page():
+        pass
+    assert log.head >= store.e.commit_end
+
+
+def crash(store: oxidbm.Store) -> None:
+    """Close a store as a crash would: no commit and no mark of a clean end."""
+    store.handle.abandon()
+
+
+def slot_hash(key: bytes) -> int:
+    """Return what of a key's hash a small index tells keys apart by: its bucket and its tag."""
+    return hash_key(key, SEED) & ((1 << (FIRST_BITS + TAG_BITS)) - 1)
+
+
+@functools.cache
+def colliding_keys() -> tuple[bytes, bytes, bytes, bytes]:
+    """Return two pairs of keys, those of a pair with the same bucket and tag under the fixed seed. Found by search."""
+    seen: dict[int, bytes] = {}
+    found: list[bytes] = []
+    number = 0
+    while len(found) < 4:
+        key = b"collision %d" % number
+        other = seen.setdefault(slot_hash(key), key)
+        if other != key:
+            found += [other, key]
+        number += 1
+    return found[0], found[1], found[2], found[3]
+
+
+@functools.cache
+def keys_of_a_bucket(count: int) -> tuple[bytes, ...]:
+    """Return so many keys of the same bucket of a small index under the fixed seed."""
+    mask = (1 << FIRST_BITS) - 1
+    wanted = hash_key(b"bucket 0", SEED) & mask
+    found: list[bytes] = []
+    number = 0
+    while len(found) < count:
+        key = b"bucket %d" % number
+        if hash_key(key, SEED) & mask == wanted:
+            found.append(key)
+        number += 1
+    return tuple(found)
+
+
+def value_filling(key: bytes, size: int) -> bytes:
+    """Return a value that makes the record of a key `size` bytes long, a multiple of eight."""
+    room = size - HEADER - ((len(key) + 7) & -8)
+    return (b"%d;" % size * room)[:room]

@@ -1,0 +1,205 @@
+"""Keys with the same bucket and tag: chains that lead to more than one key, in memory and on disk."""
+
+import itertools
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import oxidbm
+from oxidbm._core.hashing import hash_key
+from oxidbm._core.locate import locate
+from tests.support import scaled
+from tests.unit.helpers import (
+    PAGE_BYTES,
+    SEED,
+    colliding_keys,
+    crash,
+    disk_store,
+    memory_engine,
+    push_to_disk,
+    slot_hash,
+)
+
+
+def entries(store: oxidbm.Store, key: bytes) -> list[int]:
+    """Return the index entries with the key's tag."""
+    return list(store.e.index.matching(hash_key(key, SEED)))
+
+
+def agree(store: oxidbm.Store, model: dict[bytes, bytes]) -> None:
+    """Assert that a store holds what the model does, however it is asked."""
+    assert {key: store.get(key) for key in colliding_keys()} == {key: model.get(key) for key in colliding_keys()}
+    assert dict(store.items()) == model
+    assert len(store) == len(model)
+    assert store.check() == []
+
+
+def test_the_keys_collide() -> None:
+    a, b, c, d = colliding_keys()
+    assert slot_hash(a) == slot_hash(b) != slot_hash(c) == slot_hash(d)
+    e = memory_engine()
+    assert e.index.bucket_of(hash_key(a, SEED)) == e.index.bucket_of(hash_key(b, SEED))
+    assert e.index.tag_of(hash_key(a, SEED)) == e.index.tag_of(hash_key(b, SEED))
+
+
+def test_in_memory_each_key_has_its_own_entry(tmp_path: Path) -> None:
+    a, b, *_ = colliding_keys()
+    with disk_store(tmp_path / "store") as store:
+        store[a], store[b] = b"1", b"2"
+        assert len(entries(store, a)) == 2
+        agree(store, {a: b"1", b: b"2"})
+        del store[a]
+        assert len(entries(store, a)) == 1
+        agree(store, {b: b"2"})
+
+
+def test_blind_update_makes_a_chain_mixed(tmp_path: Path) -> None:
+    a, b, *_ = colliding_keys()
+    with disk_store(tmp_path / "store") as store:
+        store[a] = b"1"
+        push_to_disk(store)
+        store[b] = b"2"  # blind: the record on disk might be b's
+        (entry,) = entries(store, a)
+        assert entry < 0
+        assert store.stats()["unverified"] == 1
+        agree(store, {a: b"1", b: b"2"})
+        store[a] = b"one"
+        agree(store, {a: b"one", b: b"2"})
+        del store[b]
+        agree(store, {a: b"one"})
+        del store[a]
+        agree(store, {})
+
+
+def test_settling_makes_a_plain_entry_of_one_key_again(tmp_path: Path) -> None:
+    a, *_ = colliding_keys()
+    with disk_store(tmp_path / "store") as store:
+        store[a] = b"1"
+        push_to_disk(store)
+        store[a] = b"2"
+        assert entries(store, a)[0] < 0
+        assert len(store) == 1
+        assert entries(store, a)[0] > 0
+
+
+def test_newest_of_a_chain_is_found_at_every_depth(tmp_path: Path) -> None:
+    a, b, *_ = colliding_keys()
+    with disk_store(tmp_path / "store") as store:
+        for turn in range(6):
+            store[(a, b)[turn % 2]] = b"%d" % turn
+            push_to_disk(store)
+        agree(store, {a: b"4", b: b"5"})
+        found = locate(store.e, a, hash_key(a, SEED))
+        assert found is not None
+        assert not found.tombstone()
+    with disk_store(tmp_path / "store") as store:
+        agree(store, {a: b"4", b: b"5"})
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_old_record_in_a_chain_does_not_come_back_after_reopening(tmp_path: Path, deleted: bool) -> None:
+    """Replay keeps one entry for a mixed chain, or a blind update of one key would uncover the other's past."""
+    a, b, *_ = colliding_keys()
+    with disk_store(tmp_path / "store") as store:
+        for key, value in [(a, b"old"), (b, b"1")]:
+            store[key] = value
+            push_to_disk(store)
+        if deleted:
+            del store[a]
+        else:
+            store[a] = b"new"
+    model = {b: b"1"} if deleted else {a: b"new", b: b"1"}
+    with disk_store(tmp_path / "store") as store:
+        while store.e.log.head < 2 * PAGE_BYTES:
+            assert store.e.log.evict_page()
+        agree(store, model)
+        assert {record.key: record.value for record in store.scan()} == model
+        store[b] = b"2"
+        agree(store, {**model, b: b"2"})
+
+
+def test_clearing_a_mixed_chain_counts_its_keys(tmp_path: Path) -> None:
+    a, b, *_ = colliding_keys()
+    with disk_store(tmp_path / "store") as store:
+        store[a] = b"1"
+        push_to_disk(store)
+        store[b] = b"2"
+        store.sync()
+        store.clear()
+        store[a] = b"3"
+    with disk_store(tmp_path / "store") as store:
+        agree(store, {a: b"3"})
+
+
+STEPS = ("set a", "set b", "delete a", "delete b", "push", "sync", "length", "reopen", "crash")
+
+
+def run(path: Path, steps: tuple[str, ...], *, compact: bool = False) -> None:
+    """Do the steps beside a dict; a crash brings back what the last commit held."""
+    a, b, c, d = colliding_keys()
+    names = {"a": a, "b": b, "c": c, "d": d}
+    model: dict[bytes, bytes] = {}
+    durable: dict[bytes, bytes] = {}
+    store = disk_store(path)
+    try:
+        for number, step in enumerate(steps):
+            verb, _, name = step.partition(" ")
+            if verb == "set":
+                store[names[name]] = model[names[name]] = b"%d" % number + b"." * (number % 3 * 8)
+            elif verb == "delete":
+                assert store.pop(names[name], None) == model.pop(names[name], None)
+            elif verb == "push":
+                push_to_disk(store)
+                durable = dict(model)
+            elif verb == "sync":
+                store.sync()
+                durable = dict(model)
+            elif verb == "length":
+                assert len(store) == len(model)
+            elif verb == "compact":
+                store.reorganize()
+                durable = dict(model)
+            elif verb == "grow":
+                store.grow_index()
+            elif verb == "reopen":
+                store.close()
+                store = disk_store(path)
+                durable = dict(model)
+            elif verb == "crash":
+                crash(store)
+                store = disk_store(path)
+                model = dict(durable)
+            assert {key: store.get(key) for key in names.values()} == {key: model.get(key) for key in names.values()}
+        agree(store, model)
+        if compact:
+            store.reorganize()
+            agree(store, model)
+    finally:
+        store.close()
+    with disk_store(path) as again:
+        agree(again, model)
+
+
+@pytest.mark.parametrize("first", ["push", "sync", "length", "crash"])
+def test_every_short_sequence(tmp_path: Path, first: str) -> None:
+    """Both keys are set with a step between; then every sequence of three steps."""
+    sequences = list(itertools.product(STEPS, repeat=3))
+    if len(sequences) > scaled(100, least=20):
+        sequences = random.Random(first).sample(sequences, scaled(100, least=20))
+    for number, sequence in enumerate(sequences):
+        run(tmp_path / str(number), ("set a", first, "set b", *sequence))
+
+
+@settings(max_examples=scaled(100, least=15))
+@given(
+    steps=st.lists(
+        st.sampled_from([f"{verb} {name}" for verb in ("set", "delete") for name in "abcd"] + ["push", "push", "sync"])
+        | st.sampled_from(["length", "compact", "grow", "reopen", "crash"]),
+        max_size=25,
+    )
+)
+def test_long_sequences(tmp_path_factory: pytest.TempPathFactory, steps: list[str]) -> None:
+    run(tmp_path_factory.mktemp("mixed") / "store", tuple(steps), compact=True)
