@@ -98,7 +98,8 @@ def cut(e: Engine) -> bool:
     c.live_bytes = e.live_bytes
     c.time_ns = i64(int(e.clock() * 1e9))
     serials = {name: int(state.serial) for name, state in e.sessions.items()}
-    c.serials = {name: serial for name, serial in serials.items() if not name.startswith(UNNAMED)}
+    c.serials = dict(e.recovered_serials)  # sessions not opened this time keep theirs
+    c.serials.update({name: serial for name, serial in serials.items() if not name.startswith(UNNAMED)})
     log = e.log
     value = encode(c)
     if c.records != e.records_since_commit or c.count != e.count:
@@ -113,6 +114,7 @@ def cut(e: Engine) -> bool:
     e.commit_address = address
     e.commit_end = log.tail
     e.records_since_commit = 0
+    e.unlogged = False
     e.cut_serials = serials
     log.read_only = log.tail
     return True
@@ -168,11 +170,11 @@ def make_room(e: Engine) -> None:
 
 def commit(e: Engine) -> None:
     """Return when every operation that has returned so far is durable; raise PoisonedError where that cannot be."""
-    if e.log.memory_only or e.durable_tail >= e.log.tail:
+    if e.log.memory_only or (e.durable_tail >= e.log.tail and not e.unlogged):
         return
     wanted = e.log.tail
     with e.commit_lock:
-        if e.durable_tail >= wanted:
+        if e.durable_tail >= wanted and not e.unlogged:
             return
         run(e)
 
@@ -204,7 +206,7 @@ def run(e: Engine) -> None:
 def move_begin(e: Engine, until: i64) -> None:
     """Commit that the log begins at `until`, and give the space before it back once no reader is inside."""
     with e.commit_lock:
-        e.begin_wanted = until
+        e.begin_wanted = max(e.begin_wanted, until)  # the store may have been cleared meanwhile
         if not e.log.memory_only:
             run(e)
         while e.log.head < until and e.log.evict_page():

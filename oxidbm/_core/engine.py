@@ -89,6 +89,7 @@ class Engine:
         self.durable_tail: i64 = FIRST_ADDRESS
         self.records_since_commit: i64 = 0
         self.begin_wanted: i64 = 0
+        self.unlogged = False  # the next commit has to say something that no record since the last one says
         self.cut_serials: dict[str, int] = {}
         self.sessions: dict[str, SessionState] = {}
         self.recovered_serials: dict[str, int] = {}

@@ -102,6 +102,7 @@ class Session:
     def count_one(self) -> None:
         """Number an operation, and make it durable where the store does that each time."""
         self.state.serial += 1
+        self.e.unlogged = True
         if self.always:
             commit.commit(self.e)
 

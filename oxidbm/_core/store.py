@@ -259,6 +259,7 @@ class Store:
             e.live_bytes = 0
             e.drop_pending()
             e.begin_wanted = e.log.tail
+            e.unlogged = True
             e.maintainer.cleared()
         if self.always:
             commit.commit(e)
