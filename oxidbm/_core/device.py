@@ -306,11 +306,19 @@ class FileDevice(Device):
         """Sync every file written since the last time, and the directory when it has new files."""
         for segment in self.segments:
             if segment.dirty:
-                segment.dirty = False
-                sync_file(segment.descriptor)
+                segment.dirty = False  # before, since it may be written meanwhile
+                try:
+                    sync_file(segment.descriptor)
+                except BaseException:
+                    segment.dirty = True
+                    raise
         if self.directory_dirty:
             self.directory_dirty = False
-            sync_directory(self.path)
+            try:
+                sync_directory(self.path)
+            except BaseException:
+                self.directory_dirty = True
+                raise
 
     def truncate_before(self, address: i64) -> None:
         """Delete whole segments that end at or before `address`; the last one always stays."""
