@@ -265,7 +265,9 @@ def recover(e: Engine, mark: CleanMark | None, read_only: bool) -> None:
     tail = replay.last_end
     begin = replay.cursor_start()
     e.count = replay.count
-    if last is not None:
+    if last is None:
+        tail = begin = FIRST_ADDRESS
+    else:
         if last.begin > begin:
             e.count -= purge_below(e, last.begin, begin)
             begin = last.begin
