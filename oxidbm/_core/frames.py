@@ -246,6 +246,7 @@ class Frames:
         spare: i64 = len(self.spare_words)
         if spare == 0:
             return False
+        self.spare_views[spare - 1] = b""  # before its frame is freed: a popped view would live on in a local
         self.spare_views, _ = pop(self.spare_views)
         self.spare_words, _ = pop(self.spare_words)
         self.page_frames -= 1

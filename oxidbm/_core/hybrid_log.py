@@ -168,6 +168,19 @@ class HybridLog:
         """Return whether a page may be opened now; nothing is allocated, since an operation is under way."""
         return self.page_allowed() and self.frames.spares() > 0
 
+    def trim(self) -> None:
+        """Give up frames that the budget has no room for any more, since the index has grown into it."""
+        allowed = self.frames_allowed()
+        while self.frames.page_frames > allowed:
+            if not self.frames.drop_spare() and (self.memory_only or not self.evict_page()):
+                return
+
+    def prepare_ahead(self) -> None:
+        """Have a frame for the next page when the tail's page is nearly full, so that no operation has to ask for it."""
+        nearly: bool = self.tail & self.offset_mask > self.page_bytes - (self.page_bytes >> 3)
+        if nearly and self.run_wanted == 0 and self.frames.spares() == 0:
+            self.prepare()
+
     def prepare(self) -> bool:
         """Between operations: have ready what an allocation lacked, or the next one will; False where pages must go first."""
         size = self.run_wanted
@@ -181,8 +194,6 @@ class HybridLog:
             return True
         if not self.page_allowed():
             return False
-        while self.frames.page_frames > self.frames_allowed() and self.frames.drop_spare():
-            pass  # the index has grown into the budget
         if self.frames.spares() == 0:
             self.frames.prepare()
         return True

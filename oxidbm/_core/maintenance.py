@@ -48,8 +48,8 @@ class DiskMaintainer(Maintainer):
         e.log.due = False
         e.log.other_memory = e.index.size_bytes() + (i64(len(e.pending)) << 3)
         e.log.follow_tail()
-        if e.log.frames.spares() == 0 and e.log.run_wanted == 0:
-            e.log.prepare()
+        e.log.trim()
+        e.log.prepare_ahead()
         if self.thread is None:
             self.start()
         if not self.wake.is_set():
@@ -214,8 +214,7 @@ class MemoryMaintainer(Maintainer):
         log.other_memory = e.index.size_bytes()
         if self.busy:
             return
-        if log.frames.spares() == 0 and log.run_wanted == 0:
-            log.prepare()
+        log.prepare_ahead()
         tight = log.frames.in_use() + 2 >= log.frames_allowed()
         if self.compaction is not None or e.dead_bytes() * 2 > log.tail - log.begin or tight:
             self.slice(self.evict and tight, STEP_SLICE_BYTES)
