@@ -135,7 +135,6 @@ class Segment:
         self.descriptor = descriptor
         self.size: i64 = size
         self.dirty = False
-        self.mapped: i64 = 0
         self.map: mmap.mmap | None = None
 
     def close(self) -> None:
@@ -143,7 +142,6 @@ class Segment:
         if self.map is not None:
             self.map.close()
             self.map = None
-            self.mapped = 0
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
@@ -239,7 +237,8 @@ class FileDevice(Device):
         """Open an existing or a new segment file and put it last."""
         access = os.O_RDONLY if self.read_only else os.O_RDWR | os.O_CREAT
         descriptor = os.open(path, access | OPEN_FLAGS, self.mode)
-        self.segments.append(Segment(path, start, descriptor, os.fstat(descriptor).st_size))
+        segment = Segment(path, start, descriptor, os.fstat(descriptor).st_size)
+        self.segments.append(segment)  # no call lets another thread run between this line and the next
         self.starts = append(self.starts, start)
 
     def find(self, address: i64) -> i64:
@@ -294,11 +293,10 @@ class FileDevice(Device):
             return b""
         if not self.use_maps:
             return read_at(segment.descriptor, stop - offset, offset)
-        if stop > segment.mapped:
-            segment.map = mmap.mmap(segment.descriptor, segment.size, access=mmap.ACCESS_READ)
-            segment.mapped = segment.size
         view = segment.map
-        assert view is not None
+        if view is None or stop > len(view):
+            view = mmap.mmap(segment.descriptor, segment.size, access=mmap.ACCESS_READ)
+            segment.map = view  # mapping lets other threads run: the file may be longer than the map by now
         data: bytes = view[offset:stop]
         return data
 
@@ -342,7 +340,6 @@ class FileDevice(Device):
         if self.segments and self.end() > address:
             last = self.segments[-1]
             last.map = None
-            last.mapped = 0
             os.ftruncate(last.descriptor, address - last.start)
             last.size = address - last.start
             sync_file(last.descriptor)
