@@ -90,6 +90,7 @@ class Replay:
         except (ValueError, IndexError) as failure:
             raise CorruptionError(f"{place}: {failure}") from None
         previous = previous_address(cursor.info)
+        start = self.cursor_start()  # records that commits passed by since then were deleted with their segments
         if self.last is not None:
             if previous != self.last_address or c.sequence != self.last.sequence + 1:
                 raise CorruptionError(
@@ -97,11 +98,8 @@ class Replay:
                 )
             if c.records != self.records:
                 raise CorruptionError(f"{place}: {self.records} records stand before commit {c.sequence}, which counted {c.records}")
-        elif previous >= self.cursor_start() or (previous == 0 and c.records != self.records):
+        elif previous >= start or (previous == 0 and start == FIRST_ADDRESS and c.records != self.records):
             raise CorruptionError(f"{place}: the records before commit {c.sequence} are not all there")
-        first = self.e.log.device.begin()
-        if c.begin < first:
-            raise CorruptionError(f"{place}: the log begins at address {c.begin}, but its first segment starts at {first}; a file is missing")
         self.last = c
         self.last_address = cursor.address
         self.last_end = cursor.following
@@ -268,6 +266,11 @@ def recover(e: Engine, mark: CleanMark | None, read_only: bool) -> None:
     if last is None:
         tail = begin = FIRST_ADDRESS
     else:
+        if last.begin < begin:
+            raise CorruptionError(
+                f"{device.place(replay.last_address)}: the log begins at address {last.begin}, but its first segment starts at {begin}; "
+                "a file is missing"
+            )
         if last.begin > begin:
             e.count -= purge_below(e, last.begin, begin)
             begin = last.begin
