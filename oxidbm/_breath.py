@@ -7,3 +7,13 @@ Compiled code never looks whether another thread wants the GIL or a signal has c
 
 def breathe() -> None:
     """Do nothing: being interpreted is what counts."""
+
+
+class LastWord:
+    """Has the interpreter report an exception that nobody can catch, as it does for one that leaves a finalizer."""
+
+    def __init__(self, failure: Exception) -> None:
+        self.failure = failure
+
+    def __del__(self) -> None:
+        raise self.failure

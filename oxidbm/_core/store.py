@@ -152,7 +152,10 @@ class Store:
 
     def __del__(self) -> None:
         if self.owned is not None:
-            self.owned.close()
+            try:
+                self.owned.close()
+            except Exception as failure:
+                _breath.LastWord(failure)  # a compiled finalizer that raises leaves the exception to whatever runs next
 
     def __reduce__(self) -> Any:
         raise TypeError("a store cannot be pickled or copied; open its path where it is needed")
