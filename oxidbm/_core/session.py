@@ -14,12 +14,16 @@ from oxidbm._core import commit, operations
 from oxidbm._core.convert import to_key, to_value
 from oxidbm._core.engine import OPEN, WRITABLE, Engine, SessionState
 from oxidbm._core.errors import ClosedError
+from oxidbm._core.hashing import hash_key
 
 
 def put(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes, expiry: i64) -> bool:
     """Store a value, making room as often as needed; False where the condition did not hold."""
     while True:
-        status = operations.upsert(e, key, value, condition, expected, expiry)
+        if condition == operations.IF_EQUAL:  # upsert itself would insert a key that has gone meanwhile
+            status = operations.upsert_slow(e, key, value, hash_key(key, e.seed), condition, expected, expiry)
+        else:
+            status = operations.upsert(e, key, value, condition, expected, expiry)
         if status == operations.DONE:
             return True
         if status == operations.CHANGED:
