@@ -1,11 +1,12 @@
 """Recovery: replay of the log into a fresh index, up to its last commit.
 
-Every record is verified. A record that was appended with its key's previous record known (`unverified` not set) replaces the
-index entry that leads to previous_address, so replay compares no keys; for the few others, and in mixed chains, keys are compared. A commit record
-counts when its checksum holds, it follows the one before it, and as many records stand between the two as it says. What
-lies past the last one that counts is cut off, physically and durably, before anything is appended, or a later crash could
-take stale records for new ones. It is a torn tail, and not corruption, unless 1. the store was closed cleanly, or 2. a later
-commit record says that a commit past that place was known durable.
+Every record is verified. A record that was appended with its key's previous record known (`unverified` not set)
+replaces the index entry that leads to previous_address, so replay compares no keys; for the few others, and in mixed
+chains, keys are compared. A commit record counts when its checksum holds, it follows the one before it, and as many
+records stand between the two as it says. What lies past the last one that counts is cut off, physically and durably,
+before anything is appended, or a later crash could take stale records for new ones. It is a torn tail, and not
+corruption, unless 1. the store was closed cleanly, or 2. a later commit record says that a commit past that place was
+known durable.
 """
 
 from typing import Final, final

@@ -3,6 +3,8 @@
 import gc
 
 import pytest
+from librt.vecs import vec
+from mypy_extensions import i64
 
 from oxidbm._core.frames import (
     HAS_VIEWS,
@@ -12,7 +14,6 @@ from oxidbm._core.frames import (
     bytes_header,
     extend_zero,
     reserve_words,
-    zero_words,
 )
 from tests.support import PURE
 
@@ -25,9 +26,16 @@ def make(slots: int = 8) -> Frames:
     return Frames(PAGE_BITS, slots)
 
 
+def opened(frames: Frames, page: int) -> None:
+    """Give a page a frame, a new one where no spare one is left."""
+    if not frames.spares():
+        frames.prepare()
+    frames.open(page)
+
+
 def filled(frames: Frames, page: int) -> bytes:
     """Give a page a frame with bytes that tell it apart, and return them."""
-    frames.open(page)
+    opened(frames, page)
     data = bytes((page * 7 + i) % 256 for i in range(PAGE))
     frames.fill(page, data)
     return data
@@ -49,7 +57,7 @@ def test_slices_of_a_page_outlive_it() -> None:
     expected = filled(frames, 1)
     kept = [frames.copy_out(1, start, 100) for start in range(0, 4000, 50)]
     frames.close(1)
-    frames.open(2)
+    opened(frames, 2)
     frames.fill(2, bytes(PAGE))
     frames.free()
     gc.collect()
@@ -85,7 +93,7 @@ def test_slots_go_round() -> None:
 @pytest.mark.parametrize("words", [1, 511, 512])
 def test_reach_gives_zeros_and_at_least_what_was_asked(words: int) -> None:
     frames = make()
-    frames.open(0)
+    opened(frames, 0)
     reached = frames.reach(0, words)
     assert words <= reached <= PAGE // 8
     assert frames.reach(0, 1) == reached
@@ -94,7 +102,7 @@ def test_reach_gives_zeros_and_at_least_what_was_asked(words: int) -> None:
 
 def test_large_pages_are_reached_in_steps() -> None:
     frames = Frames(20, 8)
-    frames.open(0)
+    opened(frames, 0)
     assert frames.reach(0, 1) == 8192
     assert frames.reach(0, 8193) == 16384
     assert frames.reach(0, 131072) == 131072
@@ -105,7 +113,10 @@ def test_run_of_pages() -> None:
     frames = make()
     filled(frames, 0)
     words = 3 * PAGE // 8 + 1
-    frames.open_run(1, words)
+    frames.prepare_run(words)
+    assert frames.run_ready() == words
+    frames.open_run(1)
+    assert frames.run_ready() == 0
     data = bytes(range(256)) * (words * 8 // 256) + bytes(words * 8 % 256)
     frames.fill(1, data)
     assert frames.copy_out(1, 0, words * 8) == data
@@ -119,9 +130,11 @@ def test_run_of_pages() -> None:
 
 def test_page_is_not_opened_twice() -> None:
     frames = make()
-    frames.open(3)
+    opened(frames, 3)
+    frames.prepare()
     with pytest.raises(AssertionError):
-        frames.open(3)
+        opened(frames, 3)
+    frames.prepare()
     with pytest.raises(AssertionError):
         frames.open(3 + 8)
 
@@ -129,20 +142,18 @@ def test_page_is_not_opened_twice() -> None:
 def test_free_gives_all_back() -> None:
     frames = make()
     filled(frames, 0)
-    frames.open_run(1, 2 * PAGE)
+    frames.prepare_run(2 * PAGE)
+    frames.open_run(1)
     frames.close(0)
     frames.free()
     assert (frames.frame_bytes, frames.page_frames) == (0, 0)
 
 
-@pytest.mark.parametrize("count", [1, 2, 8191, 8192, 8193, 20_000])
-def test_zero_words(count: int) -> None:
-    words = zero_words(count, False)
-    assert len(words) == count
-    assert bytes(memoryview(words).cast("B")) == bytes(8 * count)
-    longer = extend_zero(words, 9000)
-    assert len(longer) == count + 9000
-    assert longer[count + 8999] == 0
+@pytest.mark.parametrize("count", [0, 1, 8191, 8192, 8193, 20_000])
+def test_extend_zero(count: int) -> None:
+    words = extend_zero(vec[i64]([7]), count)
+    assert len(words) == 1 + count
+    assert bytes(memoryview(words).cast("B")) == (7).to_bytes(8, "little") + bytes(8 * count)
 
 
 def test_reserved_room_begins_with_the_header() -> None:

