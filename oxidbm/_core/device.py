@@ -137,11 +137,30 @@ class Segment:
         self.dirty = False
         self.map: mmap.mmap | None = None
 
+    def mapping(self) -> mmap.mmap:
+        """Return the file's map, made once, when the file is complete.
+
+        Making one lets other threads run, which may have made it too by then; dropping one does as well, and compiled code lets
+        go of an attribute's old value before it sets the new one, so a map that can be reached is never replaced.
+        """
+        if self.map is None:
+            fresh = mmap.mmap(self.descriptor, self.size, access=mmap.ACCESS_READ)
+            if self.map is None:
+                self.map = fresh
+        view = self.map
+        assert view is not None
+        return view
+
+    def unmap(self) -> None:
+        """Drop the map."""
+        old = self.map
+        self.map = None
+        if old is not None:
+            old.close()
+
     def close(self) -> None:
         """Close file and mapping."""
-        if self.map is not None:
-            self.map.close()
-            self.map = None
+        self.unmap()
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
@@ -213,7 +232,7 @@ class FileDevice(Device):
 
     A segment ends at the first page boundary past its aim, a sixty-fourth of the log and at least 16 MiB: so there are
     never more than some hundred files, and compaction gives space back in steps of less than two in a hundred.
-    Reads go through mmap where the file is already long enough to be mapped; `mapped=False` reads with pread.
+    Complete segments are read through mmap, the last one, which still grows, with pread; `mapped=False` reads all with pread.
     """
 
     def __init__(self, path: str, page_bits: int, *, read_only: bool = False, mapped: bool = True, mode: int = 0o666) -> None:
@@ -291,13 +310,9 @@ class FileDevice(Device):
         stop = min(offset + size, segment.size)
         if offset >= stop:
             return b""
-        if not self.use_maps:
+        if not self.use_maps or i == len(self.starts) - 1:
             return read_at(segment.descriptor, stop - offset, offset)
-        view = segment.map
-        if view is None or stop > len(view):
-            view = mmap.mmap(segment.descriptor, segment.size, access=mmap.ACCESS_READ)
-            segment.map = view  # mapping lets other threads run: the file may be longer than the map by now
-        data: bytes = view[offset:stop]
+        data: bytes = segment.mapping()[offset:stop]
         return data
 
     def sync(self) -> None:
@@ -339,7 +354,7 @@ class FileDevice(Device):
             changed = True
         if self.segments and self.end() > address:
             last = self.segments[-1]
-            last.map = None
+            last.unmap()
             os.ftruncate(last.descriptor, address - last.start)
             last.size = address - last.start
             sync_file(last.descriptor)

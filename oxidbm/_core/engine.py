@@ -31,6 +31,7 @@ POISONED: Final = 2
 UNNAMED: Final = "\0"  # what the keys of sessions without a name begin with
 PENDING_WAS_PLAIN: Final = 0x2000000000000000
 PENDING_ADDRESS: Final = 0xFFFFFFFFFFFF
+PENDING_SHARE_BITS: Final = 9  # pending records take at most a sixty-fourth of the memory
 
 
 class Maintainer:
@@ -77,9 +78,11 @@ class Engine:
         self.poison = ""
         self.count: i64 = 0
         self.expiring = False
+        self.settled: i64 = 0
         self.live_bytes: i64 = 0
         self.pending: vec[i64] = vec[i64]()
         self.pending_first: i64 = 0
+        self.pending_max: i64 = log.memory >> PENDING_SHARE_BITS
         self.read_guess: i64 = 256
         self.value_limit: i64 = min(log.memory // 2 - KEY_LENGTH_MAX, i64(VALUE_LENGTH_MAX))
         self.commit_sequence: i64 = 0

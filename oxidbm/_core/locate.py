@@ -205,6 +205,7 @@ def settle_one(e: Engine) -> None:
     if e.pending_first != first or len(e.pending) <= first or e.pending[first] != item:
         return  # another thread settled it while the device read
     e.pending_first = first + 1
+    e.settled += 1
     if e.pending_first == len(e.pending):
         e.pending = vec[i64]()
         e.pending_first = 0
@@ -219,7 +220,11 @@ def settle_one(e: Engine) -> None:
 
 def settle(e: Engine, most: i64) -> bool:
     """Settle up to `most` pending records, each one or more reads from disk; True when none is left."""
-    while most > 0 and e.pending_count() > 0:
-        settle_one(e)
-        most -= 1
+    slot = e.epoch.protect()
+    try:
+        while most > 0 and e.pending_count() > 0:
+            settle_one(e)
+            most -= 1
+    finally:
+        e.epoch.leave(slot)
     return e.pending_count() == 0

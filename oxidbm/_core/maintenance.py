@@ -21,7 +21,8 @@ from oxidbm._core.locate import settle
 
 COMPACT_SLICE_BYTES: Final = 65536
 STEP_SLICE_BYTES: Final = 262144
-PENDING_MAX: Final = 1048576
+SETTLE_SLICE: Final = 256
+SETTLE_HELP: Final = 1024
 DEAD_LEAST: Final = 16777216
 IDLE_SECONDS: Final = 0.2
 
@@ -39,6 +40,7 @@ class DiskMaintainer(Maintainer):
         self.stopping = False
         self.compaction: Compaction | None = None
         self.compactions: i64 = 0
+        self.settling = False
         self.last_commit = time.monotonic()
         self.failure = ""
 
@@ -54,10 +56,17 @@ class DiskMaintainer(Maintainer):
             self.start()
         if not self.wake.is_set():
             self.wake.set()
+        if e.dead_bytes() * 2 > e.log.tail - e.log.begin:
+            self.help()
+
+    def help(self) -> None:
+        """Do a piece of the thread's work: it alone gets too little of the GIL to keep up with writers."""
         current = self.compaction
-        if current is not None and not current.running and e.dead_bytes() * 2 > e.log.tail - e.log.begin:
-            current.slice(STEP_SLICE_BYTES, False)  # the thread alone gets too little of the GIL to keep up with writers
-            e.log.due = False
+        if self.settling:
+            settle(self.e, SETTLE_HELP)
+        elif current is not None and not current.running:
+            current.slice(STEP_SLICE_BYTES, False)
+            self.e.log.due = False
 
     def make_room(self) -> None:
         """Flush the oldest page; the caller tries again."""
@@ -107,10 +116,6 @@ class DiskMaintainer(Maintainer):
             commit.commit(e)
             e.epoch.drain()
             self.last_commit = time.monotonic()
-        if e.pending_count() > PENDING_MAX:
-            settle(e, 256)
-            time.sleep(0)
-            return True
         try:
             return self.compacts and self.compact_some()
         except CorruptionError as failure:
@@ -157,15 +162,18 @@ class DiskMaintainer(Maintainer):
 
     def finish(self, current: Compaction) -> None:
         """Settle what the passed records still say about the number of keys, then move begin."""
-        left = self.e.pending_count()
-        while left > 0:
-            settle(self.e, min(left, i64(256)))
-            left -= 256
-            _breath.breathe()
-        commit.move_begin(self.e, current.until)
+        e = self.e
+        last = e.settled + e.pending_count()
+        self.settling = True
+        try:
+            while e.settled < last and not settle(e, SETTLE_SLICE):
+                time.sleep(0)
+        finally:
+            self.settling = False
+        commit.move_begin(e, current.until)
         self.compaction = None
         self.compactions += 1
-        self.e.epoch.drain()
+        e.epoch.drain()
 
     def compact_all(self) -> None:
         """Compact the whole log now, and return when the space has been given back."""

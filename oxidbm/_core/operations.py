@@ -162,6 +162,8 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
                     return upsert_slow(e, key, value, key_hash, condition, expected, expiry)
         position += 1
     if disk >= 0:
+        if e.pending_count() >= e.pending_max:  # so many to settle: one read now is cheaper than two later
+            return upsert_slow(e, key, value, key_hash, condition, expected, expiry)
         return upsert_blind(e, key, value, expiry, disk_words, disk)
     return insert(e, key, value, key_hash, expiry)
 
