@@ -90,7 +90,7 @@ class Compaction:
             if head == cursor.address:
                 e.index.replace(key_hash, entry, 0)
                 e.count -= 1
-                e.live_bytes -= cursor.size()
+                e.live_bytes -= e.log.footprint(cursor.size())
                 self.dropped_keys += 1
                 return True
         return self.copy(key, key_hash, entry, head, expiry)
@@ -103,7 +103,7 @@ class Compaction:
         e = self.e
         cursor = self.cursor
         at_head = head == cursor.address
-        old_size = cursor.size()
+        old_size = e.log.footprint(cursor.size())
         fresh = append_record(e, key, cursor.value(), pack_info(head, False, not at_head), expiry)
         if fresh == NO_ROOM:
             return False

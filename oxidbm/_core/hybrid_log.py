@@ -65,6 +65,10 @@ class HybridLog:
         """Return the index of an address's word in its frame."""
         return ((address & self.offset_mask) >> 3) + VIEW_WORDS
 
+    def footprint(self, size: i64) -> i64:
+        """Return how much of the log a record of `size` bytes takes: a run of pages, all of the last one."""
+        return (size + self.offset_mask) & ~self.offset_mask if size > self.page_bytes else size
+
     def page_end(self, address: i64) -> i64:
         """Return where the records of an address's page end: its tail while it is open."""
         end = self.frames.ends[self.slot_of(address)]

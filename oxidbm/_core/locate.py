@@ -194,11 +194,13 @@ def settle_one(e: Engine) -> None:
     plain = item & PENDING_WAS_PLAIN != 0
     before = previous_address(newer.info)
     added: i64 = 1
+    replaced: i64 = 0
     while before >= e.log.begin:
         older = record_at(e, before)
         if key_of(e, older) == key:
             if not older.tombstone():
                 added = 0
+                replaced = e.log.footprint(older.size())
             break
         plain = False
         before = previous_address(older.info)
@@ -210,8 +212,7 @@ def settle_one(e: Engine) -> None:
         e.pending = vec[i64]()
         e.pending_first = 0
     e.count += added
-    if added:
-        e.live_bytes += newer.size()
+    e.live_bytes += e.log.footprint(newer.size()) - replaced
     if plain:
         key_hash = hash_key(key, e.seed)
         entry = e.index.entry_for(key_hash, address)

@@ -251,7 +251,7 @@ def upsert_slow(e: Engine, key: bytes, value: bytes, key_hash: i64, condition: i
     if found.tombstone():
         e.count += 1
     else:
-        e.live_bytes -= found.size()
+        e.live_bytes -= log.footprint(found.size())
     if log.due:
         e.maintainer.step()
     return DONE
@@ -336,7 +336,7 @@ def bury(e: Engine, key: bytes, key_hash: i64, found: Found, status: i64) -> i64
             return NO_ROOM
         index.replace(key_hash, entry, 0 if entry >= 0 else (entry & ~ENTRY_ADDRESS) | (fresh >> 3))
     e.count -= 1
-    e.live_bytes -= found.size()
+    e.live_bytes -= log.footprint(found.size())
     if log.due:
         e.maintainer.step()
     return status
