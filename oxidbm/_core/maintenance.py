@@ -249,13 +249,18 @@ class MemoryMaintainer(Maintainer):
             self.compaction = Compaction(e, until)
         current = self.compaction
         at = current.cursor.following
+        wanted = log.run_wanted
         self.busy = True
         log.reserve = 0
+        log.run_wanted = 0
         try:
             more = current.slice(bytes_max, evict)
+            if more and current.cursor.following == at and log.prepare():  # with the page that is in reserve
+                more = current.slice(bytes_max, evict)
         finally:
             self.busy = False
             log.reserve = 1
+            log.run_wanted = wanted
         if more:
             return current.cursor.following > at
         drop_pages(e, current.until)
@@ -266,8 +271,9 @@ class MemoryMaintainer(Maintainer):
         """Compact, or evict, until a page is free; FullError when all that is there is live."""
         e = self.e
         log = e.log
+        stop = log.tail  # once over everything: what stays dead after that is the ends of pages
         while not log.prepare():
-            worthwhile = self.evict or e.dead_bytes() >= log.page_bytes
+            worthwhile = log.head < stop and (self.evict or e.dead_bytes() >= log.page_bytes)
             if not worthwhile or not self.slice(self.evict, log.page_bytes << 1):
                 log.run_wanted = 0
                 raise FullError(
