@@ -1,0 +1,406 @@
+"""The state machine: a store beside a dict, on a device that the concrete machines choose.
+
+What must hold: every answer is the dict's; a crash leaves exactly the last commit; a read-only opening beside the
+writer sees it too; an iterator yields what tests/model/iteration.py says; check() finds nothing, and the count of live
+bytes is right.
+The store's memory is made so small that a few dozen records leave it, and half of the keys share bucket and tag.
+"""
+
+import contextlib
+import functools
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+import oxidbm
+from oxidbm import Store
+from oxidbm._core.compaction import Compaction
+from oxidbm._core.device import Device
+from oxidbm._core.scan import Cursor
+from tests.collisions import colliding_key
+from tests.model.iteration import Iteration
+
+PAGE_BYTES = 4096
+MUTABLE_PAGES = 12
+GROUPS = 3
+COLLIDING = 24
+KEYS = 48
+SIZES = (0, 1, 7, 8, 9, 30, 100, 100, 500, 1500, 3900, 4072, 4100, 9000)
+HELD_MAX = 3
+
+Result = TypeVar("Result")
+
+keys = st.integers(0, KEYS - 1)
+sizes = st.sampled_from(SIZES)
+
+
+def live_bytes(store: Store) -> int:
+    """Return what the records that hold the store's live keys take of the log, by reading it."""
+    live = {record.address for record in store.scan()}
+    cursor = Cursor(store.handle.e, store.stats()["begin"], store.stats()["tail"])
+    total = 0
+    while cursor.step():
+        if cursor.address in live:
+            total += store.handle.e.log.footprint(cursor.size())
+    return total
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Rules for a store on disk; `open_device` and `after_crash` say which device is under it."""
+
+    mapped = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp())
+        self.model: dict[bytes, bytes] = {}
+        self.committed: dict[bytes, bytes] = {}
+        self.committed_serial = 0
+        self.serial = 0
+        self.written = 0
+        self.unverified_committed = False
+        self.live_exact = True
+        self.iterations: list[Iteration] = []
+        self.compaction: Compaction | None = None
+        self.store = self.open()
+        self.session = self.store.session("worker")
+
+    def open_device(self) -> Device | None:
+        """Return the device for the next opening; None for the store's own files."""
+        return None
+
+    def after_crash(self) -> None:
+        """Let the device lose what a crash loses."""
+
+    def open(self) -> Store:
+        """Open the store and make its memory small."""
+        store = Store(
+            self.directory / "store",
+            memory="1MiB",
+            page_size=PAGE_BYTES,
+            durability="manual",
+            compaction=False,
+            mapped=self.mapped,
+            device=self.open_device(),
+        )
+        self.shrink(store)
+        return store
+
+    def shrink(self, store: Store) -> None:
+        """Leave the store only a few pages of memory."""
+        e = store.handle.e
+        e.log.memory = e.index.size_bytes() + MUTABLE_PAGES * PAGE_BYTES
+        e.log.other_memory = e.index.size_bytes()
+        e.value_limit = MUTABLE_PAGES * PAGE_BYTES // 2
+
+    def key(self, number: int) -> bytes:
+        """Return a key: of a group that shares bucket and tag, or an ordinary one; one is empty, one long."""
+        if number < COLLIDING:
+            return colliding_key(self.store.handle.e.seed, number % GROUPS, number // GROUPS)
+        if number == COLLIDING:
+            return b""
+        return b"%d" % number * (100 if number == COLLIDING + 1 else 1 + number % 4)
+
+    def value(self, size: int) -> bytes:
+        """Return a value of that size, another one each time as far as the size allows."""
+        self.written += 1
+        text = b"%d." % self.written
+        return (text * (size // len(text) + 1))[:size]
+
+    def changed(self, key: bytes, value: bytes | None) -> None:
+        """Do to the model what the store did: None deletes."""
+        if value is None:
+            self.model.pop(key, None)
+            for iteration in self.iterations:
+                iteration.deleted(key)
+        else:
+            self.model[key] = value
+
+    def write(self, operation: Callable[[], Result]) -> Result:
+        """Run an operation that may need room."""
+        return operation()
+
+    def commit_seen(self) -> None:
+        """Take note that the present state is durable."""
+        self.committed = dict(self.model)
+        self.committed_serial = self.serial
+        self.unverified_committed |= self.store.stats()["unverified"] > 0
+
+    @rule(number=keys, size=sizes)
+    def set_item(self, number: int, size: int) -> None:
+        key, value = self.key(number), self.value(size)
+        self.write(lambda: self.store.__setitem__(key, value))
+        self.changed(key, value)
+
+    @rule(first=keys, count=st.integers(1, KEYS), size=sizes)
+    def set_many(self, first: int, count: int, size: int) -> None:
+        pairs = {self.key((first + i) % KEYS): self.value(size) for i in range(count)}
+        self.write(lambda: self.store.update(pairs))
+        for key, value in pairs.items():
+            self.changed(key, value)
+
+    @rule(pages=st.integers(1, MUTABLE_PAGES * 2))
+    def push_to_disk(self, pages: int) -> None:
+        """Append so much that what was there leaves memory."""
+        for i in range(pages):
+            key, value = b"filler%d" % i, self.value(3000)
+            self.write(functools.partial(self.store.__setitem__, key, value))
+            self.changed(key, value)
+
+    @rule(number=keys)
+    def get(self, number: int) -> None:
+        key = self.key(number)
+        assert self.store.get(key) == self.model.get(key)
+        assert (key in self.store) == (key in self.model)
+        assert self.session.read(key, b"none") == self.model.get(key, b"none")
+
+    @rule(number=keys)
+    def delete_item(self, number: int) -> None:
+        key = self.key(number)
+        if key in self.model:
+            self.write(lambda: self.store.__delitem__(key))
+        else:
+            with pytest.raises(KeyError):
+                del self.store[key]
+        self.changed(key, None)
+
+    @rule(number=keys)
+    def pop(self, number: int) -> None:
+        key = self.key(number)
+        assert self.write(lambda: self.store.pop(key, None)) == self.model.get(key)
+        self.changed(key, None)
+
+    @rule()
+    def pop_item(self) -> None:
+        if not self.model:
+            with pytest.raises(KeyError):
+                self.store.popitem()
+            return
+        key, value = self.write(self.store.popitem)
+        assert value == self.model[key]
+        self.changed(key, None)
+
+    @rule(number=keys, size=sizes)
+    def set_default(self, number: int, size: int) -> None:
+        key, value = self.key(number), self.value(size)
+        assert self.write(lambda: self.store.setdefault(key, value)) == self.model.get(key, value)
+        self.changed(key, self.model.get(key, value))
+
+    @rule(number=keys, size=sizes)
+    def insert(self, number: int, size: int) -> None:
+        key, value = self.key(number), self.value(size)
+        assert self.write(lambda: self.store.insert(key, value)) == (key not in self.model)
+        self.changed(key, self.model.get(key, value))
+
+    @rule(number=keys, size=sizes)
+    def session_upsert(self, number: int, size: int) -> None:
+        key, value = self.key(number), self.value(size)
+        self.write(lambda: self.session.upsert(key, value))
+        self.serial += 1
+        self.changed(key, value)
+
+    @rule(number=keys)
+    def session_delete(self, number: int) -> None:
+        key = self.key(number)
+        assert self.write(lambda: self.session.delete(key)) == (key in self.model)
+        self.serial += 1
+        self.changed(key, None)
+
+    @rule(number=keys, size=sizes, keep=st.booleans(), initial=st.booleans())
+    def session_rmw(self, number: int, size: int, keep: bool, initial: bool) -> None:
+        key, value = self.key(number), self.value(size)
+        old = self.model.get(key)
+        first = b"first" if initial else None
+        expected = (None if keep else value) if old is not None else first
+        seen: set[bytes] = set()
+
+        def function(held: bytes) -> bytes | None:
+            seen.add(held)
+            return None if keep else value
+
+        result = self.write(lambda: self.session.rmw(key, function, first))
+        assert result == expected
+        assert seen == (set() if old is None else {old})
+        self.serial += 1
+        if expected is not None:
+            self.changed(key, expected)
+
+    @rule()
+    def clear(self) -> None:
+        self.store.clear()
+        for key in list(self.model):
+            self.changed(key, None)
+
+    @rule()
+    def count(self) -> None:
+        assert len(self.store) == len(self.model)
+
+    @rule()
+    def compare(self) -> None:
+        assert sorted(self.store.items()) == sorted(self.model.items())
+        assert set(self.store.keys()) == self.model.keys()
+
+    @rule()
+    def start_iteration(self) -> None:
+        if len(self.iterations) < HELD_MAX:
+            self.iterations.append(Iteration(iter(self.store.items()), self.model))
+
+    @rule(which=st.integers(0, HELD_MAX - 1), steps=st.integers(1, 60))
+    def go_on_iterating(self, which: int, steps: int) -> None:
+        if which < len(self.iterations) and not self.iterations[which].advance(steps, self.model):
+            del self.iterations[which]
+
+    @rule(which=st.integers(0, HELD_MAX - 1))
+    def drop_iteration(self, which: int) -> None:
+        if which < len(self.iterations):
+            del self.iterations[which]
+
+    @rule(splits=st.integers(1, 50))
+    def split_buckets(self, splits: int) -> None:
+        for _ in range(splits):
+            self.store.handle.e.index.split_one()
+        self.shrink(self.store)
+
+    @rule()
+    def check(self) -> None:
+        assert self.store.check() == []
+        assert len(self.store) == len(self.model)
+
+    @invariant()
+    def addresses_in_order(self) -> None:
+        self.store.handle.e.log.check_order()
+
+    def teardown(self) -> None:
+        with contextlib.ExitStack() as stack:
+            stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
+            stack.callback(self.drop_store)
+            self.iterations.clear()
+            self.compare()
+            self.check()
+            self.finish()
+
+    def drop_store(self) -> None:
+        """Give up the store that is open now."""
+        self.store.handle.abandon()
+
+    def finish(self) -> None:
+        """Check what is left to check at the end of a run."""
+
+
+class DiskMachine(StoreMachine):
+    """What a store on disk has besides: durability, compaction, growth in one go."""
+
+    def drop_iterations(self) -> None:
+        """Iterators of a closed store say so."""
+        for iteration in self.iterations:
+            with pytest.raises(oxidbm.ClosedError):
+                next(iteration.source)
+        self.iterations.clear()
+        self.compaction = None
+
+    def reopened(self) -> None:
+        """Open again and compare. What unverified records did to the live bytes is not known to recovery."""
+        self.live_exact = not self.unverified_committed
+        self.store = self.open()
+        self.session = self.store.session("worker")
+        assert self.session.serial == self.session.durable_serial == self.serial
+        assert dict(self.store.items()) == self.model
+        assert len(self.store) == len(self.model)
+
+    @rule()
+    def sync(self) -> None:
+        self.store.sync()
+        self.commit_seen()
+
+    @rule()
+    def session_commit(self) -> None:
+        assert self.session.commit() == self.serial
+        assert self.session.durable_serial == self.serial
+        self.commit_seen()
+
+    @rule()
+    def close_and_open(self) -> None:
+        self.commit_seen()
+        self.store.close()
+        self.drop_iterations()
+        self.reopened()
+
+    @rule()
+    def crash(self) -> None:
+        self.store.handle.abandon()
+        self.after_crash()
+        self.drop_iterations()
+        self.model = dict(self.committed)
+        self.serial = self.committed_serial
+        self.reopened()
+
+    @rule()
+    def grow_index(self) -> None:
+        if self.store.stats()["index_buckets"] < 20_000:
+            self.store.grow_index()
+            self.shrink(self.store)
+
+    @rule()
+    def reorganize(self) -> None:
+        self.store.reorganize()
+        self.compaction = None
+        self.commit_seen()
+
+    @precondition(lambda self: self.compaction is None)
+    @rule(segments=st.integers(1, 8))
+    def start_compaction(self, segments: int) -> None:
+        """Begin to compact some segments that have been written, as the background thread does."""
+        log = self.store.handle.e.log
+        until = log.begin
+        for _ in range(segments):
+            end = log.device.segment_end(until)
+            if end <= log.flushed and end % PAGE_BYTES == 0:
+                until = end
+        if until > log.begin:
+            self.compaction = Compaction(self.store.handle.e, until)
+            self.store.handle.disk.compaction = self.compaction
+
+    @precondition(lambda self: self.compaction is not None)
+    @rule(size=st.integers(1, 30_000))
+    def compact_slice(self, size: int) -> None:
+        """Go on compacting, and end it as the background thread does."""
+        assert self.compaction is not None
+        disk = self.store.handle.disk
+        at = self.compaction.cursor.following
+        if self.compaction.slice(size, False):
+            if self.compaction.cursor.following == at:
+                self.store.handle.e.maintainer.make_room()
+        else:
+            disk.finish(self.compaction)
+            self.compaction = None
+            self.commit_seen()
+
+    @rule()
+    def roll_segment(self) -> None:
+        self.store.handle.e.log.device.roll()
+
+    def finish(self) -> None:
+        """The count of live bytes is that of the records, and all is there after a clean end."""
+        if self.live_exact:
+            assert self.store.stats()["live_bytes"] == live_bytes(self.store)
+        self.close_and_open()
+        assert self.store.check() == []
+
+
+class FilesMachine(DiskMachine):
+    """What only files allow: a second, read-only opening beside the writer."""
+
+    @rule()
+    def look_from_outside(self) -> None:
+        with Store(self.directory / "store", memory="1MiB", read_only=True) as other:
+            assert dict(other.items()) == self.committed
+            assert len(other) == len(self.committed)
+            assert other.check() == []
+
+

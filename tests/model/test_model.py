@@ -1,0 +1,101 @@
+"""The state machine on each device: files read through mmap, files read with pread, a user's own device, memory."""
+
+from collections.abc import Callable
+
+from hypothesis.stateful import rule
+
+import oxidbm
+from oxidbm import Store
+from oxidbm._core.device import Device
+from tests.devices import HeapDevice
+from tests.model.machine import PAGE_BYTES, DiskMachine, FilesMachine, Result, StoreMachine
+
+
+class MappedMachine(FilesMachine):
+    """Segment files, read through mmap."""
+
+
+class PreadMachine(FilesMachine):
+    """Segment files, read with pread."""
+
+    mapped = False
+
+
+class OwnDeviceMachine(DiskMachine):
+    """An interpreted device that loses what was not synced."""
+
+    device: HeapDevice
+
+    def open_device(self) -> Device:
+        if not hasattr(self, "device"):
+            self.device = HeapDevice(PAGE_BYTES)
+        return self.device
+
+    def after_crash(self) -> None:
+        self.device = self.device.survivors()
+
+
+class MemoryMachine(StoreMachine):
+    """A store without a path: no durability, records larger than a page, compaction within its budget."""
+
+    memory = "4MiB"
+
+    def open(self) -> Store:
+        store = Store(memory=self.memory, page_size=PAGE_BYTES)
+        store.handle.e.value_limit = 5 * PAGE_BYTES
+        return store
+
+    def shrink(self, store: Store) -> None:
+        """Leave the budget: a store in memory holds nothing else."""
+
+    def write(self, operation: Callable[[], Result]) -> Result:
+        """Run an operation; where there is no room, again without the iterators, which keep dead pages."""
+        try:
+            return operation()
+        except oxidbm.FullError:
+            self.iterations.clear()
+            return operation()
+
+    @rule()
+    def reorganize(self) -> None:
+        self.store.reorganize()
+
+    @rule()
+    def sync(self) -> None:
+        self.store.sync()
+        self.session.commit()
+
+
+class FullMachine(MemoryMachine):
+    """A store without a path that is full at times: an error then, and nothing lost. No record exceeds a page."""
+
+    memory = "1MiB"
+
+    def value(self, size: int) -> bytes:
+        return super().value(min(size, 3900))
+
+    @rule()
+    def fill_up(self) -> None:
+        """Fill the store until it is full; everything is there, and deleting makes room again."""
+        self.iterations.clear()
+        try:
+            for i in range(400):
+                key, value = b"full%d" % i, self.value(3000)
+                self.store[key] = value
+                self.changed(key, value)
+            raise AssertionError("a full store took another record")
+        except oxidbm.FullError:
+            pass
+        assert dict(self.store.items()) == self.model
+        for i in range(400):
+            assert self.store.pop(b"full%d" % i, None) == self.model.get(b"full%d" % i)
+            self.changed(b"full%d" % i, None)
+        self.store[b"after"] = b"full"
+        self.changed(b"after", b"full")
+
+
+TestMapped = MappedMachine.TestCase
+TestPread = PreadMachine.TestCase
+TestOwnDevice = OwnDeviceMachine.TestCase
+TestMemory = MemoryMachine.TestCase
+TestFull = FullMachine.TestCase
