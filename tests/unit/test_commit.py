@@ -1,0 +1,148 @@
+"""Commit records, what a crash leaves, and what is cut off."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import oxidbm
+from oxidbm._core import commit
+from tests.unit.helpers import PAGE_BYTES, crash, disk_store, push_to_disk
+
+WORDS = st.integers(0, 2**63 - 1)
+FIELDS = ("sequence", "durable_sequence", "begin", "count", "pending", "records", "live_bytes", "time_ns")
+SEGMENT = "log/0000000000.seg"
+
+
+@given(words=st.tuples(*[WORDS] * len(FIELDS)), serials=st.dictionaries(st.text(min_size=1, max_size=20), WORDS))
+def test_commit_record_comes_back(words: tuple[int, ...], serials: dict[str, int]) -> None:
+    record = commit.CommitRecord()
+    for name, word in zip(FIELDS, words, strict=True):
+        setattr(record, name, word)
+    record.serials = serials
+    data = commit.encode(record)
+    assert len(data) % 8 == 0
+    found = commit.decode(data)
+    assert tuple(getattr(found, name) for name in FIELDS) == words
+    assert found.serials == serials
+
+
+@pytest.mark.parametrize("size", [0, 8, 71])
+def test_commit_record_that_is_too_short(size: int) -> None:
+    with pytest.raises(ValueError, match=f"a commit record of {size} bytes, at least 72 are needed"):
+        commit.decode(bytes(size))
+
+
+def test_sequence_and_durable_sequence(tmp_path: Path) -> None:
+    with disk_store(tmp_path / "store") as store:
+        for number in range(1, 4):
+            store[b"k%d" % number] = b"v"
+            store.sync()
+            assert store.stats()["commit_sequence"] == store.stats()["durable_sequence"] == number
+            assert store.stats()["durable_tail"] == store.stats()["tail"]
+            store.sync()
+            assert store.stats()["commit_sequence"] == number, "nothing changed, so nothing is written"
+    with disk_store(tmp_path / "store") as store:
+        assert store.stats()["commit_sequence"] == 3
+
+
+def test_crash_brings_back_the_last_commit(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    store = disk_store(path)
+    store.update({b"a": b"1", b"b": b"2"})
+    store.sync()
+    store[b"a"] = b"lost"
+    del store[b"b"]
+    store[b"c"] = b"lost"
+    crash(store)
+    for _ in range(2):
+        with disk_store(path) as store:
+            assert dict(store) == {b"a": b"1", b"b": b"2"}
+            assert store.check() == []
+
+
+def test_flushed_but_not_committed_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    store = disk_store(path)
+    store[b"a"] = b"1"
+    store.sync()
+    tail = store.e.commit_end
+    store[b"b"] = b"2" * 3 * PAGE_BYTES
+    store[b"a"] = b"3"
+    commit.seal_to(store.e, store.e.log.tail)
+    commit.flush_to(store.e, store.e.log.tail)
+    crash(store)
+    assert (path / SEGMENT).stat().st_size > tail
+    with disk_store(path, read_only=True) as store:
+        assert dict(store) == {b"a": b"1"}
+    assert (path / SEGMENT).stat().st_size > tail
+    with disk_store(path) as store:
+        assert (path / SEGMENT).stat().st_size == tail
+        assert dict(store) == {b"a": b"1"}
+        store[b"b"] = b"anew"
+    with disk_store(path) as store:
+        assert dict(store) == {b"a": b"1", b"b": b"anew"}
+
+
+def test_every_length_of_a_torn_tail_gives_a_commit(tmp_path: Path) -> None:
+    """Without the clean mark a file cut anywhere gives the last commit that is whole."""
+    path = tmp_path / "store"
+    store = disk_store(path)
+    ends = [64]
+    for number in range(4):
+        store[b"%d" % number] = b"v" * 9 * number
+        store.sync()
+        ends.append(store.e.commit_end)
+    crash(store)
+    whole = (path / SEGMENT).read_bytes()
+    assert len(whole) == ends[-1]
+    for size in range(64, len(whole) + 1):
+        (path / SEGMENT).write_bytes(whole[:size])
+        commits = sum(end <= size for end in ends) - 1
+        with disk_store(path, read_only=True) as store:
+            assert dict(store) == {b"%d" % number: b"v" * 9 * number for number in range(commits)}
+
+
+def test_fault_before_a_commit_that_was_known_durable_is_corruption(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    store = disk_store(path)
+    for number in range(3):
+        store[b"%d" % number] = b"value"
+        store.sync()
+    crash(store)
+    with (path / SEGMENT).open("r+b") as file:
+        os.pwrite(file.fileno(), b"X", 64 + 24 + 8)
+    with pytest.raises(oxidbm.CorruptionError, match=r"0000000000\.seg at offset 64.*not a torn tail"):
+        disk_store(path)
+
+
+def test_more_than_the_memory_budget_in_one_commit(tmp_path: Path) -> None:
+    with disk_store(tmp_path / "store") as store:
+        value = bytes(range(256)) * 12
+        for number in range(500):
+            store[b"%d" % number] = value
+        assert store.stats()["head"] > 64
+        assert store.stats()["memory_bytes"] <= 1 << 20
+        assert all(store[b"%d" % number] == value for number in range(500))
+    with disk_store(tmp_path / "store") as store:
+        assert len(store) == 500
+
+
+def test_commit_record_larger_than_a_page(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    names = [f"{number}" + "n" * 500 for number in range(20)]
+    store = disk_store(path)
+    for name in names:
+        with store.session(name) as session:
+            session.upsert(name, b"v")
+    push_to_disk(store)
+    crash(store)
+    with disk_store(path) as store:
+        assert len(store) == 20
+        assert [store.session(name).serial for name in names] == [1] * 20
+        store[b"more"] = b"v"
+    with disk_store(path) as store:
+        assert len(store) == 21
+        assert store.check() == []

@@ -1,0 +1,166 @@
+"""Compaction: space comes back, nothing live is lost, readers inside keep what they read."""
+
+from pathlib import Path
+
+import pytest
+
+import oxidbm
+from oxidbm._core import commit
+from oxidbm._core.compaction import Compaction
+from tests.support import scaled
+from tests.unit.helpers import crash, disk_store, push_to_disk
+
+
+def overwrite(store: oxidbm.Store, turns: int, keys: int = 50) -> dict[bytes, bytes]:
+    """Write the same keys again and again, each turn in pages of its own, and return what is live."""
+    for turn in range(turns):
+        for number in range(keys):
+            store[b"%d" % number] = b"%d/%d" % (turn, number) * 10
+        push_to_disk(store)
+    return {b"%d" % number: b"%d/%d" % (turns - 1, number) * 10 for number in range(keys)}
+
+
+def test_reorganize_gives_space_back(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        expected = overwrite(store, 6)
+        before = store.stats()
+        store.reorganize()
+        after = store.stats()
+        assert after["begin"] >= before["tail"] - 4096
+        assert after["file_bytes"] < before["file_bytes"] / 3
+        assert dict(store.items()) == expected
+        assert store.check() == []
+    with disk_store(path) as store:
+        assert dict(store.items()) == expected
+        assert len(store) == len(expected)
+        assert store.check() == []
+
+
+def test_tombstones_and_dead_keys_go(tmp_path: Path) -> None:
+    with disk_store(tmp_path / "store") as store:
+        expected = overwrite(store, 2)
+        for number in range(0, 50, 2):
+            del store[b"%d" % number]
+            del expected[b"%d" % number]
+        push_to_disk(store)
+        store.reorganize()
+        assert {record.key: record.value for record in store.scan(live=False)} == expected
+        assert len(store) == 25
+        for key in expected:
+            del store[key]
+        store.reorganize()
+        assert len(store) == 0
+        assert list(store.scan(live=False)) == []
+        assert store.check() == []
+    with disk_store(tmp_path / "store") as store:
+        assert len(store) == 0
+
+
+def test_crash_in_the_middle(tmp_path: Path) -> None:
+    """Copies at the tail and a begin that has not moved: nothing counts twice."""
+    path = tmp_path / "store"
+    store = disk_store(path)
+    expected = overwrite(store, 3)
+    compaction = Compaction(store.e, store.e.log.tail)
+    for _ in range(5):
+        assert compaction.slice(2000, False)
+        store.e.maintainer.make_room()
+    store.sync()
+    assert compaction.cursor.following < compaction.until
+    crash(store)
+    with disk_store(path) as store:
+        assert dict(store.items()) == expected
+        assert len(store) == 50
+        assert store.check() == []
+
+
+def test_readers_keep_their_segments(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        expected = overwrite(store, 4)
+        items = iter(store.items())
+        seen = dict([next(items)])
+        store.reorganize()
+        assert store.stats()["readers"] == 1
+        assert len(list((path / "log").iterdir())) > 1, "the iterator may still read the old segments"
+        seen.update(items)
+        assert seen == expected
+        store.e.epoch.drain()
+        assert len(list((path / "log").iterdir())) == 1
+        assert dict(store.items()) == expected
+
+
+def test_updates_between_slices(tmp_path: Path) -> None:
+    with disk_store(tmp_path / "store") as store:
+        expected = overwrite(store, 2)
+        compaction = Compaction(store.e, store.e.log.tail)
+        turn = 0
+        while compaction.slice(1000, False):
+            store.e.maintainer.make_room()
+            key = b"%d" % (turn * 7 % 50)
+            if turn % 3 == 0:
+                store.pop(key, None)
+                expected.pop(key, None)
+            else:
+                store[key] = expected[key] = b"turn %d" % turn
+            turn += 1
+        assert turn > 3
+        assert len(store) == len(expected)
+        commit.move_begin(store.e, compaction.until)
+        assert dict(store.items()) == expected
+        assert store.check() == []
+    with disk_store(tmp_path / "store") as store:
+        assert dict(store.items()) == expected
+
+
+def test_background_compaction_keeps_files_small(tmp_path: Path) -> None:
+    count = scaled(40_000, least=1_000)
+    with disk_store(tmp_path / "store", compaction=True) as store:
+        for turn in range(12):
+            for number in range(count):
+                store[b"%d" % (number % 2000)] = b"%06d" % turn * 20
+        store.sync()
+        assert len(store) == min(count, 2000)
+        assert store.stats()["maintenance_failure"] == ""
+        assert store.check() == []
+
+
+@pytest.mark.parametrize("evict", [False, True])
+def test_in_memory(evict: bool) -> None:
+    turns = scaled(40_000, least=20_000)
+    with oxidbm.Store(memory="2MiB", page_size=4096, evict=evict) as store:
+        for turn in range(turns):
+            store[b"%d" % (turn % 1000)] = b"v" * (turn % 90)
+        assert store.stats()["memory_bytes"] <= 2 << 20
+        assert len(store) == 1000
+        last = {b"%d" % (turn % 1000): b"v" * (turn % 90) for turn in range(turns)}
+        assert dict(store.items()) == last
+        assert store.check() == []
+
+
+def test_full_memory_raises_and_keeps_everything() -> None:
+    with oxidbm.Store(memory="1MiB", page_size=4096) as store:
+        count = 0
+        with pytest.raises(oxidbm.FullError, match="evict=True"):  # noqa: PT012
+            while True:
+                store[b"%d" % count] = bytes(1000)
+                count += 1
+        assert len(store) == count
+        assert store.check() == []
+        del store[b"0"]
+        for number in range(1, 40):
+            del store[b"%d" % number]
+        store[b"room"] = bytes(1000)
+        assert len(store) == count - 39
+
+
+def test_eviction_drops_the_oldest() -> None:
+    with oxidbm.Store(memory="1MiB", page_size=4096, evict=True) as store:
+        for number in range(3000):
+            store[b"%d" % number] = bytes(1000)
+        assert 100 < len(store) < 1000
+        assert b"2999" in store
+        assert b"0" not in store
+        assert store.stats()["memory_bytes"] <= 1 << 20
+        assert store.check() == []

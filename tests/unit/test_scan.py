@@ -1,0 +1,128 @@
+"""Log scan: ranges, versions, resumption, and what an iteration yields while the store changes."""
+
+from pathlib import Path
+
+import pytest
+
+import oxidbm
+from oxidbm._core.scan import CHUNK_BYTES
+from tests.support import scaled
+from tests.unit.helpers import PAGE_BYTES, disk_store, push_to_disk
+
+
+def versions(store: oxidbm.Store, **scan: object) -> list[tuple[bytes, bytes, bool]]:
+    """Return key, value and tombstone of every record of a scan."""
+    found = store.scan(**scan)  # type: ignore[arg-type]
+    return [(record.key, record.value, record.tombstone) for record in found]
+
+
+def test_every_version_or_live_only(tmp_path: Path) -> None:
+    with disk_store(tmp_path / "store") as store:
+        store.update({b"a": b"1", b"b": b"2"})
+        store.sync()
+        store[b"a"] = b"3"
+        del store[b"b"]
+        every = [(b"a", b"1", False), (b"b", b"2", False), (b"a", b"3", False), (b"b", b"", True)]
+        assert versions(store, live=False) == every
+        assert versions(store) == [(b"a", b"3", False)]
+        push_to_disk(store)
+        assert versions(store, live=False) == every
+        assert versions(store) == [(b"a", b"3", False)]
+
+
+def test_ranges_and_resumption(tmp_path: Path) -> None:
+    with disk_store(tmp_path / "store") as store:
+        for number in range(300):
+            store[b"%03d" % number] = b"v" * 20
+        records = list(store.scan())
+        addresses = [record.address for record in records]
+        assert addresses == sorted(addresses)
+        first, last = addresses[100], addresses[200]
+        assert [record.key for record in store.scan(first, last)] == [b"%03d" % number for number in range(100, 200)]
+        scan = store.scan()
+        taken = [next(scan).key for _ in range(150)]
+        taken += [record.key for record in store.scan(scan.position)]
+        assert taken == [b"%03d" % number for number in range(300)]
+        assert list(store.scan(10**12)) == []
+        assert list(store.scan(first, first)) == []
+        scan.close()
+        with pytest.raises(StopIteration):
+            next(scan)
+
+
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_iteration_under_mutation(tmp_path: Path, where: str) -> None:
+    with disk_store(tmp_path / "store") as store:
+        store.update({b"%02d" % number: b"old" for number in range(50)})
+        if where == "disk":
+            push_to_disk(store)
+        items = iter(store.items())
+        assert next(items) == (b"00", b"old")
+        del store[b"10"]
+        store[b"20"] = b"a longer value than before"
+        store[b"00"] = b"again"
+        store[b"new"] = b"not seen"
+        for _ in range(3):
+            store[b"30"] = b"x" * 30
+            store.sync()
+        seen = dict(items)
+        expected = {b"%02d" % number: b"old" for number in range(1, 50) if number != 10}
+        expected[b"20"] = b"a longer value than before"
+        expected[b"30"] = b"x" * 30
+        assert seen == expected
+
+
+def test_each_key_is_seen_once_over_many_pages(tmp_path: Path) -> None:
+    count = scaled(5000, least=500)
+    with disk_store(tmp_path / "store") as store:
+        for turn in range(3):
+            for number in range(count):
+                store[b"%d" % number] = b"%d" % (number + turn)
+            store.sync()
+        push_to_disk(store)
+        keys = list(store.keys())
+        assert len(keys) == len(set(keys)) == count
+        assert sorted(store.values()) == sorted(b"%d" % (number + 2) for number in range(count))
+
+
+def test_records_larger_than_a_chunk(tmp_path: Path) -> None:
+    with disk_store(tmp_path / "store") as store:
+        expected = {b"a": b"1", b"large": b"L" * (CHUNK_BYTES + 100), b"b": b"2", b"run": b"r" * PAGE_BYTES}
+        store.update(expected)
+        push_to_disk(store)
+        assert dict(store.items()) == expected
+        assert {record.key: record.value for record in store.scan()} == expected
+
+
+def test_iterators_are_readers_until_they_end(tmp_path: Path) -> None:
+    with disk_store(tmp_path / "store") as store:
+        store.update({b"a": b"1", b"b": b"2"})
+        iterators = [iter(store), iter(store.values()), store.scan()]
+        assert store.stats()["readers"] == 3
+        assert list(iterators[0]) == [b"a", b"b"]
+        assert store.stats()["readers"] == 2
+        iterators[2].close()
+        del iterators
+        assert store.stats()["readers"] == 0
+
+
+def test_iteration_across_close(tmp_path: Path) -> None:
+    store = disk_store(tmp_path / "store")
+    store.update({b"a": b"1", b"b": b"2"})
+    keys, scan = iter(store), store.scan()
+    assert next(keys) == b"a"
+    store.close()
+    for iterator in (keys, scan):
+        with pytest.raises(oxidbm.ClosedError, match="is closed"):
+            next(iterator)
+    for begin in (lambda: iter(store), store.scan):
+        with pytest.raises(oxidbm.ClosedError):
+            begin()
+
+
+def test_record_has_a_repr(tmp_path: Path) -> None:
+    with oxidbm.Store() as store:
+        store[b"k"] = b"v"
+        (record,) = store.scan()
+        assert repr(record) == "LogRecord(address=64, key=b'k', value=b'v', tombstone=False)"
+        assert (record.expiry, record.previous_address) == (0, 0)
