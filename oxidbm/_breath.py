@@ -1,7 +1,7 @@
 """A place where compiled code lets the interpreter breathe.
 
-Compiled code never looks whether another thread wants the GIL or a signal has come; entering any interpreted function does
-(17 ns). Long loops of the core call this between slices. It must stay outside the compiled core.
+Compiled code never looks whether another thread wants the GIL or a signal has come; entering any interpreted function
+does (17 ns). Long loops of the core call this between slices. It must stay outside the compiled core.
 """
 
 

@@ -3,7 +3,6 @@
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import TYPE_CHECKING, Any, cast
 
-
 from oxidbm._core.engine import Engine
 from oxidbm._core.scan import ITEMS, KEYS, VALUES, StoreIterator
 

@@ -16,11 +16,13 @@ ROOT = Path(__file__).resolve().parent.parent
 # The layers of oxidbm/_core from the bottom up: a module imports only modules named before it.
 LAYERS = [
     "errors", "hashing", "address", "record", "epoch", "device", "frames",
-    "index", "hybrid_log", "scan", "operations",
-    "commit", "checkpoint", "recovery", "session",
-    "compaction", "read_cache", "cold_index", "f2", "faster_log",
-    "store",
+    "index", "hybrid_log", "engine", "locate", "scan", "operations", "files",
+    "commit", "checkpoint", "recovery", "convert", "session",
+    "compaction", "maintenance", "read_cache", "cold_index", "f2", "faster_log",
+    "opening", "sizes", "statistics", "check", "store",
 ]
+
+OUTSIDE = ("oxidbm._breath", "oxidbm._views")  # interpreted, because that is what each is for
 
 LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
@@ -92,7 +94,7 @@ def check_layers(sources: dict[str, str]) -> list[str]:
         for line, imported in imported_modules(ast.parse(text)):
             if imported.partition(".")[0] != "oxidbm":
                 continue
-            if imported.removeprefix("oxidbm._core.") not in below:
+            if imported.removeprefix("oxidbm._core.") not in below and imported not in OUTSIDE:
                 faults.append(f"{path}:{line}: imports {imported}, which is not below it in LAYERS")
     return faults
 

@@ -103,7 +103,9 @@ def check_log(e: Engine, faults: list[str]) -> i64:
             if cursor.address >= log.head and cursor.address < log.sealed:
                 check_sealed(e, cursor, faults)
             if previous_address(cursor.info) >= cursor.address:
-                faults.append(f"{log.device.place(cursor.address)}: the chain of address {cursor.address} leads forward")
+                faults.append(
+                    f"{log.device.place(cursor.address)}: the chain of address {cursor.address} leads forward"
+                )
             if not cursor.shape & SHAPE_COMMIT and not cursor.info & TOMBSTONE:
                 key = cursor.key()
                 newest = newest_since(e, key, hash_key(key, e.seed), cursor.address, cursor.address + 1)
@@ -125,7 +127,10 @@ def check_sealed(e: Engine, cursor: Cursor, faults: list[str]) -> None:
         frame = log.frames.words[log.slot_of(cursor.address)]
         o = log.word_of(cursor.address)
         wanted = cursor.seal & CHECKSUM_MASK
-        if checksum_words(frame, o, cursor.seal & SEAL_CAPACITY, o + content_words(cursor.shape), cursor.address) != wanted:
+        if (
+            checksum_words(frame, o, cursor.seal & SEAL_CAPACITY, o + content_words(cursor.shape), cursor.address)
+            != wanted
+        ):
             fault = "it does not match its checksum"
     if fault:
         faults.append(f"memory: the sealed record at address {cursor.address} is corrupt: {fault}")

@@ -1,11 +1,12 @@
 """Commit: the one place where what was written becomes durable.
 
-A commit is cut in one instant: a commit record goes to the tail and read_only moves behind it, so that the log up to there
-never changes again. Then it is sealed, flushed and synced while operations go on. Threads that wait together share one
-sync: the first one commits, the others find their tail durable. The commit record says how many records stand between it
-and the one before, which commit was known durable when it was written, where the log begins, how many keys are live, and
-each open session's serial number; `decode` states its words. Invariants: 1. a commit counts only when all records since the
-one before it verify; 2. `durable_tail` moves only after a sync that returned; 3. a failed write or sync poisons the store.
+A commit is cut in one instant: a commit record goes to the tail and read_only moves behind it, so that the log up to
+there never changes again. Then it is sealed, flushed and synced while operations go on. Threads that wait together
+share one sync: the first one commits, the others find their tail durable. The commit record says how many records stand
+between it and the one before, which commit was known durable when it was written, where the log begins, how many keys
+are live, and each open session's serial number; `decode` states its words. Invariants: 1. a commit counts only when all
+records since the one before it verify; 2. `durable_tail` moves only after a sync that returned; 3. a failed write or
+sync poisons the store.
 """
 
 import time
@@ -43,7 +44,9 @@ class CommitRecord:
 
 
 def encode(c: CommitRecord) -> bytes:
-    """Return a commit record's value: nine words, then for each session its serial, its name's length, its padded name."""
+    """Return a commit record's value: nine words, then for each session its serial, its name's length, its padded
+    name.
+    """
     out = BytesWriter()
     write_i64_le(out, c.sequence)
     write_i64_le(out, c.durable_sequence)
@@ -149,7 +152,9 @@ def seal_to(e: Engine, target: i64) -> None:
 
 
 def make_room(e: Engine) -> None:
-    """Seal and flush the oldest unflushed page, so that its frame can be given to another; FullError when none is left."""
+    """Seal and flush the oldest unflushed page, so that its frame can be given to another; FullError when none is
+    left.
+    """
     log = e.log
     if e.writable != WRITABLE:
         e.blocked_write()
@@ -159,7 +164,8 @@ def make_room(e: Engine) -> None:
     if flushed >= log.tail:
         log.run_wanted = 0
         raise FullError(
-            f"the store {e.path} needs more than its memory budget of {log.memory} bytes: the index takes {e.index.size_bytes()} "
+            f"the store {e.path} needs more than its memory budget of {log.memory} bytes: the index takes "
+            f"{e.index.size_bytes()} "
             f"and {log.frames.frame_bytes} are in page frames. Open it with a larger memory="
         )
     target = min(log.tail, log.next_page(flushed + 1))
@@ -230,4 +236,3 @@ class Truncation:
             self.e.log.device.truncate_before(self.until)
         except OSError as failure:
             self.e.poison_with(failure)
-

@@ -1,10 +1,10 @@
 """Compaction and eviction: how the space of dead records comes back.
 
-Lookup-based, as in FASTER: scan [begin, until), copy each record that is still its key's newest to the tail, in the same
-uninterrupted stretch in which that was established; drop the rest, and every tombstone, since nothing older is left below
-it. When the range is done, begin moves by a commit, and whole segments before it are deleted once no reader is inside.
-Work comes in slices. On disk a background thread does them; a store in memory does some at each step of its log, and with
-`evict=True` drops the oldest live records too.
+Lookup-based, as in FASTER: scan [begin, until), copy each record that is still its key's newest to the tail, in the
+same uninterrupted stretch in which that was established; drop the rest, and every tombstone, since nothing older is
+left below it. When the range is done, begin moves by a commit, and whole segments before it are deleted once no reader
+is inside. Work comes in slices. On disk a background thread does them; a store in memory does some at each step of its
+log, and with `evict=True` drops the oldest live records too.
 """
 
 from typing import Final, final
@@ -39,8 +39,8 @@ class Compaction:
     def slice(self, bytes_max: i64, evict: bool) -> bool:
         """Go over some `bytes_max` bytes; True while the pass is not at its end.
 
-        A slice that finds no room stops before the record it could not copy, and the caller makes room. A second thread that
-        comes while the device of the first one reads does nothing.
+        A slice that finds no room stops before the record it could not copy, and the caller makes room. A second thread
+        that comes while the device of the first one reads does nothing.
         """
         if self.running:
             return True

@@ -1,4 +1,6 @@
-"""Keys and values at the API's edge: whatever the caller gives becomes `bytes` here, or an error that names what it was."""
+"""Keys and values at the API's edge: whatever the caller gives becomes `bytes` here, or an error that names what it
+was.
+"""
 
 from mypy_extensions import i64
 
@@ -43,6 +45,7 @@ def too_large(e: Engine, key_length: i64, size: i64) -> ValueError:
         return ValueError(f"a value of {size} bytes is too long: at most {VALUE_LENGTH_MAX} are possible")
     record = HEADER_BYTES + key_length + size
     return ValueError(
-        f"a record of {record} bytes does not fit: half of the memory budget, {e.log.memory // 2} bytes, is the most one may take. "
+        f"a record of {record} bytes does not fit: half of the memory budget, {e.log.memory // 2} bytes, is the "
+        "most one may take. "
         "Open the store with a larger memory="
     )

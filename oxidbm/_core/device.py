@@ -1,8 +1,8 @@
 """Devices: where the sealed part of the log goes and comes back from.
 
-A device holds one contiguous range of logical addresses, written in rising order, cut at either end. `write`, `read` and
-`sync` may let other threads run. A device never retries and never hides a failure: the OSError goes to the caller, who
-poisons the store. NullDevice keeps nothing, for stores that live in memory; FileDevice keeps segment files.
+A device holds one contiguous range of logical addresses, written in rising order, cut at either end. `write`, `read`
+and `sync` may let other threads run. A device never retries and never hides a failure: the OSError goes to the caller,
+who poisons the store. NullDevice keeps nothing, for stores that live in memory; FileDevice keeps segment files.
 """
 
 import mmap
@@ -140,8 +140,9 @@ class Segment:
     def mapping(self) -> mmap.mmap:
         """Return the file's map, made once, when the file is complete.
 
-        Making one lets other threads run, which may have made it too by then; dropping one does as well, and compiled code lets
-        go of an attribute's old value before it sets the new one, so a map that can be reached is never replaced.
+        Making one lets other threads run, which may have made it too by then; dropping one does as well, and compiled
+        code lets go of an attribute's old value before it sets the new one, so a map that can be reached is never
+        replaced.
         """
         if self.map is None:
             fresh = mmap.mmap(self.descriptor, self.size, access=mmap.ACCESS_READ)
@@ -232,10 +233,13 @@ class FileDevice(Device):
 
     A segment ends at the first page boundary past its aim, a sixty-fourth of the log and at least 16 MiB: so there are
     never more than some hundred files, and compaction gives space back in steps of less than two in a hundred.
-    Complete segments are read through mmap, the last one, which still grows, with pread; `mapped=False` reads all with pread.
+    Complete segments are read through mmap, the last one, which still grows, with pread; `mapped=False` reads all with
+    pread.
     """
 
-    def __init__(self, path: str, page_bits: int, *, read_only: bool = False, mapped: bool = True, mode: int = 0o666) -> None:
+    def __init__(
+        self, path: str, page_bits: int, *, read_only: bool = False, mapped: bool = True, mode: int = 0o666
+    ) -> None:
         self.path = path
         self.page_bits: i64 = page_bits
         self.read_only = read_only
@@ -249,7 +253,9 @@ class FileDevice(Device):
         for name in names:
             digits = name[: -len(SUFFIX)]
             if not digits.isdigit():
-                raise CorruptionError(f"{os.path.join(path, name)} is not named by a page number; it is no segment of this log")
+                raise CorruptionError(
+                    f"{os.path.join(path, name)} is not named by a page number; it is no segment of this log"
+                )
             self.open_segment(os.path.join(path, name), i64(int(digits)) << self.page_bits)
 
     def open_segment(self, path: str, start: i64) -> None:

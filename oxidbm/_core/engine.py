@@ -1,9 +1,9 @@
 """The engine's state: everything the operations share, and nothing that acts on its own.
 
 Invariants: 1. `count` plus what settling `pending` adds is the number of keys whose newest record is no tombstone;
-2. `live_bytes` is the size of those records, exact but for pending ones; 3. `state` is read before every operation, so that
-a closed, forked or poisoned store answers with a sentence; 4. every change of index and log happens in one uninterrupted
-stretch of compiled code, or is checked afterwards and begun again (see operations).
+2. `live_bytes` is the size of those records, exact but for pending ones; 3. `state` is read before every operation, so
+that a closed, forked or poisoned store answers with a sentence; 4. every change of index and log happens in one
+uninterrupted stretch of compiled code, or is checked afterwards and begun again (see operations).
 """
 
 import threading
@@ -106,7 +106,8 @@ class Engine:
         name = self.path or "in memory"
         if self.state == FORKED:
             raise ClosedError(
-                f"the store {name} was opened by the parent process; a forked child must open it for itself, after the parent closed it"
+                f"the store {name} was opened by the parent process; a forked child must open it for itself, "
+                "after the parent closed it"
             )
         raise ClosedError(f"the store {name} is closed; open it again to use it")
 

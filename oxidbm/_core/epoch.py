@@ -1,12 +1,12 @@
 """Light epochs: what a reader may still use is closed or freed only when the last such reader has left.
 
-A reader takes a slot with `protect()` and gives it back with `release(slot)`. Whoever retires a thing (a segment's file, a
-mapping) makes it unreachable first and then calls `bump(action)`; the action runs as soon as every reader that was inside
-at that moment has left. Readers that come later cannot reach the thing and do not delay it.
+A reader takes a slot with `protect()` and gives it back with `release(slot)`. Whoever retires a thing (a segment's
+file, a mapping) makes it unreachable first and then calls `bump(action)`; the action runs as soon as every reader that
+was inside at that moment has left. Readers that come later cannot reach the thing and do not delay it.
 
-Under the GIL each method is atomic, so the protocol of the FASTER paper (Chandramouli et al., SIGMOD 2018, section 2.3) needs
-no fences and no thread table: 1. a slot holds the epoch in which its reader entered, 0 when free; 2. an action of epoch e
-runs when no slot holds an epoch <= e; 3. actions run in the order in which they were given.
+Under the GIL each method is atomic, so the protocol of the FASTER paper (Chandramouli et al., SIGMOD 2018, section 2.3)
+needs no fences and no thread table: 1. a slot holds the epoch in which its reader entered, 0 when free; 2. an action of
+epoch e runs when no slot holds an epoch <= e; 3. actions run in the order in which they were given.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The store's own exceptions, each named by what the caller must do.
 
-All derive from `error`, an OSError, so that code written for `dbm.error` catches them. Missing keys stay KeyError, wrong
-types TypeError and arguments out of range ValueError, as in every mapping.
+All derive from `error`, an OSError, so that code written for `dbm.error` catches them. Missing keys stay KeyError,
+wrong types TypeError and arguments out of range ValueError, as in every mapping.
 """
 
 from mypy_extensions import mypyc_attr

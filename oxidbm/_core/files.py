@@ -1,8 +1,8 @@
 """The small files of a store's directory: STORE, LOCK and CLEAN.
 
-STORE (the superblock) is written once: magic, format version, store id, hash seed, page size. LOCK carries the lock of the
-one writer and says who that is. CLEAN is there only while a store is closed cleanly, and says where its log ends; it is
-removed before anything else is written. Each is written aside, synced, renamed, and the directory synced.
+STORE (the superblock) is written once: magic, format version, store id, hash seed, page size. LOCK carries the lock of
+the one writer and says who that is. CLEAN is there only while a store is closed cleanly, and says where its log ends;
+it is removed before anything else is written. Each is written aside, synced, renamed, and the directory synced.
 """
 
 import json
@@ -10,7 +10,7 @@ import os
 import socket
 import struct
 import zlib
-from typing import final
+from typing import Any, final
 
 from oxidbm._core.address import PAGE_BITS_MAX, PAGE_BITS_MIN
 from oxidbm._core.device import OPEN_FLAGS, sync_directory, sync_file
@@ -72,7 +72,9 @@ def read_small(directory: str, name: str, size: int) -> bytes:
         raise CorruptionError(f"{path} has {len(data)} bytes, {size + SUM.size} were expected; restore it from a copy")
     (wanted,) = SUM.unpack_from(data, size)
     if zlib.crc32(data[:size]) != wanted:
-        raise CorruptionError(f"{path}: the checksum at offset {size} does not match the bytes before it; restore it from a copy")
+        raise CorruptionError(
+            f"{path}: the checksum at offset {size} does not match the bytes before it; restore it from a copy"
+        )
     return data[:size]
 
 
@@ -106,29 +108,43 @@ def never_durable(directory: str) -> bool:
 
 
 def read_superblock(directory: str) -> Superblock:
-    """Return the superblock; raise FormatError for what is no store or a newer one, CorruptionError for a damaged one."""
+    """Return the superblock; raise FormatError for what is no store or a newer one, CorruptionError for a damaged
+    one.
+    """
     path = os.path.join(directory, STORE)
     with open(path, "rb") as file:
         head = file.read(16)
     if head[:8] != MAGIC:
-        raise FormatError(f"{path} does not begin at offset 0 as a store's superblock does; {directory} is something else")
+        raise FormatError(
+            f"{path} does not begin at offset 0 as a store's superblock does; {directory} is something else"
+        )
     if len(head) == 16:
         (version,) = struct.unpack_from("<Q", head, 8)
         if version > FORMAT_VERSION:
             raise FormatError(
-                f"{path} at offset 8 says format version {version}; this release reads up to {FORMAT_VERSION}. Upgrade oxidbm to open it"
+                f"{path} at offset 8 says format version {version}; this release reads up to {FORMAT_VERSION}. "
+                "Upgrade oxidbm to open it"
             )
-    magic, version, store_id, seed, page_bits = SUPERBLOCK.unpack(read_small(directory, STORE, SUPERBLOCK.size))
+    _, version, store_id, seed, page_bits = SUPERBLOCK.unpack(read_small(directory, STORE, SUPERBLOCK.size))
     if version < 1:
-        raise CorruptionError(f"{path} at offset 8 says format version {version}, which never was; restore it from a copy")
+        raise CorruptionError(
+            f"{path} at offset 8 says format version {version}, which never was; restore it from a copy"
+        )
     if not PAGE_BITS_MIN <= page_bits <= PAGE_BITS_MAX:
-        raise CorruptionError(f"{path} at offset 40 says pages of 2**{page_bits} bytes, which never were; restore it from a copy")
+        raise CorruptionError(
+            f"{path} at offset 40 says pages of 2**{page_bits} bytes, which never were; restore it from a copy"
+        )
     return Superblock(store_id, seed, page_bits)
 
 
 def write_mark(directory: str, block: Superblock, mark: CleanMark, mode: int) -> None:
     """Say that the log ends cleanly."""
-    write_aside(directory, CLEAN, with_sum(CLEAN_MARK.pack(CLEAN_MAGIC, block.store_id, mark.tail, mark.sequence, mark.count)), mode)
+    write_aside(
+        directory,
+        CLEAN,
+        with_sum(CLEAN_MARK.pack(CLEAN_MAGIC, block.store_id, mark.tail, mark.sequence, mark.count)),
+        mode,
+    )
 
 
 def read_mark(directory: str, block: Superblock) -> CleanMark | None:
@@ -138,7 +154,8 @@ def read_mark(directory: str, block: Superblock) -> CleanMark | None:
     magic, store_id, tail, sequence, count = CLEAN_MARK.unpack(read_small(directory, CLEAN, CLEAN_MARK.size))
     if magic != CLEAN_MAGIC or store_id != block.store_id:
         raise CorruptionError(
-            f"{os.path.join(directory, CLEAN)} is not this store's: magic at offset 0, store id at offset 8. Delete it and open again"
+            f"{os.path.join(directory, CLEAN)} is not this store's: magic at offset 0, store id at offset 8. "
+            "Delete it and open again"
         )
     return CleanMark(tail, sequence, count)
 
@@ -164,7 +181,8 @@ class DirectoryLock:
             os.close(self.descriptor)
             self.descriptor = -1
             raise LockedError(
-                f"{directory} is open for writing in {holder}; close it there, or open it with read_only=True to read the last commit"
+                f"{directory} is open for writing in {holder}; close it there, or open it with read_only=True to "
+                "read the last commit"
             )
         note = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
         os.ftruncate(self.descriptor, 0)
@@ -178,9 +196,11 @@ class DirectoryLock:
         except ImportError:
             import msvcrt
 
+            windows: Any = msvcrt
+
             try:
                 os.lseek(self.descriptor, 1 << 20, os.SEEK_SET)
-                getattr(msvcrt, "locking")(self.descriptor, getattr(msvcrt, "LK_NBLCK"), 1)
+                windows.locking(self.descriptor, windows.LK_NBLCK, 1)
             except OSError:
                 return False
             return True

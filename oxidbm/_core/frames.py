@@ -1,15 +1,18 @@
 """Page frames: the only module that knows how a page is held in memory.
 
 A frame is a vec of i64 words, one page long or, for a record larger than a page, as long as its run of pages. It is
-allocated whole and reached step by step, so that a store costs what it holds. Frames given back are kept and used again.
+allocated whole and reached step by step, so that a store costs what it holds. Frames given back are kept and used
+again.
 
-What makes reading fast is that the frame's first VIEW_WORDS words, in front of the page's own, are laid out as the header of
-a `bytes` object whose content is the page. `views[slot][a:b]` then copies a value out of the page in one memcpy (12 ns for
-100 bytes, where a loop over words takes 40 and a memoryview 80 to 180; docs/design.md). Rules that keep this sound:
-1. a view is used within one compiled function and never stored, returned, hashed or handed to a caller: slices of it are
+What makes reading fast is that the frame's first VIEW_WORDS words, in front of the page's own, are laid out as the
+header of a `bytes` object whose content is the page. `views[slot][a:b]` then copies a value out of the page in one
+memcpy (12 ns for 100 bytes, where a loop over words takes 40 and a memoryview 80 to 180; docs/design.md). Rules that
+keep this sound:
+1. a view is used within one compiled function and never stored, returned, hashed or handed to a caller: slices of it
+are
    real, independent bytes; 2. views are dropped before their frame; 3. it is done only where the layout of `bytes` was
-checked at import and the core is compiled (interpreted frames would keep views alive in tracebacks); elsewhere `copy_out`
-goes through a memoryview.
+checked at import and the core is compiled (interpreted frames would keep views alive in tracebacks); elsewhere
+`copy_out` goes through a memoryview.
 """
 
 import ctypes
@@ -32,7 +35,9 @@ OWN_REFERENCES: Final = 1 << 29
 
 
 def layout_known() -> bool:
-    """Return whether a `bytes` object is reference count, type, length, hash and content: CPython with a GIL, 64 bits."""
+    """Return whether a `bytes` object is reference count, type, length, hash and content: CPython with a GIL, 64
+    bits.
+    """
     return (
         sys.implementation.name == "cpython"
         and sys.byteorder == "little"
@@ -87,7 +92,9 @@ def advise_huge(data: memoryview) -> None:
 
 
 def bytes_header(size: i64) -> memoryview:
-    """Return the words of the header of a `bytes` object of `size` bytes, with references of its own so it is never freed."""
+    """Return the words of the header of a `bytes` object of `size` bytes, with references of its own so it is never
+    freed.
+    """
     words = vec[i64](capacity=VIEW_WORDS)
     for word in (OWN_REFERENCES, id(bytes), int(size), -1):
         words = append(words, i64(word))
@@ -95,7 +102,9 @@ def bytes_header(size: i64) -> memoryview:
 
 
 def reserve_words(first: memoryview, count: i64, huge: bool) -> vec[i64]:
-    """Return a vec of the words in `first` with room for `count`; the room is not touched yet, so it costs no memory."""
+    """Return a vec of the words in `first` with room for `count`; the room is not touched yet, so it costs no
+    memory.
+    """
     words = vec[i64](first, capacity=count)
     if huge:
         whole = (ctypes.c_char * (int(count) * 8)).from_address(buffer_address(memoryview(words)))
@@ -124,8 +133,8 @@ def view_of(frame: vec[i64]) -> bytes:
 class Frames:
     """The frames of the pages in memory: page number & mask is a page's slot.
 
-    `words[slot]` is the frame, `views[slot]` its content as bytes, `ends[slot]` the address where its records end, 0 while
-    the page is still appended to. `frame_bytes` counts whole frames, spare ones included.
+    `words[slot]` is the frame, `views[slot]` its content as bytes, `ends[slot]` the address where its records end, 0
+    while the page is still appended to. `frame_bytes` counts whole frames, spare ones included.
     """
 
     def __init__(self, page_bits: i64, slots: i64) -> None:

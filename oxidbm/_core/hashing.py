@@ -1,8 +1,8 @@
 """Key hash and record checksum. All arithmetic that wraps lives here.
 
-Compiled i64 arithmetic wraps, interpreted arithmetic grows: every product is masked to 62 bits at once, so that both builds
-agree (62, since a literal of 2**62 or more is a boxed int that is converted at every use). A product keeps nothing of its
-factor's highest bits, therefore every word is folded (`w ^ (w >> 32)`) before it is used.
+Compiled i64 arithmetic wraps, interpreted arithmetic grows: every product is masked to 62 bits at once, so that both
+builds agree (62, since a literal of 2**62 or more is a boxed int that is converted at every use). A product keeps
+nothing of its factor's highest bits, therefore every word is folded (`w ^ (w >> 32)`) before it is used.
 Both functions take the input a little-endian word at a time; a shorter last word is padded with zeros. Mixing is the
 multiply and xor-shift of murmur3's and splitmix64's finalizers (Austin Appleby; Steele, Lea and Flood 2014).
 """
@@ -66,7 +66,8 @@ def finish_sum(a: i64, b: i64) -> i64:
 
 
 def checksum_words(words: vec[i64], first: i64, seal: i64, stop: i64, address: i64) -> i64:
-    """Return the checksum of the record in words[first:stop] at `address`; words[first + 2], the seal, counts as `seal`.
+    """Return the checksum of the record in words[first:stop] at `address`; words[first + 2], the seal, counts as
+    `seal`.
 
     The two lanes are independent, so that their products overlap. O(stop - first).
     """
@@ -88,7 +89,9 @@ def checksum_words(words: vec[i64], first: i64, seal: i64, stop: i64, address: i
 
 
 def checksum_bytes(data: bytes, first: i64, seal: i64, stop: i64, address: i64) -> i64:
-    """As `checksum_words`, over the same record as bytes: `first` and `stop` are byte offsets, word aligned from `first`."""
+    """As `checksum_words`, over the same record as bytes: `first` and `stop` are byte offsets, word aligned from
+    `first`.
+    """
     w: i64 = read_i64_le(data, first)
     a: i64 = (address ^ w) & MASK_62
     a = ((a ^ (w >> 32)) * MULTIPLIER_SUM) & MASK_62

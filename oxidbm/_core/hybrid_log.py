@@ -2,12 +2,12 @@
 
     begin <= head <= flushed <= sealed <= read_only <= tail
 
-mutable region [read_only, tail): updated in place. Read-only region [head, read_only): in memory, being sealed (each record
-gets its checksum) up to `sealed` and written to the device up to `flushed`. Disk region [begin, head): read through the
-device. All methods are atomic under the GIL except `flush_step`, which lets other threads run while the device writes and
-therefore runs under the caller's flush lock. Invariants: 1. the order above; 2. a frame is given back only when its page is
-flushed, or when the log lives in memory only and its owner dropped the page; 3. `tail` only grows; the tail's page has a
-frame while `tail < limit` or records may still be put there.
+mutable region [read_only, tail): updated in place. Read-only region [head, read_only): in memory, being sealed (each
+record gets its checksum) up to `sealed` and written to the device up to `flushed`. Disk region [begin, head): read
+through the device. All methods are atomic under the GIL except `flush_step`, which lets other threads run while the
+device writes and therefore runs under the caller's flush lock. Invariants: 1. the order above; 2. a frame is given back
+only when its page is flushed, or when the log lives in memory only and its owner dropped the page; 3. `tail` only
+grows; the tail's page has a frame while `tail < limit` or records may still be put there.
 """
 
 from typing import final
@@ -88,7 +88,9 @@ class HybridLog:
         return (self.frames_allowed() * 3 // 4) << self.page_bits
 
     def allocate(self, size: i64) -> i64:
-        """Return the address of `size` new bytes (whole words) at the tail, or NO_ROOM until pages have been flushed."""
+        """Return the address of `size` new bytes (whole words) at the tail, or NO_ROOM until pages have been
+        flushed.
+        """
         address = self.tail
         stop: i64 = address + size
         if stop > self.limit:
@@ -152,7 +154,9 @@ class HybridLog:
         return address
 
     def skip_first_page(self) -> None:
-        """Leave the first page empty: address 0 is no address, so a first record that fills a page goes to the second."""
+        """Leave the first page empty: address 0 is no address, so a first record that fills a page goes to the
+        second.
+        """
         self.begin = self.page_bytes
         self.start_at(self.page_bytes, self.page_bytes, self.page_bytes)
 
@@ -162,7 +166,9 @@ class HybridLog:
         return used + pages + 2 <= self.frames.mask
 
     def page_allowed(self) -> bool:
-        """See that one more page may have a frame: evict the oldest when the budget is used up; False where it may not be."""
+        """See that one more page may have a frame: evict the oldest when the budget is used up; False where it may not
+        be.
+        """
         while self.frames.in_use() + self.reserve >= self.frames_allowed() or not self.slots_free(1):
             if self.memory_only or not self.evict_page():
                 return False
@@ -180,13 +186,17 @@ class HybridLog:
                 return
 
     def prepare_ahead(self) -> None:
-        """Have a frame for the next page when the tail's page is nearly full, so that no operation has to ask for it."""
+        """Have a frame for the next page when the tail's page is nearly full, so that no operation has to ask for
+        it.
+        """
         nearly: bool = self.tail & self.offset_mask > self.page_bytes - (self.page_bytes >> 3)
         if nearly and self.run_wanted == 0 and self.frames.spares() == 0:
             self.prepare()
 
     def prepare(self) -> bool:
-        """Between operations: have ready what an allocation lacked, or the next one will; False where pages must go first."""
+        """Between operations: have ready what an allocation lacked, or the next one will; False where pages must go
+        first.
+        """
         size = self.run_wanted
         if size:
             pages: i64 = (size + self.offset_mask) >> self.page_bits

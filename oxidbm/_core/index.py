@@ -1,14 +1,14 @@
 """Hash index: buckets of seven entries and a link, grown one bucket at a time without reading a record.
 
-An entry is one word: bits 0-44 the record's address in words, bits 45-62 the tag, bit 63 `mixed`. Bucket = low bits of the
-key's hash; tag = 18 bits of it from `tag_base` up, where tag_base is the table's size in bits when it was made. So the bit
-that decides where an entry goes when its bucket splits is already in the tag (linear hashing: Litwin, VLDB 1980; buckets
-and tags as in FASTER). Invariants:
+An entry is one word: bits 0-44 the record's address in words, bits 45-62 the tag, bit 63 `mixed`. Bucket = low bits of
+the key's hash; tag = 18 bits of it from `tag_base` up, where tag_base is the table's size in bits when it was made. So
+the bit that decides where an entry goes when its bucket splits is already in the tag (linear hashing: Litwin, VLDB
+1980; buckets and tags as in FASTER). Invariants:
 1. a bucket's entries stand without gaps, its own words first, then its overflow buckets; the first 0 ends it;
 2. a key has at most one entry that leads to it; an entry that is not `mixed` leads, down its chain, to one key only;
 3. every entry stands in the bucket its tag's bits say.
-Addresses are multiples of 8, so storing words leaves three more bits to tell keys apart than storing bytes: at ten million
-keys, grown from empty, one lookup in fifty meets a foreign tag instead of one in six.
+Addresses are multiples of 8, so storing words leaves three more bits to tell keys apart than storing bytes: at ten
+million keys, grown from empty, one lookup in fifty meets a foreign tag instead of one in six.
 """
 
 from typing import Final, final
@@ -34,7 +34,9 @@ FIRST_BITS: Final = 12
 
 @final
 class HashIndex:
-    """The table. `chunks[b >> CHUNK_BITS]` holds bucket b's eight words; `overflow` the overflow buckets, by word offset."""
+    """The table. `chunks[b >> CHUNK_BITS]` holds bucket b's eight words; `overflow` the overflow buckets, by word
+    offset.
+    """
 
     def __init__(self, expected: i64) -> None:
         bits: i64 = max(FIRST_BITS, bits_for(expected // SPLIT_LOAD + 1))
@@ -162,7 +164,9 @@ class HashIndex:
             position += 1
 
     def remove_at(self, bucket: i64, words: vec[i64], position: i64) -> None:
-        """Close the gap at `position` with the bucket's last entry, and give back an overflow bucket that is empty then."""
+        """Close the gap at `position` with the bucket's last entry, and give back an overflow bucket that is empty
+        then.
+        """
         last_words = words
         last: i64 = position
         link_words = words
@@ -246,7 +250,9 @@ class HashIndex:
         return i < len(self.chunks) and ((bucket & CHUNK_MASK) << 3) < len(self.chunks[i])
 
     def add_room(self) -> None:
-        """Make room for the next buckets, a step of a chunk: a chunk's memory is reserved whole and touched as it is used."""
+        """Make room for the next buckets, a step of a chunk: a chunk's memory is reserved whole and touched as it is
+        used.
+        """
         last: i64 = len(self.chunks) - 1
         if len(self.chunks[last]) < CHUNK_WORDS:
             self.chunks[last] = extend(self.chunks[last], ZERO_STEP)
@@ -352,7 +358,10 @@ class HashIndex:
                 said: i64 = ((entry >> TAG_SHIFT) & TAG_FIELD) << self.tag_base
                 high: i64 = width & ~(power_of_two(self.tag_base) - 1)
                 if (said & high) != (bucket & high):
-                    found.append(f"index: an entry with tag {(entry >> TAG_SHIFT) & TAG_FIELD:#x} stands in bucket {bucket}, where its tag does not belong")
+                    found.append(
+                        f"index: an entry with tag {(entry >> TAG_SHIFT) & TAG_FIELD:#x} stands in bucket "
+                        f"{bucket}, where its tag does not belong"
+                    )
                 position += 1
             bucket += 1
         if count != self.entries:

@@ -61,7 +61,9 @@ def read_disk(e: Engine, address: i64) -> Found:
     device = e.log.device
     data = device.read(address, e.read_guess)
     if len(data) < HEADER_BYTES:
-        raise CorruptionError(f"{device.place(address)}: the file ends inside a record's header ({len(data)} of {HEADER_BYTES} bytes)")
+        raise CorruptionError(
+            f"{device.place(address)}: the file ends inside a record's header ({len(data)} of {HEADER_BYTES} bytes)"
+        )
     info = read_i64_le(data, 0)
     shape = read_i64_le(data, 8)
     seal = read_i64_le(data, 16)
@@ -156,10 +158,11 @@ def locate(e: Engine, key: bytes, key_hash: i64) -> Found | None:
 
 
 def locate_steady(e: Engine, key: bytes, key_hash: i64) -> Found | None:
-    """As `locate`, and nothing has moved meanwhile: what follows in the same stretch of compiled code is atomic with it.
+    """As `locate`, and nothing has moved meanwhile: what follows in the same stretch of compiled code is atomic with
+    it.
 
-    A record in memory is looked at after the last read from the device, one on disk never changes; so it is enough that the
-    entries are the same as before.
+    A record in memory is looked at after the last read from the device, one on disk never changes; so it is enough that
+    the entries are the same as before.
     """
     while True:
         entries = e.index.matching(key_hash)

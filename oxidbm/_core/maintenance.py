@@ -1,9 +1,9 @@
 """Maintenance: what an open store does besides its operations.
 
-DiskMaintainer belongs to a store on disk: its thread flushes what has been sealed, commits at the interval, and compacts when
-too much of the log is dead; when memory is full, the writer itself flushes. MemoryMaintainer belongs to a store in memory:
-it compacts or evicts a little at each step of the log, and has no thread. Nothing here is on the path of an operation but
-`step`, which an operation calls once every 64 KiB of new log.
+DiskMaintainer belongs to a store on disk: its thread flushes what has been sealed, commits at the interval, and
+compacts when too much of the log is dead; when memory is full, the writer itself flushes. MemoryMaintainer belongs to a
+store in memory: it compacts or evicts a little at each step of the log, and has no thread. Nothing here is on the path
+of an operation but `step`, which an operation calls once every 64 KiB of new log.
 """
 
 import threading
@@ -124,7 +124,9 @@ class DiskMaintainer(Maintainer):
             return False
 
     def compact_some(self) -> bool:
-        """Do a slice of the compaction under way, or begin one when enough of the log is dead; False when there is none."""
+        """Do a slice of the compaction under way, or begin one when enough of the log is dead; False when there is
+        none.
+        """
         e = self.e
         if self.compaction is None:
             until = self.compaction_target()
@@ -277,6 +279,8 @@ class MemoryMaintainer(Maintainer):
             if not worthwhile or not self.slice(self.evict, log.page_bytes << 1):
                 log.run_wanted = 0
                 raise FullError(
-                    f"the store in memory is full: {log.frames.frame_bytes + e.index.size_bytes()} bytes of its budget of "
-                    f"{log.memory} are used, {e.live_bytes} of them by live records. Give it more memory=, a path, or evict=True"
+                    f"the store in memory is full: {log.frames.frame_bytes + e.index.size_bytes()} bytes of its "
+                    "budget of "
+                    f"{log.memory} are used, {e.live_bytes} of them by live records. Give it more memory=, a "
+                    "path, or evict=True"
                 )

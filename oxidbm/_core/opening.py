@@ -1,8 +1,8 @@
 """Opening and closing: how a path becomes an engine, and what has to be given back.
 
-A Handle owns everything that an open store holds: the engine, its maintenance, the directory's lock. It is closed once, by the
-store, by the store's finalizer or at the interpreter's exit. In a forked child every handle is void: the state says so, and
-the child's copy of the lock's file is closed, so that the lock stays the parent's alone.
+A Handle owns everything that an open store holds: the engine, its maintenance, the directory's lock. It is closed once,
+by the store, by the store's finalizer or at the interpreter's exit. In a forked child every handle is void: the state
+says so, and the child's copy of the lock's file is closed, so that the lock stays the parent's alone.
 """
 
 import atexit
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from oxidbm._core import commit, files
-from oxidbm._core.address import FIRST_ADDRESS, PAGE_BITS_MAX, PAGE_BITS_MIN
+from oxidbm._core.address import FIRST_ADDRESS, PAGE_BITS_MAX, PAGE_BITS_MIN, power_of_two
 from oxidbm._core.device import SUFFIX, Device, FileDevice, NullDevice
 from oxidbm._core.engine import CLOSED, FORKED, OPEN, READ_ONLY, WRITABLE, Engine, Maintainer
 from oxidbm._core.errors import CorruptionError, FormatError, MissingError, error
@@ -41,8 +41,10 @@ class Options:
             raise ValueError(f"interval is a positive number of seconds, not {interval}")
         bits = page_size.bit_length() - 1
         if page_size & (page_size - 1) or not PAGE_BITS_MIN <= bits <= PAGE_BITS_MAX:
-            raise ValueError(f"page_size is a power of two from {1 << PAGE_BITS_MIN} to {1 << PAGE_BITS_MAX} bytes, not {page_size}")
-        while bits > PAGE_BITS_MIN and PAGES_AIM << bits > memory:
+            raise ValueError(
+                f"page_size is a power of two from {1 << PAGE_BITS_MIN} to {1 << PAGE_BITS_MAX} bytes, not {page_size}"
+            )
+        while bits > PAGE_BITS_MIN and PAGES_AIM * power_of_two(bits) > memory:
             bits -= 1
         self.memory = memory
         self.page_bits = bits
@@ -168,7 +170,9 @@ def open_path(path: str, options: Options) -> Handle:
     prepare_directory(path, options)
     lock = None if options.read_only or not options.lock else files.DirectoryLock(path, options.mode)
     try:
-        made = not options.read_only and (not os.path.exists(os.path.join(path, files.STORE)) or files.never_durable(path))
+        made = not options.read_only and (
+            not os.path.exists(os.path.join(path, files.STORE)) or files.never_durable(path)
+        )
         if made:
             block = files.Superblock(secrets.token_bytes(16), secrets.randbits(62), options.page_bits)
             files.write_superblock(path, block, options.mode)
@@ -200,27 +204,36 @@ def prepare_directory(path: str, options: Options) -> None:
             raise CorruptionError(f"{os.path.join(path, files.LOG)} is missing; restore the store from a copy")
         return
     if files.LOG in names and any(name.endswith(SUFFIX) for name in os.listdir(os.path.join(path, files.LOG))):
-        raise CorruptionError(f"{os.path.join(path, files.STORE)} is missing, but there is a log; restore it from a copy")
+        raise CorruptionError(
+            f"{os.path.join(path, files.STORE)} is missing, but there is a log; restore it from a copy"
+        )
     if options.read_only or not options.create:
         raise MissingError(2, "the directory holds no store, and this call may not make one", path)
     foreign = sorted(names - {files.LOCK, files.LOG, files.STORE + ".new"})
     if foreign:
-        raise FormatError(f"{path} is not a store: it has no {files.STORE} but {foreign[0]}. Choose an empty directory or a new name")
+        raise FormatError(
+            f"{path} is not a store: it has no {files.STORE} but {foreign[0]}. Choose an empty directory or a new name"
+        )
     os.makedirs(os.path.join(path, files.LOG), options.mode | DIRECTORY_BITS, exist_ok=True)
 
 
 def open_log(path: str, options: Options, block: files.Superblock) -> Handle:
     """Open the log, recover it, and return the handle."""
-    page_bytes = 1 << block.page_bits
+    page_bytes = int(power_of_two(block.page_bits))
     if options.memory < FRAMES_MIN * page_bytes:
         raise ValueError(
-            f"memory is {options.memory} bytes; {path} has pages of {page_bytes} bytes and needs at least {FRAMES_MIN * page_bytes}"
+            f"memory is {options.memory} bytes; {path} has pages of {page_bytes} bytes and needs at least "
+            f"{FRAMES_MIN * page_bytes}"
         )
     mark = files.read_mark(path, block)
     device = options.device
     if device is None:
         device = FileDevice(
-            os.path.join(path, files.LOG), block.page_bits, read_only=options.read_only, mapped=options.mapped, mode=options.mode
+            os.path.join(path, files.LOG),
+            block.page_bits,
+            read_only=options.read_only,
+            mapped=options.mapped,
+            mode=options.mode,
         )
     try:
         log = HybridLog(device, block.page_bits, options.memory, False)
@@ -239,4 +252,3 @@ def open_log(path: str, options: Options, block: files.Superblock) -> Handle:
     handle.disk = disk
     e.maintainer = disk
     return handle
-

@@ -1,9 +1,9 @@
 """Read, upsert, conditional writes, delete: each over the four regions of the log.
 
-Mutable region: updated in place. Read-only region: copied to the tail. Disk region: a read verifies the record; an upsert is
-blind, it appends without reading and leaves `unverified` set. Absent: inserted. A function that finds its key in memory
-runs to its end without a Python call, so under the GIL it is atomic; the others go through locate_steady. An operation that
-finds no room returns NO_ROOM and has changed nothing; the caller makes room and calls again.
+Mutable region: updated in place. Read-only region: copied to the tail. Disk region: a read verifies the record; an
+upsert is blind, it appends without reading and leaves `unverified` set. Absent: inserted. A function that finds its key
+in memory runs to its end without a Python call, so under the GIL it is atomic; the others go through locate_steady. An
+operation that finds no room returns NO_ROOM and has changed nothing; the caller makes room and calls again.
 """
 
 from typing import Final
@@ -114,8 +114,8 @@ def read(e: Engine, key: bytes) -> bytes | None:
 def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes, expiry: i64) -> i64:
     """Store a value under a key where `condition` allows it: DONE, CHANGED where it does not, or NO_ROOM.
 
-    IF_ABSENT: only when the key has no value. IF_EQUAL: only when its value is `expected`. `expiry` is in milliseconds since
-    1970, 0 for never.
+    IF_ABSENT: only when the key has no value. IF_EQUAL: only when its value is `expected`. `expiry` is in milliseconds
+    since 1970, 0 for never.
     """
     key_hash = hash_key(key, e.seed)
     index = e.index
@@ -184,7 +184,9 @@ def insert(e: Engine, key: bytes, value: bytes, key_hash: i64, expiry: i64) -> i
 
 
 def update(e: Engine, key: bytes, value: bytes, words: vec[i64], position: i64, address: i64) -> i64:
-    """Update the live record in memory that the entry at words[position] leads to: in place where it fits, else a copy."""
+    """Update the live record in memory that the entry at words[position] leads to: in place where it fits, else a
+    copy.
+    """
     log = e.log
     frame = log.frames.words[log.slot_of(address)]
     o = log.word_of(address)
@@ -220,7 +222,9 @@ def upsert_blind(e: Engine, key: bytes, value: bytes, expiry: i64, words: vec[i6
     return DONE
 
 
-def upsert_slow(e: Engine, key: bytes, value: bytes, key_hash: i64, condition: i64, expected: bytes, expiry: i64) -> i64:
+def upsert_slow(
+    e: Engine, key: bytes, value: bytes, key_hash: i64, condition: i64, expected: bytes, expiry: i64
+) -> i64:
     """As `upsert`, after the key's newest record was found and looked at."""
     now = e.now_if_expiring()
     found = locate_steady(e, key, key_hash)
@@ -234,7 +238,12 @@ def upsert_slow(e: Engine, key: bytes, value: bytes, key_hash: i64, condition: i
     log = e.log
     index = e.index
     head: i64 = (found.entry & ENTRY_ADDRESS) << 3
-    if found.address >= log.read_only and not found.tombstone() and (found.shape >> KEY_LENGTH_SHIFT) == len(key) and expiry == 0:
+    if (
+        found.address >= log.read_only
+        and not found.tombstone()
+        and (found.shape >> KEY_LENGTH_SHIFT) == len(key)
+        and expiry == 0
+    ):
         frame = log.frames.words[log.slot_of(found.address)]
         o = log.word_of(found.address)
         size: i64 = len(value)
@@ -292,8 +301,8 @@ def append_record(e: Engine, key: bytes, value: bytes, info: i64, expiry: i64) -
 def delete(e: Engine, key: bytes) -> i64:
     """Delete a key: DONE, CHANGED where it has no value, or NO_ROOM.
 
-    A record in the mutable region becomes a tombstone where it stands; else a tombstone is appended, for recovery to see.
-    The entry goes, unless the chain below it may lead to other keys.
+    A record in the mutable region becomes a tombstone where it stands; else a tombstone is appended, for recovery to
+    see. The entry goes, unless the chain below it may lead to other keys.
     """
     key_hash = hash_key(key, e.seed)
     now = e.now_if_expiring()
@@ -340,4 +349,3 @@ def bury(e: Engine, key: bytes, key_hash: i64, found: Found, status: i64) -> i64
     if log.due:
         e.maintainer.step()
     return status
-

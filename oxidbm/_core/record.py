@@ -8,8 +8,8 @@ Three little-endian header words, then an optional expiry word, then key and val
     word 3  expiry milliseconds since 1970, only where the flag has_expiry is set
 
 A version of 0 does not exist, so an info word of 0 ends a page. `unverified` says that the key of the record at
-previous_address was not looked at when this one was appended. Unknown flags are an error. docs/format.md states the same
-once for readers; tests/format ties the two.
+previous_address was not looked at when this one was appended. Unknown flags are an error. docs/format.md states the
+same once for readers; tests/format ties the two.
 """
 
 from typing import Final
@@ -110,7 +110,8 @@ def record_words(shape: i64, seal: i64) -> i64:
 def fault_of(info: i64, shape: i64, seal: i64) -> str:
     """Return what is wrong with a header as words of a sentence, or "" where nothing is.
 
-    Version and flag bits that this release does not know, a capacity that its value does not fit: none becomes a default.
+    Version and flag bits that this release does not know, a capacity that its value does not fit: none becomes a
+    default.
     """
     version: i64 = (info >> VERSION_SHIFT) & VERSION_MASK
     if version != VERSION_FIRST:

@@ -95,10 +95,13 @@ class Replay:
         if self.last is not None:
             if previous != self.last_address or c.sequence != self.last.sequence + 1:
                 raise CorruptionError(
-                    f"{place}: commit {c.sequence} follows the one at address {previous}, not commit {self.last.sequence} at {self.last_address}"
+                    f"{place}: commit {c.sequence} follows the one at address {previous}, not commit "
+                    f"{self.last.sequence} at {self.last_address}"
                 )
             if c.records != self.records:
-                raise CorruptionError(f"{place}: {self.records} records stand before commit {c.sequence}, which counted {c.records}")
+                raise CorruptionError(
+                    f"{place}: {self.records} records stand before commit {c.sequence}, which counted {c.records}"
+                )
         elif previous >= start or (previous == 0 and start == FIRST_ADDRESS and c.records != self.records):
             raise CorruptionError(f"{place}: the records before commit {c.sequence} are not all there")
         self.last = c
@@ -136,10 +139,11 @@ class Replay:
             self.count += 1
 
     def apply_to_chain(self, key: bytes, key_hash: i64, entry: i64, tombstone: bool) -> None:
-        """Do what the current record did to an entry whose chain may hold other keys: one read for each record looked at.
+        """Do what the current record did to an entry whose chain may hold other keys: one read for each record looked
+        at.
 
-        The entry stays one for the whole chain, as it was while the store was written: were the keys given entries of their
-        own, a key's old record would be left in the chain of another key's entry, to be found there later.
+        The entry stays one for the whole chain, as it was while the store was written: were the keys given entries of
+        their own, a key's old record would be left in the chain of another key's entry, to be found there later.
         """
         index = self.e.index
         chain = Chain(self.e, entry, self.cursor_start())
@@ -204,7 +208,9 @@ class Chain:
 
 
 def purge_below(e: Engine, begin: i64, start: i64) -> i64:
-    """Remove the entries that lead below `begin`, and return how many keys they led to; the log was read from `start` on."""
+    """Remove the entries that lead below `begin`, and return how many keys they led to; the log was read from `start`
+    on.
+    """
     before = e.index.entries
     mixed = e.index.purge_below(begin)
     count = before - e.index.entries - len(mixed)
@@ -214,7 +220,8 @@ def purge_below(e: Engine, begin: i64, start: i64) -> i64:
 
 
 def later_durable_commit(e: Engine, start: i64, sequence: i64) -> i64:
-    """Return the address of a commit record behind `start` that knew a commit after `sequence` to be durable; 0 for none.
+    """Return the address of a commit record behind `start` that knew a commit after `sequence` to be durable; 0 for
+    none.
 
     A record's checksum covers its own address, so commit records can be found without knowing where records begin.
     """
@@ -269,7 +276,8 @@ def recover(e: Engine, mark: CleanMark | None, read_only: bool) -> None:
     else:
         if last.begin < begin:
             raise CorruptionError(
-                f"{device.place(replay.last_address)}: the log begins at address {last.begin}, but its first segment starts at {begin}; "
+                f"{device.place(replay.last_address)}: the log begins at address {last.begin}, but its first "
+                f"segment starts at {begin}; "
                 "a file is missing"
             )
         if last.begin > begin:
@@ -277,7 +285,8 @@ def recover(e: Engine, mark: CleanMark | None, read_only: bool) -> None:
             begin = last.begin
         if not last.count <= e.count <= last.count + last.pending:
             raise CorruptionError(
-                f"{e.path}: replay found {e.count} keys, the last commit, {device.place(replay.last_address)}, counted {last.count} "
+                f"{e.path}: replay found {e.count} keys, the last commit, {device.place(replay.last_address)}, "
+                f"counted {last.count} "
                 f"and {last.pending} it had not verified"
             )
         e.live_bytes = last.live_bytes
@@ -305,7 +314,8 @@ def check_end(e: Engine, replay: Replay, mark: CleanMark | None, sequence: i64) 
         later = later_durable_commit(e, replay.last_end, sequence)
         if later:
             raise CorruptionError(
-                f"{why}. That is not a torn tail: a later commit record, {e.log.device.place(later)}, knew more than commit "
+                f"{why}. That is not a torn tail: a later commit record, {e.log.device.place(later)}, knew more "
+                "than commit "
                 f"{sequence} to be durable. Restore the store from a copy"
             )
 
@@ -333,7 +343,9 @@ def load_pages(e: Engine, replay: Replay, begin: i64, tail: i64) -> None:
     while i < stop:
         base = replay.pages[i] & ~log.offset_mask
         end = replay.page_ends[i]
-        log.load_page(base >> log.page_bits, log.device.read(base, end - base), 0 if open_tail and i == stop - 1 else end)
+        log.load_page(
+            base >> log.page_bits, log.device.read(base, end - base), 0 if open_tail and i == stop - 1 else end
+        )
         i += 1
     head: i64 = tail
     if first < stop:

@@ -1,11 +1,11 @@
 """Log scan: a cursor over the records of an address range, and the iterators that users see.
 
-The cursor reads memory in place and the device in chunks, verifying what comes from there; it holds at most one chunk, or one
-record larger than that. Iterating a store visits the range from begin to the tail at the start, and yields each key that was
-present at the start and still is, once, with its value at the moment of the visit; a key set anew after it was deleted
-meanwhile may be left out, one that was not there at the start is. An iterator is a reader inside the epoch: segments that
-compaction has passed stay until it is exhausted, closed or dropped. The chain walk for records superseded since the start
-costs one record a version.
+The cursor reads memory in place and the device in chunks, verifying what comes from there; it holds at most one chunk,
+or one record larger than that. Iterating a store visits the range from begin to the tail at the start, and yields each
+key that was present at the start and still is, once, with its value at the moment of the visit; a key set anew after it
+was deleted meanwhile may be left out, one that was not there at the start is. An iterator is a reader inside the epoch:
+segments that compaction has passed stay until it is exhausted, closed or dropped. The chain walk for records superseded
+since the start costs one record a version.
 """
 
 from collections.abc import Iterator
@@ -97,7 +97,9 @@ class Cursor:
         return False
 
     def load(self, address: i64, size: i64) -> i64:
-        """Have at least `size` bytes from `address` on in the chunk, if the device has them; return how many there are."""
+        """Have at least `size` bytes from `address` on in the chunk, if the device has them; return how many there
+        are.
+        """
         have: i64 = self.chunk_start + len(self.chunk) - address
         if address < self.chunk_start or have < size:
             self.chunk = self.e.log.device.read(address, max(size, i64(CHUNK_BYTES)))
@@ -124,7 +126,9 @@ class Cursor:
             raise CorruptionError(f"{device.place(address)}: the record at address {address} is corrupt: {fault}")
         o = address - self.chunk_start
         if checksum_bytes(self.chunk, o, seal & SEAL_CAPACITY, o + size, address) != seal & CHECKSUM_MASK:
-            raise CorruptionError(f"{device.place(address)}: the record at address {address} does not match its checksum")
+            raise CorruptionError(
+                f"{device.place(address)}: the record at address {address} does not match its checksum"
+            )
         self.address = address
         self.info = info
         self.shape = shape
@@ -145,7 +149,8 @@ class Cursor:
             o = at - self.chunk_start
             if self.chunk.count(0, o, o + have) != have:
                 raise CorruptionError(
-                    f"{self.e.log.device.place(address)}: no record begins at address {address}, but the rest of its page is not empty"
+                    f"{self.e.log.device.place(address)}: no record begins at address {address}, but the rest of "
+                    "its page is not empty"
                 )
             at += have
 
@@ -185,7 +190,9 @@ class Cursor:
 
 
 def newest_since(e: Engine, key: bytes, key_hash: i64, address: i64, since: i64) -> Found | None:
-    """Return the newest record of `key` if the one at `address` was its newest when the tail stood at `since`, else None."""
+    """Return the newest record of `key` if the one at `address` was its newest when the tail stood at `since`, else
+    None.
+    """
     for entry in e.index.matching(key_hash):
         newest: Found | None = None
         at: i64 = (entry & ENTRY_ADDRESS) << 3
@@ -266,15 +273,18 @@ class StoreIterator:
 
 
 def page_start(e: Engine, address: i64) -> i64:
-    """Return where to step from to reach the first record at or behind any address: where the records of its page begin.
+    """Return where to step from to reach the first record at or behind any address: where the records of its page
+    begin.
 
-    Records say how long they are, not where they begin, so a walk starts at a page. An address inside of a record's run of
-    pages is followed by the page behind the run only once that is known, so the walk starts at the run's first page.
+    Records say how long they are, not where they begin, so a walk starts at a page. An address inside of a record's run
+    of pages is followed by the page behind the run only once that is known, so the walk starts at the run's first page.
     """
     log = e.log
     begin = max(log.begin, i64(FIRST_ADDRESS))
     base: i64 = address & ~log.offset_mask
-    while base > log.head and base < log.tail and len(log.frames.words[log.slot_of(base)]) == 0 and base >= log.page_bytes:
+    while (
+        base > log.head and base < log.tail and len(log.frames.words[log.slot_of(base)]) == 0 and base >= log.page_bytes
+    ):
         base -= log.page_bytes
     return max(begin, base)
 
@@ -283,7 +293,9 @@ def page_start(e: Engine, address: i64) -> i64:
 class LogRecord:
     """One record of the log as a scan sees it."""
 
-    def __init__(self, address: int, key: bytes, value: bytes, tombstone: bool, previous_address: int, expiry: int) -> None:
+    def __init__(
+        self, address: int, key: bytes, value: bytes, tombstone: bool, previous_address: int, expiry: int
+    ) -> None:
         self.address = address
         self.key = key
         self.value = value

@@ -1,12 +1,12 @@
 """Sessions: one caller's sequence of operations, numbered, with a commit of its own.
 
-Each operation of a session that may change the store takes the next serial number. A commit covers every operation of all
-sessions at one instant, so a session's durable serial number says exactly which of its operations survived a crash; a
-session opened again by the same name goes on from there. Sessions are not shared between threads; each thread opens its own.
+Each operation of a session that may change the store takes the next serial number. A commit covers every operation of
+all sessions at one instant, so a session's durable serial number says exactly which of its operations survived a crash;
+a session opened again by the same name goes on from there. Sessions are not shared between threads; each thread opens
+its own.
 """
 
 from collections.abc import Callable
-from typing import final
 
 from mypy_extensions import i64
 
@@ -40,7 +40,9 @@ def remove(e: Engine, key: bytes) -> bool:
         e.maintainer.make_room()
 
 
-def read_modify_write(e: Engine, key: bytes, function: Callable[[bytes], object], initial: bytes | None) -> bytes | None:
+def read_modify_write(
+    e: Engine, key: bytes, function: Callable[[bytes], object], initial: bytes | None
+) -> bytes | None:
     """Replace a key's value by function(value), with no update lost; see Session.rmw."""
     while True:
         old = operations.read(e, key)
@@ -127,9 +129,9 @@ class Session:
     def rmw(self, key: object, function: Callable[[bytes], object], initial: object = None) -> bytes | None:
         """Replace the key's value by function(old value) and return the new one; no concurrent update is lost.
 
-        A key without a value gets `initial` as it is, and the function is not called; without an initial value nothing is
-        stored and None is returned. A function that returns None leaves the value. The function may be called more than
-        once, when another thread changed the value meanwhile, so it should do nothing but compute.
+        A key without a value gets `initial` as it is, and the function is not called; without an initial value nothing
+        is stored and None is returned. A function that returns None leaves the value. The function may be called more
+        than once, when another thread changed the value meanwhile, so it should do nothing but compute.
         """
         self.check_writable()
         e = self.e
@@ -162,7 +164,7 @@ class Session:
             if self.session_name is None:
                 self.e.sessions.pop(self.state.name, None)
 
-    def __enter__(self) -> "Session":
+    def __enter__(self) -> "Session":  # noqa: PYI034 - Self is not for compiled classes
         self.check_open()
         return self
 

@@ -1,7 +1,7 @@
 """The store: a mapping of bytes to bytes, over the engine.
 
-Each method checks that the store is open, turns its arguments into bytes, calls one operation, and gives the result mapping
-semantics. Under the GIL an operation in memory is atomic, so any number of threads may share a store.
+Each method checks that the store is open, turns its arguments into bytes, calls one operation, and gives the result
+mapping semantics. Under the GIL an operation in memory is atomic, so any number of threads may share a store.
 """
 
 import os
@@ -21,7 +21,7 @@ from oxidbm._core.index import HashIndex
 from oxidbm._core.locate import settle
 from oxidbm._core.opening import Handle, Options, open_memory, open_path
 from oxidbm._core.record import KEY_LENGTH_MAX
-from oxidbm._core.scan import KEYS, Cursor, LogScan, StoreIterator
+from oxidbm._core.scan import KEYS, LogScan, StoreIterator
 from oxidbm._core.session import Session, put, remove
 from oxidbm._core.sizes import parse_size
 from oxidbm._core.statistics import statistics
@@ -273,7 +273,7 @@ class Store:
             for key in other:
                 self[key] = other[key]
         elif hasattr(other, "keys"):
-            for key in cast(Any, other).keys():
+            for key in cast(Any, other).keys():  # noqa: SIM118 - a mapping need only have keys()
                 self[key] = cast(Any, other)[key]
         else:
             for key, value in cast(Iterable[tuple[object, object]], other):
@@ -303,7 +303,9 @@ class Store:
                 raise ValueError("a session's name is not empty and does not begin with a NUL character")
             held = e.sessions.get(name)
             if held is not None and held.open:
-                raise ClosedError(f"the session {name!r} is already open; close it first, or give this one another name")
+                raise ClosedError(
+                    f"the session {name!r} is already open; close it first, or give this one another name"
+                )
             state = SessionState(name, i64(e.recovered_serials.get(name, 0))) if held is None else held
             state.open = True
         e.sessions[state.name] = state
