@@ -16,8 +16,8 @@ from oxidbm._core.engine import Engine
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.hybrid_log import NO_ROOM
 from oxidbm._core.index import ENTRY_ADDRESS
-from oxidbm._core.locate import locate_steady
-from oxidbm._core.operations import append_record
+from oxidbm._core.locate import Found, locate_steady
+from oxidbm._core.operations import DONE, append_record, bury
 from oxidbm._core.record import SHAPE_COMMIT, SHAPE_EXPIRY, TOMBSTONE, pack_info
 from oxidbm._core.scan import Cursor
 
@@ -35,6 +35,7 @@ class Compaction:
         self.copied_bytes: i64 = 0
         self.dropped_keys: i64 = 0
         self.running = False
+        self.now: i64 = 0
 
     def slice(self, bytes_max: i64, evict: bool) -> bool:
         """Go over some `bytes_max` bytes; True while the pass is not at its end.
@@ -54,6 +55,7 @@ class Compaction:
         """Do a slice."""
         cursor = self.cursor
         start = cursor.following
+        self.now = self.e.now_if_expiring()
         while cursor.following - start < bytes_max and cursor.following < self.until:
             before = cursor.following
             if not cursor.step():
@@ -86,14 +88,25 @@ class Compaction:
                 e.index.replace(key_hash, entry, 0)
             return True
         expiry = cursor.expiry() if cursor.shape & SHAPE_EXPIRY else 0
-        if evict or (expiry != 0 and expiry <= e.now_ms()):
-            if head == cursor.address:
-                e.index.replace(key_hash, entry, 0)
-                e.count -= 1
-                e.live_bytes -= e.log.footprint(cursor.size())
-                self.dropped_keys += 1
-                return True
+        if evict and head == cursor.address:
+            e.index.replace(key_hash, entry, 0)
+            e.count -= 1
+            e.live_bytes -= e.log.footprint(cursor.size())
+            self.dropped_keys += 1
+            return True
+        if expiry != 0 and expiry <= self.now:
+            return self.drop_expired(key, key_hash, entry)
         return self.copy(key, key_hash, entry, head, expiry)
+
+    def drop_expired(self, key: bytes, key_hash: i64, entry: i64) -> bool:
+        """Delete the current record's key, with a tombstone for recovery to see; False when there is no room for it."""
+        cursor = self.cursor
+        found = Found(cursor.address, cursor.info, cursor.shape, cursor.seal, b"")
+        found.entry = entry
+        if bury(self.e, key, key_hash, found, DONE) != DONE:
+            return False
+        self.dropped_keys += 1
+        return True
 
     def copy(self, key: bytes, key_hash: i64, entry: i64, head: i64, expiry: i64) -> bool:
         """Append the current record again and let the index lead there; False when there is no room.
@@ -104,7 +117,10 @@ class Compaction:
         cursor = self.cursor
         at_head = head == cursor.address
         old_size = e.log.footprint(cursor.size())
-        fresh = append_record(e, key, cursor.value(), pack_info(head, False, not at_head), expiry)
+        if e.log.memory_only and cursor.size() > e.log.page_bytes:
+            fresh = e.log.move_run(cursor.address, cursor.size())  # a second frame of its size may not fit the budget
+        else:
+            fresh = append_record(e, key, cursor.value(), pack_info(head, False, not at_head), expiry)
         if fresh == NO_ROOM:
             return False
         plain = e.index.entry_for(key_hash, fresh)

@@ -144,13 +144,17 @@ class Segment:
         code lets go of an attribute's old value before it sets the new one, so a map that can be reached is never
         replaced.
         """
-        if self.map is None:
-            fresh = mmap.mmap(self.descriptor, self.size, access=mmap.ACCESS_READ)
-            if self.map is None:
-                self.map = fresh
         view = self.map
-        assert view is not None
+        if view is None:
+            fresh = mmap.mmap(self.descriptor, self.size, access=mmap.ACCESS_READ)
+            view = self.held_map()
+            if view is None:
+                self.map = view = fresh
         return view
+
+    def held_map(self) -> mmap.mmap | None:
+        """Return the map, read anew: a second look in one function would be taken to be the first one's."""
+        return self.map
 
     def unmap(self) -> None:
         """Drop the map."""

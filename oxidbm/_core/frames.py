@@ -144,6 +144,7 @@ class Frames:
         self.words: vec[vec[i64]] = vec[vec[i64]]()
         self.spare_words: vec[vec[i64]] = vec[vec[i64]]()
         self.run_words: vec[i64] = vec[i64]()
+        self.no_words: vec[i64] = vec[i64]()
         self.ends: vec[i64] = vec[i64]()
         self.has_views = HAS_VIEWS
         self.page_words: i64 = power_of_two(page_bits) >> 3
@@ -234,21 +235,29 @@ class Frames:
             i += 8
 
     def close(self, page: i64) -> None:
-        """Take a page's frame away and keep it for another page; a run's frame is freed."""
+        """Take a page's frame away and keep it for another page; a run's frame is freed, one that was moved is gone.
+
+        No local holds frame or view: when compiled code lets go of a local is not ours to say, and a view goes first.
+        """
         slot: i64 = page & self.mask
-        frame = self.words[slot]
-        view = self.views[slot]
-        empty = vec[i64]()
-        self.words[slot] = empty
-        self.views[slot] = b""
+        words: i64 = max(i64(len(self.words[slot])) - VIEW_WORDS, i64(0))
         self.ends[slot] = 0
-        words: i64 = len(view) >> 3 if self.has_views else len(frame) - VIEW_WORDS
-        if words > self.page_words:
-            self.frame_bytes -= words << 3
-            view = b""
+        if 0 < words <= self.page_words:
+            self.spare_words = append(self.spare_words, self.words[slot])
+            self.spare_views = append(self.spare_views, self.views[slot])
         else:
-            self.spare_words = append(self.spare_words, frame)
-            self.spare_views = append(self.spare_views, view)
+            self.frame_bytes -= words << 3
+        self.views[slot] = b""
+        self.words[slot] = self.no_words
+
+    def move(self, page: i64, to: i64) -> None:
+        """Let another page have a page's frame."""
+        slot: i64 = page & self.mask
+        target: i64 = to & self.mask
+        self.words[target] = self.words[slot]
+        self.views[target] = self.views[slot]
+        self.words[slot] = self.no_words
+        self.views[slot] = b""
 
     def drop_spare(self) -> bool:
         """Free one spare frame; False when there is none."""

@@ -153,6 +153,18 @@ class HybridLog:
         self.limit = self.tail
         return address
 
+    def move_run(self, address: i64, size: i64) -> i64:
+        """Let a run of a log in memory only stand at the tail, without copying it; the new address, or NO_ROOM."""
+        if not self.slots_free((size + self.offset_mask) >> self.page_bits):
+            return NO_ROOM
+        self.close_tail_page()
+        fresh = self.tail
+        self.frames.move(address >> self.page_bits, fresh >> self.page_bits)
+        self.frames.ends[self.slot_of(fresh)] = fresh + size
+        self.tail = self.next_page(fresh + size)
+        self.limit = self.tail
+        return fresh
+
     def skip_first_page(self) -> None:
         """Leave the first page empty: address 0 is no address, so a first record that fills a page goes to the
         second.

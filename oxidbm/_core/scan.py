@@ -233,6 +233,7 @@ class StoreIterator:
         if e.state != OPEN:
             e.blocked_read()
         cursor = self.cursor
+        now = e.now_if_expiring()  # asked for first: a clock may be Python code, during which no view may be held
         while cursor.step():
             if cursor.info & TOMBSTONE or cursor.shape & SHAPE_COMMIT:
                 continue
@@ -246,7 +247,7 @@ class StoreIterator:
             if entry == 0:
                 continue
             if (entry & ENTRY_ADDRESS) << 3 == cursor.address:
-                if shape & SHAPE_EXPIRY and cursor.expiry() <= e.now_ms():
+                if shape & SHAPE_EXPIRY and cursor.expiry() <= now:
                     continue
                 if self.kind == KEYS:
                     return key
@@ -254,7 +255,7 @@ class StoreIterator:
                 value = data[start : start + value_length(shape)]
                 return value if self.kind == VALUES else (key, value)
             found = newest_since(e, key, key_hash, cursor.address, cursor.stop)
-            if found is None or not is_live(e, found, e.now_if_expiring()):
+            if found is None or not is_live(e, found, now):
                 continue
             if self.kind == KEYS:
                 return key
