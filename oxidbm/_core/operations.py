@@ -3,7 +3,9 @@
 Mutable region: updated in place. Read-only region: copied to the tail. Disk region: a read verifies the record; an
 upsert is blind, it appends without reading and leaves `unverified` set. Absent: inserted. A function that finds its key
 in memory runs to its end without a Python call, so under the GIL it is atomic; the others go through locate_steady. An
-operation that finds no room returns NO_ROOM and has changed nothing; the caller makes room and calls again.
+operation that finds no room returns NO_ROOM and has changed nothing; the caller makes room and calls again. When
+an operation is done the caller sees to `log.due`, but only after it has counted the operation, since other threads may
+run, and commit, in there.
 """
 
 from typing import Final
@@ -178,8 +180,6 @@ def insert(e: Engine, key: bytes, value: bytes, key_hash: i64, expiry: i64) -> i
     e.count += 1
     e.live_bytes += log.tail - address
     index.insert(key_hash, index.entry_for(key_hash, address))
-    if log.due:
-        e.maintainer.step()
     return DONE
 
 
@@ -203,8 +203,6 @@ def update(e: Engine, key: bytes, value: bytes, words: vec[i64], position: i64, 
         return NO_ROOM
     words[position] = (words[position] & ~ENTRY_ADDRESS) | (fresh >> 3)
     e.live_bytes += log.tail - fresh - (record_words(shape, seal) << 3)
-    if log.due:
-        e.maintainer.step()
     return DONE
 
 
@@ -217,8 +215,6 @@ def upsert_blind(e: Engine, key: bytes, value: bytes, expiry: i64, words: vec[i6
         return NO_ROOM
     words[position] = with_sign((entry & ~ENTRY_ADDRESS) | (fresh >> 3))
     e.add_pending(fresh, entry >= 0)
-    if log.due:
-        e.maintainer.step()
     return DONE
 
 
@@ -261,8 +257,6 @@ def upsert_slow(
         e.count += 1
     else:
         e.live_bytes -= log.footprint(found.size())
-    if log.due:
-        e.maintainer.step()
     return DONE
 
 
@@ -346,6 +340,4 @@ def bury(e: Engine, key: bytes, key_hash: i64, found: Found, status: i64) -> i64
         index.replace(key_hash, entry, 0 if entry >= 0 else (entry & ~ENTRY_ADDRESS) | (fresh >> 3))
     e.count -= 1
     e.live_bytes -= log.footprint(found.size())
-    if log.due:
-        e.maintainer.step()
     return status

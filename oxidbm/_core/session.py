@@ -109,6 +109,8 @@ class Session:
         """Number an operation, and make it durable where the store does that each time."""
         self.state.serial += 1
         self.e.unlogged = True
+        if self.e.log.due:
+            self.e.maintainer.step()
         if self.always:
             commit.commit(self.e)
 

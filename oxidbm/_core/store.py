@@ -103,6 +103,8 @@ class Store:
         if operations.upsert(e, k, v, operations.ALWAYS, b"", 0) != operations.DONE:
             e.maintainer.make_room()
             put(e, k, v, operations.ALWAYS, b"", 0)
+        if e.log.due:
+            e.maintainer.step()
         if self.always:
             commit.commit(e)
 
@@ -110,6 +112,8 @@ class Store:
         self.check_writable()
         if not remove(self.e, to_key(self.e, key)):
             raise KeyError(key)
+        if self.e.log.due:
+            self.e.maintainer.step()
         if self.always:
             commit.commit(self.e)
 
@@ -212,6 +216,8 @@ class Store:
                 return value
             first = to_value(e, k, default)
             if put(e, k, first, operations.IF_ABSENT, b"", 0):
+                if e.log.due:
+                    e.maintainer.step()
                 if self.always:
                     commit.commit(e)
                 return first
@@ -225,6 +231,8 @@ class Store:
         while True:
             status = operations.take(e, k, out)
             if status == operations.DONE:
+                if e.log.due:
+                    e.maintainer.step()
                 if self.always:
                     commit.commit(e)
                 return out[0]
@@ -286,6 +294,8 @@ class Store:
         self.check_writable()
         k = to_key(self.e, key)
         done = put(self.e, k, to_value(self.e, k, value), operations.IF_ABSENT, b"", 0)
+        if self.e.log.due:
+            self.e.maintainer.step()
         if self.always:
             commit.commit(self.e)
         return done
