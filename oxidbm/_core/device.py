@@ -251,7 +251,7 @@ class FileDevice(Device):
         self.mode = mode
         self.segments: list[Segment] = []
         self.starts: vec[i64] = vec[i64]()
-        self.directory_dirty = False
+        self.directory_dirty = not read_only
         self.rolling = False
         names = sorted(name for name in os.listdir(path) if name.endswith(SUFFIX))
         for name in names:
@@ -267,6 +267,7 @@ class FileDevice(Device):
         access = os.O_RDONLY if self.read_only else os.O_RDWR | os.O_CREAT
         descriptor = os.open(path, access | OPEN_FLAGS, self.mode)
         segment = Segment(path, start, descriptor, os.fstat(descriptor).st_size)
+        segment.dirty = not self.read_only  # whoever wrote it may have died before its sync
         self.segments.append(segment)  # no call lets another thread run between this line and the next
         self.starts = append(self.starts, start)
 

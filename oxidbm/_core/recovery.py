@@ -295,6 +295,8 @@ def recover(e: Engine, mark: CleanMark | None, read_only: bool) -> None:
         e.recovered_serials = last.serials
     if not read_only and device.end() > tail:
         device.truncate_after(tail)
+    if mark is None and not read_only and device.size() > 0:
+        device.sync()  # a commit may have been written, but not synced, by a process that was killed
     load_pages(e, replay, begin, tail)
     e.commit_end = e.durable_tail = log.tail
 
