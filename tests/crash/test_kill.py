@@ -1,0 +1,130 @@
+"""kill -9 of a process that writes, at any moment: what it reported durable is there, and the rest is a prefix.
+
+All of the writer's operations go through one named session, whose serial number is in each commit record. So the
+reopened store says itself how many operations it holds, and must hold exactly those.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import oxidbm
+from oxidbm import Session, Store
+from tests.support import ROOT, scaled
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+
+KEYS = 300
+OPTIONS = {"memory": "1MiB", "page_size": 4096}
+ROUNDS = 4
+
+
+def mixed(number: int) -> int:
+    """Return an operation's own random number."""
+    return (number * 0x9E3779B97F4A7C15 >> 20) & 0xFFFFFF
+
+
+def operation(number: int) -> tuple[bytes, bytes | None]:
+    """Return the key of an operation and the value it gets, None for a deletion."""
+    draw = mixed(number)
+    key = b"key%d" % (draw % KEYS)
+    if draw % 7 == 0:
+        return key, None
+    size = (10, 100, 1000, 3000, 6000)[draw // 7 % 5]
+    return key, (b"%d," % number * (size // 4))[:size]
+
+
+def state(count: int) -> dict[bytes, bytes]:
+    """Return what a store holds after the first operations."""
+    held: dict[bytes, bytes] = {}
+    for number in range(1, count + 1):
+        key, value = operation(number)
+        if value is None:
+            held.pop(key, None)
+        else:
+            held[key] = value
+    return held
+
+
+def apply(session: Session, number: int) -> None:
+    """Do an operation."""
+    key, value = operation(number)
+    if value is None:
+        session.delete(key)
+    elif number % 3 == 0:
+        session.rmw(key, lambda old: value, value)
+    else:
+        session.upsert(key, value)
+
+
+def write_for_ever(path: str, mode: str) -> None:
+    """The writer: go on where the last one was killed, and report each time which operations are durable."""
+    durability = mode if mode in ("always", "interval") else "manual"
+    while True:
+        store = Store(path, durability=durability, interval=0.01, **OPTIONS)
+        session = store.session("writer")
+        reported = -1
+        while True:
+            number = session.serial + 1
+            apply(session, number)
+            draw = mixed(number)
+            if mode == "manual" and draw % 50 == 0:
+                session.commit()
+            if mode == "compacting" and draw % 100 == 0:
+                store.reorganize()
+            if session.durable_serial > reported:
+                reported = session.durable_serial
+                os.write(1, b"%d\n" % reported)
+            if mode == "closing" and draw % 100 == 0:
+                store.close()
+                os.write(1, b"%d\n" % number)
+                break
+
+
+def killed_writer(path: Path, mode: str, seconds: float) -> int:
+    """Run a writer, kill it some time after its first report, and return what it last reported durable."""
+    code = "import sys; from tests.crash.test_kill import write_for_ever; write_for_ever(sys.argv[1], sys.argv[2])"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path), mode],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        assert first, "the writer ended before it reported anything"
+        time.sleep(seconds)
+        process.kill()
+        lines = process.stdout.read().split(b"\n")
+        assert process.wait() == -signal.SIGKILL
+    return int(lines[-2] if len(lines) > 1 else first)
+
+
+@pytest.mark.parametrize("mode", ["always", "interval", "manual", "compacting", "closing"])
+def test_killed_writer_leaves_a_prefix(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    chance = random.Random(mode)
+    serial = 0
+    for _ in range(scaled(ROUNDS, least=2)):
+        reported = killed_writer(path, mode, chance.uniform(0, 0.15))
+        assert reported >= serial
+        with Store(path, durability="manual", **OPTIONS) as store:
+            assert store.check() == []
+            session = store.session("writer")
+            serial = session.serial
+            assert serial >= reported
+            assert dict(store.items()) == state(serial)
+            session.close()
+
+
+def test_killed_writer_frees_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    killed_writer(path, "manual", 0)
+    with Store(path, **OPTIONS) as store, pytest.raises(oxidbm.LockedError, match=str(os.getpid())):
+        Store(path, **OPTIONS)
+    assert store.closed

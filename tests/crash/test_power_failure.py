@@ -1,0 +1,273 @@
+"""A power failure at every write, sync, rename and deletion of a scenario: what was durable is there, and nothing torn.
+
+One run records the scenario (tests/crash/disk.py). Then, for the state after each event, the store is opened on what is
+left: with nothing that was not synced, with all of it, and with parts of it. It must hold one of the states that the
+writer had between its last durable one and the moment of the failure.
+"""
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from oxidbm import Store
+from oxidbm._core import commit
+from oxidbm._core.compaction import Compaction
+from tests.crash.disk import Directory, Disk, File, Platter
+from tests.support import PURE
+
+PAGE_BYTES = 4096
+MEMORY = "1MiB"
+VARIANTS = ((None, 0.0), (None, 1.0), (0.5, 0.5), (0.9, 0.9))
+
+State = dict[bytes, bytes]
+
+
+class Writer:
+    """A store, the states it went through, and notes of them in the story."""
+
+    def __init__(self, disk: Disk, path: Path) -> None:
+        self.disk = disk
+        self.path = path
+        self.states: list[State] = [{}]
+        self.store = self.open()
+
+    def open(self) -> Store:
+        """Open the store with memory for a few pages."""
+        store = Store(self.path, memory=MEMORY, page_size=PAGE_BYTES, durability="manual", compaction=False)
+        e = store.handle.e
+        e.log.memory = e.index.size_bytes() + 8 * PAGE_BYTES
+        e.log.other_memory = e.index.size_bytes()
+        return store
+
+    def change(self, **pairs: bytes | None) -> None:
+        """Set and delete, key by key."""
+        for name, value in pairs.items():
+            key = name.encode()
+            state = dict(self.states[-1])
+            if value is None:
+                state.pop(key)
+            else:
+                state[key] = value
+            self.began(state)
+            if value is None:
+                del self.store[key]
+            else:
+                self.store[key] = value
+
+    def began(self, state: State) -> None:
+        """Note a state that may be found from now on."""
+        self.states.append(state)
+        self.disk.note("began", len(self.states) - 1)
+
+    def clear(self) -> None:
+        """Clear the store."""
+        self.began({})
+        self.store.clear()
+
+    def durable(self) -> None:
+        """Note that the present state must be found from now on."""
+        self.disk.note("durable", len(self.states) - 1)
+
+    def sync(self) -> None:
+        """Make the present state durable."""
+        self.store.sync()
+        self.durable()
+
+    def close(self) -> None:
+        """Close, and open again."""
+        self.store.close()
+        self.durable()
+        self.store = self.open()
+        assert dict(self.store.items()) == self.states[-1]
+
+    def fill(self, count: int, size: int) -> None:
+        """Write so much that pages leave memory."""
+        self.change(**{f"fill{i}": b"%d" % i * (size // 2) for i in range(count)})
+
+
+def creation_and_close(w: Writer) -> None:
+    """A new store, some changes, clean ends between them."""
+    w.change(a=b"1", b=b"2" * 3000)
+    w.sync()
+    w.change(a=b"11", b=None, c=b"3" * 5000)
+    w.close()
+    w.close()
+    w.change(a=b"111")
+    w.close()
+    w.change(d=b"4")
+
+
+def never_synced(w: Writer) -> None:
+    """Pages are written, and no commit is ever made."""
+    w.change(first=b"larger than a page" * 400)
+    w.fill(20, 2000)
+
+
+def blind_updates(w: Writer) -> None:
+    """Updates of keys that have left memory, flushed without a commit, then committed."""
+    w.fill(12, 3000)
+    w.sync()
+    w.fill(12, 2000)
+    w.change(**{f"fill{i}": None for i in range(4)})
+    w.sync()
+    w.fill(14, 1000)
+
+
+def compaction(w: Writer) -> None:
+    """Segments are cut, compacted in slices and deleted."""
+    for size in (1500, 2500, 900):
+        w.fill(8, size)
+        w.sync()
+        w.store.handle.e.log.device.roll()
+    log = w.store.handle.e.log
+    job = Compaction(w.store.handle.e, log.device.segment_end(log.begin))
+    while job.slice(2000, False):
+        w.store.handle.e.maintainer.make_room()
+    w.store.handle.disk.finish(job)
+    w.durable()
+    w.change(fill1=None, after=b"x" * 700)
+    w.close()
+    w.store.reorganize()
+    w.durable()
+    w.change(fill2=b"last")
+    w.sync()
+
+
+def clearing(w: Writer) -> None:
+    """The store is cleared, alone and with changes, and reorganized."""
+    w.fill(6, 1500)
+    w.sync()
+    w.clear()
+    w.sync()
+    w.change(a=b"1")
+    w.clear()
+    w.change(b=b"2" * 2000, c=b"3")
+    w.sync()
+    w.store.reorganize()
+    w.durable()
+    w.clear()
+    w.close()
+    w.change(d=b"4")
+
+
+def killed_before_the_sync(w: Writer) -> None:
+    """The process dies between write and sync; the next one sees the commit and says that it is durable."""
+    w.change(a=b"1")
+    w.sync()
+    w.change(a=b"2", b=b"3" * 1000)
+    e = w.store.handle.e
+    assert commit.cut(e)
+    commit.seal_to(e, e.commit_end)
+    commit.flush_to(e, e.commit_end)
+    w.store.handle.abandon()
+    w.store = w.open()
+    assert dict(w.store.items()) == w.states[-1]
+    w.sync()
+    w.change(c=b"4")
+    w.close()
+
+
+SCENARIOS = [creation_and_close, never_synced, blind_updates, compaction, clearing, killed_before_the_sync]
+
+
+def record(scenario: Callable[[Writer], None], root: Path) -> tuple[Disk, list[State]]:
+    """Run a scenario and return its story and its states."""
+    disk = Disk(root)
+    with pytest.MonkeyPatch.context() as patch:
+        disk.install(patch)
+        writer = Writer(disk, root / "store")
+        try:
+            scenario(writer)
+        finally:
+            writer.store.handle.abandon()
+    return disk, writer.states
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_power_failure_anywhere(scenario: Callable[[Writer], None], tmp_path: Path) -> None:
+    root = tmp_path / "disk"
+    root.mkdir()
+    disk, states = record(scenario, root)
+    platter = Platter(str(root))
+    least = most = 0
+    for number, event in enumerate(disk.events):
+        match event:
+            case ("note", "began", index):
+                most = index
+                continue
+            case ("note", "durable", index):
+                least = index
+        platter.apply(event)
+        for variant, (chance, keep) in enumerate(VARIANTS):
+            if PURE and (number + variant) % 7:
+                continue
+            left = tmp_path / "left"
+            platter.restore(left, random.Random(number) if chance else None, keep)
+            found = contents(left / "store", least)
+            shutil.rmtree(left)
+            assert found in states[least : most + 1], f"after event {number}, {event[:2]}, keeping {keep} of the rest"
+    assert least > 0 or scenario is never_synced
+
+
+def contents(path: Path, least: int) -> State:
+    """Open what a failure left, twice: it is sound, can be written, and the second opening sees that."""
+    if least == 0 and not path.exists():
+        return {}
+    with Store(path, memory=MEMORY, page_size=PAGE_BYTES, durability="manual", compaction=False) as store:
+        found = dict(store.items())
+        assert store.check() == []
+        store[b"written after"] = b"the failure"
+    with Store(path, memory=MEMORY, page_size=PAGE_BYTES, compaction=False) as store:
+        assert dict(store.items()) == {**found, b"written after": b"the failure"}
+        assert len(store) == len(found) + 1
+    return found
+
+
+def test_power_failure_during_recovery(tmp_path: Path) -> None:
+    """A second failure while the first one's rest is cut off loses nothing more."""
+    root = tmp_path / "disk"
+    root.mkdir()
+    disk, states = record(blind_updates, root)
+    platter = Platter(str(root))
+    for number, event in enumerate(disk.events):
+        platter.apply(event)
+        if event[0] != "write" or number % (41 if PURE else 5):
+            continue
+        again = tmp_path / f"again{number}"
+        again.mkdir()
+        first = Disk(again)
+        platter.restore(again, random.Random(number), 0.7)
+        if not (again / "store").exists():
+            continue
+        with pytest.MonkeyPatch.context() as patch:
+            second = Platter(str(again))
+            adopt(first, second, again)
+            first.install(patch)
+            store = Store(again / "store", memory=MEMORY, page_size=PAGE_BYTES)
+            found = dict(store.items())
+            store.handle.abandon()
+        assert found in states
+        for step, happened in enumerate(first.events):
+            second.apply(happened)
+            left = tmp_path / "left"
+            second.restore(left, random.Random(step), 0.5)
+            assert contents(left / "store", 1) == found
+            shutil.rmtree(left)
+
+
+def adopt(disk: Disk, platter: Platter, root: Path) -> None:
+    """Take the files that are there as durable."""
+    for directory in [root, *(path for path in root.rglob("*") if path.is_dir())]:
+        entries: dict[str, int | None] = {}
+        for path in directory.iterdir():
+            if path.is_dir():
+                entries[path.name] = None
+            else:
+                disk.count += 1
+                disk.files[str(path)] = disk.count
+                platter.files[disk.count] = File(path.read_bytes())
+                entries[path.name] = disk.count
+        platter.directories[str(directory)] = Directory(entries)
