@@ -14,12 +14,18 @@ from bench.engines.mappings import (
     SqlitedictEngine,
 )
 from bench.engines.ordered_stores import LmdbEngine, PlyvelEngine, RocksdictEngine
-from bench.engines.oxidbm_store import OxidbmDbmEngine, OxidbmEngine, OxidbmMemoryEngine
+from bench.engines.oxidbm_store import (
+    OxidbmDbmEngine,
+    OxidbmEngine,
+    OxidbmIntervalEngine,
+    OxidbmMemoryEngine,
+)
 
 ENGINES: dict[str, type[Engine]] = {
     engine.name: engine
     for engine in (
         OxidbmEngine,
+        OxidbmIntervalEngine,
         OxidbmMemoryEngine,
         OxidbmDbmEngine,
         DictEngine,
@@ -35,7 +41,7 @@ ENGINES: dict[str, type[Engine]] = {
         SqlitedictEngine,
     )
 }
-DEFAULT_ENGINES = ("oxidbm", "oxidbm-memory", "dict", "lmdb", "rocksdict")
+DEFAULT_ENGINES = ("oxidbm", "oxidbm-interval", "oxidbm-memory", "dict", "lmdb", "rocksdict")
 
 
 def select_engines(names: str) -> list[type[Engine]]:
