@@ -6,8 +6,10 @@ _pure.install()
 
 __version__ = "0.1.0"
 
+import importlib  # noqa: E402
 from collections.abc import MutableMapping  # noqa: E402
 
+from oxidbm._core.database import Database  # noqa: E402
 from oxidbm._core.errors import (  # noqa: E402
     ClosedError,
     CorruptionError,
@@ -23,15 +25,25 @@ from oxidbm._core.scan import LogRecord, LogScan  # noqa: E402
 from oxidbm._core.session import Session  # noqa: E402
 from oxidbm._core.store import Store  # noqa: E402
 from oxidbm._documentation import Documentation  # noqa: E402
+from oxidbm.dbm import open, open_flags, whichdb  # noqa: A004, E402
 
 MutableMapping.register(Store)
-for public in (LogRecord, LogScan, Session, Store):
+for public in (Database, LogRecord, LogScan, Session, Store):
     public.__doc__ = Documentation(public.__name__)
 del public
+
+
+def __getattr__(name: str) -> object:
+    """Import `oxidbm.shelve` when it is used first: it needs pickle's module, which takes time to import."""
+    if name == "shelve":
+        return importlib.import_module("oxidbm.shelve")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "ClosedError",
     "CorruptionError",
+    "Database",
     "FormatError",
     "FullError",
     "LockedError",
@@ -43,4 +55,7 @@ __all__ = [
     "Session",
     "Store",
     "error",
+    "open",
+    "open_flags",
+    "whichdb",
 ]

@@ -6,10 +6,12 @@ compiled modules, because a stub hides its module's source from mypy.
 
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, MutableMapping, ValuesView
 from types import TracebackType
-from typing import Any, Literal, TypeAlias, TypeVar, final, overload
+from typing import Any, Literal, Self, TypeAlias, TypeVar, final, overload
 
 from _typeshed import StrOrBytesPath, SupportsKeysAndGetItem
 
+from oxidbm import dbm as dbm
+from oxidbm import shelve as shelve
 from oxidbm._core.device import Device
 from oxidbm._core.errors import (
     ClosedError,
@@ -28,6 +30,7 @@ __version__: str
 __all__ = [
     "ClosedError",
     "CorruptionError",
+    "Database",
     "FormatError",
     "FullError",
     "LockedError",
@@ -39,13 +42,15 @@ __all__ = [
     "Session",
     "Store",
     "error",
+    "open",
+    "open_flags",
+    "whichdb",
 ]
 
 _T = TypeVar("_T")
 _Bytes: TypeAlias = bytes | str | bytearray | memoryview
 _K = TypeVar("_K", bound=_Bytes)
 
-@final
 class Store(MutableMapping[bytes, bytes]):
     """A mapping of bytes to bytes, on disk or in memory: a hash index over a hybrid log.
 
@@ -143,7 +148,7 @@ class Store(MutableMapping[bytes, bytes]):
     def __eq__(self, other: object) -> bool:
         """Return whether a mapping has the same items; builds a dict of each. O(n) memory."""
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         """Return the store."""
 
     def __exit__(
@@ -262,6 +267,48 @@ class Store(MutableMapping[bytes, bytes]):
 
         Files that an iteration is still inside of go when it ends.
         """
+
+@final
+class Database(Store):
+    """A store as `open` returns it: a Store, at the same cost, that keeps the dbm protocol where that differs."""
+
+    def keys(self) -> list[bytes]:  # type: ignore[override]
+        """Return a list of the keys, in the order of the log. O(n) memory; iterate the store itself to have none."""
+
+    def firstkey(self) -> bytes | None:
+        """Return the first key of a traversal by `nextkey`; None when the store is empty."""
+
+    def nextkey(self, key: _Bytes) -> bytes | None:
+        """Return the key that follows `key` in the log; None behind the last one.
+
+        Going on from the key that `firstkey` or `nextkey` returned last costs one step; it visits what was there at
+        `firstkey`, and keys may be set and deleted meanwhile. Any other key begins a traversal behind it, and None
+        is returned where it has no value. A traversal that is left unfinished keeps files from being deleted until the
+        next `firstkey`, `reorganize`, `clear` or `close`.
+        """
+
+    def sync(self) -> None:
+        """Return when everything written so far is durable; does nothing where the store is open to read."""
+
+def open(file: StrOrBytesPath, flag: str = "r", mode: int = 0o666) -> Database:  # noqa: A001
+    """Open the database `file`, a store's directory, as the modules of the dbm protocol do.
+
+    flag: "r" to read the last commit (the default), "w" to write a store that is there, "c" to make it where it is not,
+        "n" to make a new, empty one in place of a store or a file of any kind. Then any of "f", to make writes durable
+        only at sync() and close(); "s", before each operation that writes returns; "u", to open without the lock that
+        keeps a second writer out. Without f and s, writes are durable a second later.
+    mode: permission bits of new files, less the umask.
+
+    Raises `error`, an OSError: MissingError where there is no store, or no directory to make it in; LockedError;
+    FormatError where the path is something else, which "n" replaces if it is a file, never if it is a directory that
+    holds more than a store; ValueError too for a flag that is not one of these.
+    """
+
+open_flags: str
+"""The characters of `open`'s flag: r, w, c, n, then f, s, u."""
+
+def whichdb(filename: StrOrBytesPath) -> str | None:
+    """Return "oxidbm" for a store, and what the standard library's `dbm.whichdb` says of anything else."""
 
 @final
 class Session:

@@ -13,7 +13,7 @@ import oxidbm
 from tests.support import ROOT
 
 STUB = ROOT / "oxidbm" / "__init__.pyi"
-CLASSES = [oxidbm.Store, oxidbm.Session, oxidbm.LogScan, oxidbm.LogRecord]
+CLASSES = [oxidbm.Store, oxidbm.Database, oxidbm.Session, oxidbm.LogScan, oxidbm.LogRecord]
 
 needs_mypy = pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
 
@@ -51,6 +51,14 @@ def use(store: oxidbm.Store, name: str) -> None:
     for record in store.scan(live=False):
         assert_type(record, oxidbm.LogRecord)
         assert_type(record.value, bytes)
+
+def use_dbm(name: str) -> None:
+    with oxidbm.open(name, "c") as db:
+        assert_type(db, oxidbm.Database)
+        assert_type(db.keys(), list[bytes])
+        assert_type(db.nextkey("a"), bytes | None)
+        mapping: MutableMapping[bytes, bytes] = db
+    assert_type(oxidbm.whichdb(name), str | None)
 
 def misuse(store: oxidbm.Store) -> None:
     store[1]  # type: ignore[index]

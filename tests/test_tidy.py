@@ -19,7 +19,7 @@ LAYERS = [
     "index", "hybrid_log", "engine", "locate", "scan", "operations", "files",
     "commit", "checkpoint", "recovery", "convert", "session",
     "compaction", "maintenance", "read_cache", "cold_index", "f2", "faster_log",
-    "opening", "sizes", "statistics", "check", "store",
+    "opening", "sizes", "statistics", "check", "store", "database",
 ]
 
 OUTSIDE = ("oxidbm._breath", "oxidbm._views")  # interpreted, because that is what each is for

@@ -6,7 +6,7 @@ mapping semantics. Under the GIL an operation in memory is atomic, so any number
 
 import os
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from typing import Any, Final, cast, final
+from typing import Any, Final, cast
 
 from mypy_extensions import i64
 
@@ -32,7 +32,6 @@ SETTLE_SLICE: Final = 256
 SPLIT_SLICE: Final = 64
 
 
-@final
 class Store:
     """Documented in oxidbm/__init__.pyi, since compiled classes have no docstrings."""
 
@@ -144,9 +143,9 @@ class Store:
 
     def __repr__(self) -> str:
         where = repr(self.e.path) if self.e.path else "in memory"
-        return f"<oxidbm.Store {where}{', closed' if self.e.state != OPEN else ''}>"
+        return f"<oxidbm.{type(self).__name__} {where}{', closed' if self.e.state != OPEN else ''}>"
 
-    def __enter__(self) -> "Store":
+    def __enter__(self) -> "Store":  # noqa: PYI034
         if self.e.state != OPEN:
             self.e.blocked_read()
         return self

@@ -1,0 +1,120 @@
+"""The store as `oxidbm.open` returns it: the same operations, and what the dbm protocol has besides.
+
+A compiled subclass, so that its operations are the store's own, at the same cost. A traversal by `nextkey` is one
+iteration of the store: it begins at the first call of `nextkey`, and not with `firstkey`, which many call only to see
+whether there is a key; an iteration keeps compaction from deleting files.
+"""
+
+from typing import Any, final
+
+from mypy_extensions import i64
+
+from oxidbm._core.convert import to_key
+from oxidbm._core.engine import CLOSED, OPEN, READ_ONLY
+from oxidbm._core.hashing import hash_key
+from oxidbm._core.locate import locate_steady
+from oxidbm._core.scan import KEYS, StoreIterator
+from oxidbm._core.store import Store
+
+
+@final
+class Database(Store):
+    """Documented in oxidbm/__init__.pyi."""
+
+    traversal: StoreIterator | None = None
+    traversed: bytes | None = None
+    traversed_to: i64 = 0
+    traversal_stop: i64 = 0
+    shut: bool = False
+
+    def keys(self) -> Any:
+        """Return a list of the keys."""
+        found: list[object] = []
+        found.extend(StoreIterator(self.e, KEYS))
+        return found
+
+    def firstkey(self) -> bytes | None:
+        """Return the first key of a traversal; None when there is none."""
+        self.end_traversal()
+        iterator = StoreIterator(self.e, KEYS)
+        try:
+            for key in iterator:
+                assert isinstance(key, bytes)
+                self.traversed = key
+                self.traversed_to = iterator.cursor.following
+                self.traversal_stop = iterator.cursor.stop
+                return key
+            return None
+        finally:
+            iterator.close()
+
+    def nextkey(self, key: object) -> bytes | None:
+        """Return the key that follows another in a traversal; None at the end, and for a key that is not there."""
+        e = self.e
+        if e.state != OPEN:
+            e.blocked_read()
+        k = to_key(e, key)
+        if self.traversal is None or k != self.traversed:
+            if not self.begin_traversal(k):
+                return None
+        iterator = self.traversal
+        assert iterator is not None
+        for following in iterator:
+            assert isinstance(following, bytes)
+            self.traversed = following
+            return following
+        self.end_traversal()
+        return None
+
+    def begin_traversal(self, key: bytes) -> bool:
+        """Have the iteration stand behind `key`; False where the key has no place in the log."""
+        e = self.e
+        follows = self.traversal is None and key == self.traversed
+        self.end_traversal()
+        iterator = StoreIterator(e, KEYS)
+        if follows:
+            if self.traversed_to >= iterator.cursor.following:
+                iterator.cursor.following = self.traversed_to
+                iterator.cursor.stop = self.traversal_stop
+        else:
+            found = locate_steady(e, key, hash_key(key, e.seed))
+            if found is None or found.tombstone():
+                iterator.close()
+                return False
+            iterator.cursor.following = found.address
+            iterator.cursor.step()
+        self.traversed = key
+        self.traversal = iterator
+        return True
+
+    def end_traversal(self) -> None:
+        """Give up the iteration, and what it keeps from being deleted."""
+        iterator = self.traversal
+        if iterator is not None:
+            iterator.close()
+        self.traversal = None
+        self.traversed = None
+
+    def clear(self) -> None:
+        """Remove every key; ends a traversal."""
+        self.end_traversal()
+        super().clear()
+
+    def reorganize(self) -> None:
+        """Give back all space that holds no live record; ends a traversal, which would keep its files."""
+        self.end_traversal()
+        super().reorganize()
+
+    def sync(self) -> None:
+        """Return when everything written so far is durable; nothing to do where it is open to read."""
+        e = self.e
+        if e.state == CLOSED and not self.shut:
+            return  # closed, durably, by the interpreter's exit: a shelf's finalizer comes after that
+        if e.writable != READ_ONLY or e.state != OPEN:
+            super().sync()
+
+    def close(self) -> None:
+        """Commit and close; a second time does nothing."""
+        self.shut = True
+        self.end_traversal()
+        super().close()

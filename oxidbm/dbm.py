@@ -1,0 +1,193 @@
+"""The dbm protocol: `import oxidbm as dbm`, or `oxidbm.dbm.install()` for programs that import the stdlib's.
+
+`open` takes the flags of dbm.gnu and gives a `Database`, which is a Store. What goes wrong with the file is an
+`oxidbm.error`, an OSError with errno and filename where the system gave them. A database is a directory; 'n' replaces a
+store or a file under the name, and never a directory that holds anything else. The stdlib's dbm is imported only by
+what needs it.
+"""
+
+import os
+from collections.abc import Callable
+from types import ModuleType, TracebackType
+from typing import Any, Literal, Self
+
+from oxidbm._core import files
+from oxidbm._core.database import Database
+from oxidbm._core.device import SUFFIX
+from oxidbm._core.errors import FormatError, MissingError, error
+
+__all__ = ["Database", "FlagError", "Installation", "error", "install", "open", "open_flags", "whichdb"]
+
+NAME = "oxidbm"
+ACCESS = "rwcn"
+OPTIONS = "fsu"
+REPLACED = ".replaced"
+
+open_flags = ACCESS + OPTIONS
+"""The characters that `flag` may have: one of r, w, c, n first, then any of f, s, u."""
+
+StorePath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+class FlagError(error, ValueError):
+    """A flag is not one that `open` knows; dbm.gnu raises its error for it, dbm.sqlite3 a ValueError."""
+
+
+def open(file: StorePath, flag: str = "r", mode: int = 0o666) -> Database:  # noqa: A001
+    """Open the database `file` and return it; see `oxidbm.open` in the stub."""
+    access, durability, lock = parse_flag(flag)
+    path = os.fsdecode(os.fspath(file))
+    if not path:
+        raise MissingError(2, "a database has a name", path)
+    try:
+        if access in "cn" and not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+            raise MissingError(2, "the directory for the database does not exist", path)
+        if access == "n":
+            path = remove(path, lock)
+        return Database(
+            path, durability=durability, read_only=access == "r", mode=mode, create=access in "cn", lock=lock
+        )
+    except error:
+        raise
+    except OSError as failure:
+        raise error(failure.errno, failure.strerror or str(failure), failure.filename or path) from failure
+
+
+def parse_flag(flag: str) -> tuple[str, Literal["manual", "interval", "always"], bool]:
+    """Return a flag's access, the durability it asks for, and whether to lock."""
+    if not isinstance(flag, str):
+        raise TypeError(f"a flag is a str, not {type(flag).__name__}")
+    access, options = flag[:1], flag[1:]
+    if not access or access not in ACCESS or options.strip(OPTIONS):
+        raise FlagError(f"Flag must be one of 'r', 'w', 'c', or 'n', followed by any of 'f', 's', 'u', not {flag!r}")
+    if "s" in options:
+        return access, "always", "u" not in options
+    return access, "manual" if "f" in options else "interval", "u" not in options
+
+
+def remove(path: str, lock: bool) -> str:
+    """Remove the store or file at `path`, and return where another is to be made: behind a link to a store.
+
+    A store is moved aside first, so that a crash leaves the old store, or none, and never a part of one.
+    """
+    if not os.path.isdir(path):
+        if os.path.lexists(path):
+            os.unlink(path)
+        return path
+    path = os.path.realpath(path)
+    aside = path + REPLACED
+    if os.path.isdir(aside) and not foreign_name(aside):
+        remove_directory(aside)  # a crash left it
+    names = os.listdir(path)
+    foreign = foreign_name(path)
+    if foreign:
+        raise FormatError(f"{path} is a directory that holds {foreign}, which is no part of a store; choose a new name")
+    if not names:
+        return path
+    held = files.DirectoryLock(path, 0o666) if lock else None
+    try:
+        os.rename(path, aside)
+        remove_directory(aside)
+    finally:
+        if held is not None:
+            held.close()
+    return path
+
+
+def foreign_name(path: str) -> str:
+    """Return a name in a directory that is no part of a store; "" where there is none."""
+    for name in sorted(os.listdir(path)):
+        if name == files.LOG:
+            foreign = [inner for inner in os.listdir(os.path.join(path, name)) if not inner.endswith(SUFFIX)]
+            if foreign:
+                return f"{name}/{foreign[0]}"
+        elif name.removesuffix(".new") not in (files.STORE, files.LOCK, files.CLEAN):
+            return name
+    return ""
+
+
+def remove_directory(path: str) -> None:
+    """Delete a store's directory."""
+    log = os.path.join(path, files.LOG)
+    if os.path.isdir(log):
+        for name in os.listdir(log):
+            os.unlink(os.path.join(log, name))
+        os.rmdir(log)
+    for name in os.listdir(path):
+        os.unlink(os.path.join(path, name))
+    os.rmdir(path)
+
+
+def is_store(file: StorePath) -> bool:
+    """Return whether there is a store of ours at a path."""
+    try:
+        descriptor = os.open(os.path.join(os.fsdecode(os.fspath(file)), files.STORE), os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return os.read(descriptor, len(files.MAGIC)) == files.MAGIC
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def whichdb(filename: StorePath) -> str | None:
+    """Return which module opens a database: "oxidbm", or what the stdlib's `dbm.whichdb` says."""
+    if is_store(filename):
+        return NAME
+    import dbm
+
+    return dbm.whichdb(filename)
+
+
+class Installation:
+    """The stdlib's `dbm.open` and `dbm.whichdb` with oxidbm among them, until `uninstall()` or the end of the block."""
+
+    def __init__(self) -> None:
+        import dbm
+
+        self.module: ModuleType = dbm
+        self.previous_open: Callable[..., Any] = dbm.open
+        self.previous_whichdb: Callable[..., Any] = dbm.whichdb
+        vars(dbm).update(open=self.open, whichdb=self.whichdb)
+
+    def open(self, file: StorePath, flag: str = "r", mode: int = 0o666) -> Any:
+        """Open a database by the module that made it, a new one by oxidbm."""
+        kind = None if "n" in flag else self.whichdb(file)
+        if kind == NAME or (kind is None and ("c" in flag or "n" in flag)):
+            return open(file, flag, mode)
+        return self.previous_open(file, flag, mode)
+
+    def whichdb(self, filename: StorePath) -> str | None:
+        """Return which module opens a database."""
+        if is_store(filename):
+            return NAME
+        kind: str | None = self.previous_whichdb(filename)
+        return kind
+
+    def uninstall(self) -> None:
+        """Put back what was there before; a second time does nothing."""
+        for name, ours, previous in (
+            ("open", self.open, self.previous_open),
+            ("whichdb", self.whichdb, self.previous_whichdb),
+        ):
+            if getattr(self.module, name) == ours:
+                setattr(self.module, name, previous)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.uninstall()
+
+
+def install() -> Installation:
+    """Let the stdlib's `dbm.open` make, and it, `dbm.whichdb` and `shelve.open` know, oxidbm stores; as a context
+    manager until the block ends.
+
+    Databases of the other modules are opened by these as before. It holds for the whole process.
+    """
+    return Installation()
