@@ -1,0 +1,134 @@
+"""The commands under one name, and what every error looks like: one sentence on stderr and a documented exit code."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+import oxidbm
+from oxidbm.cli import common, live, reading, transfer, writing
+from oxidbm.convert import SourceError
+from oxidbm.dump import BadInput
+
+NOT_FOUND: Final = 1
+USAGE: Final = 2
+MISSING: Final = 3
+LOCKED: Final = 4
+CORRUPT: Final = 5
+BAD_INPUT: Final = 6
+FAILED: Final = 7
+INTERRUPTED: Final = 130
+PIPE_CLOSED: Final = 141
+
+EXIT_CODES: Final = {
+    0: "done",
+    NOT_FOUND: "the key has no value (get, del)",
+    USAGE: "wrong arguments, or a package that is needed is not installed",
+    MISSING: "there is no store, source or file at the path",
+    LOCKED: "another process has the store open for writing",
+    CORRUPT: "the store is damaged; check found faults",
+    BAD_INPUT: "what was to be read is something else, or damaged",
+    FAILED: "reading or writing failed, for example on a full disk",
+    INTERRUPTED: "interrupted (Ctrl-C); load and convert can be run again",
+    PIPE_CLOSED: "the output was closed early, as by head",
+}
+EPILOG: Final = "\n".join(
+    ["Exit codes:", *(f"{code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())]
+)
+
+# The first type that fits decides.
+CODES: Final[list[tuple[type[BaseException], int]]] = [
+    (KeyboardInterrupt, INTERRUPTED),
+    (BrokenPipeError, PIPE_CLOSED),
+    (oxidbm.LockedError, LOCKED),
+    (oxidbm.CorruptionError, CORRUPT),
+    (BadInput, BAD_INPUT),
+    (oxidbm.FormatError, BAD_INPUT),
+    (SourceError, BAD_INPUT),
+    (FileNotFoundError, MISSING),
+    (ImportError, USAGE),
+    (ValueError, USAGE),
+    (common.NoValue, NOT_FOUND),
+    (OSError, FAILED),
+]
+
+
+def sentence(failure: BaseException) -> str:
+    """Return an error as one line for people."""
+    if isinstance(failure, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(failure, OSError) and failure.filename is not None:
+        return f"{os.fsdecode(failure.filename)}: {failure.strerror}"
+    return str(failure) or type(failure).__name__
+
+
+def drop_output() -> None:
+    """Let what stdout still holds go nowhere, so that the interpreter's last flush does not fail again."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        return  # a stand-in without a file
+
+
+class Commands(TyperGroup):
+    """The group of all commands, which turns errors into sentences and exit codes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except tuple(kind for kind, _ in CODES) as failure:
+            code = next(code for kind, code in CODES if isinstance(failure, kind))
+            if code == PIPE_CLOSED:
+                drop_output()
+            else:
+                sys.stderr.write(f"oxidbm: {sentence(failure)}\n")
+            raise typer.Exit(code) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog=EPILOG,
+    help="Look into oxidbm stores, change them, and bring data in and out.",
+)
+COMMANDS: Final[dict[str, Callable[..., None]]] = {
+    "stat": reading.stat,
+    "get": reading.get,
+    "set": writing.set_value,
+    "del": writing.delete,
+    "keys": reading.keys,
+    "scan": reading.scan,
+    "dump": transfer.dump,
+    "load": transfer.load,
+    "check": reading.check,
+    "reorganize": writing.reorganize,
+    "watch": live.watch,
+    "bench": live.bench,
+    "convert": transfer.convert,
+}
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        typer.echo(f"oxidbm {oxidbm.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Hold what stands before a command."""

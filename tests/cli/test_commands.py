@@ -1,0 +1,251 @@
+"""Each command's result, in text and JSON, its exit code, and every error as one sentence."""
+
+import base64
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from oxidbm import Store, dump
+from tests.cli.helpers import ODD_ITEMS, contents, invoke, make
+from tests.support import ROOT
+
+pytest.importorskip("typer", reason="typer is not installed: pip install oxidbm[cli]")
+pytest.importorskip("rich", reason="rich is not installed: pip install oxidbm[cli]")
+
+FRUIT = {b"apple": b"red", b"banana": b"yellow", b"cherry": b"dark\nred", b"\xff": b"\x1b[31m"}
+
+
+@pytest.fixture
+def fruit(tmp_path: Path) -> Path:
+    return make(tmp_path / "fruit", FRUIT)
+
+
+def test_help_has_every_command_and_exit_code() -> None:
+    from oxidbm.cli.app import COMMANDS, EXIT_CODES
+
+    text = invoke("--help").stdout
+    document = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    for name in COMMANDS:
+        assert f" {name} " in text
+        assert f"\n## {name}\n" in document
+        assert invoke(name, "--help").exit_code == 0
+    for code, meaning in EXIT_CODES.items():
+        assert f"{code:>3}  {meaning}" in text
+        assert f"| {code} | {meaning} |" in document
+
+
+def test_version() -> None:
+    assert invoke("--version").stdout.startswith("oxidbm 0.")
+
+
+def test_stat(fruit: Path) -> None:
+    stats = json.loads(invoke("stat", fruit, "--json").stdout)
+    assert (stats["keys"], stats["path"]) == (4, str(fruit))
+    text = invoke("stat", fruit).stdout
+    assert any(line.split() == ["keys", "4"] for line in text.splitlines())
+    assert any(line.split() == ["memory", "budget", "256.0", "MiB"] for line in text.splitlines())
+
+
+def test_get(fruit: Path) -> None:
+    assert invoke("get", fruit, "cherry").stdout_bytes == b"dark\nred\n"
+    assert invoke("get", fruit, "cherry", "--raw").stdout_bytes == b"dark\nred"
+    assert json.loads(invoke("get", fruit, "apple", "--json").stdout) == {"key": "apple", "value": "red"}
+    odd = invoke("get", fruit, "/w==", "--base64", "--json")
+    assert json.loads(odd.stdout) == {"key": {"base64": "/w=="}, "value": "\x1b[31m"}
+
+
+@pytest.mark.parametrize("arguments", [("get", "melon"), ("del", "melon"), ("del", "apple", "melon")])
+def test_a_key_without_a_value(fruit: Path, arguments: tuple[str, ...]) -> None:
+    result = invoke(arguments[0], fruit, *arguments[1:])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "melon" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert (b"apple" in contents(fruit)) == ("apple" not in arguments)
+
+
+def test_set_and_del(tmp_path: Path) -> None:
+    path = tmp_path / "new"
+    assert invoke("set", path, "a", "\u00e9").exit_code == 0
+    assert invoke("set", path, "b", stdin=b"\x00\xff\n").exit_code == 0
+    assert invoke("set", path, base64.b64encode(b"\xfe").decode(), "AA==", "--base64").exit_code == 0
+    assert contents(path) == {b"a": "\u00e9".encode(), b"b": b"\x00\xff\n", b"\xfe": b"\x00"}
+    assert invoke("del", path, "a", "b").exit_code == 0
+    assert contents(path) == {b"\xfe": b"\x00"}
+
+
+def test_arguments_that_are_not_base64(fruit: Path) -> None:
+    result = invoke("get", fruit, "?", "--base64")
+    assert (result.exit_code, result.stderr) == (2, "oxidbm: '?' is not valid base64\n")
+
+
+def test_keys(fruit: Path) -> None:
+    assert invoke("keys", fruit).stdout.splitlines() == ["apple", "banana", "cherry", "\\xff"]
+    assert invoke("keys", fruit, "--prefix", "b").stdout == "banana\n"
+    assert invoke("keys", fruit, "--limit", 2).stdout == "apple\nbanana\n"
+    lines = invoke("keys", fruit, "--json").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == ["apple", "banana", "cherry", {"base64": "/w=="}]
+
+
+def test_scan(fruit: Path) -> None:
+    with Store(fruit) as store:
+        del store["apple"]
+    lines = invoke("scan", fruit).stdout.splitlines()
+    assert [line.split(None, 1)[1] for line in lines] == ["banana  yellow", "cherry  dark\\nred", "\\xff  \\x1b[31m"]
+    records = [json.loads(line) for line in invoke("scan", fruit, "--all", "--json").stdout.splitlines()]
+    assert [record["key"] for record in records if record["tombstone"]] == ["apple"]
+    assert invoke("scan", fruit, "--all").stdout.splitlines()[-1].endswith("  apple  (deleted)")
+    second = records[1]
+    assert second["key"] == "banana"
+    (only,) = invoke("scan", fruit, "--start", second["address"], "--limit", 1, "--json").stdout.splitlines()
+    assert json.loads(only) == second
+    assert invoke("scan", fruit, "--stop", second["address"]).stdout == ""
+
+
+def test_check_and_a_damaged_store(fruit: Path) -> None:
+    assert invoke("check", fruit).stdout == f"{fruit}: 4 keys, no faults\n"
+    assert json.loads(invoke("check", fruit, "--json").stdout) == {"keys": 4, "faults": []}
+    segment = next(path for path in sorted((fruit / "log").iterdir()) if path.stat().st_size)
+    data = segment.read_bytes()
+    place = data.index(b"yellow")
+    segment.write_bytes(data[:place] + b"YELLOW" + data[place + 6 :])
+    for command in ("check", "stat", "keys"):
+        result = invoke(command, fruit)
+        assert result.exit_code == 5
+        assert segment.name in result.stderr + result.stdout
+
+
+def test_reorganize_gives_space_back(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with Store(path, memory="1MiB", page_size="4KiB", compaction=False) as store:
+        for round_number in range(3):
+            for number in range(200):
+                store[b"%d" % number] = bytes([round_number]) * 3000
+            store.sync()
+    result = invoke("reorganize", path)
+    assert result.exit_code == 0
+    assert " before, " in result.stdout
+    assert len(contents(path)) == 200
+
+
+@pytest.mark.parametrize("form", ["json", "binary"])
+def test_dump_and_load_come_back_exactly(tmp_path: Path, form: str) -> None:
+    store = make(tmp_path / "first", ODD_ITEMS)
+    piped = invoke("dump", store, "--format", form)
+    result = invoke("dump", store, "--format", form, "-o", tmp_path / "file")
+    assert result.stderr == f"8 items written to {tmp_path / 'file'}\n"
+    assert (tmp_path / "file").read_bytes() == piped.stdout_bytes
+    assert invoke("load", tmp_path / "second", tmp_path / "file").exit_code == 0
+    assert invoke("load", tmp_path / "third", stdin=piped.stdout_bytes).stderr.startswith("8 items loaded")
+    assert contents(tmp_path / "second") == contents(tmp_path / "third") == ODD_ITEMS
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "first", "second", "third"]
+
+
+def test_a_bad_line_is_named_and_a_mended_file_loads(tmp_path: Path) -> None:
+    lines = [dump.json_line(b"%d" % number, b"v") for number in range(5)]
+    bad = tmp_path / "bad"
+    bad.write_bytes(b"".join([*lines[:3], b"{]\n", *lines[3:]]))
+    result = invoke("load", tmp_path / "store", bad)
+    assert result.exit_code == 6
+    assert result.stderr.startswith("oxidbm: line 4: it is not JSON")
+    assert result.stderr.endswith("; loaded before it: 3 items\n")
+    assert sorted(contents(tmp_path / "store")) == [b"0", b"1", b"2"]
+    bad.write_bytes(b"".join(lines))
+    assert invoke("load", tmp_path / "store", bad).exit_code == 0
+    assert len(contents(tmp_path / "store")) == 5
+
+
+def test_an_item_too_large_for_the_memory_is_named(tmp_path: Path) -> None:
+    data = dump.json_line(b"a", b"1") + dump.json_line(b"b", b"2" * 1_000_000)
+    result = invoke("load", tmp_path / "store", "--memory", "1MiB", stdin=data)
+    assert result.exit_code == 6
+    assert result.stderr.startswith("oxidbm: item 2 does not fit: ")
+    assert contents(tmp_path / "store") == {b"a": b"1"}
+
+
+def test_a_dump_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = make(tmp_path / "store", FRUIT)
+    (tmp_path / "file").write_bytes(b"old")
+
+    def fail(items: object, file: object) -> None:
+        raise OSError(28, "No space left on device", "file")
+
+    monkeypatch.setattr(dump, "write_json_lines", fail)
+    result = invoke("dump", store, "-o", tmp_path / "file")
+    assert (result.exit_code, result.stderr) == (7, "oxidbm: file: No space left on device\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "store"]
+    assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_watch(fruit: Path) -> None:
+    result = invoke("watch", fruit, "--count", 3, "--interval", 0.01, "--json")
+    looks = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [look["keys"] for look in looks] == [4, 4, 4]
+    assert looks[0]["time"] < looks[2]["time"]
+    text = invoke("watch", fruit, "--count", 2, "--interval", 0.01).stdout
+    assert any(line.split() == ["keys", "4"] for line in text.splitlines())
+
+
+def test_bench(tmp_path: Path) -> None:
+    result = json.loads(invoke("bench", "--items", 50, "--directory", tmp_path, "--json").stdout)
+    assert [size["value_bytes"] for size in result["results"]] == [16, 128, 1024]
+    assert all(size[name]["get_ns"] > 0 for size in result["results"] for name in ("oxidbm", "dict"))
+    assert "oxidbm" in invoke("bench", "--items", 50, "--directory", tmp_path).stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_convert(tmp_path: Path) -> None:
+    import dbm.dumb
+
+    with dbm.dumb.open(str(tmp_path / "old"), "n") as database:
+        database[b"a"] = b"1"
+    result = invoke("convert", tmp_path / "old", tmp_path / "new", "--from", "dumb")
+    assert (result.exit_code, result.stderr) == (0, f"1 item of {tmp_path / 'old'} stored in {tmp_path / 'new'}\n")
+    assert contents(tmp_path / "new") == {b"a": b"1"}
+    junk = invoke("convert", tmp_path / "old.dat", tmp_path / "other", "--from", "sqlite3")
+    assert (junk.exit_code, junk.stderr) == (6, f"oxidbm: {tmp_path / 'old.dat'} is no SQLite database\n")
+    assert invoke("convert", tmp_path / "none", tmp_path / "other", "--from", "dumb").exit_code == 3
+    assert invoke("convert", tmp_path / "old", tmp_path / "other", "--from", "paper").exit_code == 2
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("command", ["stat", "keys", "scan", "check", "dump", "watch", "reorganize", "get", "del"])
+def test_where_there_is_no_store(tmp_path: Path, command: str) -> None:
+    more = ["a"] if command in ("get", "del") else []
+    result = invoke(command, tmp_path / "none", *more)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (3, 1)
+    (tmp_path / "file").write_bytes(b"")
+    result = invoke(command, tmp_path / "file", *more)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (6, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_beside_a_writer_reading_works_and_writing_says_who(fruit: Path) -> None:
+    with Store(fruit):
+        assert invoke("get", fruit, "apple").stdout == "red\n"
+        for arguments in (("set", fruit, "a", "b"), ("del", fruit, "apple"), ("load", fruit), ("reorganize", fruit)):
+            result = invoke(*arguments, stdin=b"")
+            assert (result.exit_code, result.stdout) == (4, "")
+            assert len(result.stderr.splitlines()) == 1
+
+
+def test_without_the_extra_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from oxidbm.cli import main
+
+    for name in [name for name in sys.modules if name.startswith("oxidbm.cli.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "typer", None)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == 'oxidbm: the command line needs typer and rich: pip install "oxidbm[cli]"\n'
+
+
+def test_readable_text_is_one_line_and_cannot_be_mistaken() -> None:
+    from oxidbm.cli.common import readable
+
+    assert readable("\u00e9 \u4e2d".encode()) == "\u00e9 \u4e2d"
+    assert readable(b"a\nb\x00\\\xff\x1b") == "a\\nb\\x00\\\\\\xff\\x1b"
+    assert readable(b"\\udc80") == "\\\\udc80"
+    assert readable("\u202e\u2028".encode()) == "\\u202e\\u2028"

@@ -1,0 +1,44 @@
+"""Every console block of docs/command-line.md does what it says, one after the other in one directory."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.helpers import environment
+from tests.support import ROOT
+
+pytest.importorskip("typer", reason="typer is not installed: pip install oxidbm[cli]")
+pytest.importorskip("rich", reason="rich is not installed: pip install oxidbm[cli]")
+
+BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PROMPT = re.compile(r"^\$ ", re.MULTILINE)
+
+
+def steps() -> list[tuple[str, str]]:
+    """Return each command with the output that stands below it."""
+    text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    found = []
+    for block in BLOCK.findall(text):
+        for step in PROMPT.split(block)[1:]:
+            command, _, output = step.partition("\n")
+            found.append((command, output))
+    return found
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the blocks are for a POSIX shell")
+def test_the_console_blocks_are_true(tmp_path: Path) -> None:
+    python = shlex.quote(sys.executable)
+    names = f'python() {{ {python} "$@"; }}; oxidbm() {{ {python} -m oxidbm "$@"; }}; '
+    status = 0
+    assert len(steps()) > 15
+    for command, output in steps():
+        done = subprocess.run(
+            ["sh", "-c", f"{names}(exit {status}); {command}"],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, env=environment(), check=False,
+        )
+        assert done.stdout.decode() == output, command
+        status = done.returncode

@@ -1,0 +1,115 @@
+"""The dump forms by themselves: exact round trips, and every fault named by its line or record. They need no extra."""
+
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oxidbm import dump
+from tests.cli.helpers import ODD_ITEMS
+
+ITEMS = st.lists(st.tuples(st.binary(max_size=40), st.binary(max_size=40)), max_size=8)
+
+
+def binary_of(items: list[dump.Item]) -> bytes:
+    file = io.BytesIO()
+    dump.write_binary(items, file)
+    return file.getvalue()
+
+
+def json_of(items: list[dump.Item]) -> bytes:
+    file = io.BytesIO()
+    dump.write_json_lines(items, file)
+    return file.getvalue()
+
+
+def read(data: bytes) -> tuple[list[dump.Item], str]:
+    """Return the items before the first fault, and the fault."""
+    items = []
+    try:
+        items.extend(dump.read_items(io.BytesIO(data)))
+    except dump.BadInput as failure:
+        return items, str(failure)
+    return items, ""
+
+
+@given(ITEMS)
+def test_both_forms_come_back_exactly(items: list[dump.Item]) -> None:
+    assert read(binary_of(items)) == (items, "")
+    assert read(json_of(items)) == (items, "")
+
+
+def test_odd_items_come_back_exactly() -> None:
+    items = list(ODD_ITEMS.items())
+    assert read(binary_of(items)) == (items, "")
+    assert read(json_of(items)) == (items, "")
+
+
+def test_json_lines_are_what_other_programs_expect() -> None:
+    lines = json_of([(b"a", "\u00e9".encode()), (b"\xff", b"1\n2")]).splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"key": "a", "value": "\u00e9"},
+        {"key": {"base64": "/w=="}, "value": "1\n2"},
+    ]
+
+
+@given(st.lists(st.tuples(st.binary(max_size=8), st.binary(max_size=8)), max_size=4))
+def test_every_cut_of_a_binary_dump_is_noticed(items: list[dump.Item]) -> None:
+    data = binary_of(items)
+    for length in range(1, len(data)):
+        found, fault = read(data[:length])
+        assert fault
+        assert found == items[: len(found)]
+
+
+def test_every_flipped_bit_of_a_binary_dump_is_noticed() -> None:
+    items = [(b"one", b"1"), (b"", b""), (b"three", b"333")]
+    data = binary_of(items)
+    for place in range(len(data) * 8):
+        damaged = bytearray(data)
+        damaged[place // 8] ^= 1 << place % 8
+        found, fault = read(bytes(damaged))
+        assert fault, place
+        assert found == items[: len(found)]
+
+
+def test_bytes_behind_a_binary_dump_are_noticed() -> None:
+    assert read(binary_of([(b"a", b"b")]) + b"\n") == ([(b"a", b"b")], "bytes follow the end of the file's 1 records")
+
+
+def test_a_length_that_cannot_be_costs_no_memory() -> None:
+    head = dump.HEAD.pack(1, 0xFFFFFFFF, 0)
+    assert read(dump.MAGIC + head + b"kv") == ([], "record 1: the file is cut off in it")
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (b"nonsense", "it is not JSON"),
+        (b'{"key": "a", "val', "it is not JSON"),
+        (b"\xff", "it is not JSON"),
+        (b"[" * 100_000, "it is not JSON"),
+        (b'["a", "b"]', 'exactly "key" and "value"'),
+        (b'{"key": "a"}', 'exactly "key" and "value"'),
+        (b'{"key": "a", "value": "b", "ttl": 1}', 'exactly "key" and "value"'),
+        (b'{"key": "a", "value": 1}', '"value" is neither a string'),
+        (b'{"key": null, "value": "1"}', '"key" is neither a string'),
+        (b'{"key": "a", "value": {"base64": "?"}}', '"value" is not valid base64'),
+        (b'{"key": "a", "value": {"base64": "\\u00e9"}}', '"value" is not valid base64'),
+        (b'{"key": "\\ud800", "value": ""}', '"key" has half a surrogate pair'),
+        (b'{"key": "' + b"k" * 65_536 + b'", "value": ""}', "its key has 65536 bytes"),
+    ],
+)
+def test_a_bad_line_is_named_and_what_stands_before_it_is_there(line: bytes, fault: str) -> None:
+    items, found = read(json_of([(b"a", b"1")]) + b"  \r\n" + line + b"\n" + json_of([(b"b", b"2")]))
+    assert items == [(b"a", b"1")]
+    assert found.startswith("line 3: ")
+    assert fault in found
+
+
+def test_no_dump_at_all() -> None:
+    assert read(b"") == ([], "")
+    assert read(b"\n\n") == ([], "")
+    assert "no dump" in read(dump.MAGIC[:3] + b"another")[1]
