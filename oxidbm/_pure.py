@@ -9,7 +9,6 @@ An installation without compiled modules runs pure without being asked.
 import os
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import spec_from_file_location
 from types import ModuleType
@@ -18,7 +17,7 @@ CORE = "oxidbm._core"
 NATIVE = "oxidbm._core.native__mypyc"  # the library of the mypyc group: every compiled module loads it first
 
 
-class SourceFinder(MetaPathFinder):
+class SourceFinder:
     """Finds the modules of `oxidbm._core` as sources only."""
 
     def find_spec(

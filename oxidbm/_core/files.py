@@ -5,9 +5,7 @@ the one writer and says who that is. CLEAN is there only while a store is closed
 it is removed before anything else is written. Each is written aside, synced, renamed, and the directory synced.
 """
 
-import json
 import os
-import socket
 import struct
 import zlib
 from typing import Any, final
@@ -169,6 +167,15 @@ def remove_mark(directory: str) -> None:
     sync_directory(directory)
 
 
+def host_name() -> str:
+    """Return this machine's name; where the system does not say (Windows), through a module that is slow to import."""
+    if hasattr(os, "uname"):
+        return os.uname().nodename
+    import socket
+
+    return socket.gethostname()
+
+
 @final
 class DirectoryLock:
     """The one writer's lock: flock where there is one, a locked byte on Windows; it goes with the process."""
@@ -184,7 +191,7 @@ class DirectoryLock:
                 f"{directory} is open for writing in {holder}; close it there, or open it with read_only=True to "
                 "read the last commit"
             )
-        note = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
+        note = f'{{"pid": {os.getpid()}, "host": "{host_name()}"}}'.encode()
         os.ftruncate(self.descriptor, 0)
         os.lseek(self.descriptor, 0, os.SEEK_SET)
         os.write(self.descriptor, note)
@@ -212,6 +219,8 @@ class DirectoryLock:
 
     def holder(self) -> str:
         """Return who holds the lock, in words."""
+        import json
+
         try:
             os.lseek(self.descriptor, 0, os.SEEK_SET)
             note = json.loads(os.read(self.descriptor, 4096))

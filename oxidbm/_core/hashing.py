@@ -19,6 +19,8 @@ MULTIPLIER_KEY: Final = 0x1E3779B97F4A7C15
 MULTIPLIER_END: Final = 0x3F58476D1CE4E5B9
 MULTIPLIER_SUM: Final = 0x14D049BB133111EB
 MULTIPLIER_ODD: Final = 0x2545F4914F6CDD1D
+START_A: Final = 0x243F6A8885A308D3  # digits of pi; a lane that began at 0 took a length of 0 for a value of 1
+START_B: Final = 0x13198A2E03707344
 
 
 def tail_word(data: bytes, offset: i64, length: i64) -> i64:
@@ -71,10 +73,10 @@ def checksum_words(words: vec[i64], first: i64, seal: i64, stop: i64, address: i
 
     The two lanes are independent, so that their products overlap. O(stop - first).
     """
-    a: i64 = (address ^ words[first]) & MASK_62
+    a: i64 = (address ^ words[first] ^ START_A) & MASK_62
     a = ((a ^ (words[first] >> 32)) * MULTIPLIER_SUM) & MASK_62
     w: i64 = words[first + 1]
-    b: i64 = ((seal ^ w ^ (w >> 32)) * MULTIPLIER_ODD) & MASK_62
+    b: i64 = ((seal ^ w ^ (w >> 32) ^ START_B) * MULTIPLIER_ODD) & MASK_62
     i: i64 = first + 3
     while i + 1 < stop:
         w = words[i]
@@ -93,10 +95,10 @@ def checksum_bytes(data: bytes, first: i64, seal: i64, stop: i64, address: i64) 
     `first`.
     """
     w: i64 = read_i64_le(data, first)
-    a: i64 = (address ^ w) & MASK_62
+    a: i64 = (address ^ w ^ START_A) & MASK_62
     a = ((a ^ (w >> 32)) * MULTIPLIER_SUM) & MASK_62
     w = read_i64_le(data, first + 8)
-    b: i64 = ((seal ^ w ^ (w >> 32)) * MULTIPLIER_ODD) & MASK_62
+    b: i64 = ((seal ^ w ^ (w >> 32) ^ START_B) * MULTIPLIER_ODD) & MASK_62
     i: i64 = first + 24
     while i + 16 <= stop:
         w = read_i64_le(data, i)

@@ -208,7 +208,6 @@ def update(e: Engine, key: bytes, value: bytes, words: vec[i64], position: i64, 
 
 def upsert_blind(e: Engine, key: bytes, value: bytes, expiry: i64, words: vec[i64], position: i64) -> i64:
     """Put a record in front of the one on disk that the entry leads to, whatever its key is."""
-    log = e.log
     entry = words[position]
     fresh = append_record(e, key, value, pack_info((entry & ENTRY_ADDRESS) << 3, False, True), expiry)
     if fresh == NO_ROOM:
