@@ -186,8 +186,9 @@ class Frames:
         frame = reserve_words(bytes_header(size << 3), VIEW_WORDS + size, self.page_frames > 0)
         if size < STEP_BYTES >> 3:
             frame = extend_zero(frame, size)
+        view = view_of(frame)  # runs Python code, which Ctrl-C may end: nothing has changed before
         self.spare_words = append(self.spare_words, frame)
-        self.spare_views = append(self.spare_views, view_of(frame))
+        self.spare_views = append(self.spare_views, view)
         self.page_frames += 1
         self.frame_bytes += size << 3
 
@@ -195,9 +196,11 @@ class Frames:
         """Have a frame of `words` ready for a record larger than a page; as `prepare`."""
         self.frame_bytes -= self.run_ready() << 3
         self.run_view = b""
+        self.run_words = vec[i64]()
         frame = extend_zero(reserve_words(bytes_header(words << 3), VIEW_WORDS + words, True), words)
+        view = view_of(frame)
         self.run_words = frame
-        self.run_view = view_of(frame)
+        self.run_view = view
         self.frame_bytes += words << 3
 
     def run_ready(self) -> i64:
