@@ -263,13 +263,25 @@ class FileDevice(Device):
             self.open_segment(os.path.join(path, name), i64(int(digits)) << self.page_bits)
 
     def open_segment(self, path: str, start: i64) -> None:
-        """Open an existing or a new segment file and put it last."""
-        access = os.O_RDONLY if self.read_only else os.O_RDWR | os.O_CREAT
-        descriptor = os.open(path, access | OPEN_FLAGS, self.mode)
-        segment = Segment(path, start, descriptor, os.fstat(descriptor).st_size)
+        """Open an existing segment file and put it last."""
+        descriptor = os.open(path, (os.O_RDONLY if self.read_only else os.O_RDWR) | OPEN_FLAGS)
+        self.add_segment(Segment(path, start, descriptor, os.fstat(descriptor).st_size))
+
+    def new_segment(self, start: i64) -> None:
+        """Make a segment file and put it last.
+
+        Between the two nothing is called that Ctrl-C could end: a file that is not in the list would make a gap.
+        """
+        path = os.path.join(self.path, segment_name(start >> self.page_bits))
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | OPEN_FLAGS, self.mode)
+        self.add_segment(Segment(path, start, descriptor, 0))
+        self.directory_dirty = True
+
+    def add_segment(self, segment: Segment) -> None:
+        """Put a segment last."""
         segment.dirty = not self.read_only  # whoever wrote it may have died before its sync
         self.segments.append(segment)  # no call lets another thread run between this line and the next
-        self.starts = append(self.starts, start)
+        self.starts = append(self.starts, segment.start)
 
     def find(self, address: i64) -> i64:
         """Return the index of the segment that holds `address`, -1 for none. O(log segments)."""
@@ -298,14 +310,12 @@ class FileDevice(Device):
         """Write behind what is there, in a new segment where the last one has reached its aim at a page boundary."""
         page_mask: i64 = power_of_two(self.page_bits) - 1
         if not self.segments:
-            self.open_segment(os.path.join(self.path, segment_name(address >> self.page_bits)), address & ~page_mask)
-            self.directory_dirty = True
+            self.new_segment(address & ~page_mask)
         last = self.segments[-1]
         aim: i64 = 1 if self.rolling else max(i64(SEGMENT_BYTES_MIN), self.size() // SEGMENTS_AIM)
         if address & page_mask == 0 and address - last.start >= aim:
+            self.new_segment(address)
             self.rolling = False
-            self.open_segment(os.path.join(self.path, segment_name(address >> self.page_bits)), address)
-            self.directory_dirty = True
             last = self.segments[-1]
         last.dirty = True
         write_at(last.descriptor, data, address - last.start)
@@ -348,10 +358,13 @@ class FileDevice(Device):
         """Delete whole segments that end at or before `address`; the last one always stays."""
         while len(self.segments) > 1 and self.segments[1].start <= address:
             segment = self.segments[0]
-            self.segments = self.segments[1:]
-            self.starts = self.starts[1:]
             segment.close()
-            os.unlink(segment.path)
+            try:
+                os.unlink(segment.path)
+            except FileNotFoundError:
+                pass  # an earlier call was interrupted here
+            self.segments = self.segments[1:]  # only now: one that is left behind must not have a gap after it
+            self.starts = self.starts[1:]
             self.directory_dirty = True
 
     def truncate_after(self, address: i64) -> None:
