@@ -28,6 +28,36 @@ IDLE_SECONDS: Final = 0.2
 
 
 @final
+class Wake:
+    """As threading.Event, of nothing but a lock: it is set while the lock is free.
+
+    An Event runs Python code with its own lock held, where Ctrl-C may leave it locked for ever.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.clear()
+
+    def is_set(self) -> bool:
+        """Return whether it is set."""
+        return not self.lock.locked()
+
+    def set(self) -> None:
+        """Let the one that waits go on."""
+        if self.lock.locked():
+            self.lock.release()
+
+    def clear(self) -> None:
+        """Have the next wait wait."""
+        self.lock.acquire(False)
+
+    def wait(self, seconds: float) -> None:
+        """Return when it is set, or after so many seconds; 0 waits for ever. One thread may wait."""
+        if self.lock.acquire(True, seconds if seconds > 0 else -1.0):
+            self.lock.release()
+
+
+@final
 class DiskMaintainer(Maintainer):
     """The background thread of a store on disk, and what its writers call."""
 
@@ -36,7 +66,7 @@ class DiskMaintainer(Maintainer):
         self.interval = interval
         self.compacts = compacts
         self.thread: threading.Thread | None = None
-        self.wake = threading.Event()
+        self.wake = Wake()
         self.stopping = False
         self.compaction: Compaction | None = None
         self.compactions: i64 = 0
@@ -105,7 +135,7 @@ class DiskMaintainer(Maintainer):
                 break
             if not busy and not self.stopping:
                 self.wake.clear()
-                self.wake.wait(self.interval if self.interval > 0 else None)
+                self.wake.wait(self.interval)
 
     def work(self) -> bool:
         """Do one piece of work; False when there was none."""
