@@ -1,0 +1,220 @@
+"""Ctrl-C at any moment of any call: KeyboardInterrupt comes out, and the store is usable and sound.
+
+A timer sends a signal again and again while one kind of operation runs. An interrupted operation has happened or not;
+there is no third, and all that went before stays. On the sources an exception may come between any two lines, which no
+code in Python can stand; compiled, only where the core calls Python code.
+"""
+
+import contextlib
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from oxidbm import Session, Store
+from tests.devices import HeapDevice
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer"),
+    pytest.mark.compiled_only("on the sources an exception may come between any two lines"),
+]
+
+INTERRUPTS = 40
+KEYS = 400
+PAGE_BYTES = 4096
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[Callable[[Callable[[], None]], bool]]:
+    """Yield a function that runs another one with a signal due after a random time; True when it was interrupted."""
+    chance = random.Random(1)
+    armed = False
+
+    def handler(number: int, frame: object) -> None:
+        if armed:
+            raise KeyboardInterrupt
+
+    def interrupted(operation: Callable[[], None]) -> bool:
+        nonlocal armed
+        try:
+            armed = True
+            signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.00005, 0.003))
+            operation()
+            armed = False
+        except KeyboardInterrupt:
+            return True
+        finally:
+            armed = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return False
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        yield interrupted
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def replace_by(value: bytes, old: bytes) -> bytes:
+    """Return the value, whatever the old one was."""
+    return value
+
+
+class Worker:
+    """Operations over a store, each with what may have changed when it was interrupted."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.session: Session = store.session("worker")
+        self.sure = {b"key%d" % i: b"start" * 200 for i in range(KEYS)}
+        self.store.update(self.sure)
+        self.number = 0
+        self.unsure: dict[bytes, set[bytes | None]] = {}
+
+    def next(self, size: int) -> tuple[bytes, bytes]:
+        self.number += 1
+        return b"key%d" % (self.number * 7 % KEYS), b"%d." % self.number * (size // 4)
+
+    def write(self, key: bytes, value: bytes | None, operation: Callable[[], object]) -> None:
+        """Do a change, unsure until it has returned."""
+        self.unsure = {key: {self.sure.get(key), value}}
+        operation()
+        self.unsure = {}
+        if value is None:
+            self.sure.pop(key, None)
+        else:
+            self.sure[key] = value
+
+    def set(self) -> None:
+        while True:
+            key, value = self.next(self.number % 5 * 1500)
+            self.write(key, value, partial(self.store.__setitem__, key, value))
+
+    def get(self) -> None:
+        while True:
+            key, _ = self.next(0)
+            assert self.store.get(key) == self.sure.get(key)
+
+    def sync(self) -> None:
+        while True:
+            key, value = self.next(100)
+            self.write(key, value, partial(self.session.upsert, key, value))
+            self.store.sync()
+
+    def iterate(self) -> None:
+        while True:
+            assert dict(self.store.items()) == self.sure
+
+    def rmw(self) -> None:
+        while True:
+            key, value = self.next(800)
+            self.write(key, value, partial(self.session.rmw, key, partial(replace_by, value), value))
+
+    def delete(self) -> None:
+        while True:
+            key, value = self.next(300)
+            self.write(key, None, partial(self.session.delete, key))
+            self.write(key, value, partial(self.store.insert, key, value))
+
+    def compact(self) -> None:
+        while True:
+            self.set_some()
+            self.store.reorganize()
+
+    def set_some(self) -> None:
+        for _ in range(20):
+            key, value = self.next(1000)
+            self.write(key, value, partial(self.store.__setitem__, key, value))
+
+    def length(self) -> None:
+        while True:
+            self.set_some()
+            assert len(self.store) == len(self.sure)
+
+    def grow(self) -> None:
+        while True:
+            self.set_some()
+            self.store.grow_index() if self.store.stats()["index_buckets"] < 30_000 else self.store.check()
+
+    def learn(self) -> None:
+        """Look what an interrupted change did; it must be one of the two."""
+        for key, possible in self.unsure.items():
+            found = self.store.get(key)
+            assert found in possible
+            if found is None:
+                self.sure.pop(key, None)
+            else:
+                self.sure[key] = found
+        self.unsure = {}
+
+
+OPERATIONS = ["set", "get", "sync", "iterate", "rmw", "delete", "compact", "length", "grow"]
+
+
+@pytest.mark.parametrize("own_device", [False, True], ids=["files", "own device"])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_interrupt(name: str, own_device: bool, tmp_path: Path) -> None:
+    device = HeapDevice(PAGE_BYTES) if own_device else None
+    options = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
+    store = Store(tmp_path / "store", device=device, **options)
+    worker = Worker(store)
+    with interrupts() as interrupted:
+        for _ in range(INTERRUPTS):
+            assert interrupted(getattr(worker, name))
+            worker.learn()
+    assert dict(store.items()) == worker.sure
+    assert store.check() == []
+    assert len(store) == len(worker.sure)
+    store.sync()
+    store[b"after"] = b"the storm"
+    store.reorganize()
+    store.close()
+    with Store(tmp_path / "store", device=device, **options) as store:
+        assert dict(store.items()) == {**worker.sure, b"after": b"the storm"}
+        assert store.check() == []
+
+
+def test_sigint_reaches_a_call_that_waits(tmp_path: Path) -> None:
+    """A real Ctrl-C while a commit of another thread holds the writer up."""
+    device = HeapDevice(PAGE_BYTES)
+    hold = threading.Event()
+    inside = threading.Event()
+
+    class SlowDevice(HeapDevice):
+        def sync(self) -> None:
+            inside.set()
+            hold.wait(30)
+            super().sync()
+
+    device = SlowDevice(PAGE_BYTES)
+    hold.set()
+    store = Store(tmp_path / "store", device=device, memory="1MiB", page_size=PAGE_BYTES, durability="manual")
+    store[b"key"] = b"value"
+    hold.clear()
+    inside.clear()
+    other = threading.Thread(target=store.sync)
+    other.start()
+    inside.wait(30)
+    store[b"key"] = b"newer"
+
+    def release() -> None:
+        signal.raise_signal(signal.SIGINT)
+        hold.set()
+
+    helper = threading.Timer(0.05, release)
+    helper.start()
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the signal may come just after
+        store.sync()
+        signal.pause()
+    hold.set()
+    helper.join()
+    other.join()
+    store.sync()
+    store.handle.abandon()
+    with Store(tmp_path / "store", device=device.survivors(), memory="1MiB", page_size=PAGE_BYTES) as store:
+        assert dict(store.items()) == {b"key": b"newer"}
