@@ -56,8 +56,15 @@ def same_words(frame: vec[i64], o: i64, data: bytes, size: i64) -> bool:
 
 
 def write_words(frame: vec[i64], o: i64, data: bytes, size: i64) -> None:
-    """Write `data` from word `o` on, the last word padded with zeros."""
+    """Write `data` from word `o` on, the last word padded with zeros; four words a turn while there are as many."""
     j: i64 = 0
+    while j + 32 <= size:
+        frame[o] = read_i64_le(data, j)
+        frame[o + 1] = read_i64_le(data, j + 8)
+        frame[o + 2] = read_i64_le(data, j + 16)
+        frame[o + 3] = read_i64_le(data, j + 24)
+        o += 4
+        j += 32
     while j + 8 <= size:
         frame[o] = read_i64_le(data, j)
         o += 1
@@ -69,42 +76,39 @@ def write_words(frame: vec[i64], o: i64, data: bytes, size: i64) -> None:
 def read(e: Engine, key: bytes) -> bytes | None:
     """Return the key's value, or None."""
     key_hash = hash_key(key, e.seed)
-    index = e.index
-    bucket: i64 = key_hash & index.low_mask
-    if bucket < index.split:
-        bucket = key_hash & ((index.low_mask << 1) | 1)
-    words = index.chunks[bucket >> CHUNK_BITS]
+    bucket: i64 = key_hash & e.index.low_mask
+    if bucket < e.index.split:
+        bucket = key_hash & ((e.index.low_mask << 1) | 1)
+    words = e.index.chunks[bucket >> CHUNK_BITS]
     position: i64 = (bucket & CHUNK_MASK) << 3
-    tag: i64 = (key_hash >> index.tag_base) & TAG_FIELD
+    tag: i64 = (key_hash >> e.index.tag_base) & TAG_FIELD
     length: i64 = len(key)
     end: i64 = position + BUCKET_ENTRIES
-    log = e.log
     while True:
         entry = words[position]
         if entry == 0:
             return None
         if position == end:
-            words = index.overflow
+            words = e.index.overflow
             position = entry
             end = position + BUCKET_ENTRIES
             continue
         if (entry >> TAG_SHIFT) & TAG_FIELD == tag:
             address: i64 = (entry & ENTRY_ADDRESS) << 3
-            if address < log.head:
+            if address < e.log.head:
                 break
-            frames = log.frames
-            slot: i64 = (address >> log.page_bits) & frames.mask
-            frame = frames.words[slot]
-            offset: i64 = address & log.offset_mask
+            slot: i64 = (address >> e.log.page_bits) & e.log.frames.mask
+            frame = e.log.frames.words[slot]
+            offset: i64 = address & e.log.offset_mask
             o: i64 = (offset >> 3) + VIEW_WORDS
             shape = frame[o + 1]
             if (shape >> KEY_LENGTH_SHIFT) == length and same_words(frame, o + HEADER_WORDS, key, length):
                 if frame[o] & TOMBSTONE:
                     return None
                 offset += (HEADER_WORDS << 3) + ((length + 7) & -8)
-                if frames.has_views:
-                    return frames.views[slot][offset : offset + (shape & VALUE_LENGTH_MASK)]
-                return frames.copy_out(slot, offset, shape & VALUE_LENGTH_MASK)
+                if e.log.frames.has_views:
+                    return e.log.frames.views[slot][offset : offset + (shape & VALUE_LENGTH_MASK)]
+                return e.log.frames.copy_out(slot, offset, shape & VALUE_LENGTH_MASK)
             if entry < 0 or (shape >> 48) != 0:
                 break
         position += 1
@@ -120,17 +124,15 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
     since 1970, 0 for never.
     """
     key_hash = hash_key(key, e.seed)
-    index = e.index
-    bucket: i64 = key_hash & index.low_mask
-    if bucket < index.split:
-        bucket = key_hash & ((index.low_mask << 1) | 1)
-    words = index.chunks[bucket >> CHUNK_BITS]
+    bucket: i64 = key_hash & e.index.low_mask
+    if bucket < e.index.split:
+        bucket = key_hash & ((e.index.low_mask << 1) | 1)
+    words = e.index.chunks[bucket >> CHUNK_BITS]
     position: i64 = (bucket & CHUNK_MASK) << 3
-    tag: i64 = (key_hash >> index.tag_base) & TAG_FIELD
+    tag: i64 = (key_hash >> e.index.tag_base) & TAG_FIELD
     length: i64 = len(key)
     size: i64 = len(value)
     end: i64 = position + BUCKET_ENTRIES
-    log = e.log
     disk_words = words
     disk: i64 = -1
     while True:
@@ -138,25 +140,25 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
         if entry == 0:
             break
         if position == end:
-            words = index.overflow
+            words = e.index.overflow
             position = entry
             end = position + BUCKET_ENTRIES
             continue
         if (entry >> TAG_SHIFT) & TAG_FIELD == tag:
             address: i64 = (entry & ENTRY_ADDRESS) << 3
-            if address < log.head:
+            if address < e.log.head:
                 if disk >= 0 or condition != ALWAYS:
                     return upsert_slow(e, key, value, key_hash, condition, expected, expiry)
                 disk_words = words
                 disk = position
             else:
-                frame = log.frames.words[(address >> log.page_bits) & log.frames.mask]
-                o: i64 = ((address & log.offset_mask) >> 3) + VIEW_WORDS
+                frame = e.log.frames.words[(address >> e.log.page_bits) & e.log.frames.mask]
+                o: i64 = ((address & e.log.offset_mask) >> 3) + VIEW_WORDS
                 shape = frame[o + 1]
                 if (shape >> KEY_LENGTH_SHIFT) == length and same_words(frame, o + HEADER_WORDS, key, length):
                     if condition != ALWAYS or expiry != 0 or frame[o] & TOMBSTONE:
                         return upsert_slow(e, key, value, key_hash, condition, expected, expiry)
-                    if address >= log.read_only and (shape & VALUE_LENGTH_MASK) == size:
+                    if address >= e.log.read_only and (shape & VALUE_LENGTH_MASK) == size:
                         write_words(frame, o + HEADER_WORDS + ((length + 7) >> 3), value, size)
                         return DONE
                     return update(e, key, value, words, position, address)
