@@ -1,0 +1,191 @@
+"""The mapping face beside a dict, and what it says to wrong input."""
+
+import os
+from collections.abc import Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import oxidbm
+
+PAIRS = {b"a": b"1", b"b": b"2", b"": b"", b"long" * 100: b"v" * 5000}
+
+
+def key_error(call: Callable[[], object]) -> object:
+    """Return a call's result, or the key its KeyError names."""
+    try:
+        return call()
+    except KeyError as missing:
+        return ("KeyError", missing.args[0])
+
+
+CALLS: dict[str, Callable[[Any], object]] = {
+    "getitem": lambda m: m[b"a"],
+    "getitem missing": lambda m: m[b"x"],
+    "get": lambda m: (m.get(b"a"), m.get(b"x"), m.get(b"x", b"d")),
+    "contains": lambda m: (b"a" in m, b"x" in m),
+    "delitem": lambda m: m.__delitem__(b"a"),
+    "delitem missing": lambda m: m.__delitem__(b"x"),
+    "pop": lambda m: (m.pop(b"a"), m.pop(b"x", None)),
+    "pop missing": lambda m: m.pop(b"x"),
+    "setdefault": lambda m: (m.setdefault(b"a", b"9"), m.setdefault(b"n", b"9")),
+    "update mapping": lambda m: m.update({b"a": b"7", b"n": b"8"}),
+    "update pairs": lambda m: m.update([(b"a", b"7"), (b"n", b"8")]),
+    "update nothing": lambda m: m.update(),
+    "clear": lambda m: m.clear(),
+    "bool": bool,
+    "views": lambda m: (len(m.keys()), b"a" in m.keys(), b"1" in m.values(), (b"b", b"2") in m.items()),  # noqa: SIM118
+    "set operations": lambda m: (m.keys() & {b"a", b"x"}, m.items() - {(b"a", b"1")}),
+    "equal": lambda m: (m == dict(PAIRS), m == {b"a": b"1"}, m != dict(PAIRS)),
+    "popitem until empty": lambda m: sorted(m.popitem() for _ in range(len(m))),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("place", ["memory", "disk"])
+def test_behaves_as_a_dict(name: str, place: str, tmp_path: Path) -> None:
+    with oxidbm.Store(tmp_path / "s" if place == "disk" else None) as store:
+        model = dict(PAIRS)
+        store.update(PAIRS)
+        assert key_error(lambda: CALLS[name](store)) == key_error(lambda: CALLS[name](model))
+        assert dict(store.items()) == model
+        assert len(store) == len(model) == len(list(store))
+        assert sorted(store.values()) == sorted(model.values())
+        assert store.check() == []
+
+
+def test_is_a_mutable_mapping_that_cannot_be_hashed_or_pickled() -> None:
+    store = oxidbm.Store()
+    assert isinstance(store, MutableMapping)
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(store)
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        store.__reduce__()
+    with pytest.raises(KeyError):
+        store.popitem()
+    store.update(a="1", b="2")
+    assert dict(store) == {b"a": b"1", b"b": b"2"}
+    assert repr(store) == "<oxidbm.Store in memory>"
+    store.close()
+    assert "closed" in repr(store)
+
+
+@pytest.mark.parametrize("wrong", [1, 1.5, None, ["a"], ("a",)])
+def test_wrong_types_are_named(wrong: Any) -> None:
+    with oxidbm.Store() as store:
+        store["k"] = "old"
+        for call in (
+            lambda: store[wrong],
+            lambda: wrong in store,
+            lambda: store.get(wrong),
+            lambda: store.__setitem__(wrong, b"v"),
+            lambda: store.__setitem__("k", wrong),
+            lambda: store.pop(wrong),
+            lambda: store.insert("n", wrong),
+        ):
+            with pytest.raises(TypeError, match=type(wrong).__name__):
+                call()
+        assert dict(store) == {b"k": b"old"}
+
+
+def test_what_does_not_fit_says_both_numbers_and_leaves_the_old_value() -> None:
+    with oxidbm.Store(memory="1MiB", page_size=4096) as store:
+        store["k"] = "old"
+        with pytest.raises(ValueError, match=r"65536.*65535"):
+            store[b"k" * 65_536] = b"v"
+        with pytest.raises(ValueError, match=r"\d{7}.*524288"):
+            store["k"] = bytes(1 << 20)
+        with pytest.raises(ValueError, match="524288"), store.session() as session:
+            session.rmw("k", lambda old: bytes(1 << 20))
+        assert store["k"] == b"old"
+        assert store.check() == []
+
+
+@pytest.mark.parametrize("place", ["memory", "disk"])
+def test_after_close_every_call_is_the_stores_error(place: str, tmp_path: Path) -> None:
+    store = oxidbm.Store(tmp_path / "s" if place == "disk" else None)
+    store["k"] = "v"
+    session = store.session()
+    iterator = iter(store)
+    assert next(iterator) == b"k"
+    half_done = iter(store.items())
+    store.close()
+    store.close()
+    assert store.closed
+    for call in (
+        lambda: store["k"],
+        lambda: "k" in store,
+        lambda: store.__setitem__("k", "v"),
+        lambda: len(store),
+        lambda: list(store),
+        store.sync,
+        store.check,
+        store.stats,
+        store.clear,
+        store.session,
+        lambda: next(half_done),
+        lambda: session.read("k"),
+        lambda: session.upsert("k", "v"),
+        store.__enter__,
+    ):
+        with pytest.raises(oxidbm.error, match="closed"):
+            call()
+
+
+def test_a_read_only_store_reads_the_last_commit_and_refuses_writes(tmp_path: Path) -> None:
+    with oxidbm.Store(tmp_path / "s", durability="manual") as writer:
+        writer["k"] = "committed"
+        writer.sync()
+        writer["k"] = "later"
+        with oxidbm.Store(tmp_path / "s", read_only=True) as reader:
+            assert dict(reader) == {b"k": b"committed"}
+            for call in (
+                lambda: reader.__setitem__("k", "v"),
+                lambda: reader.__delitem__("k"),
+                reader.clear,
+                lambda: reader.pop("k"),
+                reader.sync,
+            ):
+                with pytest.raises(oxidbm.ReadOnlyError, match="read-only"):
+                    call()
+    with pytest.raises(oxidbm.MissingError):
+        oxidbm.Store(tmp_path / "nothing", read_only=True)
+
+
+def test_a_second_writer_is_told_who_holds_the_store(tmp_path: Path) -> None:
+    with oxidbm.Store(tmp_path / "s"), pytest.raises(oxidbm.LockedError, match=str(os.getpid())):
+        oxidbm.Store(tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"memory": "x"}, {"memory": 0}, {"memory": 1000}, {"durability": "sometimes"}, {"page_size": 5000}],
+)
+def test_options_that_make_no_sense(options: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        oxidbm.Store(tmp_path / "s", **options)
+    with pytest.raises(TypeError, match="float"):
+        oxidbm.Store(memory=1.5)  # type: ignore[arg-type]
+
+
+def test_a_session_commits_when_its_block_ends_and_not_by_an_exception(tmp_path: Path) -> None:
+    with oxidbm.Store(tmp_path / "s", durability="manual") as store:
+        with store.session("s") as session:
+            session.upsert("a", "1")
+            assert session.rmw("a", lambda old: old + b"+", initial="0") == b"1+"
+            assert session.rmw("n", lambda old: old, initial="first") == b"first"
+            assert session.rmw("a", lambda old: None) is None
+            assert session.rmw("absent", lambda old: b"never") is None
+            assert session.read("absent", b"default") == b"default"
+        assert session.durable_serial == session.serial == 5
+        with pytest.raises(ZeroDivisionError), store.session("t") as other:  # noqa: PT012 - both belong to the block
+            other.upsert("b", "2")
+            other.rmw("b", lambda old: b"%d" % (1 // 0))
+        assert other.durable_serial == 0
+        assert store.stats()["durable_tail"] < store.stats()["tail"]
+        assert store.insert("a", "3") is False
+        assert store.insert("c", "3") is True
+    with oxidbm.Store(tmp_path / "s") as store, store.session("s") as session:
+        assert session.serial == 5
+        assert dict(store) == {b"a": b"1+", b"n": b"first", b"b": b"2", b"c": b"3"}
