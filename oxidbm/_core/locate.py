@@ -11,7 +11,7 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from oxidbm._core.address import with_sign
-from oxidbm._core.engine import PENDING_ADDRESS, PENDING_WAS_PLAIN, Engine
+from oxidbm._core.engine import OPEN, PENDING_ADDRESS, PENDING_WAS_PLAIN, Engine
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import checksum_bytes, hash_key
 from oxidbm._core.index import ENTRY_ADDRESS
@@ -61,6 +61,8 @@ def read_disk(e: Engine, address: i64) -> Found:
     device = e.log.device
     data = device.read(address, e.read_guess)
     if len(data) < HEADER_BYTES:
+        if e.state != OPEN:
+            e.blocked_read()
         raise CorruptionError(
             f"{device.place(address)}: the file ends inside a record's header ({len(data)} of {HEADER_BYTES} bytes)"
         )
@@ -133,11 +135,15 @@ def is_live(e: Engine, found: Found, now: i64) -> bool:
 
 
 def locate_among(e: Engine, key: bytes, entries: vec[i64]) -> Found | None:
-    """Return the newest record of `key` that one of the entries leads to, with that entry; a tombstone too."""
+    """Return the newest record of `key` that one of the entries leads to, with that entry; a tombstone too.
+
+    Begin may move while the device reads. What the entries led to stays readable, since the caller is inside the epoch.
+    """
+    begin = e.log.begin
     length: i64 = len(key)
     for entry in entries:
         address: i64 = (entry & ENTRY_ADDRESS) << 3
-        while address >= e.log.begin:
+        while address >= begin:
             found = record_at(e, address)
             if key_length(found.shape) == length and key_of(e, found) == key:
                 found.entry = entry
@@ -189,6 +195,15 @@ def same_entries(a: vec[i64], b: vec[i64]) -> bool:
 
 def settle_one(e: Engine) -> None:
     """Find out what the oldest pending record did to the number of keys, and pass over it."""
+    slot = e.epoch.protect()
+    try:
+        settle_first(e)
+    finally:
+        e.epoch.leave(slot)
+
+
+def settle_first(e: Engine) -> None:
+    """As `settle_one`, inside the epoch."""
     first = e.pending_first
     item = e.pending[first]
     address: i64 = item & PENDING_ADDRESS

@@ -20,7 +20,7 @@ from oxidbm._core.errors import CorruptionError
 from oxidbm._core.frames import VIEW_WORDS
 from oxidbm._core.hashing import checksum_bytes, hash_key
 from oxidbm._core.index import ENTRY_ADDRESS
-from oxidbm._core.locate import Found, is_live, key_of, record_at, value_of
+from oxidbm._core.locate import Found, is_live, key_of, locate, record_at, value_of
 from oxidbm._core.record import (
     CHECKSUM_MASK,
     HEADER_BYTES,
@@ -114,6 +114,8 @@ class Cursor:
         o: i64 = address - self.chunk_start
         info = read_i64_le(self.chunk, o) if have >= HEADER_BYTES else i64(0)
         if info == 0:
+            if self.e.state != OPEN:
+                self.e.blocked_read()
             self.check_gap(address)
             return False
         shape = read_i64_le(self.chunk, o + 8)
@@ -254,7 +256,9 @@ class StoreIterator:
                 start += (length + 7) & -8
                 value = data[start : start + value_length(shape)]
                 return value if self.kind == VALUES else (key, value)
-            found = newest_since(e, key, key_hash, cursor.address, cursor.stop)
+            if newest_since(e, key, key_hash, cursor.address, cursor.stop) is None:
+                continue
+            found = locate(e, key, key_hash)  # anew: while that one read the disk, others may have changed things
             if found is None or not is_live(e, found, now):
                 continue
             if self.kind == KEYS:
@@ -342,6 +346,8 @@ class LogScan:
             if cursor.shape & SHAPE_COMMIT or cursor.address < self.start:
                 continue
             key = cursor.key()
+            value = cursor.value()  # before the device is read again, since others may change the record then
+            tombstone = cursor.info & TOMBSTONE != 0
             if self.live:
                 found = newest_since(e, key, hash_key(key, e.seed), cursor.address, cursor.address + 1)
                 if found is None or found.address != cursor.address or not is_live(e, found, e.now_if_expiring()):
@@ -349,8 +355,8 @@ class LogScan:
             return LogRecord(
                 cursor.address,
                 key,
-                cursor.value(),
-                cursor.info & TOMBSTONE != 0,
+                value,
+                tombstone,
                 previous_address(cursor.info),
                 cursor.expiry(),
             )
