@@ -158,6 +158,8 @@ def make_room(e: Engine) -> None:
     log = e.log
     if e.writable != WRITABLE:
         e.blocked_write()
+    if log.shut:
+        e.blocked_read()
     if log.prepare():
         return
     flushed = log.flushed

@@ -156,3 +156,15 @@ class Engine:
     def memory_bytes(self) -> i64:
         """Return the memory that frames, index and pending records take."""
         return self.log.frames.frame_bytes + self.index.size_bytes() + (len(self.pending) << 3)
+
+
+@final
+class ClosedMaintainer(Maintainer):
+    """What a closed store has: an operation that was under way asks for room, and learns that there is no store."""
+
+    def __init__(self, e: Engine) -> None:
+        self.e = e
+
+    def make_room(self) -> None:
+        """Raise: the store is closed."""
+        self.e.blocked_read()

@@ -50,6 +50,7 @@ class HybridLog:
         self.limit: i64 = FIRST_ADDRESS
         self.tail_open = False
         self.due = False
+        self.shut = False
         self.run_wanted: i64 = 0
         self.reserve: i64 = 1 if memory_only else 0
 
@@ -101,6 +102,8 @@ class HybridLog:
     def allocate_slow(self, size: i64) -> i64:
         """As `allocate`, where the step reached so far, or the page, is used up."""
         self.due = True
+        if self.shut:
+            return NO_ROOM
         if not self.tail_open and self.tail == FIRST_ADDRESS and size > self.page_bytes - FIRST_ADDRESS:
             self.skip_first_page()
         if size > self.page_bytes:
@@ -119,6 +122,11 @@ class HybridLog:
         self.limit = min((page << self.page_bits) + (reached << 3), (stop + STEP_BYTES) & -STEP_BYTES)
         self.tail = stop
         return address
+
+    def shut_down(self) -> None:
+        """Refuse every allocation from now on: an operation that was under way when the store closed finds no room."""
+        self.shut = True
+        self.limit = self.tail
 
     def at_page_end(self) -> bool:
         """Return whether the open tail page is full to its last byte."""

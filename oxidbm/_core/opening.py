@@ -14,7 +14,7 @@ from typing import Final, final
 from oxidbm._core import commit, files
 from oxidbm._core.address import FIRST_ADDRESS, PAGE_BITS_MAX, PAGE_BITS_MIN, power_of_two
 from oxidbm._core.device import SUFFIX, Device, FileDevice, NullDevice
-from oxidbm._core.engine import CLOSED, FORKED, OPEN, READ_ONLY, WRITABLE, Engine, Maintainer
+from oxidbm._core.engine import CLOSED, FORKED, OPEN, READ_ONLY, WRITABLE, ClosedMaintainer, Engine
 from oxidbm._core.errors import CorruptionError, FormatError, MissingError, error
 from oxidbm._core.hashing import MASK_62
 from oxidbm._core.hybrid_log import FRAMES_MIN, HybridLog
@@ -25,6 +25,7 @@ from oxidbm._core.recovery import recover
 MEMORY_MIN: Final = 1 << 20
 PAGES_AIM: Final = 8
 DIRECTORY_BITS: Final = 0o111
+EVERYTHING: Final = 0xFFFFFFFFFFFF
 
 
 def random_seed() -> int:
@@ -86,11 +87,15 @@ class Handle:
         HANDLES.pop(id(self), None)
         disk = self.disk
         if disk is not None:
-            disk.stop()
+            with disk.compact_lock:
+                if e.state != OPEN:
+                    return  # another thread was faster
+                disk.stop()
+                e.state = CLOSED
         e.state = CLOSED
         try:
             if disk is not None and e.writable == WRITABLE:
-                commit.commit(e)
+                self.commit_all()
                 self.mark_end()
             elif disk is not None and e.writable != READ_ONLY:
                 e.blocked_write()
@@ -108,6 +113,14 @@ class Handle:
         e.state = CLOSED
         self.give_back()
 
+    def commit_all(self) -> None:
+        """Commit also what operations that were under way still append, until nothing more can be appended."""
+        e = self.e
+        while not e.log.shut:
+            commit.commit(e)
+            if e.durable_tail >= e.log.tail:
+                e.log.shut_down()
+
     def mark_end(self) -> None:
         """Write the mark of a clean end."""
         e = self.e
@@ -120,14 +133,16 @@ class Handle:
     def give_back(self) -> None:
         """Close files, free frames and index, give up the lock."""
         e = self.e
-        e.maintainer = Maintainer()
+        e.maintainer = ClosedMaintainer(e)
+        e.log.shut_down()
         self.disk = None
         try:
             e.epoch.drain()
             e.log.device.close()
         finally:
             e.log.frames.free()
-            e.log.head = e.log.tail = e.log.limit = FIRST_ADDRESS
+            e.log.head = EVERYTHING  # nothing is in memory
+            e.log.tail = e.log.limit = FIRST_ADDRESS
             e.log.tail_open = False
             e.index = HashIndex(0)
             if self.lock is not None:
