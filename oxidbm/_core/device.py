@@ -5,6 +5,7 @@ and `sync` may let other threads run. A device never retries and never hides a f
 who poisons the store. NullDevice keeps nothing, for stores that live in memory; FileDevice keeps segment files.
 """
 
+import contextlib
 import mmap
 import os
 from typing import final
@@ -359,10 +360,8 @@ class FileDevice(Device):
         while len(self.segments) > 1 and self.segments[1].start <= address:
             segment = self.segments[0]
             segment.close()
-            try:
+            with contextlib.suppress(FileNotFoundError):  # an earlier call was interrupted here
                 os.unlink(segment.path)
-            except FileNotFoundError:
-                pass  # an earlier call was interrupted here
             self.segments = self.segments[1:]  # only now: one that is left behind must not have a gap after it
             self.starts = self.starts[1:]
             self.directory_dirty = True

@@ -6,6 +6,7 @@ store in memory: it compacts or evicts a little at each step of the log, and has
 of an operation but `step`, which an operation calls once every 64 KiB of new log.
 """
 
+import _thread
 import threading
 import time
 from typing import Final, final
@@ -65,7 +66,9 @@ class DiskMaintainer(Maintainer):
         self.e = e
         self.interval = interval
         self.compacts = compacts
-        self.thread: threading.Thread | None = None
+        self.running = False
+        self.ident = 0
+        self.ended = threading.Lock()
         self.wake = Wake()
         self.stopping = False
         self.compaction: Compaction | None = None
@@ -82,7 +85,7 @@ class DiskMaintainer(Maintainer):
         e.log.follow_tail()
         e.log.trim()
         e.log.prepare_ahead()
-        if self.thread is None:
+        if not self.running:
             self.start()
         if not self.wake.is_set():
             self.wake.set()
@@ -108,22 +111,30 @@ class DiskMaintainer(Maintainer):
         self.wake.set()
 
     def start(self) -> None:
-        """Start the thread, once."""
-        if self.thread is None and not self.stopping:
-            self.thread = threading.Thread(target=self.run, name="oxidbm maintenance", daemon=True)
-            self.thread.start()
+        """Start the thread if none is alive. A `threading.Thread` is Python code, which Ctrl-C can leave half started."""
+        if not self.stopping and self.ended.acquire(blocking=False):
+            self.running = True
+            _thread.start_new_thread(self.run, ())
 
     def stop(self) -> None:
         """End the thread and wait for it."""
         self.stopping = True
-        thread = self.thread
         self.wake.set()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
-        self.thread = None
+        if self.running and threading.get_ident() != self.ident:
+            self.ended.acquire()  # the thread gives it back when it ends
+            self.running = False
+            self.ended.release()
 
     def run(self) -> None:
-        """The thread's loop: work while there is any, else sleep until woken or the interval is over."""
+        """The thread's whole life."""
+        self.ident = threading.get_ident()
+        try:
+            self.loop()
+        finally:
+            self.ended.release()
+
+    def loop(self) -> None:
+        """Work while there is any, else sleep until woken or the interval is over."""
         e = self.e
         while not self.stopping and e.state == OPEN and e.writable == WRITABLE:
             try:
@@ -210,8 +221,8 @@ class DiskMaintainer(Maintainer):
     def compact_all(self) -> None:
         """Compact the whole log now, and return when the space has been given back."""
         e = self.e
-        self.stop()
         try:
+            self.stop()
             if self.compaction is not None:
                 self.go_through(self.compaction)
             commit.commit(e)
