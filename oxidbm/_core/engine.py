@@ -100,6 +100,7 @@ class Engine:
         self.creation_synced = True
         self.flush_lock = threading.Lock()
         self.commit_lock = threading.Lock()
+        self.compact_lock = threading.Lock()
 
     def blocked_read(self) -> None:
         """Raise the sentence for an operation on a store that is not open."""

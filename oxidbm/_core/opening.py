@@ -87,7 +87,7 @@ class Handle:
         HANDLES.pop(id(self), None)
         disk = self.disk
         if disk is not None:
-            with disk.compact_lock:
+            with e.compact_lock:
                 if e.state != OPEN:
                     return  # another thread was faster
                 disk.stop()
