@@ -220,7 +220,14 @@ class DiskMaintainer(Maintainer):
 
     def compact_all(self) -> None:
         """Compact the whole log now, and return when the space has been given back."""
+        with self.e.compact_lock:
+            self.compact_now()
+
+    def compact_now(self) -> None:
+        """As `compact_all`, one at a time, and never beside a close()."""
         e = self.e
+        if e.state != OPEN:
+            e.blocked_read()
         try:
             self.stop()
             if self.compaction is not None:
@@ -314,6 +321,8 @@ class MemoryMaintainer(Maintainer):
         """Compact, or evict, until a page is free; FullError when all that is there is live."""
         e = self.e
         log = e.log
+        if log.shut:
+            e.blocked_read()
         stop = log.tail  # once over everything: what stays dead after that is the ends of pages
         while not log.prepare():
             worthwhile = log.head < stop and (self.evict or e.dead_bytes() >= log.page_bytes)
