@@ -111,7 +111,7 @@ class DiskMaintainer(Maintainer):
         self.wake.set()
 
     def start(self) -> None:
-        """Start the thread if none is alive. A `threading.Thread` is Python code, so Ctrl-C can leave it half started."""
+        """Start the thread if none is alive; a `threading.Thread` is Python code that Ctrl-C can leave half started."""
         if not self.stopping and self.ended.acquire(blocking=False):
             self.running = True
             _thread.start_new_thread(self.run, ())
