@@ -254,14 +254,21 @@ class FileDevice(Device):
         self.starts: vec[i64] = vec[i64]()
         self.directory_dirty = not read_only
         self.rolling = False
-        names = sorted(name for name in os.listdir(path) if name.endswith(SUFFIX))
-        for name in names:
+        try:
+            self.open_segments()
+        except BaseException:
+            self.close()
+            raise
+
+    def open_segments(self) -> None:
+        """Open every segment in the directory."""
+        for name in sorted(name for name in os.listdir(self.path) if name.endswith(SUFFIX)):
             digits = name[: -len(SUFFIX)]
             if not digits.isdigit():
                 raise CorruptionError(
-                    f"{os.path.join(path, name)} is not named by a page number; it is no segment of this log"
+                    f"{os.path.join(self.path, name)} is not named by a page number; it is no segment of this log"
                 )
-            self.open_segment(os.path.join(path, name), i64(int(digits)) << self.page_bits)
+            self.open_segment(os.path.join(self.path, name), i64(int(digits)) << self.page_bits)
 
     def open_segment(self, path: str, start: i64) -> None:
         """Open an existing segment file and put it last."""

@@ -158,6 +158,15 @@ def read_mark(directory: str, block: Superblock) -> CleanMark | None:
     return CleanMark(tail, sequence, count)
 
 
+def appearance(directory: str) -> tuple[list[str], int]:
+    """Return the names in the log and which clean mark is there: a writer that changes either changes this."""
+    try:
+        mark = os.stat(os.path.join(directory, CLEAN)).st_mtime_ns
+    except FileNotFoundError:
+        mark = 0
+    return sorted(os.listdir(os.path.join(directory, LOG))), mark
+
+
 def remove_mark(directory: str) -> None:
     """Take the mark of a clean end away, durably."""
     try:

@@ -25,6 +25,7 @@ from oxidbm._core.recovery import recover
 MEMORY_MIN: Final = 1 << 20
 PAGES_AIM: Final = 8
 DIRECTORY_BITS: Final = 0o111
+ATTEMPTS_MAX: Final = 100
 EVERYTHING: Final = 0xFFFFFFFFFFFF
 
 
@@ -196,7 +197,7 @@ def open_path(path: str, options: Options) -> Handle:
             block = files.Superblock(os.urandom(16), random_seed(), options.page_bits)
             files.write_superblock(path, block, options.mode)
         block = files.read_superblock(path)
-        handle = open_log(path, options, block)
+        handle = open_beside_writer(path, options, block) if options.read_only else open_log(path, options, block)
         handle.lock = lock
         handle.superblock = block
         handle.made = made
@@ -234,6 +235,19 @@ def prepare_directory(path: str, options: Options) -> None:
             f"{path} is not a store: it has no {files.STORE} but {foreign[0]}. Choose an empty directory or a new name"
         )
     os.makedirs(os.path.join(path, files.LOG), options.mode | DIRECTORY_BITS, exist_ok=True)
+
+
+def open_beside_writer(path: str, options: Options, block: files.Superblock) -> Handle:
+    """Open the log read-only. A writer may remove the mark or segments meanwhile; then what was read means nothing."""
+    attempt = 0
+    while True:
+        before = files.appearance(path)
+        try:
+            return open_log(path, options, block)
+        except (CorruptionError, FileNotFoundError):
+            attempt += 1
+            if attempt == ATTEMPTS_MAX or files.appearance(path) == before:
+                raise
 
 
 def open_log(path: str, options: Options, block: files.Superblock) -> Handle:
