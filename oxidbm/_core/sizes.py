@@ -39,6 +39,6 @@ def parse_size(name: str, size: object) -> int:
         number = float(text[:digits])
     except ValueError:
         number = -1.0
-    if unit is None or number <= 0:
+    if unit is None or not 0 < number < 1e18:
         raise ValueError(f'{name}={size!r} is no size; write a number of bytes or, for example, "256MiB"')
     return int(number * unit)
