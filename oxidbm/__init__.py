@@ -9,9 +9,11 @@ __version__ = "0.1.0"
 import importlib  # noqa: E402
 from collections.abc import MutableMapping  # noqa: E402
 
+from oxidbm._core.batch import Batch  # noqa: E402
 from oxidbm._core.database import Database  # noqa: E402
 from oxidbm._core.errors import (  # noqa: E402
     ClosedError,
+    CodecError,
     CorruptionError,
     FormatError,
     FullError,
@@ -28,7 +30,7 @@ from oxidbm._documentation import Documentation  # noqa: E402
 from oxidbm.dbm import open, open_flags, whichdb  # noqa: A004, E402
 
 MutableMapping.register(Store)
-for public in (Database, LogRecord, LogScan, Session, Store):
+for public in (Batch, Database, LogRecord, LogScan, Session, Store):
     public.__doc__ = Documentation(public.__name__)
 del public
 
@@ -41,7 +43,9 @@ def __getattr__(name: str) -> object:
 
 
 __all__ = [
+    "Batch",
     "ClosedError",
+    "CodecError",
     "CorruptionError",
     "Database",
     "FormatError",

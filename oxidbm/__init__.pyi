@@ -4,9 +4,9 @@ This stub types and documents the public names; `help(oxidbm.Store)` shows its t
 compiled modules, because a stub hides its module's source from mypy.
 """
 
-from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, MutableMapping, ValuesView
-from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias, TypeVar, final, overload
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
+from types import GenericAlias, TracebackType
+from typing import Any, Generic, Literal, ParamSpec, Self, TypeAlias, TypeVar, final, overload
 
 from _typeshed import StrOrBytesPath, SupportsKeysAndGetItem
 
@@ -15,6 +15,7 @@ from oxidbm import shelve as shelve
 from oxidbm._core.device import Device
 from oxidbm._core.errors import (
     ClosedError,
+    CodecError,
     CorruptionError,
     FormatError,
     FullError,
@@ -24,11 +25,14 @@ from oxidbm._core.errors import (
     ReadOnlyError,
     error,
 )
+from oxidbm.codecs import Codec
 
 __version__: str
 
 __all__ = [
+    "Batch",
     "ClosedError",
+    "CodecError",
     "CorruptionError",
     "Database",
     "FormatError",
@@ -48,14 +52,19 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 _Bytes: TypeAlias = bytes | str | bytearray | memoryview
-_K = TypeVar("_K", bound=_Bytes)
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+_B = TypeVar("_B", bound=_Bytes)
 
-class Store(MutableMapping[bytes, bytes]):
+class Store(MutableMapping[_K, _V]):
     """A mapping of bytes to bytes, on disk or in memory: a hash index over a hybrid log.
 
-    Keys and values are given as bytes, str (stored as UTF-8), bytearray or memoryview, and come back as bytes. A key
-    has up to 65,535 bytes, a value up to 2**32 - 1, and both together fit into half of the memory budget.
+    Keys and values are given as bytes, str (stored as UTF-8), bytearray or memoryview, and come back as bytes; with
+    key= and value=, which name a codec each, they are what these take and give. A key has up to 65,535 bytes, a value
+    up to 2**32 - 1, and both together fit into half of the memory budget.
 
     Reading and writing take O(1), without I/O while the key's newest record is in memory. Any number of threads may
     share a store: an operation in memory is atomic, and none waits for a lock. One process at a time may write.
@@ -69,8 +78,9 @@ class Store(MutableMapping[bytes, bytes]):
     commits: Prasaad et al., "Concurrent Prefix Recovery", SIGMOD 2019.
     """
 
+    @overload
     def __init__(
-        self,
+        self: Store[bytes, bytes],
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "256MiB",
@@ -86,6 +96,79 @@ class Store(MutableMapping[bytes, bytes]):
         lock: bool = True,
         device: Device | None = None,
         clock: Callable[[], float] | None = None,
+        key: None = None,
+        value: None = None,
+        ordered: bool = False,
+        size_limit: int | str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Store[_K, bytes],
+        path: StrOrBytesPath | None = None,
+        *,
+        memory: int | str = "256MiB",
+        durability: Literal["manual", "interval", "always"] = "interval",
+        read_only: bool = False,
+        page_size: int | str = "4MiB",
+        evict: bool = False,
+        interval: float = 1.0,
+        compaction: bool = True,
+        mapped: bool = True,
+        mode: int = 0o666,
+        create: bool = True,
+        lock: bool = True,
+        device: Device | None = None,
+        clock: Callable[[], float] | None = None,
+        key: type[_K] | Codec[_K] | str,
+        value: None = None,
+        ordered: bool = False,
+        size_limit: int | str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Store[bytes, _V],
+        path: StrOrBytesPath | None = None,
+        *,
+        memory: int | str = "256MiB",
+        durability: Literal["manual", "interval", "always"] = "interval",
+        read_only: bool = False,
+        page_size: int | str = "4MiB",
+        evict: bool = False,
+        interval: float = 1.0,
+        compaction: bool = True,
+        mapped: bool = True,
+        mode: int = 0o666,
+        create: bool = True,
+        lock: bool = True,
+        device: Device | None = None,
+        clock: Callable[[], float] | None = None,
+        key: None = None,
+        value: type[_V] | Codec[_V] | str,
+        ordered: bool = False,
+        size_limit: int | str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Store[_K, _V],
+        path: StrOrBytesPath | None = None,
+        *,
+        memory: int | str = "256MiB",
+        durability: Literal["manual", "interval", "always"] = "interval",
+        read_only: bool = False,
+        page_size: int | str = "4MiB",
+        evict: bool = False,
+        interval: float = 1.0,
+        compaction: bool = True,
+        mapped: bool = True,
+        mode: int = 0o666,
+        create: bool = True,
+        lock: bool = True,
+        device: Device | None = None,
+        clock: Callable[[], float] | None = None,
+        key: type[_K] | Codec[_K] | str,
+        value: type[_V] | Codec[_V] | str,
+        ordered: bool = False,
+        size_limit: int | str | None = None,
     ) -> None:
         """Open the store in the directory `path`, or make it; without a path the store lives in memory.
 
@@ -105,18 +188,37 @@ class Store(MutableMapping[bytes, bytes]):
         lock: False opens for writing without the lock that keeps a second writer out; only where something else does.
         device: where the log's bytes go, instead of files in `path`.
         clock: what gives the time in seconds since 1970, instead of time.time.
+        key, value: the codec of the keys or values: a type (bytes, str, int, float, a dataclass), a codec's name
+            ("json", "msgpack", "pickle"), or an object with name, encode and decode; see oxidbm.codecs. The names are
+            kept in the store, and another codec on reopening is a CodecError.
+        ordered: keep the keys in order beside the hash index, for range, prefix and neighbours; built on opening, O(n
+            log n), and held in memory besides the budget (order_bytes in stats()).
+        size_limit: keep the live records, headers included, under so many bytes: what was written longest ago goes.
 
         Opening replays the log from its begin to its last commit: O(log), more than a million small records a second.
 
         Raises LockedError, with the holder's process number, where another writer has the store open; FormatError where
         the path is something else or of a newer format; MissingError; CorruptionError; ValueError for a budget that is
-        smaller than four pages of the store.
+        smaller than four pages of the store; CodecError where it holds keys or values of another codec.
         """
 
-    def __getitem__(self, key: _Bytes) -> bytes:
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        """Return the class with types for keys and values, for annotations."""
+
+    @overload
+    def __getitem__(self: Store[bytes, _V], key: _Bytes) -> _V: ...
+    @overload
+    def __getitem__(self, key: _K) -> _V:
         """Return the key's value; KeyError where it has none."""
 
-    def __setitem__(self, key: _Bytes, value: _Bytes) -> None:
+    @overload
+    def __setitem__(self: Store[bytes, bytes], key: _Bytes, value: _Bytes) -> None: ...
+    @overload
+    def __setitem__(self: Store[bytes, _V], key: _Bytes, value: _V) -> None: ...
+    @overload
+    def __setitem__(self: Store[_K, bytes], key: _K, value: _Bytes) -> None: ...
+    @overload
+    def __setitem__(self, key: _K, value: _V) -> None:
         """Store a value under a key.
 
         In place where the newest record is in the mutable region and the value fits it, else as a new record at the
@@ -124,7 +226,10 @@ class Store(MutableMapping[bytes, bytes]):
         full.
         """
 
-    def __delitem__(self, key: _Bytes) -> None:
+    @overload
+    def __delitem__(self: Store[bytes, _V], key: _Bytes) -> None: ...
+    @overload
+    def __delitem__(self, key: _K) -> None:
         """Remove a key; KeyError where it has no value."""
 
     def __contains__(self, key: object) -> bool:
@@ -137,7 +242,7 @@ class Store(MutableMapping[bytes, bytes]):
         first len() after them: one or two reads each.
         """
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[_K]:
         """Iterate the keys in the order of the log, lazily, in bounded memory.
 
         Yields each key that is there from the first step to its visit, once; writing meanwhile is allowed. A key that
@@ -164,6 +269,18 @@ class Store(MutableMapping[bytes, bytes]):
         """The store's directory; None for a store in memory."""
 
     @property
+    def key_codec(self) -> str:
+        """The name of the codec of the keys; "bytes" for none."""
+
+    @property
+    def value_codec(self) -> str:
+        """The name of the codec of the values; "bytes" for none."""
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the store was opened with ordered=True."""
+
+    @property
     def closed(self) -> bool:
         """Whether close() was called."""
 
@@ -172,49 +289,238 @@ class Store(MutableMapping[bytes, bytes]):
         """Whether the store was opened with read_only=True."""
 
     @overload
-    def get(self, key: _Bytes, default: None = None) -> bytes | None: ...
+    def get(self: Store[bytes, _V], key: _Bytes, default: None = None) -> _V | None: ...
     @overload
-    def get(self, key: _Bytes, default: bytes) -> bytes: ...
+    def get(self: Store[bytes, _V], key: _Bytes, default: _V) -> _V: ...
     @overload
-    def get(self, key: _Bytes, default: _T) -> bytes | _T:
+    def get(self: Store[bytes, _V], key: _Bytes, default: _T) -> _V | _T: ...
+    @overload
+    def get(self, key: _K, default: None = None) -> _V | None: ...
+    @overload
+    def get(self, key: _K, default: _V) -> _V: ...
+    @overload
+    def get(self, key: _K, default: _T) -> _V | _T:
         """Return the key's value, or `default`."""
 
-    def keys(self) -> KeysView[bytes]:
+    def keys(self) -> KeysView[_K]:
         """Return a live view of the keys, iterated as the store itself is."""
 
-    def values(self) -> ValuesView[bytes]:
+    def values(self) -> ValuesView[_V]:
         """Return a live view of the values; each is the key's value at the moment of its visit. `in` is O(n)."""
 
-    def items(self) -> ItemsView[bytes, bytes]:
+    def items(self) -> ItemsView[_K, _V]:
         """Return a live view of the items, iterated as the store itself is."""
 
-    def setdefault(self, key: _Bytes, default: _Bytes = b"") -> bytes:
+    @overload
+    def setdefault(self: Store[bytes, bytes], key: _Bytes, default: _Bytes = b"") -> bytes: ...
+    @overload
+    def setdefault(self: Store[_K, bytes], key: _K, default: _Bytes = b"") -> bytes: ...
+    @overload
+    def setdefault(self: Store[bytes, _V], key: _Bytes, default: _V) -> _V: ...
+    @overload
+    def setdefault(self, key: _K, default: _V) -> _V:
         """Return the key's value, after storing `default` where it has none; atomic."""
 
     @overload
-    def pop(self, key: _Bytes) -> bytes: ...
+    def pop(self: Store[bytes, _V], key: _Bytes) -> _V: ...
     @overload
-    def pop(self, key: _Bytes, default: bytes) -> bytes: ...
+    def pop(self: Store[bytes, _V], key: _Bytes, default: _V) -> _V: ...
     @overload
-    def pop(self, key: _Bytes, default: _T) -> bytes | _T:
+    def pop(self: Store[bytes, _V], key: _Bytes, default: _T) -> _V | _T: ...
+    @overload
+    def pop(self, key: _K) -> _V: ...
+    @overload
+    def pop(self, key: _K, default: _V) -> _V: ...
+    @overload
+    def pop(self, key: _K, default: _T) -> _V | _T:
         """Remove a key and return its value; where it has none, return `default` or raise KeyError. Atomic."""
 
-    def popitem(self) -> tuple[bytes, bytes]:
+    def popitem(self) -> tuple[_K, _V]:
         """Remove and return the item written longest ago (a dict's popitem takes the newest); KeyError when empty."""
 
     def clear(self) -> None:
         """Remove every key, without reading one; the space comes back as compaction passes over it. O(1)."""
 
     @overload
-    def update(self, other: SupportsKeysAndGetItem[_K, _Bytes], /, **more: _Bytes) -> None: ...
+    def update(self: Store[bytes, bytes], other: SupportsKeysAndGetItem[_B, _Bytes], /, **more: _Bytes) -> None: ...
     @overload
-    def update(self, other: Iterable[tuple[_Bytes, _Bytes]] = (), /, **more: _Bytes) -> None:
-        """Store the pairs of a mapping or of an iterable of pairs, then those given by name."""
+    def update(
+        self: Store[bytes, bytes], other: Iterable[tuple[_Bytes, _Bytes]] = (), /, **more: _Bytes
+    ) -> None: ...
+    @overload
+    def update(self, other: SupportsKeysAndGetItem[_K, _V], /, **more: _V) -> None: ...
+    @overload
+    def update(self, other: Iterable[tuple[_K, _V]] = (), /, **more: _V) -> None:
+        """Store the pairs of a mapping or of an iterable of pairs, then those given by name; as set_many."""
 
-    def insert(self, key: _Bytes, value: _Bytes) -> bool:
+    @overload
+    def get_many(self: Store[bytes, _V], keys: Iterable[_Bytes], default: None = None) -> list[_V | None]: ...
+    @overload
+    def get_many(self: Store[bytes, _V], keys: Iterable[_Bytes], default: _T) -> list[_V | _T]: ...
+    @overload
+    def get_many(self, keys: Iterable[_K], default: None = None) -> list[_V | None]: ...
+    @overload
+    def get_many(self, keys: Iterable[_K], default: _T) -> list[_V | _T]:
+        """Return the values of many keys, in the order of the keys; `default` for each that has none.
+
+        One loop of compiled code, each key read on its own: other threads may write between two keys.
+        """
+
+    @overload
+    def set_many(
+        self: Store[bytes, bytes], pairs: SupportsKeysAndGetItem[_B, _Bytes], *, expire: float | None = None
+    ) -> None: ...
+    @overload
+    def set_many(
+        self: Store[bytes, bytes], pairs: Iterable[tuple[_Bytes, _Bytes]], *, expire: float | None = None
+    ) -> None: ...
+    @overload
+    def set_many(self, pairs: SupportsKeysAndGetItem[_K, _V], *, expire: float | None = None) -> None: ...
+    @overload
+    def set_many(self, pairs: Iterable[tuple[_K, _V]], *, expire: float | None = None) -> None:
+        """Store the pairs of a mapping or of an iterable of pairs, each for `expire` seconds.
+
+        One loop of compiled code. Each pair is written on its own: what came before an error stays. See batch() for all
+        or none.
+        """
+
+    @overload
+    def delete_many(self: Store[bytes, _V], keys: Iterable[_Bytes]) -> int: ...
+    @overload
+    def delete_many(self, keys: Iterable[_K]) -> int:
+        """Delete many keys, and return how many of them had a value."""
+
+    @overload
+    def set(self: Store[bytes, bytes], key: _Bytes, value: _Bytes, expire: float | None = None) -> None: ...
+    @overload
+    def set(self: Store[bytes, _V], key: _Bytes, value: _V, expire: float | None = None) -> None: ...
+    @overload
+    def set(self: Store[_K, bytes], key: _K, value: _Bytes, expire: float | None = None) -> None: ...
+    @overload
+    def set(self, key: _K, value: _V, expire: float | None = None) -> None:
+        """Store a value under a key for `expire` seconds; without, for ever.
+
+        An expired key is gone for every operation. len() counts it until compaction, reorganize() or the next write of
+        the key has met it.
+        """
+
+    @overload
+    def add(self: Store[bytes, bytes], key: _Bytes, value: _Bytes, expire: float | None = None) -> bool: ...
+    @overload
+    def add(self: Store[bytes, _V], key: _Bytes, value: _V, expire: float | None = None) -> bool: ...
+    @overload
+    def add(self: Store[_K, bytes], key: _K, value: _Bytes, expire: float | None = None) -> bool: ...
+    @overload
+    def add(self, key: _K, value: _V, expire: float | None = None) -> bool:
         """Store a value where the key has none, and return True; return False, and change nothing, where it has one."""
 
-    def session(self, name: str | None = None) -> Session:
+    @overload
+    def touch(self: Store[bytes, _V], key: _Bytes, expire: float | None = None) -> bool: ...
+    @overload
+    def touch(self, key: _K, expire: float | None = None) -> bool:
+        """Let a key live for `expire` seconds from now, None for ever; return False where it has no value."""
+
+    @overload
+    def ttl(self: Store[bytes, _V], key: _Bytes) -> float | None: ...
+    @overload
+    def ttl(self, key: _K) -> float | None:
+        """Return how many seconds a key has left, None where it does not expire; KeyError where it has no value."""
+
+    @overload
+    def incr(
+        self: Store[bytes, _V], key: _Bytes, delta: int = 1, default: int | None = 0, expire: float | None = None
+    ) -> int: ...
+    @overload
+    def incr(self, key: _K, delta: int = 1, default: int | None = 0, expire: float | None = None) -> int:
+        """Add `delta` to a counter and return its new value; no concurrent count is lost.
+
+        A counter is a number in decimal digits in a store of bytes, an int in one whose codec gives ints. One that is
+        there keeps its expiry.
+
+        default: what a key without a value counts from; None raises KeyError.
+        expire: seconds that a new counter lives.
+
+        Raises ValueError, or TypeError in a typed store, where the value is no number.
+        """
+
+    @overload
+    def decr(
+        self: Store[bytes, _V], key: _Bytes, delta: int = 1, default: int | None = 0, expire: float | None = None
+    ) -> int: ...
+    @overload
+    def decr(self, key: _K, delta: int = 1, default: int | None = 0, expire: float | None = None) -> int:
+        """Subtract `delta` from a counter; as incr."""
+
+    def memoize(
+        self,
+        expire: float | None = None,
+        key: Callable[..., Any] | None = None,
+        *,
+        name: str | None = None,
+        codec: Any = None,
+    ) -> Any:
+        """Return a decorator that keeps a function's results in the store, by its arguments.
+
+            @store.memoize(expire=60)
+            def area(country: str) -> int: ...
+
+        The function runs once for concurrent calls with the same arguments. An exception is not kept. The decorated
+        function has `cache_key(*args)` and `forget(*args)`. Functions made with `async def` stay such.
+
+        expire: seconds that a result is used.
+        key: a function of the call's arguments that gives the key, instead of one made of name and arguments.
+        name: what the keys begin with, instead of the function's module and qualified name.
+        codec: of the results, see oxidbm.codecs; default: "objects" in a store of bytes, else the store's own.
+        """
+
+    def batch(self) -> Batch[_K, _V]:
+        """Return a batch, for a `with` block: writes that become visible and durable together, or not at all.
+
+            with store.batch() as batch:
+                batch["a"] = "1"
+                batch.delete("b")
+
+        Nothing happens before the block ends, and nothing where it ends by an exception. A batch takes at most half of
+        the memory budget; a larger one is a ValueError. Other threads wait while it is applied.
+        """
+
+    @overload
+    def range(
+        self: Store[bytes, _V], low: _Bytes | None = None, high: _Bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, _V]]: ...
+    @overload
+    def range(self, low: _K | None = None, high: _K | None = None, *, reverse: bool = False) -> Iterator[tuple[_K, _V]]:
+        """Iterate the items with low <= key < high in the order of the keys' bytes, lazily.
+
+        Needs ordered=True, else ValueError. Writing meanwhile is allowed: a key is visited if it is there when its
+        place is reached. O(log n) for every 128 keys, and a read for each.
+        """
+
+    @overload
+    def prefix(self: Store[bytes, _V], prefix: _Bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, _V]]: ...
+    @overload
+    def prefix(self, prefix: Any, *, reverse: bool = False) -> Iterator[tuple[_K, _V]]:
+        """Iterate the items whose keys begin with `prefix`, as range does; TypeError for codecs without prefixes."""
+
+    def first_key(self) -> _K | None:
+        """Return the first key in order, None where there is none. Needs ordered=True. O(log n)."""
+
+    def last_key(self) -> _K | None:
+        """Return the last key in order, None where there is none. Needs ordered=True. O(log n)."""
+
+    @overload
+    def next_key(self: Store[bytes, _V], key: _Bytes) -> bytes | None: ...
+    @overload
+    def next_key(self, key: _K) -> _K | None:
+        """Return the first key behind `key`, which need not be there. Needs ordered=True. O(log n)."""
+
+    @overload
+    def previous_key(self: Store[bytes, _V], key: _Bytes) -> bytes | None: ...
+    @overload
+    def previous_key(self, key: _K) -> _K | None:
+        """Return the last key before `key`, which need not be there. Needs ordered=True. O(log n)."""
+
+    def session(self, name: str | None = None) -> Session[_K, _V]:
         """Return a session: a numbered sequence of operations with read-modify-write and a commit of its own.
 
         name: with a name, the serial number goes on from the session's last durable one, also after a crash; a name can
@@ -243,11 +549,12 @@ class Store(MutableMapping[bytes, bytes]):
         """Return figures about the store; gathering them costs nothing elsewhere.
 
         Addresses of the log, in bytes: begin <= head <= flushed <= read_only <= tail, durable_tail.
-        Sizes in bytes: log_bytes, live_bytes, dead_bytes, file_bytes, memory_bytes (frame_bytes and index_bytes),
-        memory_budget, page_bytes.
+        Sizes in bytes: log_bytes, live_bytes, dead_bytes, file_bytes, memory_bytes (frame_bytes, index_bytes and order_bytes),
+        memory_budget, page_bytes, size_limit (0 for none).
         Numbers: keys (exact where unverified is 0), unverified (blind writes that len() settles), index_buckets,
-        index_entries, overflow_buckets, readers (iterations inside), compactions, commit_sequence, durable_sequence.
-        State: path, durability, read_only_store, poisoned (the failed write's error, or ""), maintenance_failure (what
+        index_entries, overflow_buckets, readers (iterations inside), compactions, commit_sequence, durable_sequence,
+        evicted_keys (by size_limit).
+        State: path, durability, read_only_store, key_codec, value_codec, poisoned (the failed write's error, or ""), maintenance_failure (what
         stopped the background work, or "").
         """
 
@@ -269,7 +576,7 @@ class Store(MutableMapping[bytes, bytes]):
         """
 
 @final
-class Database(Store):
+class Database(Store[bytes, bytes]):
     """A store as `open` returns it: a Store, at the same cost, that keeps the dbm protocol where that differs."""
 
     def keys(self) -> list[bytes]:  # type: ignore[override]
@@ -311,7 +618,7 @@ def whichdb(filename: StrOrBytesPath) -> str | None:
     """Return "oxidbm" for a store, and what the standard library's `dbm.whichdb` says of anything else."""
 
 @final
-class Session:
+class Session(Generic[_K, _V]):
     """A numbered sequence of one caller's operations on a store; made by `Store.session`.
 
         with store.session("import") as session:
@@ -342,22 +649,44 @@ class Session:
         """Whether the session was closed."""
 
     @overload
-    def read(self, key: _Bytes, default: None = None) -> bytes | None: ...
+    def read(self: Session[bytes, _V], key: _Bytes, default: None = None) -> _V | None: ...
     @overload
-    def read(self, key: _Bytes, default: bytes) -> bytes: ...
+    def read(self: Session[bytes, _V], key: _Bytes, default: _V) -> _V: ...
     @overload
-    def read(self, key: _Bytes, default: _T) -> bytes | _T:
+    def read(self: Session[bytes, _V], key: _Bytes, default: _T) -> _V | _T: ...
+    @overload
+    def read(self, key: _K, default: None = None) -> _V | None: ...
+    @overload
+    def read(self, key: _K, default: _V) -> _V: ...
+    @overload
+    def read(self, key: _K, default: _T) -> _V | _T:
         """Return the key's value, or `default`."""
 
-    def upsert(self, key: _Bytes, value: _Bytes) -> None:
+    @overload
+    def upsert(self: Session[bytes, bytes], key: _Bytes, value: _Bytes) -> None: ...
+    @overload
+    def upsert(self: Session[bytes, _V], key: _Bytes, value: _V) -> None: ...
+    @overload
+    def upsert(self: Session[_K, bytes], key: _K, value: _Bytes) -> None: ...
+    @overload
+    def upsert(self, key: _K, value: _V) -> None:
         """Store a value under a key, whatever was there."""
 
     @overload
-    def rmw(self, key: _Bytes, function: Callable[[bytes], _Bytes], initial: _Bytes) -> bytes: ...
+    def rmw(
+        self: Session[bytes, bytes], key: _Bytes, function: Callable[[bytes], _Bytes], initial: _Bytes
+    ) -> bytes: ...
     @overload
     def rmw(
-        self, key: _Bytes, function: Callable[[bytes], _Bytes | None], initial: _Bytes | None = None
-    ) -> bytes | None:
+        self: Session[bytes, bytes],
+        key: _Bytes,
+        function: Callable[[bytes], _Bytes | None],
+        initial: _Bytes | None = None,
+    ) -> bytes | None: ...
+    @overload
+    def rmw(self, key: _K, function: Callable[[_V], _V], initial: _V) -> _V: ...
+    @overload
+    def rmw(self, key: _K, function: Callable[[_V], _V | None], initial: _V | None = None) -> _V | None:
         """Replace the key's value by function(old value) and return the new one; no concurrent update is lost.
 
         function: gets the old value and returns the new one, or None to leave it. It runs outside of any lock and again
@@ -365,7 +694,10 @@ class Session:
         initial: what a key without a value gets, as it is; without it, such a key stays absent and None is returned.
         """
 
-    def delete(self, key: _Bytes) -> bool:
+    @overload
+    def delete(self: Session[bytes, _V], key: _Bytes) -> bool: ...
+    @overload
+    def delete(self, key: _K) -> bool:
         """Delete a key; return False where it had no value."""
 
     def commit(self) -> int:
@@ -374,13 +706,74 @@ class Session:
     def close(self) -> None:
         """Close the session without a commit; a second time does nothing."""
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         """Return the session."""
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Commit, unless the block ended by an exception, and close."""
+
+class Batch(Generic[_K, _V]):
+    """Writes that become visible and durable together, or not at all; made by `Store.batch` for a `with` block.
+
+    The last write of a key counts. One commit decides about all of them.
+    """
+
+    def __len__(self) -> int:
+        """Return how many keys the batch writes."""
+
+    @overload
+    def __setitem__(self: Batch[bytes, bytes], key: _Bytes, value: _Bytes) -> None: ...
+    @overload
+    def __setitem__(self: Batch[bytes, _V], key: _Bytes, value: _V) -> None: ...
+    @overload
+    def __setitem__(self: Batch[_K, bytes], key: _K, value: _Bytes) -> None: ...
+    @overload
+    def __setitem__(self, key: _K, value: _V) -> None:
+        """Store a value under a key when the block ends."""
+
+    @overload
+    def __delitem__(self: Batch[bytes, _V], key: _Bytes) -> None: ...
+    @overload
+    def __delitem__(self, key: _K) -> None:
+        """As `delete`."""
+
+    @overload
+    def set(self: Batch[bytes, bytes], key: _Bytes, value: _Bytes, expire: float | None = None) -> None: ...
+    @overload
+    def set(self: Batch[bytes, _V], key: _Bytes, value: _V, expire: float | None = None) -> None: ...
+    @overload
+    def set(self: Batch[_K, bytes], key: _K, value: _Bytes, expire: float | None = None) -> None: ...
+    @overload
+    def set(self, key: _K, value: _V, expire: float | None = None) -> None:
+        """Store a value under a key, for `expire` seconds from now, when the block ends."""
+
+    @overload
+    def delete(self: Batch[bytes, _V], key: _Bytes) -> None: ...
+    @overload
+    def delete(self, key: _K) -> None:
+        """Delete a key when the block ends; one without a value is passed over."""
+
+    @overload
+    def update(self: Batch[bytes, bytes], other: Mapping[_B, _Bytes] | Iterable[tuple[_Bytes, _Bytes]]) -> None: ...
+    @overload
+    def update(self, other: Mapping[_K, _V] | Iterable[tuple[_K, _V]]) -> None:
+        """Store the pairs of a mapping or of an iterable of pairs when the block ends."""
+
+    def clear(self) -> None:
+        """Forget the writes so far."""
+
+    def __enter__(self) -> Self:
+        """Return the batch."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Do all the writes, unless the block ended by an exception.
+
+        Raises ValueError for a batch that is too large; PoisonedError and others as a write does. Then nothing changed.
+        """
 
 @final
 class LogScan:

@@ -191,8 +191,9 @@ def run(e: Engine) -> None:
     """Cut, seal, flush and sync one commit; the caller holds the commit lock."""
     if e.writable != WRITABLE:
         e.blocked_write()
-    while not cut(e):
-        make_room(e)
+    with e.cut_lock:  # not in the middle of a batch
+        while not cut(e):
+            make_room(e)
     target = e.commit_end
     sequence = e.commit_sequence
     serials = e.cut_serials

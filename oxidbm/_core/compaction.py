@@ -88,17 +88,19 @@ class Compaction:
                 e.index.replace(key_hash, entry, 0)
             return True
         expiry = cursor.expiry() if cursor.shape & SHAPE_EXPIRY else 0
-        if evict and head == cursor.address:
+        if (evict and not e.log.memory_only) or (expiry != 0 and expiry <= self.now):
+            return self.drop(key, key_hash, entry)
+        if evict and head == cursor.address:  # a log that is never replayed needs no tombstone
             e.index.replace(key_hash, entry, 0)
             e.count -= 1
             e.live_bytes -= e.log.footprint(cursor.size())
             self.dropped_keys += 1
+            if e.tracked:
+                e.note_change(key)
             return True
-        if expiry != 0 and expiry <= self.now:
-            return self.drop_expired(key, key_hash, entry)
         return self.copy(key, key_hash, entry, head, expiry)
 
-    def drop_expired(self, key: bytes, key_hash: i64, entry: i64) -> bool:
+    def drop(self, key: bytes, key_hash: i64, entry: i64) -> bool:
         """Delete the current record's key, with a tombstone for recovery to see; False when there is no room for it."""
         cursor = self.cursor
         found = Found(cursor.address, cursor.info, cursor.shape, cursor.seal, b"")

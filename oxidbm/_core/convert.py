@@ -2,15 +2,26 @@
 was.
 """
 
+from typing import Final
+
 from mypy_extensions import i64
 
+from oxidbm._core.coder import CALLED, INT, PLAIN
 from oxidbm._core.engine import Engine
 from oxidbm._core.record import HEADER_BYTES, KEY_LENGTH_MAX, VALUE_LENGTH_MAX
 
 
+EXPIRE_SECONDS_MAX: Final = 1e12
+
+
 def to_key(e: Engine, key: object) -> bytes:
-    """Return a key as bytes: bytes as they are, str as UTF-8, bytearray and memoryview copied; TypeError for others."""
-    if isinstance(key, bytes):
+    """Return a key as bytes: bytes as they are, str as UTF-8, bytearray and memoryview copied; TypeError for others.
+
+    A store with a codec for keys takes what that takes.
+    """
+    if e.typed and e.key_coder.kind != PLAIN:
+        data = e.key_coder.encode(key)
+    elif isinstance(key, bytes):
         data = key
     elif isinstance(key, str):
         data = key.encode()
@@ -25,7 +36,9 @@ def to_key(e: Engine, key: object) -> bytes:
 
 def to_value(e: Engine, key: bytes, value: object) -> bytes:
     """Return a value as bytes; TypeError for other types, ValueError where the record cannot fit format or memory."""
-    if isinstance(value, bytes):
+    if e.typed and e.value_coder.kind != PLAIN:
+        data = e.value_coder.encode(value)
+    elif isinstance(value, bytes):
         data = value
     elif isinstance(value, str):
         data = value.encode()
@@ -37,6 +50,41 @@ def to_value(e: Engine, key: bytes, value: object) -> bytes:
     if size > e.value_limit:
         raise too_large(e, len(key), size)
     return data
+
+
+def to_prefix(e: Engine, prefix: object) -> bytes:
+    """Return what the bytes of all keys with a prefix begin with; TypeError where the keys' codec has no prefixes.
+
+    A codec of str and bytes has them, and one with a method `encode_prefix`.
+    """
+    coder = e.key_coder
+    if coder.prefixer is not None:
+        return coder.prefixer(prefix)
+    if coder.kind == INT or coder.kind == CALLED:
+        raise TypeError(f"the codec {coder.name!r} of the store's keys has no prefixes; use range()")
+    return to_key(e, prefix)
+
+
+def from_key(e: Engine, key: bytes) -> object:
+    """Return the key that bytes in the store stand for."""
+    return e.key_coder.decode(key) if e.typed else key
+
+
+def from_value(e: Engine, value: bytes) -> object:
+    """Return the value that bytes in the store stand for."""
+    return e.value_coder.decode(value) if e.typed else value
+
+
+def expiry_at(e: Engine, expire: object) -> i64:
+    """Return when a key that lives for `expire` seconds from now expires, in milliseconds since 1970; 0 for None."""
+    if expire is None:
+        return 0
+    if isinstance(expire, bool) or not isinstance(expire, (int, float)):
+        raise TypeError(f"expire is a number of seconds or None, not {type(expire).__name__}")
+    seconds = float(expire)
+    if not 0.0 < seconds < EXPIRE_SECONDS_MAX:
+        raise ValueError(f"expire is a number of seconds above 0 and below {EXPIRE_SECONDS_MAX:g}, not {expire}")
+    return e.now_ms() + max(i64(int(seconds * 1000.0)), i64(1))
 
 
 def too_large(e: Engine, key_length: i64, size: i64) -> ValueError:

@@ -3,7 +3,9 @@
 Invariants: 1. `count` plus what settling `pending` adds is the number of keys whose newest record is no tombstone;
 2. `live_bytes` is the size of those records, exact but for pending ones; 3. `state` is read before every operation, so
 that a closed, forked or poisoned store answers with a sentence; 4. every change of index and log happens in one
-uninterrupted stretch of compiled code, or is checked afterwards and begun again (see operations).
+uninterrupted stretch of compiled code, or is checked afterwards and begun again (see operations); 5. while `state` is
+BUSY, one thread applies a batch: every operation that begins meanwhile waits at the gate, in blocked_read() or
+blocked_write(), and then goes on.
 """
 
 import threading
@@ -14,6 +16,7 @@ from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.coder import plain
 from oxidbm._core.epoch import LightEpoch
 from oxidbm._core.errors import ClosedError, PoisonedError, ReadOnlyError
 from oxidbm._core.hybrid_log import HybridLog
@@ -23,6 +26,7 @@ from oxidbm._core.record import KEY_LENGTH_MAX, VALUE_LENGTH_MAX
 OPEN: Final = 0
 CLOSED: Final = 1
 FORKED: Final = 2
+BUSY: Final = 3
 
 WRITABLE: Final = 0
 READ_ONLY: Final = 1
@@ -32,10 +36,20 @@ UNNAMED: Final = "\0"  # what the keys of sessions without a name begin with
 PENDING_WAS_PLAIN: Final = 0x2000000000000000
 PENDING_ADDRESS: Final = 0xFFFFFFFFFFFF
 PENDING_SHARE_BITS: Final = 9  # pending records take at most a sixty-fourth of the memory
+CHANGED_MAX: Final = 8192  # changed keys that the ordered view has not taken up yet; then a writer sees to it
+
+
+class Order:
+    """What the engine knows of an ordered view: that it takes up the changes that were noted for it."""
+
+    def catch_up(self) -> None:
+        """Take up every change noted so far."""
 
 
 class Maintainer:
     """What the engine asks for when the log has moved on by a step, or has no room."""
+
+    order: Order | None = None
 
     def step(self) -> None:
         """Do the work that one step of the log has made due; in small pieces, since an operation waits for it."""
@@ -78,6 +92,12 @@ class Engine:
         self.poison = ""
         self.count: i64 = 0
         self.expiring = False
+        self.typed = False
+        self.key_coder = plain("keys")
+        self.value_coder = plain("values")
+        self.tracked = False
+        self.changed: list[bytes] = []
+        self.gate_thread = 0
         self.settled: i64 = 0
         self.live_bytes: i64 = 0
         self.pending: vec[i64] = vec[i64]()
@@ -100,10 +120,30 @@ class Engine:
         self.creation_synced = True
         self.flush_lock = threading.Lock()
         self.commit_lock = threading.Lock()
+        self.cut_lock = threading.Lock()
+        self.gate = threading.Lock()
         self.compact_lock = threading.Lock()
 
+    def alive(self) -> bool:
+        """Return whether the store is open, be it busy with a batch or not."""
+        return self.state == OPEN or self.state == BUSY
+
+    def wait_at_gate(self) -> None:
+        """Return when no other thread applies a batch."""
+        while self.state == BUSY and threading.get_ident() != self.gate_thread:
+            self.gate.acquire()  # given back by the batch's thread
+            self.gate.release()
+
+    def wait_until_open(self) -> None:
+        """Raise unless the store is open; for whoever holds the gate."""
+        if self.state != OPEN:
+            self.blocked_read()
+
     def blocked_read(self) -> None:
-        """Raise the sentence for an operation on a store that is not open."""
+        """Wait while a batch is applied; raise the sentence for an operation on a store that is not open."""
+        self.wait_at_gate()
+        if self.alive():
+            return
         name = self.path or "in memory"
         if self.state == FORKED:
             raise ClosedError(
@@ -113,13 +153,16 @@ class Engine:
         raise ClosedError(f"the store {name} is closed; open it again to use it")
 
     def blocked_write(self) -> None:
-        """Raise the sentence for a write that is not possible."""
+        """Wait while a batch is applied; raise the sentence for a write that is not possible."""
+        self.wait_at_gate()
+        if self.writable == WRITABLE and self.alive():
+            return
         if self.writable == POISONED:
             raise PoisonedError(
                 f"the store {self.path} takes no more writes since one failed: {self.poison}. "
                 "Reads still work; reopen it to get the last commit"
             )
-        if self.state != OPEN:
+        if not self.alive():
             self.blocked_read()
         raise ReadOnlyError(f"the store {self.path} was opened read-only; open it without read_only=True to write")
 
@@ -136,6 +179,12 @@ class Engine:
     def now_if_expiring(self) -> i64:
         """Return the time where a record of this store ever had an expiry, else 0 without asking the clock."""
         return self.now_ms() if self.expiring else i64(0)
+
+    def note_change(self, key: bytes) -> None:
+        """Have the ordered view look at a key again; called where `tracked` is set, after the key came or went."""
+        self.changed.append(key)
+        if len(self.changed) > CHANGED_MAX:
+            self.log.due = True
 
     def add_pending(self, address: i64, was_plain: bool) -> None:
         """Note an unverified record, whose effect on `count` is not known yet."""

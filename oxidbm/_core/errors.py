@@ -23,6 +23,11 @@ class FormatError(error):
 
 
 @mypyc_attr(native_class=False)
+class CodecError(FormatError):
+    """The store holds keys or values of another codec. Open it with the codec it was made with."""
+
+
+@mypyc_attr(native_class=False)
 class MissingError(error, FileNotFoundError):
     """There is no store at the path, and the call may not make one."""
 

@@ -11,6 +11,7 @@ import zlib
 from typing import Any, final
 
 from oxidbm._core.address import PAGE_BITS_MAX, PAGE_BITS_MIN
+from oxidbm._core.coder import BYTES_NAME
 from oxidbm._core.device import OPEN_FLAGS, sync_directory, sync_file
 from oxidbm._core.errors import CorruptionError, FormatError, LockedError
 
@@ -20,7 +21,9 @@ CLEAN = "CLEAN"
 LOG = "log"
 MAGIC = b"\x89oxidbm\n"
 FORMAT_VERSION = 1
-SUPERBLOCK = struct.Struct("<8sQ16sQQ")
+CODEC_NAME_MAX = 255
+KEY_CODEC_OFFSET = 48
+SUPERBLOCK = struct.Struct("<8sQ16sQQ256p256p")
 CLEAN_MAGIC = b"\x89oxiend\n"
 CLEAN_MARK = struct.Struct("<8s16sQQQ")
 SUM = struct.Struct("<I")
@@ -34,6 +37,8 @@ class Superblock:
         self.store_id = store_id
         self.seed = seed
         self.page_bits = page_bits
+        self.key_codec = BYTES_NAME
+        self.value_codec = BYTES_NAME
 
 
 @final
@@ -81,9 +86,32 @@ def with_sum(data: bytes) -> bytes:
     return data + SUM.pack(zlib.crc32(data))
 
 
+def encode_name(name: str) -> bytes:
+    """Return a codec's name as the superblock keeps it."""
+    data = name.encode()
+    if not 0 < len(data) <= CODEC_NAME_MAX:
+        raise ValueError(f"a codec's name has 1 to {CODEC_NAME_MAX} bytes, not the {len(data)} of {name!r}")
+    return data
+
+
+def decode_name(path: str, offset: int, data: bytes) -> str:
+    """Return a codec's name from the superblock."""
+    try:
+        name = data.decode()
+    except UnicodeDecodeError:
+        name = ""
+    if not name:
+        raise CorruptionError(f"{path} at offset {offset} has no codec's name; restore it from a copy")
+    return name
+
+
 def write_superblock(directory: str, block: Superblock, mode: int) -> None:
     """Make a store of the directory. Nothing in it is durable yet; the first commit calls `sync_creation`."""
-    data = SUPERBLOCK.pack(MAGIC, FORMAT_VERSION, block.store_id, block.seed, block.page_bits)
+    key_codec = encode_name(block.key_codec)
+    value_codec = encode_name(block.value_codec)
+    data = SUPERBLOCK.pack(
+        MAGIC, FORMAT_VERSION, block.store_id, block.seed, block.page_bits, key_codec, value_codec
+    )
     write_aside(directory, STORE, with_sum(data), mode, durable=False)
 
 
@@ -123,7 +151,8 @@ def read_superblock(directory: str) -> Superblock:
                 f"{path} at offset 8 says format version {version}; this release reads up to {FORMAT_VERSION}. "
                 "Upgrade oxidbm to open it"
             )
-    _, version, store_id, seed, page_bits = SUPERBLOCK.unpack(read_small(directory, STORE, SUPERBLOCK.size))
+    data = read_small(directory, STORE, SUPERBLOCK.size)
+    magic, version, store_id, seed, page_bits, key_codec, value_codec = SUPERBLOCK.unpack(data)
     if version < 1:
         raise CorruptionError(
             f"{path} at offset 8 says format version {version}, which never was; restore it from a copy"
@@ -132,7 +161,14 @@ def read_superblock(directory: str) -> Superblock:
         raise CorruptionError(
             f"{path} at offset 40 says pages of 2**{page_bits} bytes, which never were; restore it from a copy"
         )
-    return Superblock(store_id, seed, page_bits)
+    if SUPERBLOCK.pack(magic, version, store_id, seed, page_bits, key_codec, value_codec) != data:
+        raise CorruptionError(
+            f"{path} from offset {KEY_CODEC_OFFSET} on has bytes behind a codec's name; restore it from a copy"
+        )
+    block = Superblock(store_id, seed, page_bits)
+    block.key_codec = decode_name(path, KEY_CODEC_OFFSET, key_codec)
+    block.value_codec = decode_name(path, KEY_CODEC_OFFSET + CODEC_NAME_MAX + 1, value_codec)
+    return block
 
 
 def write_mark(directory: str, block: Superblock, mark: CleanMark, mode: int) -> None:

@@ -140,10 +140,10 @@ class Frames:
     def __init__(self, page_bits: i64, slots: i64) -> None:
         self.views: vec[bytes] = vec[bytes]()  # before words: freed first
         self.spare_views: vec[bytes] = vec[bytes]()
-        self.run_view = b""
+        self.run_views: vec[bytes] = vec[bytes]()
         self.words: vec[vec[i64]] = vec[vec[i64]]()
         self.spare_words: vec[vec[i64]] = vec[vec[i64]]()
-        self.run_words: vec[i64] = vec[i64]()
+        self.run_words: vec[vec[i64]] = vec[vec[i64]]()
         self.no_words: vec[i64] = vec[i64]()
         self.ends: vec[i64] = vec[i64]()
         self.has_views = HAS_VIEWS
@@ -169,14 +169,18 @@ class Frames:
         self.spare_views, _ = pop(self.spare_views)
         self.ends[slot] = 0
 
-    def open_run(self, page: i64) -> None:
-        """Give `page` and those behind it the run that was prepared."""
+    def open_run(self, page: i64, words: i64) -> None:
+        """Give `page` and those behind it a run of that size that was prepared."""
         slot: i64 = page & self.mask
         assert len(self.words[slot]) == 0
-        self.words[slot] = self.run_words
-        self.views[slot] = self.run_view
-        self.run_view = b""
-        self.run_words = vec[i64]()
+        run = self.find_run(words)
+        last: i64 = len(self.run_words) - 1
+        self.words[slot] = self.run_words[run]
+        self.views[slot] = self.run_views[run]
+        self.run_views[run] = self.run_views[last]
+        self.run_words[run] = self.run_words[last]
+        self.run_views, _ = pop(self.run_views)
+        self.run_words, _ = pop(self.run_words)
         self.ends[slot] = 0
 
     def prepare(self) -> None:
@@ -193,19 +197,32 @@ class Frames:
         self.frame_bytes += size << 3
 
     def prepare_run(self, words: i64) -> None:
-        """Have a frame of `words` ready for a record larger than a page; as `prepare`."""
-        self.frame_bytes -= self.run_ready() << 3
-        self.run_view = b""
-        self.run_words = vec[i64]()
+        """Have one more frame of `words` ready for a record larger than a page; as `prepare`."""
         frame = extend_zero(reserve_words(bytes_header(words << 3), VIEW_WORDS + words, True), words)
         view = view_of(frame)
-        self.run_words = frame
-        self.run_view = view
+        self.run_words = append(self.run_words, frame)
+        self.run_views = append(self.run_views, view)
         self.frame_bytes += words << 3
 
-    def run_ready(self) -> i64:
-        """Return how many words the prepared run has, 0 for none."""
-        return max(i64(len(self.run_words)) - VIEW_WORDS, i64(0))
+    def find_run(self, words: i64) -> i64:
+        """Return which prepared run has that many words, -1 for none."""
+        run: i64 = len(self.run_words) - 1
+        while run >= 0 and len(self.run_words[run]) != VIEW_WORDS + words:
+            run -= 1
+        return run
+
+    def run_ready(self, words: i64) -> bool:
+        """Return whether a run of that many words is prepared."""
+        return self.find_run(words) >= 0
+
+    def drop_runs(self) -> None:
+        """Free the runs that were prepared and not used."""
+        run: i64 = 0
+        while run < len(self.run_words):
+            self.frame_bytes -= (i64(len(self.run_words[run])) - VIEW_WORDS) << 3
+            run += 1
+        self.run_views = vec[bytes]()
+        self.run_words = vec[vec[i64]]()
 
     def spares(self) -> i64:
         """Return how many spare frames there are."""
@@ -292,9 +309,9 @@ class Frames:
         """Free every frame, views first."""
         self.views = vec[bytes]()
         self.spare_views = vec[bytes]()
-        self.run_view = b""
+        self.run_views = vec[bytes]()
         self.words = vec[vec[i64]]()
         self.spare_words = vec[vec[i64]]()
-        self.run_words = vec[i64]()
+        self.run_words = vec[vec[i64]]()
         self.frame_bytes = 0
         self.page_frames = 0

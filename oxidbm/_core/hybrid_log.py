@@ -52,7 +52,14 @@ class HybridLog:
         self.due = False
         self.shut = False
         self.run_wanted: i64 = 0
+        self.pages_wanted: i64 = 1
+        self.step_bytes: i64 = STEP_BYTES
         self.reserve: i64 = 1 if memory_only else 0
+
+    def set_step(self, size: i64) -> None:
+        """Have `due` set each time the tail has moved by some `size` bytes, at most STEP_BYTES."""
+        while self.step_bytes > size and self.step_bytes > 8:
+            self.step_bytes >>= 1
 
     def check_order(self) -> None:
         """Assert the order of the addresses."""
@@ -119,7 +126,7 @@ class HybridLog:
         stop: i64 = address + size
         words = ((address & self.offset_mask) + size) >> 3
         reached = self.frames.reach(page, words)
-        self.limit = min((page << self.page_bits) + (reached << 3), (stop + STEP_BYTES) & -STEP_BYTES)
+        self.limit = min((page << self.page_bits) + (reached << 3), (stop + self.step_bytes) & -self.step_bytes)
         self.tail = stop
         return address
 
@@ -149,13 +156,13 @@ class HybridLog:
 
     def allocate_run(self, size: i64) -> i64:
         """Give a record larger than a page a run of pages of its own."""
-        if self.frames.run_ready() != size >> 3 or not self.slots_free((size + self.offset_mask) >> self.page_bits):
+        if not self.frames.run_ready(size >> 3) or not self.slots_free((size + self.offset_mask) >> self.page_bits):
             self.run_wanted = size
             return NO_ROOM
         self.close_tail_page()
         address = self.tail
         page = address >> self.page_bits
-        self.frames.open_run(page)
+        self.frames.open_run(page, size >> 3)
         self.frames.ends[page & self.frames.mask] = address + size
         self.tail = self.next_page(address + size)
         self.limit = self.tail
@@ -185,18 +192,18 @@ class HybridLog:
         used: i64 = (self.tail >> self.page_bits) - (self.head >> self.page_bits)
         return used + pages + 2 <= self.frames.mask
 
-    def page_allowed(self) -> bool:
-        """See that one more page may have a frame: evict the oldest when the budget is used up; False where it may not
-        be.
+    def pages_allowed(self, pages: i64) -> bool:
+        """See that so many more pages may have a frame: evict the oldest when the budget is used up; False where they
+        may not.
         """
-        while self.frames.in_use() + self.reserve >= self.frames_allowed() or not self.slots_free(1):
+        while self.frames.in_use() + self.reserve + pages > self.frames_allowed() or not self.slots_free(pages):
             if self.memory_only or not self.evict_page():
                 return False
         return True
 
     def frame_ready(self) -> bool:
         """Return whether a page may be opened now; nothing is allocated, since an operation is under way."""
-        return self.page_allowed() and self.frames.spares() > 0
+        return self.pages_allowed(1) and self.frames.spares() > 0
 
     def trim(self) -> None:
         """Give up frames that the budget has no room for any more, since the index has grown into it."""
@@ -219,17 +226,22 @@ class HybridLog:
         """
         size = self.run_wanted
         if size:
-            pages: i64 = (size + self.offset_mask) >> self.page_bits
-            while self.frames.frame_bytes + size + self.other_memory > self.memory or not self.slots_free(pages):
-                if not self.frames.drop_spare() and (self.memory_only or not self.evict_page()):
-                    return False
-            self.run_wanted = 0
-            self.frames.prepare_run(size >> 3)
-            return True
-        if not self.page_allowed():
+            self.frames.drop_runs()
+            return self.prepare_run(size)
+        if not self.pages_allowed(self.pages_wanted):
             return False
-        if self.frames.spares() == 0:
+        while self.frames.spares() < self.pages_wanted:
             self.frames.prepare()
+        return True
+
+    def prepare_run(self, size: i64) -> bool:
+        """Have a run for a record of `size` bytes ready, beside those that are; False where pages must go first."""
+        pages: i64 = (size + self.offset_mask) >> self.page_bits
+        while self.frames.frame_bytes + size + self.other_memory > self.memory or not self.slots_free(pages):
+            if not self.frames.drop_spare() and (self.memory_only or not self.evict_page()):
+                return False
+        self.run_wanted = 0
+        self.frames.prepare_run(size >> 3)
         return True
 
     def evict_page(self) -> bool:
@@ -309,7 +321,7 @@ class HybridLog:
         base: i64 = page << self.page_bits
         if end - base > self.page_bytes:
             self.frames.prepare_run((end - base) >> 3)
-            self.frames.open_run(page)
+            self.frames.open_run(page, (end - base) >> 3)
         else:
             self.frames.prepare()
             self.frames.open(page)

@@ -16,9 +16,10 @@ from mypy_extensions import i64
 from oxidbm import _breath
 from oxidbm._core import commit
 from oxidbm._core.compaction import Compaction, drop_pages, memory_target
-from oxidbm._core.engine import OPEN, WRITABLE, Engine, Maintainer
+from oxidbm._core.engine import CHANGED_MAX, OPEN, WRITABLE, Engine, Maintainer
 from oxidbm._core.errors import CorruptionError, FullError, error
 from oxidbm._core.locate import settle
+from oxidbm._core.size_limit import SizeLimit
 
 COMPACT_SLICE_BYTES: Final = 65536
 STEP_SLICE_BYTES: Final = 262144
@@ -76,6 +77,7 @@ class DiskMaintainer(Maintainer):
         self.settling = False
         self.last_commit = time.monotonic()
         self.failure = ""
+        self.limit: SizeLimit | None = None
 
     def step(self) -> None:
         """Seal what has left the mutable region, and wake the thread."""
@@ -89,6 +91,10 @@ class DiskMaintainer(Maintainer):
             self.start()
         if not self.wake.is_set():
             self.wake.set()
+        if self.limit is not None:
+            self.limit.keep()
+        if self.order is not None and len(e.changed) > CHANGED_MAX:
+            self.order.catch_up()
         if e.dead_bytes() * 2 > e.log.tail - e.log.begin:
             self.help()
 
@@ -136,7 +142,7 @@ class DiskMaintainer(Maintainer):
     def loop(self) -> None:
         """Work while there is any, else sleep until woken or the interval is over."""
         e = self.e
-        while not self.stopping and e.state == OPEN and e.writable == WRITABLE:
+        while not self.stopping and e.alive() and e.writable == WRITABLE:
             try:
                 busy = self.work()
             except error:
@@ -263,6 +269,7 @@ class MemoryMaintainer(Maintainer):
         self.evict = evict
         self.compaction: Compaction | None = None
         self.busy = False
+        self.limit: SizeLimit | None = None
 
     def step(self) -> None:
         """Compact a little when half of the log is dead; evict a little when the budget is nearly used up."""
@@ -272,6 +279,10 @@ class MemoryMaintainer(Maintainer):
         log.other_memory = e.index.size_bytes()
         if self.busy:
             return
+        if self.limit is not None:
+            self.limit.keep()
+        if self.order is not None and len(e.changed) > CHANGED_MAX:
+            self.order.catch_up()
         log.prepare_ahead()
         tight = log.frames.in_use() + 2 >= log.frames_allowed()
         if self.compaction is not None or e.dead_bytes() * 2 > log.tail - log.begin or tight:

@@ -11,16 +11,20 @@ import time
 from collections.abc import Callable
 from typing import Final, final
 
+from mypy_extensions import i64
+
 from oxidbm._core import commit, files
 from oxidbm._core.address import FIRST_ADDRESS, PAGE_BITS_MAX, PAGE_BITS_MIN, power_of_two
+from oxidbm._core.coder import ANY_NAME, BYTES_NAME, PLAIN, Coder, plain
 from oxidbm._core.device import SUFFIX, Device, FileDevice, NullDevice
 from oxidbm._core.engine import CLOSED, FORKED, OPEN, READ_ONLY, WRITABLE, ClosedMaintainer, Engine
-from oxidbm._core.errors import CorruptionError, FormatError, MissingError, error
+from oxidbm._core.errors import CodecError, CorruptionError, FormatError, MissingError, error
 from oxidbm._core.hashing import MASK_62
 from oxidbm._core.hybrid_log import FRAMES_MIN, HybridLog
 from oxidbm._core.index import HashIndex
 from oxidbm._core.maintenance import DiskMaintainer, MemoryMaintainer
 from oxidbm._core.recovery import recover
+from oxidbm._core.size_limit import SizeLimit
 
 MEMORY_MIN: Final = 1 << 20
 PAGES_AIM: Final = 8
@@ -64,6 +68,9 @@ class Options:
         self.mapped = True
         self.mode = 0o666
         self.device: Device | None = None
+        self.key_coder = plain("keys")
+        self.value_coder = plain("values")
+        self.size_limit = 0
         self.clock: Callable[[], float] = time.time
 
 
@@ -78,11 +85,16 @@ class Handle:
         self.lock: files.DirectoryLock | None = None
         self.superblock: files.Superblock | None = None
         self.made = False
+        self.limit: SizeLimit | None = None
+        e.key_coder = options.key_coder
+        e.value_coder = options.value_coder
+        e.typed = e.key_coder.kind != PLAIN or e.value_coder.kind != PLAIN
         HANDLES[id(self)] = self
 
     def close(self) -> None:
         """Commit, mark the clean end, and give everything back, whatever fails; a second time does nothing."""
         e = self.e
+        e.wait_at_gate()
         if e.state != OPEN:
             return
         HANDLES.pop(id(self), None)
@@ -180,9 +192,13 @@ def open_memory(options: Options) -> Handle:
     """Return a store that lives in memory."""
     log = HybridLog(NullDevice(FIRST_ADDRESS), options.page_bits, options.memory, True)
     e = Engine("", log, HashIndex(0), random_seed(), options.clock)
-    e.maintainer = MemoryMaintainer(e, options.evict)
+    memory = MemoryMaintainer(e, options.evict)
+    e.maintainer = memory
+    memory.limit = SizeLimit(e, i64(options.size_limit))
     log.other_memory = e.index.size_bytes()
-    return Handle(e, options)
+    handle = Handle(e, options)
+    handle.limit = memory.limit
+    return handle
 
 
 def open_path(path: str, options: Options) -> Handle:
@@ -195,8 +211,12 @@ def open_path(path: str, options: Options) -> Handle:
         )
         if made:
             block = files.Superblock(os.urandom(16), random_seed(), options.page_bits)
+            block.key_codec = name_to_keep(options.key_coder)
+            block.value_codec = name_to_keep(options.value_coder)
             files.write_superblock(path, block, options.mode)
         block = files.read_superblock(path)
+        check_codec(path, options.key_coder, block.key_codec)
+        check_codec(path, options.value_coder, block.value_codec)
         handle = open_beside_writer(path, options, block) if options.read_only else open_log(path, options, block)
         handle.lock = lock
         handle.superblock = block
@@ -206,6 +226,21 @@ def open_path(path: str, options: Options) -> Handle:
         if lock is not None:
             lock.close()
         raise
+
+
+def name_to_keep(coder: Coder) -> str:
+    """Return the codec's name that a new store keeps."""
+    return BYTES_NAME if coder.name == ANY_NAME else coder.name
+
+
+def check_codec(path: str, coder: Coder, kept: str) -> None:
+    """Raise CodecError where a store was made with another codec than it is opened with."""
+    if coder.name not in (ANY_NAME, kept):
+        given = "none (bytes as they are)" if coder.name == BYTES_NAME else repr(coder.name)
+        raise CodecError(
+            f"{path} keeps {coder.what} of the codec {kept!r}, and was opened with {given}; open it with the codec it "
+            f"was made with, {coder.what[:-1]}=..."
+        )
 
 
 def prepare_directory(path: str, options: Options) -> None:
@@ -284,4 +319,6 @@ def open_log(path: str, options: Options, block: files.Superblock) -> Handle:
     disk = DiskMaintainer(e, options.interval if options.durability == "interval" else 0.0, options.compaction)
     handle.disk = disk
     e.maintainer = disk
+    disk.limit = SizeLimit(e, i64(options.size_limit))
+    handle.limit = disk.limit
     return handle

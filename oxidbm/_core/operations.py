@@ -20,7 +20,7 @@ from oxidbm._core.frames import VIEW_WORDS
 from oxidbm._core.hashing import hash_key, tail_word
 from oxidbm._core.hybrid_log import NO_ROOM
 from oxidbm._core.index import BUCKET_ENTRIES, CHUNK_BITS, CHUNK_MASK, ENTRY_ADDRESS, TAG_FIELD, TAG_SHIFT
-from oxidbm._core.locate import Found, is_live, locate, locate_steady, value_of
+from oxidbm._core.locate import Found, expiry_of, is_live, locate, locate_steady, value_of
 from oxidbm._core.record import (
     CAPACITY_SHIFT,
     HEADER_WORDS,
@@ -32,6 +32,7 @@ from oxidbm._core.record import (
     VALUE_LENGTH_MASK,
     pack_info,
     record_words,
+    value_word,
 )
 
 DONE: Final = 0
@@ -40,6 +41,8 @@ CHANGED: Final = 1
 ALWAYS: Final = 0
 IF_ABSENT: Final = 1
 IF_EQUAL: Final = 2
+
+KEEP_EXPIRY: Final = -1  # as an expiry: the one that the key has
 
 
 def same_words(frame: vec[i64], o: i64, data: bytes, size: i64) -> bool:
@@ -121,7 +124,7 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
     """Store a value under a key where `condition` allows it: DONE, CHANGED where it does not, or NO_ROOM.
 
     IF_ABSENT: only when the key has no value. IF_EQUAL: only when its value is `expected`. `expiry` is in milliseconds
-    since 1970, 0 for never.
+    since 1970, 0 for never; KEEP_EXPIRY goes with IF_EQUAL only.
     """
     key_hash = hash_key(key, e.seed)
     bucket: i64 = key_hash & e.index.low_mask
@@ -182,6 +185,8 @@ def insert(e: Engine, key: bytes, value: bytes, key_hash: i64, expiry: i64) -> i
     e.count += 1
     e.live_bytes += log.tail - address
     index.insert(key_hash, index.entry_for(key_hash, address))
+    if e.tracked:
+        e.note_change(key)
     return DONE
 
 
@@ -216,6 +221,8 @@ def upsert_blind(e: Engine, key: bytes, value: bytes, expiry: i64, words: vec[i6
         return NO_ROOM
     words[position] = with_sign((entry & ~ENTRY_ADDRESS) | (fresh >> 3))
     e.add_pending(fresh, entry >= 0)
+    if e.tracked:
+        e.note_change(key)
     return DONE
 
 
@@ -232,22 +239,16 @@ def upsert_slow(
         return CHANGED
     if found is None:
         return insert(e, key, value, key_hash, expiry)
+    if expiry == KEEP_EXPIRY:
+        expiry = expiry_of(e, found)
+    if fits_in_place(e, found, len(key), len(value), expiry):
+        write_in_place(e, found, value, expiry)
+        if e.tracked:
+            e.note_change(key)  # it may have been expired
+        return DONE
     log = e.log
     index = e.index
     head: i64 = (found.entry & ENTRY_ADDRESS) << 3
-    if (
-        found.address >= log.read_only
-        and not found.tombstone()
-        and (found.shape >> KEY_LENGTH_SHIFT) == len(key)
-        and expiry == 0
-    ):
-        frame = log.frames.words[log.slot_of(found.address)]
-        o = log.word_of(found.address)
-        size: i64 = len(value)
-        if (size + 7) >> 3 <= (found.seal >> CAPACITY_SHIFT):
-            write_words(frame, o + HEADER_WORDS + ((i64(len(key)) + 7) >> 3), value, size)
-            frame[o + 1] = (i64(len(key)) << KEY_LENGTH_SHIFT) | size
-            return DONE
     fresh = append_record(e, key, value, pack_info(head, False, found.address != head), expiry)
     if fresh == NO_ROOM:
         return NO_ROOM
@@ -258,7 +259,31 @@ def upsert_slow(
         e.count += 1
     else:
         e.live_bytes -= log.footprint(found.size())
+    if e.tracked:
+        e.note_change(key)
     return DONE
+
+
+def fits_in_place(e: Engine, found: Found, length: i64, size: i64, expiry: i64) -> bool:
+    """Return whether a found record can take a value of `size` bytes where it stands; one with an expiry keeps one."""
+    return (
+        found.address >= e.log.read_only
+        and not found.tombstone()
+        and (found.shape >> KEY_LENGTH_SHIFT) == (length if expiry == 0 else length | (SHAPE_EXPIRY >> KEY_LENGTH_SHIFT))
+        and (size + 7) >> 3 <= (found.seal >> CAPACITY_SHIFT)
+    )
+
+
+def write_in_place(e: Engine, found: Found, value: bytes, expiry: i64) -> None:
+    """Give a found record of the mutable region another value, and another expiry where it has one."""
+    log = e.log
+    frame = log.frames.words[log.slot_of(found.address)]
+    o = log.word_of(found.address)
+    size: i64 = len(value)
+    write_words(frame, o + value_word(found.shape), value, size)
+    frame[o + 1] = (found.shape & ~VALUE_LENGTH_MASK) | size
+    if expiry != 0:
+        frame[o + HEADER_WORDS] = expiry
 
 
 def append_record(e: Engine, key: bytes, value: bytes, info: i64, expiry: i64) -> i64:
@@ -341,4 +366,6 @@ def bury(e: Engine, key: bytes, key_hash: i64, found: Found, status: i64) -> i64
         index.replace(key_hash, entry, 0 if entry >= 0 else (entry & ~ENTRY_ADDRESS) | (fresh >> 3))
     e.count -= 1
     e.live_bytes -= log.footprint(found.size())
+    if e.tracked:
+        e.note_change(key)
     return status

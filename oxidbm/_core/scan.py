@@ -15,6 +15,7 @@ from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.convert import from_key, from_value
 from oxidbm._core.engine import OPEN, Engine
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.frames import VIEW_WORDS
@@ -222,6 +223,7 @@ class StoreIterator:
             e.blocked_read()
         self.e = e
         self.kind: i64 = kind
+        self.raw = not e.typed
         self.cursor = Cursor(e, max(e.log.begin, i64(FIRST_ADDRESS)), e.log.tail)
         self.slot = e.epoch.protect()
 
@@ -252,20 +254,27 @@ class StoreIterator:
                 if shape & SHAPE_EXPIRY and cursor.expiry() <= now:
                     continue
                 if self.kind == KEYS:
-                    return key
+                    return key if self.raw else from_key(e, key)
                 start += (length + 7) & -8
                 value = data[start : start + value_length(shape)]
-                return value if self.kind == VALUES else (key, value)
+                return self.given(key, value)
             if newest_since(e, key, key_hash, cursor.address, cursor.stop) is None:
                 continue
             found = locate(e, key, key_hash)  # anew: while that one read the disk, others may have changed things
             if found is None or not is_live(e, found, now):
                 continue
             if self.kind == KEYS:
-                return key
-            return value_of(e, found) if self.kind == VALUES else (key, value_of(e, found))
+                return key if self.raw else from_key(e, key)
+            return self.given(key, value_of(e, found))
         self.close()
         raise StopIteration
+
+    def given(self, key: bytes, value: bytes) -> object:
+        """Return what a record's key and value are to the caller."""
+        if self.raw:
+            return value if self.kind == VALUES else (key, value)
+        given = from_value(self.e, value)
+        return given if self.kind == VALUES else (from_key(self.e, key), given)
 
     def close(self) -> None:
         """Leave the epoch; the iterator yields nothing more."""

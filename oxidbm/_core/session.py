@@ -7,11 +7,12 @@ its own.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from mypy_extensions import i64
 
 from oxidbm._core import commit, operations
-from oxidbm._core.convert import to_key, to_value
+from oxidbm._core.convert import from_value, to_key, to_value
 from oxidbm._core.engine import OPEN, WRITABLE, Engine, SessionState
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.hashing import hash_key
@@ -41,7 +42,7 @@ def remove(e: Engine, key: bytes) -> bool:
 
 
 def read_modify_write(
-    e: Engine, key: bytes, function: Callable[[bytes], object], initial: bytes | None
+    e: Engine, key: bytes, function: Callable[[Any], object], initial: bytes | None
 ) -> bytes | None:
     """Replace a key's value by function(value), with no update lost; see Session.rmw."""
     while True:
@@ -52,13 +53,13 @@ def read_modify_write(
             if put(e, key, initial, operations.IF_ABSENT, b"", 0):
                 return initial
             continue
-        result = function(old)
+        result = function(from_value(e, old) if e.typed else old)
         if result is None:
             return None
         new = to_value(e, key, result)
         if e.writable != WRITABLE or e.state != OPEN:
             e.blocked_write()
-        if put(e, key, new, operations.IF_EQUAL, old, 0):
+        if put(e, key, new, operations.IF_EQUAL, old, operations.KEEP_EXPIRY):
             return new
 
 
@@ -118,7 +119,9 @@ class Session:
         """Return the key's value, or `default`."""
         self.check_open()
         value = operations.read(self.e, to_key(self.e, key))
-        return default if value is None else value
+        if value is None:
+            return default
+        return from_value(self.e, value) if self.e.typed else value
 
     def upsert(self, key: object, value: object) -> None:
         """Store a value under a key, whatever was there."""
@@ -128,7 +131,7 @@ class Session:
         put(e, k, to_value(e, k, value), operations.ALWAYS, b"", 0)
         self.count_one()
 
-    def rmw(self, key: object, function: Callable[[bytes], object], initial: object = None) -> bytes | None:
+    def rmw(self, key: object, function: Callable[[Any], object], initial: object = None) -> object:
         """Replace the key's value by function(old value) and return the new one; no concurrent update is lost.
 
         A key without a value gets `initial` as it is, and the function is not called; without an initial value nothing
@@ -141,7 +144,7 @@ class Session:
         first = None if initial is None else to_value(e, k, initial)
         result = read_modify_write(e, k, function, first)
         self.count_one()
-        return result
+        return from_value(e, result) if e.typed and result is not None else result
 
     def delete(self, key: object) -> bool:
         """Delete a key; False where it had no value."""
@@ -172,7 +175,7 @@ class Session:
 
     def __exit__(self, kind: object, value: object, trace: object) -> None:
         try:
-            if kind is None and not self.closed_already and self.e.state == OPEN and self.e.writable == WRITABLE:
+            if kind is None and not self.closed_already and self.e.alive() and self.e.writable == WRITABLE:
                 self.commit()
         finally:
             self.close()

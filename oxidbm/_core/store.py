@@ -4,99 +4,61 @@ Each method checks that the store is open, turns its arguments into bytes, calls
 mapping semantics. Under the GIL an operation in memory is atomic, so any number of threads may share a store.
 """
 
-import os
-from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, Final, cast
 
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core import commit, operations
-from oxidbm._core.check import check as check_engine
-from oxidbm._core.convert import to_key, to_value, too_large
-from oxidbm._core.device import Device
-from oxidbm._core.engine import OPEN, UNNAMED, WRITABLE, Engine, SessionState
-from oxidbm._core.errors import ClosedError
+from oxidbm._core import bulk, commit, lifetime, operations
+from oxidbm._core.convert import expiry_at, from_key, from_value, to_key, to_prefix, to_value, too_large
+from oxidbm._core.engine import OPEN, WRITABLE
 from oxidbm._core.index import HashIndex
 from oxidbm._core.locate import settle
-from oxidbm._core.opening import Handle, Options, open_memory, open_path
+from oxidbm._core.open_store import OpenStore
+from oxidbm._core.ordered import KeyOrder, RangeIterator, prefix_end
 from oxidbm._core.record import KEY_LENGTH_MAX
-from oxidbm._core.scan import KEYS, LogScan, StoreIterator
-from oxidbm._core.session import Session, put, remove
-from oxidbm._core.sizes import parse_size
-from oxidbm._core.statistics import statistics
+from oxidbm._core.scan import KEYS, StoreIterator
+from oxidbm._core.session import put, remove
 from oxidbm._views import StoreItems, StoreKeys, StoreValues
 
+NO_DEFAULT: Final = object()
 MISSING: Final = object()
 SETTLE_SLICE: Final = 256
-SPLIT_SLICE: Final = 64
 
 
-class Store:
+class Store(OpenStore):
     """Documented in oxidbm/__init__.pyi, since compiled classes have no docstrings."""
 
-    # a default of the class is there even when __init__ failed or never ran, as the finalizer must expect
-    owned: Handle | None = None
-
-    def __init__(
-        self,
-        path: object = None,
-        *,
-        memory: object = "256MiB",
-        durability: str = "interval",
-        read_only: bool = False,
-        page_size: object = "4MiB",
-        evict: bool = False,
-        interval: float = 1.0,
-        compaction: bool = True,
-        mapped: bool = True,
-        mode: int = 0o666,
-        create: bool = True,
-        lock: bool = True,
-        device: Device | None = None,
-        clock: Callable[[], float] | None = None,
-    ) -> None:
-        options = Options(parse_size("memory", memory), parse_size("page_size", page_size), durability, interval)
-        options.read_only = read_only
-        options.evict = evict
-        options.compaction = compaction
-        options.mapped = mapped
-        options.mode = mode
-        options.create = create
-        options.lock = lock
-        options.device = device
-        if clock is not None:
-            options.clock = clock
-        if path is None:
-            if read_only:
-                raise ValueError("a store without a path is always new, so read_only=True makes no sense")
-            handle = open_memory(options)
-        else:
-            if evict:
-                raise ValueError("evict=True is for stores without a path; a store on disk keeps everything")
-            handle = open_path(os.fsdecode(os.fspath(cast(Any, path))), options)
-        self.handle: Handle = handle
-        self.owned = handle
-        self.e: Engine = handle.e
-        self.always: bool = durability == "always" and path is not None
-        self.pop_position: i64 = 0
-        self.unnamed: i64 = 0
-
-    def __getitem__(self, key: object) -> bytes:
+    def __getitem__(self, key: object) -> Any:
         e = self.e
         if e.state != OPEN:
             e.blocked_read()
+        if e.typed:
+            return self.typed_item(key)
         value = operations.read(e, key if isinstance(key, bytes) else to_key(e, key))
         if value is None:
             raise KeyError(key)
         return value
 
+    def typed_item(self, key: object) -> object:
+        """As `__getitem__`, with codecs."""
+        e = self.e
+        value = operations.read(e, to_key(e, key))
+        if value is None:
+            raise KeyError(key)
+        return e.value_coder.decode(value)
+
     def __setitem__(self, key: object, value: object) -> None:
         e = self.e
         if e.writable != WRITABLE or e.state != OPEN:
             e.blocked_write()
-        k = key if isinstance(key, bytes) and len(key) <= KEY_LENGTH_MAX else to_key(e, key)
-        v = value if isinstance(value, bytes) else to_value(e, k, value)
+        if isinstance(key, bytes) and len(key) <= KEY_LENGTH_MAX and isinstance(value, bytes) and not e.typed:
+            k = key
+            v = value
+        else:
+            k = to_key(e, key)
+            v = to_value(e, k, value)
         if i64(len(v)) > e.value_limit:
             raise too_large(e, len(k), len(v))
         if operations.upsert(e, k, v, operations.ALWAYS, b"", 0) != operations.DONE:
@@ -107,20 +69,24 @@ class Store:
         if self.always:
             commit.commit(e)
 
-    def __delitem__(self, key: object) -> None:
-        self.check_writable()
-        if not remove(self.e, to_key(self.e, key)):
-            raise KeyError(key)
+    def written(self) -> None:
+        """Do what is due after an operation that may have changed the store."""
         if self.e.log.due:
             self.e.maintainer.step()
         if self.always:
             commit.commit(self.e)
 
+    def __delitem__(self, key: object) -> None:
+        self.check_writable()
+        if not remove(self.e, to_key(self.e, key)):
+            raise KeyError(key)
+        self.written()
+
     def __contains__(self, key: object) -> bool:
         e = self.e
         if e.state != OPEN:
             e.blocked_read()
-        return operations.read(e, key if isinstance(key, bytes) else to_key(e, key)) is not None
+        return operations.read(e, key if isinstance(key, bytes) and not e.typed else to_key(e, key)) is not None
 
     def __len__(self) -> int:
         e = self.e
@@ -145,52 +111,15 @@ class Store:
         where = repr(self.e.path) if self.e.path else "in memory"
         return f"<oxidbm.{type(self).__name__} {where}{', closed' if self.e.state != OPEN else ''}>"
 
-    def __enter__(self) -> "Store":  # noqa: PYI034
-        if self.e.state != OPEN:
-            self.e.blocked_read()
-        return self
-
-    def __exit__(self, kind: object, value: object, trace: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if self.owned is not None:
-            try:
-                self.owned.close()
-            except Exception as failure:
-                _breath.LastWord(failure)  # a compiled finalizer that raises leaves the exception to whatever runs next
-
-    def __reduce__(self) -> Any:
-        raise TypeError("a store cannot be pickled or copied; open its path where it is needed")
-
-    def check_writable(self) -> None:
-        """Raise where nothing can be written."""
-        e = self.e
-        if e.writable != WRITABLE or e.state != OPEN:
-            e.blocked_write()
-
-    @property
-    def path(self) -> str | None:
-        """The store's directory; None for one in memory."""
-        return self.e.path or None
-
-    @property
-    def closed(self) -> bool:
-        """Whether the store was closed."""
-        return self.e.state != OPEN
-
-    @property
-    def read_only(self) -> bool:
-        """Whether the store was opened read-only."""
-        return self.handle.options.read_only
-
     def get(self, key: object, default: object = None) -> Any:
         """Return the key's value, or `default`."""
         e = self.e
         if e.state != OPEN:
             e.blocked_read()
-        value = operations.read(e, key if isinstance(key, bytes) else to_key(e, key))
-        return default if value is None else value
+        value = operations.read(e, key if isinstance(key, bytes) and not e.typed else to_key(e, key))
+        if value is None:
+            return default
+        return from_value(e, value) if e.typed else value
 
     def keys(self) -> KeysView[bytes]:
         """Return a live view of the keys."""
@@ -204,7 +133,7 @@ class Store:
         """Return a live view of the items."""
         return StoreItems(self, self.e)
 
-    def setdefault(self, key: object, default: object = b"") -> bytes:
+    def setdefault(self, key: object, default: object = b"") -> Any:
         """Return the key's value, after storing `default` where it has none."""
         self.check_writable()
         e = self.e
@@ -212,16 +141,13 @@ class Store:
         while True:
             value = operations.read(e, k)
             if value is not None:
-                return value
+                return from_value(e, value)
             first = to_value(e, k, default)
             if put(e, k, first, operations.IF_ABSENT, b"", 0):
-                if e.log.due:
-                    e.maintainer.step()
-                if self.always:
-                    commit.commit(e)
-                return first
+                self.written()
+                return from_value(e, first)
 
-    def pop(self, key: object, default: object = MISSING) -> Any:
+    def pop(self, key: object, default: object = NO_DEFAULT) -> Any:
         """Remove a key and return its value; `default`, or KeyError, where it has none."""
         self.check_writable()
         e = self.e
@@ -230,18 +156,15 @@ class Store:
         while True:
             status = operations.take(e, k, out)
             if status == operations.DONE:
-                if e.log.due:
-                    e.maintainer.step()
-                if self.always:
-                    commit.commit(e)
-                return out[0]
+                self.written()
+                return from_value(e, out[0])
             if status == operations.CHANGED:
-                if default is MISSING:
+                if default is NO_DEFAULT:
                     raise KeyError(key)
                 return default
             e.maintainer.make_room()
 
-    def popitem(self) -> tuple[bytes, bytes]:
+    def popitem(self) -> tuple[Any, Any]:
         """Remove and return the item that was written longest ago; KeyError when the store is empty."""
         self.check_writable()
         iterator = StoreIterator(self.e, KEYS)
@@ -249,12 +172,12 @@ class Store:
         try:
             while True:
                 try:
-                    key = cast(bytes, iterator.__next__())
+                    key = iterator.__next__()
                 except StopIteration:
                     raise KeyError("popitem(): the store is empty") from None
                 self.pop_position = iterator.cursor.address
-                value = self.pop(key, None)
-                if value is not None:
+                value = self.pop(key, MISSING)
+                if value is not MISSING:
                     return key, value
         finally:
             iterator.close()
@@ -262,6 +185,17 @@ class Store:
     def clear(self) -> None:
         """Remove every key, without reading one; the space comes back as compaction passes over it."""
         self.check_writable()
+        if self.order is None:
+            self.forget_all()
+        else:
+            with self.order.lock:  # nothing is taken up between the two
+                self.forget_all()
+                self.order.clear()
+        if self.always:
+            commit.commit(self.e)
+
+    def forget_all(self) -> None:
+        """Let the index lead to nothing."""
         e = self.e
         with e.commit_lock:
             e.index = HashIndex(0)
@@ -271,101 +205,127 @@ class Store:
             e.begin_wanted = e.log.tail
             e.unlogged = True
             e.maintainer.cleared()
-        if self.always:
-            commit.commit(e)
 
     def update(self, other: object = (), /, **more: object) -> None:
         """Store the pairs of a mapping, of an iterable of pairs, and of keyword arguments."""
-        if isinstance(other, (Mapping, Store)):
-            for key in other:
-                self[key] = other[key]
-        elif hasattr(other, "keys"):
-            for key in cast(Any, other).keys():  # noqa: SIM118 - a mapping need only have keys()
-                self[key] = cast(Any, other)[key]
-        else:
-            for key, value in cast(Iterable[tuple[object, object]], other):
-                self[key] = value
-        for name, value in more.items():
-            self[name] = value
+        self.set_many(other)
+        if more:
+            self.set_many(more)
 
-    def insert(self, key: object, value: object) -> bool:
-        """Store a value where the key has none; False where it has one."""
+    def get_many(self, keys: object, default: object = None) -> list[Any]:
+        """Return the values of many keys, in their order; `default` for each that has none."""
+        if self.e.state != OPEN:
+            self.e.blocked_read()
+        return bulk.get_many(self.e, keys, default)
+
+    def set_many(self, pairs: object, *, expire: object = None) -> None:
+        """Store the pairs of a mapping or of an iterable of pairs."""
         self.check_writable()
-        k = to_key(self.e, key)
-        done = put(self.e, k, to_value(self.e, k, value), operations.IF_ABSENT, b"", 0)
-        if self.e.log.due:
-            self.e.maintainer.step()
+        bulk.set_many(self.e, pairs, expire)
         if self.always:
             commit.commit(self.e)
+
+    def delete_many(self, keys: object) -> int:
+        """Delete many keys; return how many had a value."""
+        self.check_writable()
+        count = bulk.delete_many(self.e, keys)
+        if self.always:
+            commit.commit(self.e)
+        return count
+
+    def set(self, key: object, value: object, expire: object = None) -> None:
+        """Store a value under a key, for `expire` seconds."""
+        self.check_writable()
+        e = self.e
+        k = to_key(e, key)
+        put(e, k, to_value(e, k, value), operations.ALWAYS, b"", expiry_at(e, expire))
+        self.written()
+
+    def add(self, key: object, value: object, expire: object = None) -> bool:
+        """Store a value where the key has none; False where it has one."""
+        self.check_writable()
+        e = self.e
+        k = to_key(e, key)
+        done = put(e, k, to_value(e, k, value), operations.IF_ABSENT, b"", expiry_at(e, expire))
+        self.written()
         return done
 
-    def session(self, name: str | None = None) -> Session:
-        """Return a session; one with a name goes on from its last durable serial number."""
-        e = self.e
-        if e.state != OPEN:
-            e.blocked_read()
-        if name is None:
-            self.unnamed += 1
-            state = SessionState(UNNAMED + str(self.unnamed), 0)
-        else:
-            if not name or name.startswith(UNNAMED):
-                raise ValueError("a session's name is not empty and does not begin with a NUL character")
-            held = e.sessions.get(name)
-            if held is not None and held.open:
-                raise ClosedError(
-                    f"the session {name!r} is already open; close it first, or give this one another name"
-                )
-            state = SessionState(name, i64(e.recovered_serials.get(name, 0))) if held is None else held
-            state.open = True
-        e.sessions[state.name] = state
-        return Session(e, state, name, self.always)
-
-    def sync(self) -> None:
-        """Return when everything written so far is durable."""
+    def touch(self, key: object, expire: object = None) -> bool:
+        """Give a key another time to live; False where it has no value."""
         self.check_writable()
-        commit.commit(self.e)
+        done = lifetime.touch(self.e, to_key(self.e, key), expire)
+        self.written()
+        return done
 
-    def close(self) -> None:
-        """Commit and close; a second time does nothing."""
-        self.handle.close()
-
-    def check(self) -> list[str]:
-        """Return every fault found in the store, as sentences."""
+    def ttl(self, key: object) -> float | None:
+        """Return how many seconds a key has left; None where it does not expire."""
         if self.e.state != OPEN:
             self.e.blocked_read()
-        return check_engine(self.e)
+        left = lifetime.ttl(self.e, to_key(self.e, key))
+        if left == lifetime.NO_VALUE:
+            raise KeyError(key)
+        return None if left == lifetime.NO_EXPIRY else left
 
-    def stats(self) -> dict[str, Any]:
-        """Return figures about the store; see docs."""
+    def incr(self, key: object, delta: int = 1, default: int | None = 0, expire: object = None) -> int:
+        """Add to a counter and return its new value."""
+        self.check_writable()
+        number = lifetime.incr(self.e, to_key(self.e, key), delta, default, expire)
+        if number is None:
+            raise KeyError(key)
+        self.written()
+        return number
+
+    def decr(self, key: object, delta: int = 1, default: int | None = 0, expire: object = None) -> int:
+        """Subtract from a counter and return its new value."""
+        return self.incr(key, -delta, default, expire)
+
+    def memoize(
+        self, expire: object = None, key: object = None, *, name: str | None = None, codec: object = None
+    ) -> Any:
+        """Return a decorator that keeps a function's results in the store."""
+        from oxidbm import _memoize
+
+        return _memoize.memoize(cast(Any, self), cast(Any, expire), cast(Any, key), name=name, codec=cast(Any, codec))
+
+    def key_order(self) -> KeyOrder:
+        """Return the ordered view; ValueError where the store was opened without."""
         if self.e.state != OPEN:
             self.e.blocked_read()
-        return statistics(self.handle)
+        if self.order is None:
+            raise ValueError("the store was opened without ordered=True, which range, prefix and neighbours need")
+        return self.order
 
-    def scan(self, start: int | None = None, stop: int | None = None, *, live: bool = True) -> LogScan:
-        """Return an iterator over the records of a range of log addresses."""
+    def range(self, low: object = None, high: object = None, *, reverse: bool = False) -> RangeIterator:
+        """Iterate the items with low <= key < high in the order of the keys."""
+        order = self.key_order()
         e = self.e
-        if e.state != OPEN:
-            e.blocked_read()
-        first = int(e.log.begin) if start is None else max(start, int(e.log.begin))
-        last = int(e.log.tail) if stop is None else min(stop, int(e.log.tail))
-        return LogScan(e, first, last, live)
+        return RangeIterator(
+            order, None if low is None else to_key(e, low), None if high is None else to_key(e, high), reverse
+        )
 
-    def grow_index(self) -> None:
-        """Double the number of the index's buckets, in slices."""
-        self.check_writable()
-        index = self.e.index
-        wanted = index.buckets() * 2
-        while index.buckets() < wanted:
-            left: i64 = SPLIT_SLICE
-            before = index.buckets()
-            while left > 0 and index.buckets() < wanted:
-                index.split_one()
-                left -= 1
-            if index.buckets() == before:
-                return
-            _breath.breathe()
+    def prefix(self, prefix: object, *, reverse: bool = False) -> RangeIterator:
+        """Iterate the items whose keys begin with a prefix in the order of the keys."""
+        order = self.key_order()
+        start = to_prefix(self.e, prefix)
+        return RangeIterator(order, start, prefix_end(start), reverse)
 
-    def reorganize(self) -> None:
-        """Give back all space that holds no live record; returns when the files have shrunk."""
-        self.check_writable()
-        self.e.maintainer.compact_all()
+    def first_key(self) -> Any:
+        """Return the first key in order; None when there is none."""
+        return self.neighbour(None, False)
+
+    def last_key(self) -> Any:
+        """Return the last key in order; None when there is none."""
+        return self.neighbour(None, True)
+
+    def next_key(self, key: object) -> Any:
+        """Return the first key behind `key` in order; None where there is none."""
+        return self.neighbour(to_key(self.e, key), False)
+
+    def previous_key(self, key: object) -> Any:
+        """Return the last key before `key` in order; None where there is none."""
+        return self.neighbour(to_key(self.e, key), True)
+
+    def neighbour(self, key: bytes | None, reverse: bool) -> object:
+        """Return the key next to another, or an end of the order."""
+        found = self.key_order().neighbour(key, reverse)
+        return None if found is None else from_key(self.e, found)

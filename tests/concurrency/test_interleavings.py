@@ -30,7 +30,7 @@ def upsert(store: Store, keys: list[bytes]) -> object:
 
 
 def insert(store: Store, keys: list[bytes]) -> object:
-    return store.insert(keys[1], b"inserted")
+    return store.add(keys[1], b"inserted")
 
 
 def rmw(store: Store, keys: list[bytes]) -> object:

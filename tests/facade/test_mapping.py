@@ -82,7 +82,7 @@ def test_wrong_types_are_named(wrong: Any) -> None:
             lambda: store.__setitem__(wrong, b"v"),
             lambda: store.__setitem__("k", wrong),
             lambda: store.pop(wrong),
-            lambda: store.insert("n", wrong),
+            lambda: store.add("n", wrong),
         ):
             with pytest.raises(TypeError, match=type(wrong).__name__):
                 call()
@@ -184,8 +184,8 @@ def test_a_session_commits_when_its_block_ends_and_not_by_an_exception(tmp_path:
             other.rmw("b", lambda old: b"%d" % (1 // 0))
         assert other.durable_serial == 0
         assert store.stats()["durable_tail"] < store.stats()["tail"]
-        assert store.insert("a", "3") is False
-        assert store.insert("c", "3") is True
+        assert store.add("a", "3") is False
+        assert store.add("c", "3") is True
     with oxidbm.Store(tmp_path / "s") as store, store.session("s") as session:
         assert session.serial == 5
         assert dict(store) == {b"a": b"1+", b"n": b"first", b"b": b"2", b"c": b"3"}

@@ -260,7 +260,7 @@ CLOSED: dict[str, Callable[[Store], object]] = {
     "pop": lambda store: store.pop(b"key0"),
     "popitem": lambda store: store.popitem(),
     "setdefault": lambda store: store.setdefault(b"key0", b"v"),
-    "insert": lambda store: store.insert(b"key0", b"v"),
+    "insert": lambda store: store.add(b"key0", b"v"),
     "update": lambda store: store.update(a=b"v"),
     "delitem": lambda store: store.__delitem__(b"key0"),
     "get": lambda store: store.get(b"key0"),

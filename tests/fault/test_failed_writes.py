@@ -65,7 +65,7 @@ def writes(store: Store) -> Iterator[object]:
         lambda: store.pop(b"durable"),
         store.popitem,
         lambda: store.setdefault(b"new", b"value"),
-        lambda: store.insert(b"new", b"value"),
+        lambda: store.add(b"new", b"value"),
         lambda: store.update(new=b"value"),
         store.clear,
         store.sync,

@@ -119,7 +119,7 @@ class Worker:
         while True:
             key, value = self.next(300)
             self.write(key, None, partial(self.session.delete, key))
-            self.write(key, value, partial(self.store.insert, key, value))
+            self.write(key, value, partial(self.store.add, key, value))
 
     def compact(self) -> None:
         while True:

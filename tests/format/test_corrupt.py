@@ -69,11 +69,13 @@ def flip(offset: int, bit: int = 0) -> Callable[[bytearray], None]:
 SUPERBLOCK_FLIPS = [
     ("magic", 0, oxidbm.FormatError, "at offset 0"),
     ("newer version", 9, oxidbm.FormatError, "at offset 8 says format version 257"),
-    ("version", 8, oxidbm.CorruptionError, "offset 48"),
-    ("store id", 16, oxidbm.CorruptionError, "offset 48"),
-    ("seed", 32, oxidbm.CorruptionError, "offset 48"),
-    ("page bits", 40, oxidbm.CorruptionError, "offset 48"),
-    ("checksum", 48, oxidbm.CorruptionError, "offset 48"),
+    ("version", 8, oxidbm.CorruptionError, "offset 560"),
+    ("store id", 16, oxidbm.CorruptionError, "offset 560"),
+    ("seed", 32, oxidbm.CorruptionError, "offset 560"),
+    ("page bits", 40, oxidbm.CorruptionError, "offset 560"),
+    ("key codec", 49, oxidbm.CorruptionError, "offset 560"),
+    ("value codec", 305, oxidbm.CorruptionError, "offset 560"),
+    ("checksum", 560, oxidbm.CorruptionError, "offset 560"),
 ]
 
 
@@ -90,6 +92,10 @@ def test_superblock_field_flipped(tiny: Path, field: str, offset: int, kind: typ
         (8, 0, oxidbm.CorruptionError, "at offset 8 says format version 0"),
         (40, PAGE_BITS_MIN - 1, oxidbm.CorruptionError, "at offset 40"),
         (40, PAGE_BITS_MAX + 1, oxidbm.CorruptionError, "at offset 40"),
+        (48, 0, oxidbm.CorruptionError, "at offset 48 has no codec's name"),
+        (48, 0xFF04, oxidbm.CorruptionError, "at offset 48 has no codec's name"),
+        (304, 0, oxidbm.CorruptionError, "at offset 304 has no codec's name"),
+        (96, 1, oxidbm.CorruptionError, "from offset 48 on has bytes behind a codec's name"),
     ],
 )
 def test_superblock_with_a_right_checksum_and_a_wrong_field(
@@ -248,7 +254,7 @@ def test_truncated_file(tiny: Path, name: str) -> None:
 def test_small_file_with_more_bytes(tiny: Path, name: str) -> None:
     with (tiny / name).open("ab") as file:
         file.write(b"\0")
-    refused(tiny, oxidbm.CorruptionError, str(tiny / name), "52 were expected")
+    refused(tiny, oxidbm.CorruptionError, str(tiny / name), f"{564 if name == 'STORE' else 52} were expected")
 
 
 def test_what_follows_a_clean_end_is_cut_off(tiny: Path, tmp_path: Path) -> None:

@@ -85,15 +85,19 @@ def test_directory() -> None:
 
 
 def test_superblock() -> None:
-    assert check_offsets("STORE", 6) == files.SUPERBLOCK.size
+    assert check_offsets("STORE", 8) == files.SUPERBLOCK.size
     assert bytes.fromhex(content("STORE", "magic").strip("`")) == files.MAGIC
     assert int(content("STORE", "format_version")) == files.FORMAT_VERSION
     assert f"The format's version is {files.FORMAT_VERSION}." in DOCUMENT.read_text(encoding="utf-8")
     assert content("STORE", "page_bits").endswith(f"{address.PAGE_BITS_MIN} to {address.PAGE_BITS_MAX}")
-    packed = files.SUPERBLOCK.pack(files.MAGIC, 1, STORE_ID, 2, 3)
+    packed = files.SUPERBLOCK.pack(files.MAGIC, 1, STORE_ID, 2, 3, b"int", b"str")
     for field, value in [("format_version", 1), ("seed", 2), ("page_bits", 3)]:
         (row,) = (row for row in rows("STORE") if row["field"] == field)
         assert int.from_bytes(packed[int(row["offset"]) :][: int(row["bytes"])], "little") == value
+    for field, name in [("key_codec", b"int"), ("value_codec", b"str")]:
+        (row,) = (row for row in rows("STORE") if row["field"] == field)
+        kept = packed[int(row["offset"]) :][: int(row["bytes"])]
+        assert kept == bytes([len(name)]) + name + bytes(int(row["bytes"]) - 1 - len(name))
 
 
 def test_clean_mark() -> None:

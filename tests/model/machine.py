@@ -195,7 +195,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(number=keys, size=sizes)
     def insert(self, number: int, size: int) -> None:
         key, value = self.key(number), self.value(size)
-        assert self.write(lambda: self.store.insert(key, value)) == (key not in self.model)
+        assert self.write(lambda: self.store.add(key, value)) == (key not in self.model)
         self.changed(key, self.model.get(key, value))
 
     @rule(number=keys, size=sizes)

@@ -114,9 +114,10 @@ def test_run_of_pages() -> None:
     filled(frames, 0)
     words = 3 * PAGE // 8 + 1
     frames.prepare_run(words)
-    assert frames.run_ready() == words
-    frames.open_run(1)
-    assert frames.run_ready() == 0
+    assert frames.run_ready(words)
+    assert not frames.run_ready(words + 1)
+    frames.open_run(1, words)
+    assert not frames.run_ready(words)
     data = bytes(range(256)) * (words * 8 // 256) + bytes(words * 8 % 256)
     frames.fill(1, data)
     assert frames.copy_out(1, 0, words * 8) == data
@@ -143,7 +144,8 @@ def test_free_gives_all_back() -> None:
     frames = make()
     filled(frames, 0)
     frames.prepare_run(2 * PAGE)
-    frames.open_run(1)
+    frames.open_run(1, 2 * PAGE)
+    frames.prepare_run(3 * PAGE)
     frames.close(0)
     frames.free()
     assert (frames.frame_bytes, frames.page_frames) == (0, 0)

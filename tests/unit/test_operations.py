@@ -169,7 +169,7 @@ def test_conditions_and_deletes_in_each_region(tmp_path: Path, where: str) -> No
         assert operations.take(e, b"c", out) == operations.DONE
         assert operations.take(e, b"c", out) == operations.CHANGED
         assert out == [b"3"]
-        assert store.insert(b"c", b"again")
+        assert store.add(b"c", b"again")
         expected = {b"a": b"one", b"c": b"again", b"d": b"4", b"new": b"5"}
         assert dict(store.items()) == expected
         assert len(store) == 4

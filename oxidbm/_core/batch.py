@@ -1,0 +1,197 @@
+"""Batches: writes that become visible and durable together, or not at all.
+
+A batch holds its operations in memory, the last one for each key. Applying it happens behind the gate: `state` is BUSY,
+every operation of another thread that begins meanwhile waits, so nobody sees a part of it; and under the cut lock, so
+no commit record falls between its records: one commit decides about all of them. What could fail is done before the
+first change: what has to be read from disk is read, and pages for everything are made free. Ctrl-C in between is kept
+until the end.
+"""
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Final, cast, final
+
+from mypy_extensions import i64
+
+from oxidbm._core import operations
+from oxidbm._core.commit import commit
+from oxidbm._core.convert import expiry_at, to_key, to_value
+from oxidbm._core.engine import BUSY, OPEN, WRITABLE, Engine
+from oxidbm._core.errors import error
+from oxidbm._core.hashing import hash_key
+from oxidbm._core.hybrid_log import NO_ROOM
+from oxidbm._core.index import ENTRY_ADDRESS
+from oxidbm._core.locate import locate_steady
+from oxidbm._core.record import HEADER_BYTES
+
+PAGES_SPARE: Final = 2
+ATTEMPTS_MAX: Final = 100
+DELETED: Final = b"\0deleted"  # compared by identity
+
+
+class Batch:
+    """The writes of one `with store.batch()` block; documented in oxidbm/__init__.pyi."""
+
+    def __init__(self, e: Engine, always: bool) -> None:
+        self.e = e
+        self.always = always
+        self.values: dict[bytes, bytes] = {}
+        self.expiries: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __setitem__(self, key: object, value: object) -> None:
+        self.set(key, value)
+
+    def __delitem__(self, key: object) -> None:
+        self.delete(key)
+
+    def set(self, key: object, value: object, expire: object = None) -> None:
+        """Store a value under a key when the block ends."""
+        e = self.e
+        k = to_key(e, key)
+        v = to_value(e, k, value)
+        expiry = expiry_at(e, expire)
+        self.values[k] = v
+        if expiry:
+            self.expiries[k] = expiry
+        else:
+            self.expiries.pop(k, None)
+
+    def delete(self, key: object) -> None:
+        """Delete a key when the block ends; one without a value is none to delete."""
+        k = to_key(self.e, key)
+        self.values[k] = DELETED
+        self.expiries.pop(k, None)
+
+    def update(self, other: object) -> None:
+        """Store the pairs of a mapping or of an iterable of pairs when the block ends."""
+        pairs = cast(Any, other).items() if isinstance(other, Mapping) else cast(Any, other)
+        for key, value in pairs:
+            self.set(key, value)
+
+    def clear(self) -> None:
+        """Forget what the batch holds."""
+        self.values = {}
+        self.expiries = {}
+
+    def __enter__(self) -> "Batch":  # noqa: PYI034 - Self is not for compiled classes
+        e = self.e
+        if e.writable != WRITABLE or e.state != OPEN:
+            e.blocked_write()
+        return self
+
+    def __exit__(self, kind: object, value: object, trace: object) -> None:
+        if kind is None and self.values:
+            apply(self.e, self.values, self.expiries)
+            self.clear()
+            if self.e.log.due:
+                self.e.maintainer.step()
+            if self.always:
+                commit(self.e)
+
+
+def apply(e: Engine, values: dict[bytes, bytes], expiries: dict[bytes, int]) -> None:
+    """Do all writes of a batch, unseen until the last one is done."""
+    if e.writable != WRITABLE or e.state != OPEN:
+        e.blocked_write()
+    runs: list[int] = []
+    pages = pages_for(e, values, expiries, runs)
+    read_ahead(e, values)
+    with e.gate:
+        e.wait_until_open()
+        if e.writable != WRITABLE:
+            e.blocked_write()
+        e.gate_thread = threading.get_ident()
+        e.state = BUSY
+        try:
+            with e.cut_lock:
+                make_room(e, pages, runs)
+                apply_all(e, values, expiries)
+        finally:
+            if e.state == BUSY:
+                e.state = OPEN
+            e.log.pages_wanted = 1
+            e.log.frames.drop_runs()
+
+
+def pages_for(e: Engine, values: dict[bytes, bytes], expiries: dict[bytes, int], runs: list[int]) -> i64:
+    """Return how many new pages a batch may need, and append the size of each record larger than a page; ValueError for
+    a batch that the memory cannot hold at once.
+    """
+    log = e.log
+    pages: i64 = PAGES_SPARE
+    at: i64 = log.tail & log.offset_mask
+    total: i64 = 0
+    for key, value in values.items():
+        size: i64 = HEADER_BYTES + ((i64(len(key)) + 7) & -8)
+        if value is not DELETED:
+            size += (i64(len(value)) + 7) & -8
+            if key in expiries:
+                size += 8
+        total += size
+        if size > log.page_bytes:
+            runs.append(size)
+        elif at + size > log.page_bytes:
+            pages += 1
+            at = size
+        else:
+            at += size
+    most = e.value_limit
+    if total > most or (log.memory_only and pages + log.reserve > log.frames_allowed()):
+        raise ValueError(
+            f"a batch of {total} bytes does not fit: half of the memory budget, {most} bytes, is the most one may take. "
+            "Write it in parts, or open the store with a larger memory="
+        )
+    return pages
+
+
+def read_ahead(e: Engine, values: dict[bytes, bytes]) -> None:
+    """Read what applying will have to read from disk, so that a damaged record is met before anything has changed."""
+    log = e.log
+    for key, value in values.items():
+        key_hash = hash_key(key, e.seed)
+        entries = e.index.matching(key_hash)
+        for entry in entries:
+            on_disk: bool = (entry & ENTRY_ADDRESS) << 3 < log.head
+            if entry < 0 or (on_disk and (value is DELETED or len(entries) > 1)):
+                locate_steady(e, key, key_hash)
+                break
+
+
+def make_room(e: Engine, pages: i64, runs: list[int]) -> None:
+    """Have page frames ready for all that a batch may append."""
+    log = e.log
+    log.frames.drop_runs()
+    for size in runs:
+        while not log.prepare_run(i64(size)):
+            log.run_wanted = i64(size)
+            e.maintainer.make_room()
+    log.run_wanted = 0
+    log.pages_wanted = max(min(pages, log.frames_allowed() - log.reserve), i64(1))  # on disk, more come as they fill
+    while not log.prepare():
+        e.maintainer.make_room()
+
+
+def apply_all(e: Engine, values: dict[bytes, bytes], expiries: dict[bytes, int]) -> None:
+    """Do the writes, one after the other, whatever the signal handlers have to say."""
+    interrupted: BaseException | None = None
+    attempts: i64 = 0
+    for key, value in values.items():
+        while True:
+            try:
+                if value is DELETED:
+                    status = operations.delete(e, key)
+                else:
+                    status = operations.upsert(e, key, value, operations.ALWAYS, b"", i64(expiries.get(key, 0)))
+                if status != NO_ROOM:
+                    break
+                e.maintainer.make_room()
+            except BaseException as stop:
+                attempts += 1
+                if isinstance(stop, error) or attempts > ATTEMPTS_MAX:
+                    raise
+                interrupted = stop
+    if interrupted is not None:
+        raise interrupted

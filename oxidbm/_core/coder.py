@@ -1,0 +1,131 @@
+"""Coders: how the keys or values of a typed store become bytes and come back, inside the core.
+
+A store without codecs has two coders of kind PLAIN, and no operation looks at them (`Engine.typed` is false). The kinds
+STR and INT are written here, because a call of interpreted code costs what a whole operation does; every other codec is
+called through its `encode` and `decode`. An int is written so that the order of the bytes is the order of the numbers:
+one byte 0x80 + k and the number's k bytes for n >= 0, one byte 0x7f - k and the k bytes of -n - 1, each complemented,
+for n < 0; k is the least that does. oxidbm/codecs.py writes and documents the same.
+"""
+
+from collections.abc import Callable
+from typing import Final, final
+
+from librt.strings import BytesWriter, write_i64_be
+from mypy_extensions import i64
+
+PLAIN: Final = 0
+STR: Final = 1
+INT: Final = 2
+CALLED: Final = 3
+
+BYTES_NAME: Final = "bytes"
+ANY_NAME: Final = "*"  # a codec of this name opens a store whatever its codecs are, and sees bytes
+
+INT_ZERO: Final = 0x80
+INT_MINUS_ONE: Final = 0x7F
+INT_BYTES_MAX: Final = 120
+TOP_BYTE: Final = 0x100000000000000
+SHORT: Final = 7  # bytes of a number that fit into a word beside the first byte
+
+SCRATCH: Final = BytesWriter()
+
+
+@final
+class Coder:
+    """One codec as the core calls it; `what` it codes, "keys" or "values", is for errors."""
+
+    def __init__(
+        self,
+        what: str,
+        name: str,
+        kind: i64,
+        encoder: Callable[[object], object] | None,
+        decoder: Callable[[bytes], object] | None,
+    ) -> None:
+        self.what = what
+        self.name = name
+        self.kind: i64 = kind
+        self.encoder = encoder
+        self.decoder = decoder
+        self.prefixer: Callable[[object], bytes] | None = None
+
+    def encode(self, value: object) -> bytes:
+        """Return an object's bytes; TypeError for what the codec does not take."""
+        if self.kind == STR:
+            if isinstance(value, str):
+                return value.encode()
+            raise self.wrong(value, "str")
+        if self.kind == INT:
+            if isinstance(value, int) and not isinstance(value, bool):
+                return encode_int(value)
+            raise self.wrong(value, "int")
+        encoder = self.encoder
+        assert encoder is not None
+        data = encoder(value)
+        if not isinstance(data, bytes):
+            raise TypeError(f"the codec {self.name!r} of the store's {self.what} gave {type(data).__name__}, not bytes")
+        return data
+
+    def decode(self, data: bytes) -> object:
+        """Return the object that bytes stand for."""
+        if self.kind == PLAIN:
+            return data
+        if self.kind == STR:
+            return data.decode()
+        if self.kind == INT and 0 < len(data) <= SHORT + 1:
+            first: i64 = i64(data[0])
+            count: i64 = len(data) - 1
+            number: i64 = 0
+            i: i64 = 1
+            if first == INT_ZERO + count and (count == 0 or data[1] != 0):
+                while i <= count:
+                    number = (number << 8) | i64(data[i])
+                    i += 1
+                return int(number)
+            if first == INT_MINUS_ONE - count and (count == 0 or data[1] != 255):
+                while i <= count:
+                    number = (number << 8) | (255 - i64(data[i]))
+                    i += 1
+                return int(-1 - number)
+        decoder = self.decoder
+        assert decoder is not None
+        return decoder(data)
+
+    def wrong(self, value: object, wanted: str) -> TypeError:
+        """Return the error for an object of another type."""
+        return TypeError(f"this store's {self.what} are {wanted}, not {type(value).__name__}")
+
+
+def encode_int(value: int) -> bytes:
+    """Return an int's bytes; OverflowError for one of more than 120 bytes."""
+    if -TOP_BYTE < value < TOP_BYTE:
+        number: i64 = i64(value)
+        if number < 0:
+            number = -1 - number
+        count: i64 = 0
+        rest = number
+        while rest:
+            rest >>= 8
+            count += 1
+        word: i64 = number << ((SHORT - count) << 3)
+        if value < 0:
+            word = (INT_MINUS_ONE - count) * TOP_BYTE + (TOP_BYTE - 1 - word)
+        else:
+            word += (INT_ZERO - 256 + count) * TOP_BYTE
+        out = SCRATCH
+        out.truncate(0)
+        write_i64_be(out, word)
+        out.truncate(count + 1)
+        return out.getvalue()
+    size = ((value if value >= 0 else -1 - value).bit_length() + 7) // 8
+    if size > INT_BYTES_MAX:
+        raise OverflowError(f"an int of {size} bytes is too large for the codec 'int': at most {INT_BYTES_MAX}")
+    if value >= 0:
+        return bytes([INT_ZERO + size]) + value.to_bytes(size, "big")
+    complement = int.from_bytes(b"\xff" * size, "big") + 1 + value
+    return bytes([INT_MINUS_ONE - size]) + complement.to_bytes(size, "big")
+
+
+def plain(what: str) -> Coder:
+    """Return the coder of bytes as they are."""
+    return Coder(what, BYTES_NAME, PLAIN, None, None)
