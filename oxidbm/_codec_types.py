@@ -4,7 +4,6 @@ from types import ModuleType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, is_typeddict
 
 NAME_BYTES_MAX: Final = 255
-NO_CLASSES: Final = (Annotated, Any, Union, UnionType, object)  # which of them are classes depends on Python's version
 
 
 def type_name(kind: Any) -> str:
@@ -61,7 +60,8 @@ def taken_types(kind: Any) -> tuple[type, ...]:
     origin = get_origin(kind) or kind
     if origin is float:
         return float, int
-    if not isinstance(origin, type) or origin in NO_CLASSES or is_typeddict(origin):
+    no_classes = (Annotated, Any, Union, UnionType, object)  # which of them are of type `type` depends on the version
+    if not isinstance(origin, type) or origin in no_classes or is_typeddict(origin):
         return ()
     return () if getattr(origin, "__abstractmethods__", None) else (origin,)
 
