@@ -5,19 +5,17 @@ can only make values of the types it knows: None, bool, int, float, str, bytes, 
 with any of these as keys, set, frozenset, Decimal, Fraction, UUID, and datetime's date, time, datetime and timedelta.
 It refuses instances of their subclasses, which would come back as something else. "pickle" has to be asked for.
 
-The written form is JSON. A list, a str and so on stand for themselves; what JSON lacks is an object with one key, "$"
-and the type's name; a dict that looks so itself, or has keys that are no str, is written as "$dict", a list of pairs.
+oxidbm/_objects.py says what the written form is.
 """
 
 import atexit
-import base64
-import json
 import shelve
 import weakref
 from collections.abc import Callable, Iterator
 from pickle import DEFAULT_PROTOCOL
 from typing import Any, cast
 
+from oxidbm._objects import LOAD_FAILURES, dumps, loads
 from oxidbm.dbm import StorePath
 from oxidbm.dbm import open as open_database
 
@@ -26,135 +24,26 @@ __all__ = ["DeserializeError", "Shelf", "open"]
 Serializer = Callable[[Any, int], bytes]
 Deserializer = Callable[[bytes], Any]
 
-INT_BITS_MAX = 8192  # Python limits the length of decimal numbers that it converts, but not of hexadecimal ones
-PLAIN = (str, bool, type(None))
+WHO = "the 'json' shelf codec"
+INSTEAD = 'open the shelf with serializer="pickle" where you trust whoever can write it'
 
 
 class DeserializeError(ValueError):
     """A stored value is not what the shelf's codec writes; open the shelf with the serializer it was written with."""
 
 
-def pack(value: Any) -> Any:
-    """Return a value as what the json module writes; TypeError for types that the codec does not know."""
-    kind = type(value)
-    if kind in PLAIN:
-        return value
-    if kind is int:
-        return value if value.bit_length() <= INT_BITS_MAX else {"$int": hex(value)}
-    if kind is float:
-        return value if value - value == 0 else {"$float": repr(value)}
-    if kind is list:
-        return [pack(item) for item in value]
-    if kind is dict:
-        if all(type(key) is str for key in value) and not (len(value) == 1 and next(iter(value)).startswith("$")):
-            return {key: pack(item) for key, item in value.items()}
-        return {"$dict": [[pack(key), pack(item)] for key, item in value.items()]}
-    if kind in (tuple, set, frozenset):
-        return {f"${kind.__name__}": [pack(item) for item in value]}
-    if kind in (bytes, bytearray):
-        return {f"${kind.__name__}": base64.b64encode(value).decode("ascii")}
-    if kind is complex:
-        return {"$complex": [pack(value.real), pack(value.imag)]}
-    return {f"${kind.__name__}": pack_library_type(value)}
-
-
-def pack_library_type(value: Any) -> Any:
-    """Return what stands behind the tag of a type from the standard library's modules."""
-    import datetime as dt
-
-    kind = type(value)
-    if kind in (dt.datetime, dt.time):
-        if value.tzinfo is not None and type(value.tzinfo) is not dt.timezone:
-            raise TypeError(
-                f"the 'json' shelf codec keeps UTC offsets and no time zone rules ({value.tzinfo!r}); "
-                "convert with astimezone(datetime.UTC)"
-            )
-        return [value.isoformat(), value.fold]
-    if kind is dt.date:
-        return value.isoformat()
-    if kind is dt.timedelta:
-        return [value.days, value.seconds, value.microseconds]
-    if (kind.__module__, kind.__qualname__) in (("decimal", "Decimal"), ("fractions", "Fraction"), ("uuid", "UUID")):
-        return str(value)
-    raise TypeError(
-        f"the 'json' shelf codec does not take {kind.__module__}.{kind.__qualname__}; convert the value, "
-        'or open the shelf with serializer="pickle" where you trust whoever can write it'
-    )
-
-
-def unpack(item: dict[str, Any]) -> Any:
-    """Return what an object of the written form stands for; for json's object_hook, which calls it inside out."""
-    if len(item) != 1:
-        return item
-    ((tag, content),) = item.items()
-    if not tag.startswith("$"):
-        return item
-    match tag:
-        case "$dict":
-            return dict(content)
-        case "$tuple":
-            return tuple(content)
-        case "$set":
-            return set(content)
-        case "$frozenset":
-            return frozenset(content)
-        case "$bytes":
-            return base64.b64decode(content, validate=True)
-        case "$bytearray":
-            return bytearray(base64.b64decode(content, validate=True))
-        case "$int":
-            return int(content, 16)
-        case "$float":
-            return float(content)
-        case "$complex":
-            return complex(*content)
-    return unpack_library_type(tag, content)
-
-
-def unpack_library_type(tag: str, content: Any) -> Any:
-    """Return a value of a type from the standard library's modules; ValueError for a tag that is not known."""
-    import datetime as dt
-
-    match tag:
-        case "$datetime":
-            return dt.datetime.fromisoformat(content[0]).replace(fold=content[1])
-        case "$time":
-            return dt.time.fromisoformat(content[0]).replace(fold=content[1])
-        case "$date":
-            return dt.date.fromisoformat(content)
-        case "$timedelta":
-            return dt.timedelta(*content)
-        case "$Decimal":
-            from decimal import Decimal
-
-            return Decimal(content)
-        case "$Fraction":
-            from fractions import Fraction
-
-            return Fraction(content)
-        case "$UUID":
-            from uuid import UUID
-
-            return UUID(content)
-    raise ValueError(f"it has the tag {tag!r}, which the codec does not know")
-
-
 def dump_json(value: Any, protocol: int) -> bytes:
     """Return a value as JSON; TypeError for a type that the codec does not know, ValueError for a value in itself."""
-    try:
-        return json.dumps(pack(value), separators=(",", ":"), allow_nan=False).encode("ascii")
-    except RecursionError:
-        raise ValueError("the value contains itself, or is nested too deeply for the 'json' shelf codec") from None
+    return dumps(value, WHO, INSTEAD)
 
 
 def load_json(data: bytes) -> Any:
     """Return the value that `dump_json` wrote; DeserializeError for other bytes."""
     try:
-        return json.loads(data, object_hook=unpack)
-    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as failure:
+        return loads(data)
+    except LOAD_FAILURES as failure:
         raise DeserializeError(
-            f"a value is not what the 'json' shelf codec writes ({failure}); "
-            "open the shelf with the serializer it was written with"
+            f"a value is not what {WHO} writes ({failure}); open the shelf with the serializer it was written with"
         ) from failure
 
 

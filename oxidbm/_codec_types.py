@@ -1,0 +1,77 @@
+"""Types as codecs need them: how they are called in a codec's name, and which values they take."""
+
+from types import ModuleType, UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, is_typeddict
+
+NAME_BYTES_MAX: Final = 255
+
+
+def type_name(kind: Any) -> str:
+    """Return how a type is called in a codec's name: "int", "list[int]", "app.models.Point".
+
+    The members of a union are sorted, because typing may hand out one that it built before in another order. What
+    `Annotated` adds is left out: the repr of an arbitrary object may differ from one process to the next.
+    """
+    if kind is Any:
+        return "Any"
+    if kind is None or kind is type(None):
+        return "None"
+    if kind is ...:
+        return "..."
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return type_name(arguments[0])
+    if origin is Union or origin is UnionType:
+        return "|".join(sorted(type_name(argument) for argument in arguments))
+    if origin is Literal:
+        return f"Literal[{','.join(sorted(repr(argument) for argument in arguments))}]"
+    if origin is not None:
+        return f"{type_name(origin)}[{','.join(type_name(argument) for argument in arguments)}]"
+    if isinstance(kind, type):
+        return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    raise TypeError(f"{kind!r} has no name that a store could keep; give one: Msgpack(..., name=\"prices\")")
+
+
+def checked_name(name: str) -> str:
+    """Return a codec's name; ValueError where a store cannot keep it."""
+    size = len(name.encode())
+    if not 0 < size <= NAME_BYTES_MAX:
+        raise ValueError(
+            f"a codec's name has 1 to {NAME_BYTES_MAX} bytes of UTF-8, and {name[:40]!r} has {size}; give a shorter one"
+        )
+    return name
+
+
+def wrong_type(name: str, expected: str, value: object) -> TypeError:
+    """Return the error for a value that is of none of a codec's types."""
+    return TypeError(f"the codec {name!r} takes {expected}, not {type_name(type(value))}")
+
+
+def is_structured(kind: object) -> bool:
+    """Tell whether a type is a dataclass or a msgspec.Struct."""
+    return hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__struct_fields__")
+
+
+def taken_types(kind: Any) -> tuple[type, ...]:
+    """Return the types of the values that a type stands for; none for unions and others that only msgspec can tell.
+
+    Subclasses are left out: they would come back as their base, without what they add.
+    """
+    origin = get_origin(kind) or kind
+    if origin is float:
+        return float, int
+    no_classes = (Annotated, Any, Union, UnionType, object)  # which of them are of type `type` depends on the version
+    if not isinstance(origin, type) or origin in no_classes or is_typeddict(origin):
+        return ()
+    return () if getattr(origin, "__abstractmethods__", None) else (origin,)
+
+
+def import_msgspec() -> ModuleType:
+    """Return the package msgspec; ModuleNotFoundError with what to do where it is missing."""
+    try:
+        import msgspec
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            'the codecs "json" and "msgpack" need msgspec: pip install "oxidbm[codecs]"', name="msgspec"
+        ) from None
+    return msgspec
