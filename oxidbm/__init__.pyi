@@ -6,9 +6,10 @@ compiled modules, because a stub hides its module's source from mypy.
 
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from types import GenericAlias, TracebackType
-from typing import Any, Generic, Literal, ParamSpec, Self, TypeAlias, TypeVar, final, overload
+from typing import Any, Generic, Literal, Self, TypeAlias, final, overload
 
 from _typeshed import StrOrBytesPath, SupportsKeysAndGetItem
+from typing_extensions import TypeVar
 
 from oxidbm import dbm as dbm
 from oxidbm import shelve as shelve
@@ -52,11 +53,9 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 _Bytes: TypeAlias = bytes | str | bytearray | memoryview
-_K = TypeVar("_K")
-_V = TypeVar("_V")
+_K = TypeVar("_K", default=bytes)  # a bare Store is one of bytes
+_V = TypeVar("_V", default=bytes)
 _B = TypeVar("_B", bound=_Bytes)
 
 class Store(MutableMapping[_K, _V]):
@@ -549,13 +548,13 @@ class Store(MutableMapping[_K, _V]):
         """Return figures about the store; gathering them costs nothing elsewhere.
 
         Addresses of the log, in bytes: begin <= head <= flushed <= read_only <= tail, durable_tail.
-        Sizes in bytes: log_bytes, live_bytes, dead_bytes, file_bytes, memory_bytes (frame_bytes, index_bytes and order_bytes),
-        memory_budget, page_bytes, size_limit (0 for none).
+        Sizes in bytes: log_bytes, live_bytes, dead_bytes, file_bytes, memory_bytes (frame_bytes, index_bytes and
+        order_bytes), memory_budget, page_bytes, size_limit (0 for none).
         Numbers: keys (exact where unverified is 0), unverified (blind writes that len() settles), index_buckets,
         index_entries, overflow_buckets, readers (iterations inside), compactions, commit_sequence, durable_sequence,
         evicted_keys (by size_limit).
-        State: path, durability, read_only_store, key_codec, value_codec, poisoned (the failed write's error, or ""), maintenance_failure (what
-        stopped the background work, or "").
+        State: path, durability, read_only_store, key_codec, value_codec, poisoned (the failed write's error, or ""),
+        maintenance_failure (what stopped the background work, or "").
         """
 
     def scan(self, start: int | None = None, stop: int | None = None, *, live: bool = True) -> LogScan:

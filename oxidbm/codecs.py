@@ -417,7 +417,22 @@ def unescape(data: bytes, end: int) -> bytes:
     return data.replace(ESCAPED_ZERO, b"\x00")
 
 
+class RawCodec:
+    """The bytes in a store, whatever its codec is: for tools that copy or show them. A new store is one of bytes."""
+
+    name: Final = "*"  # not one that a store keeps
+
+    def encode(self, value: bytes | bytearray | memoryview | str, /) -> bytes:
+        """Return the bytes."""
+        return BYTES.encode(value)
+
+    def decode(self, data: bytes, /) -> bytes:
+        """Return the bytes."""
+        return data
+
+
 BYTES: Final = BytesCodec()
+RAW: Final = RawCodec()
 STR: Final = StrCodec()
 INT: Final = IntCodec()
 FLOAT: Final = FloatCodec()

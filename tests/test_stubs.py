@@ -13,7 +13,7 @@ import oxidbm
 from tests.support import ROOT
 
 STUB = ROOT / "oxidbm" / "__init__.pyi"
-CLASSES = [oxidbm.Store, oxidbm.Database, oxidbm.Session, oxidbm.LogScan, oxidbm.LogRecord]
+CLASSES = [oxidbm.Batch, oxidbm.Store, oxidbm.Database, oxidbm.Session, oxidbm.LogScan, oxidbm.LogRecord]
 
 needs_mypy = pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
 
@@ -24,6 +24,9 @@ import oxidbm
 
 def double(old: bytes) -> bytes:
     return old + old
+
+def shout(old: str) -> str:
+    return old + "!"
 
 def use(store: oxidbm.Store, name: str) -> None:
     mapping: MutableMapping[bytes, bytes] = store
@@ -52,6 +55,31 @@ def use(store: oxidbm.Store, name: str) -> None:
         assert_type(record, oxidbm.LogRecord)
         assert_type(record.value, bytes)
 
+def use_types(path: str) -> None:
+    with oxidbm.Store(path, key=int, value=str, ordered=True) as store:
+        assert_type(store, oxidbm.Store[int, str])
+        assert_type(store[1], str)
+        store[1] = "one"
+        store["1"] = "one"  # type: ignore[index]
+        store[1] = b"one"  # type: ignore[assignment]
+        assert_type(store.get(1), str | None)
+        assert_type(store.get_many([1, 2]), list[str | None])
+        assert_type(store.first_key(), int | None)
+        for key, value in store.range(1, 2):
+            assert_type(key, int)
+            assert_type(value, str)
+        with store.session() as session:
+            assert_type(session.rmw(1, shout, "new"), str)
+        with store.batch() as batch:
+            batch[1] = "one"
+            batch[1] = 1  # type: ignore[assignment]
+        mapping: MutableMapping[int, str] = store
+    keyed = oxidbm.Store(path, key=str)
+    assert_type(keyed, oxidbm.Store[str, bytes])
+    keyed["a"] = "b"
+    named: oxidbm.Store[str, dict[str, int]] = oxidbm.Store(path, key=str, value="json")
+    assert_type(named["a"], dict[str, int])
+
 def use_dbm(name: str) -> None:
     with oxidbm.open(name, "c") as db:
         assert_type(db, oxidbm.Database)
@@ -61,9 +89,9 @@ def use_dbm(name: str) -> None:
     assert_type(oxidbm.whichdb(name), str | None)
 
 def misuse(store: oxidbm.Store) -> None:
-    store[1]  # type: ignore[index]
-    store["a"] = 1  # type: ignore[assignment]
-    oxidbm.Store("a", durability="sometimes")  # type: ignore[arg-type]
+    store[1]  # type: ignore[call-overload]
+    store["a"] = 1  # type: ignore[call-overload]
+    oxidbm.Store("a", durability="sometimes")  # type: ignore[call-overload]
     for key in store:
         key.encode()  # type: ignore[attr-defined]
 '''

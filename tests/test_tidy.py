@@ -22,7 +22,8 @@ LAYERS = [
     "opening", "sizes", "ordered", "statistics", "check", "open_store", "store", "database",
 ]
 
-OUTSIDE = ("oxidbm._breath", "oxidbm._views", "oxidbm.codecs", "oxidbm._memoize")  # interpreted, because that is what each is for
+# interpreted, because that is what each is for
+OUTSIDE = ("oxidbm._breath", "oxidbm._views", "oxidbm.codecs", "oxidbm._memoize")
 
 LINES_MAX = 500
 FUNCTION_LINES_MAX = 70

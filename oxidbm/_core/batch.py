@@ -9,7 +9,7 @@ until the end.
 
 import threading
 from collections.abc import Mapping
-from typing import Any, Final, cast, final
+from typing import Any, Final, cast
 
 from mypy_extensions import i64
 
@@ -141,8 +141,8 @@ def pages_for(e: Engine, values: dict[bytes, bytes], expiries: dict[bytes, int],
     most = e.value_limit
     if total > most or (log.memory_only and pages + log.reserve > log.frames_allowed()):
         raise ValueError(
-            f"a batch of {total} bytes does not fit: half of the memory budget, {most} bytes, is the most one may take. "
-            "Write it in parts, or open the store with a larger memory="
+            f"a batch of {total} bytes does not fit: half of the memory budget, {most} bytes, is the most one may "
+            "take. Write it in parts, or open the store with a larger memory="
         )
     return pages
 

@@ -10,7 +10,6 @@ from oxidbm._core.coder import CALLED, INT, PLAIN
 from oxidbm._core.engine import Engine
 from oxidbm._core.record import HEADER_BYTES, KEY_LENGTH_MAX, VALUE_LENGTH_MAX
 
-
 EXPIRE_SECONDS_MAX: Final = 1e12
 
 

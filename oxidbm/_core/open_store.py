@@ -14,7 +14,7 @@ from oxidbm import _breath
 from oxidbm._core import commit
 from oxidbm._core.batch import Batch
 from oxidbm._core.check import check as check_engine
-from oxidbm._core.coder import ANY_NAME, BYTES_NAME, CALLED, INT, PLAIN, STR, Coder
+from oxidbm._core.coder import BYTES_NAME, CALLED, INT, PLAIN, STR, Coder
 from oxidbm._core.device import Device
 from oxidbm._core.engine import OPEN, UNNAMED, WRITABLE, Engine, SessionState
 from oxidbm._core.errors import ClosedError
@@ -36,7 +36,7 @@ def coder_for(what: str, spec: object) -> Coder:
 
     codec: Any = codecs.resolve(cast(Any, spec))
     kind = CALLED
-    if codec.name in (BYTES_NAME, ANY_NAME):
+    if codec is codecs.BYTES or codec is codecs.RAW:
         kind = PLAIN
     elif codec is codecs.STR:
         kind = STR

@@ -266,10 +266,11 @@ def upsert_slow(
 
 def fits_in_place(e: Engine, found: Found, length: i64, size: i64, expiry: i64) -> bool:
     """Return whether a found record can take a value of `size` bytes where it stands; one with an expiry keeps one."""
+    wanted: i64 = length if expiry == 0 else length | (SHAPE_EXPIRY >> KEY_LENGTH_SHIFT)
     return (
         found.address >= e.log.read_only
         and not found.tombstone()
-        and (found.shape >> KEY_LENGTH_SHIFT) == (length if expiry == 0 else length | (SHAPE_EXPIRY >> KEY_LENGTH_SHIFT))
+        and (found.shape >> KEY_LENGTH_SHIFT) == wanted
         and (size + 7) >> 3 <= (found.seal >> CAPACITY_SHIFT)
     )
 

@@ -3,8 +3,8 @@
 An operation that adds or removes a key only notes the key (`Engine.note_change`), so that it stays one uninterrupted
 stretch of compiled code; whoever asks for an order takes the notes up first, by looking at what the store says of each
 key now. Writers take them up themselves when thousands have come together. So the view is never behind for anyone who
-looks. Memory: each key's bytes object and a pointer. The list is sortedcontainers' SortedList (Grant Jenks): an insertion
-costs O(log n) comparisons and a move within a list of about a thousand.
+looks. Memory: each key's bytes object and a pointer. The list is sortedcontainers' SortedList (Grant Jenks): an
+insertion costs O(log n) comparisons and a move within a list of about a thousand.
 """
 
 import sys

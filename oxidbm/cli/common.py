@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from oxidbm import Store
+from oxidbm.codecs import RAW
 
 STORE: Final = typer.Argument(metavar="STORE", help="The store's directory.", show_default=False)
 StorePath: TypeAlias = Annotated[Path, STORE]
@@ -48,7 +49,7 @@ def argument_bytes(text: str, in_base64: bool) -> bytes:
 
 def reading(path: Path) -> Store:
     """Open a store to read its last commit, also beside a writer."""
-    return Store(path, read_only=True)
+    return Store(path, read_only=True, key=RAW, value=RAW)
 
 
 def shown(character: str) -> str:

@@ -19,6 +19,7 @@ from oxidbm import convert as conversion
 from oxidbm import dump as dumps
 from oxidbm.cli import common
 from oxidbm.cli.common import Memory, Report, StorePath
+from oxidbm.codecs import RAW
 
 STEP = 1000
 
@@ -118,7 +119,7 @@ def load_file(path: Path, file: BinaryIO, memory: str) -> None:
     """Store the items of a dump; BadInput says where a fault is and how many came before it."""
     total = os.fstat(file.fileno()).st_size if file.seekable() and has_descriptor(file) else None
     count = 0
-    with Store(path, memory=memory) as store, common.progress("loading", total) as report:
+    with Store(path, memory=memory, key=RAW, value=RAW) as store, common.progress("loading", total) as report:
         try:
             for key, value in dumps.read_items(file):
                 store[key] = value
@@ -156,7 +157,7 @@ def convert(
     """Store every item of another database, which is only read; can be run again after an interruption."""
     with (
         conversion.open_source(kind.value, source, database=database, keep_pickles=keep_pickles) as opened,
-        Store(path, memory=memory) as store,
+        Store(path, memory=memory, key=RAW, value=RAW) as store,
         common.progress("converting") as report,
     ):
         count = conversion.copy(opened, store, report)

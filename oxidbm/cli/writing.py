@@ -8,6 +8,7 @@ import typer
 from oxidbm import Store
 from oxidbm.cli import common
 from oxidbm.cli.common import InBase64, Key, StorePath
+from oxidbm.codecs import RAW
 
 
 def set_value(
@@ -19,7 +20,7 @@ def set_value(
     """Store a value under a key; makes the store where there is none."""
     name = common.argument_bytes(key, in_base64)
     data = sys.stdin.buffer.read() if value is None else common.argument_bytes(value, in_base64)
-    with Store(path, durability="manual") as store:
+    with Store(path, durability="manual", key=RAW, value=RAW) as store:
         store[name] = data
 
 
@@ -30,7 +31,7 @@ def delete(
 ) -> None:
     """Delete keys; exit code 1 where one has no value, the others are deleted all the same."""
     names = [common.argument_bytes(key, in_base64) for key in keys]
-    with Store(path, durability="manual", create=False) as store:
+    with Store(path, durability="manual", create=False, key=RAW, value=RAW) as store:
         missing = [name for name in names if store.pop(name, None) is None]
     if missing:
         raise common.NoValue(f"no value to delete under {', '.join(common.readable(name) for name in missing)}")
@@ -38,7 +39,7 @@ def delete(
 
 def reorganize(path: StorePath) -> None:
     """Give back the space of old versions and deleted keys."""
-    with common.progress("reorganizing"), Store(path, durability="manual", create=False) as store:
+    with common.progress("reorganizing"), Store(path, durability="manual", create=False, key=RAW, value=RAW) as store:
         before = store.stats()["file_bytes"]
         store.reorganize()
         after = store.stats()["file_bytes"]
