@@ -374,8 +374,11 @@ def memoize(
     check_expire(expire)
     if key is not None and name is not None:
         raise ValueError("name= is what the default key begins with, and key= replaces that key; leave one out")
-    if key is None and store.key_codec in ("int", "float"):
-        raise ValueError(f"the store's keys are of type {store.key_codec}, which no default key is; pass key=")
+    if key is None and store.key_codec not in ("bytes", "str"):
+        raise ValueError(
+            f"default keys are bytes or str, and the store's keys have the codec {store.key_codec!r}; "
+            "pass key=, a function of the arguments that returns a key"
+        )
     if codec is not None and store.value_codec != "bytes":
         raise ValueError(
             f"codec= is for stores of bytes; this store's own codec, {store.value_codec!r}, encodes its values"

@@ -356,6 +356,33 @@ def test_tasks_that_need_each_others_results_do_not_wait_for_ever(store: oxidbm.
     assert len(running) == 3
 
 
+def test_a_wait_that_was_given_up_counts_no_longer(store: oxidbm.Store) -> None:
+    calls = []
+
+    async def main() -> list[int]:
+        given_up = asyncio.Event()
+
+        @store.memoize()
+        async def f(x: int) -> int:
+            calls.append(x)
+            await asyncio.sleep(0)
+            if x == 2:
+                await given_up.wait()
+                return await f(1) + 10  # waits for 1, which waited for 2 before
+            wait = asyncio.create_task(f(2))
+            await asyncio.sleep(0)
+            wait.cancel()
+            await asyncio.wait([wait])
+            given_up.set()
+            await asyncio.sleep(0.01)
+            return x
+
+        return await asyncio.wait_for(asyncio.gather(f(1), f(2)), WAIT)
+
+    assert asyncio.run(main()) == [1, 11]
+    assert calls == [1, 2]
+
+
 def test_two_event_loops_do_not_wait_for_each_other(store: oxidbm.Store) -> None:
     both = threading.Barrier(2)
 
