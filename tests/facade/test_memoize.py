@@ -359,7 +359,7 @@ TYPED = '''
 from typing import assert_type
 import oxidbm
 
-def use(store: oxidbm.Store) -> None:
+def use(store: oxidbm.Store[bytes, bytes]) -> None:
     @store.memoize()
     def area(width: int, height: int = 1, *, unit: str = "m") -> float:
         return width * height
@@ -386,7 +386,7 @@ def use(store: oxidbm.Store) -> None:
     assert_type(Prices.price(Prices(), "a"), int)
     assert_type(Prices.price.forget(Prices(), "a"), bool)
 
-async def use_later(store: oxidbm.Store) -> None:
+async def use_later(store: oxidbm.Store[bytes, bytes]) -> None:
     @store.memoize()
     async def later(x: int) -> list[int]:
         return [x]
@@ -394,7 +394,7 @@ async def use_later(store: oxidbm.Store) -> None:
     assert_type(await later(1), list[int])
     assert_type(later.forget(1), bool)
 
-def misuse(store: oxidbm.Store) -> None:
+def misuse(store: oxidbm.Store[bytes, bytes]) -> None:
     @store.memoize()
     def area(width: int, height: int = 1) -> float:
         return width * height
