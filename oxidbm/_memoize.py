@@ -1,0 +1,410 @@
+"""`Store.memoize`: keep a function's results in a store, and run it once for calls that come together.
+
+1. A result is stored under a key that depends on the function's name and its arguments only, never on the process, so
+   it is found again after reopening. Arguments that compare equal but differ in type (1, 1.0, True) have keys of their
+   own; the order of a dict's or a set's items and of keyword arguments makes no difference.
+2. A flight is one call under way, the leader's. Calls with the same key that come meanwhile wait for it: threads among
+   themselves, the tasks of one event loop among themselves. Then they read the store. Where the leader raised or was
+   cancelled they find nothing, and one of them leads the next flight.
+3. No call waits for a flight that waits for it, through however many others: such a call runs the function itself.
+   Which flights a call belongs to is a context variable, so it holds for the tasks and the threads (asyncio.to_thread)
+   that a function starts.
+4. Reading and writing the store happen in the calling thread, also for a coroutine function.
+"""
+
+import functools
+import inspect
+import math
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import ContextVar
+from hashlib import blake2b
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, cast, overload
+
+from oxidbm import codecs
+
+KEY_BYTES_MAX: Final = 512  # a longer default key holds a hash of the arguments in their place
+NAME_BYTES_MAX: Final = 400  # which leaves room for the hash
+MISSING: Final = object()
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+F = TypeVar("F", bound="Flight")
+
+
+class ResultStore(Protocol):
+    """What is used of a store."""
+
+    @property
+    def key_codec(self) -> str:
+        """The name of the codec of the keys; "bytes" where there is none."""
+
+    @property
+    def value_codec(self) -> str:
+        """The name of the codec of the values; "bytes" where there is none."""
+
+    def get(self, key: Any, default: Any = None, /) -> Any:
+        """Return the key's value, or `default`."""
+
+    def set(self, key: Any, value: Any, expire: float | None = None, /) -> None:
+        """Store a value that expires in so many seconds."""
+
+    def __delitem__(self, key: Any, /) -> None:
+        """Remove a key; KeyError where it has no value."""
+
+
+class Memoized(Protocol[P, R_co]):
+    """A function whose results are kept in a store: called as before, with three attributes besides."""
+
+    @property
+    def __wrapped__(self) -> Callable[P, R_co]:
+        """The function itself, which runs each time it is called."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Return the stored result, after running the function where there is none."""
+
+    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Return the key under which the result for these arguments is stored."""
+
+    def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Remove the result for these arguments; return whether there was one. A call under way stores its own."""
+
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> "Memoized[P, R_co]": ...
+    @overload
+    def __get__(
+        self: "Memoized[Concatenate[Any, Q], R]", instance: object, owner: type | None = None, /
+    ) -> Callable[Q, R]:
+        """Return the method of an instance."""
+
+
+class Results:
+    """The results of one function in a store."""
+
+    def __init__(self, store: ResultStore, codec: "codecs.Codec[Any] | None", expire: float | None) -> None:
+        self.store = store
+        self.codec = codec
+        self.expire = expire
+
+    def load(self, key: Any) -> Any:
+        """Return a result, or MISSING; what does not decode was written by another codec and is none."""
+        try:
+            data = self.store.get(key, MISSING)
+        except codecs.DecodeError:
+            return MISSING
+        if self.codec is None or data is MISSING:
+            return data
+        try:
+            return self.codec.decode(data)
+        except ValueError:
+            return MISSING
+
+    def save(self, key: Any, result: Any) -> None:
+        """Store a result; raise what the codec raises for one that it does not take."""
+        self.store.set(key, result if self.codec is None else self.codec.encode(result), self.expire)
+
+    def drop(self, key: Any) -> bool:
+        """Remove a result; return whether there was one."""
+        try:
+            del self.store[key]
+        except KeyError:
+            return False
+        return True
+
+
+class Flight:
+    """One call under way."""
+
+    def __init__(self) -> None:
+        self.waits_for: list[Flight] = []
+
+
+class ThreadFlight(Flight):
+    """A call that other threads can wait for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.under_way = threading.Lock()
+        self.under_way.acquire()
+
+    def wait(self) -> None:
+        """Return when the flight has ended."""
+        try:
+            with self.under_way:
+                pass
+        finally:
+            leave(self)
+
+    def land(self) -> None:
+        """Wake the threads that wait."""
+        self.under_way.release()
+
+
+class TaskFlight(Flight):
+    """A call that other tasks of its event loop can wait for."""
+
+    def __init__(self) -> None:
+        import asyncio
+
+        super().__init__()
+        self.loop = asyncio.get_running_loop()
+        self.landed = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Return when the flight has ended. Each task waits for a future of its own, so it can be cancelled alone."""
+        try:
+            await self.landed.wait()
+        finally:
+            leave(self)
+
+    def land(self) -> None:
+        """Wake the tasks that wait; a loop that was closed with the call under way has none that could wake."""
+        if not self.loop.is_closed():
+            self.landed.set()
+
+
+# reentrant, since the garbage collector may end a waiting coroutine, which leaves its flight, at any point
+GUARD: Final = threading.RLock()
+LED: ContextVar[tuple[Flight, ...]] = ContextVar("LED", default=())
+
+
+def join(flights: dict[Any, F], key: Any, mine: F) -> F | None:
+    """Return `mine` where the caller leads now, else the flight to wait for; None where it would wait for itself."""
+    led = LED.get()
+    with GUARD:
+        flight = flights.setdefault(key, mine)
+        if flight is mine:
+            return mine
+        if waits_for_any(flight, led):
+            return None
+        for own in led:
+            own.waits_for.append(flight)
+        return flight
+
+
+def leave(flight: Flight) -> None:
+    """Wait for a flight no longer."""
+    with GUARD:
+        for own in LED.get():
+            if flight in own.waits_for:
+                own.waits_for.remove(flight)
+
+
+def waits_for_any(flight: Flight, led: tuple[Flight, ...]) -> bool:
+    """Tell whether a flight is one of those, or waits for one of them, itself or through others."""
+    seen = set()
+    pending = [flight]
+    while pending:
+        flight = pending.pop()
+        if flight in led:
+            return True
+        if flight not in seen:
+            seen.add(flight)
+            pending += flight.waits_for
+    return False
+
+
+def guard_function(function: Callable[P, R], make_key: Callable[P, Any], results: Results) -> Callable[P, R]:
+    """Return the function with its results stored; one body, since a recursive function pays for every frame."""
+    flights: dict[Any, ThreadFlight] = {}
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        key = make_key(*args, **kwargs)
+        value = results.load(key)
+        if value is not MISSING:
+            return cast(R, value)
+        mine = ThreadFlight()
+        while (flight := join(flights, key, mine)) is not mine:
+            if flight is None:
+                return function(*args, **kwargs)
+            flight.wait()
+            value = results.load(key)
+            if value is not MISSING:
+                return cast(R, value)
+        context = LED.set((*LED.get(), mine))
+        try:
+            value = results.load(key)  # a flight may have ended between the first look and this one's begin
+            if value is MISSING:
+                value = function(*args, **kwargs)
+                results.save(key, value)
+            return cast(R, value)
+        finally:
+            del flights[key]
+            mine.land()
+            LED.reset(context)
+
+    return wrapper
+
+
+def guard_coroutine_function(function: Callable[P, Any], make_key: Callable[P, Any], results: Results) -> Any:
+    """Return the coroutine function with its results stored; a flight per key and event loop."""
+    flights: dict[Any, TaskFlight] = {}
+
+    @functools.wraps(function)
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
+        key = make_key(*args, **kwargs)
+        value = results.load(key)
+        if value is not MISSING:
+            return value
+        mine = TaskFlight()
+        slot = (mine.loop, key)
+        while (flight := join(flights, slot, mine)) is not mine:
+            if flight is None:
+                return await function(*args, **kwargs)
+            await flight.wait()
+            value = results.load(key)
+            if value is not MISSING:
+                return value
+        context = LED.set((*LED.get(), mine))
+        try:
+            value = await function(*args, **kwargs)
+            results.save(key, value)
+            return value
+        finally:
+            del flights[slot]
+            mine.land()
+            with suppress(ValueError):  # a coroutine that is collected unfinished ends in whatever context that is
+                LED.reset(context)
+
+    return wrapper
+
+
+def canonical(value: Any) -> Any:
+    """Return a value with every container as a list of its type's name and its items, those of sets and dicts sorted.
+
+    No value that is not a container is a list, so different values stay different.
+    """
+    kind = type(value)
+    if kind is tuple or kind is list:
+        return [kind.__name__, *map(canonical, value)]
+    if kind is set or kind is frozenset:
+        return [kind.__name__, *sorted(map(canonical, value), key=codecs.OBJECTS.encode)]
+    if kind is dict:
+        items = ([canonical(key), canonical(item)] for key, item in value.items())
+        return ["dict", *sorted(items, key=codecs.OBJECTS.encode)]
+    return value
+
+
+def default_key(function: Callable[..., Any], name: str, as_text: bool) -> Callable[..., str | bytes]:
+    """Return the function from a call's arguments to its key: the name, a NUL, and the arguments with all defaults."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError) as failure:
+        raise TypeError(
+            f"{function!r} does not tell its parameters; pass key=, a function of the arguments that returns a key"
+        ) from failure
+    parameters = signature.parameters.values()
+    positional = all(item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD) for item in parameters)
+    count = len(parameters) if positional else -1
+
+    def make_key(*args: Any, **kwargs: Any) -> str | bytes:
+        if kwargs or len(args) != count:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            args, kwargs = bound.args, bound.kwargs
+        try:
+            named = [["=", word, canonical(value)] for word, value in sorted(kwargs.items())]
+            arguments = codecs.OBJECTS.encode([*map(canonical, args), *named])
+        except TypeError as failure:
+            raise unfit_argument(signature.bind(*args, **kwargs).arguments, name) from failure
+        key = name.encode() + b"\0" + arguments
+        if len(key) > KEY_BYTES_MAX:
+            key = name.encode() + b"\0#" + blake2b(arguments, digest_size=32).hexdigest().encode()
+        return key.decode() if as_text else key
+
+    return make_key
+
+
+def unfit_argument(arguments: dict[str, Any], name: str) -> TypeError:
+    """Return the error for arguments of which one cannot be encoded, with its name and type."""
+    unfit = "?"
+    for word, value in arguments.items():
+        try:
+            codecs.OBJECTS.encode(canonical(value))
+        except TypeError:
+            unfit = f"{word!r} of {name}, a {type(value).__module__}.{type(value).__qualname__}"
+    return TypeError(
+        f"the argument {unfit}, cannot be part of a key; pass key=, a function of the arguments that returns a key"
+    )
+
+
+def checked_name(function: Any, name: str | None) -> str:
+    """Return the name that a function's keys begin with; ValueError for one that would not tell it from others."""
+    if name is None:
+        name = f"{getattr(function, '__module__', None)}.{getattr(function, '__qualname__', '<lambda>')}"
+        if name.endswith("<lambda>"):
+            raise ValueError(f"{function!r} has no name to tell its results by; pass name=")
+    size = len(name.encode())
+    if not 0 < size <= NAME_BYTES_MAX:
+        raise ValueError(f"a name of {size} bytes cannot begin a key; pass name=, of 1 to {NAME_BYTES_MAX} bytes")
+    return name
+
+
+def check_function(function: Any) -> None:
+    """Raise TypeError for what cannot be memoized."""
+    if not callable(function):
+        raise TypeError(
+            f"memoize() decorates functions, not {type(function).__name__}; @classmethod and @property go above it"
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"{function!r} is a generator function, and a generator cannot be stored; return a list")
+
+
+def check_expire(expire: object) -> None:
+    """Raise for an `expire` that is no number of seconds."""
+    if callable(expire):
+        raise TypeError("memoize is used with parentheses: @store.memoize()")
+    if expire is not None and not (isinstance(expire, int | float) and math.isfinite(expire) and expire > 0):
+        raise ValueError(f"expire is a number of seconds greater than 0, or None for results that stay, not {expire!r}")
+
+
+def memoize(
+    store: ResultStore,
+    expire: float | None = None,
+    key: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    codec: Any = None,
+) -> Callable[[Callable[P, R]], Memoized[P, R]]:
+    """Return a decorator that keeps a function's results in a store; documented as Store.memoize in the stub."""
+    check_expire(expire)
+    if key is not None and name is not None:
+        raise ValueError("name= is what the default key begins with, and key= replaces that key; leave one out")
+    if key is None and store.key_codec not in ("bytes", "str"):
+        raise ValueError(
+            f"default keys are bytes or str, and the store's keys have the codec {store.key_codec!r}; "
+            "pass key=, a function of the arguments that returns a key"
+        )
+    if codec is not None and store.value_codec != "bytes":
+        raise ValueError(
+            f"codec= is for stores of bytes; this store's own codec, {store.value_codec!r}, encodes its values"
+        )
+    if codec is None:
+        codec = codecs.OBJECTS if store.value_codec == "bytes" else None
+    else:
+        codec = codecs.resolve(codec)
+    results = Results(store, codec, expire)
+
+    def decorate(function: Callable[P, R]) -> Memoized[P, R]:
+        check_function(function)
+        make_key = key
+        if make_key is None:
+            make_key = default_key(function, checked_name(function, name), store.key_codec != "bytes")
+
+        def cache_key(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return make_key(*args, **kwargs)
+
+        def forget(*args: P.args, **kwargs: P.kwargs) -> bool:
+            return results.drop(make_key(*args, **kwargs))
+
+        guard = guard_coroutine_function if inspect.iscoroutinefunction(function) else guard_function
+        wrapper: Any = guard(function, make_key, results)
+        wrapper.cache_key = cache_key
+        wrapper.forget = forget
+        return cast(Memoized[P, R], wrapper)
+
+    return decorate
