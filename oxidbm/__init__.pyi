@@ -6,7 +6,7 @@ compiled modules, because a stub hides its module's source from mypy.
 
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from types import GenericAlias, TracebackType
-from typing import Any, Generic, Literal, Self, TypeAlias, final, overload
+from typing import Any, Generic, Literal, ParamSpec, Self, TypeAlias, final, overload
 
 from _typeshed import StrOrBytesPath, SupportsKeysAndGetItem
 from typing_extensions import TypeVar
@@ -26,6 +26,7 @@ from oxidbm._core.errors import (
     ReadOnlyError,
     error,
 )
+from oxidbm._memoize import Memoized
 from oxidbm.codecs import Codec
 
 __version__: str
@@ -53,6 +54,8 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 _Bytes: TypeAlias = bytes | str | bytearray | memoryview
 _K = TypeVar("_K", default=bytes)  # a bare Store is one of bytes
 _V = TypeVar("_V", default=bytes)
@@ -457,7 +460,7 @@ class Store(MutableMapping[_K, _V]):
         *,
         name: str | None = None,
         codec: Any = None,
-    ) -> Any:
+    ) -> Callable[[Callable[_P, _R]], Memoized[_P, _R]]:
         """Return a decorator that keeps a function's results in the store, by its arguments.
 
             @store.memoize(expire=60)
