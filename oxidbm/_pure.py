@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from importlib.util import spec_from_file_location
 from types import ModuleType
 
 CORE = "oxidbm._core"
@@ -24,6 +23,8 @@ class SourceFinder:
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return the spec of a core module's .py file; raise ModuleNotFoundError where there is only a library."""
+        from importlib.util import spec_from_file_location  # only in pure mode
+
         package, _, name = fullname.rpartition(".")
         if package != CORE:
             return None

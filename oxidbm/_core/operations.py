@@ -19,7 +19,17 @@ from oxidbm._core.engine import Engine
 from oxidbm._core.frames import VIEW_WORDS
 from oxidbm._core.hashing import hash_key, hash_words, tail_word
 from oxidbm._core.hybrid_log import NO_ROOM
-from oxidbm._core.index import BUCKET_ENTRIES, CHUNK_BITS, CHUNK_MASK, ENTRY_ADDRESS, TAG_FIELD, TAG_SHIFT
+from oxidbm._core.index import (
+    BUCKET_ENTRIES,
+    CHUNK_BITS,
+    CHUNK_LEAD,
+    CHUNK_MASK,
+    ENTRY_ADDRESS,
+    LINK_BITS,
+    LINK_MASK,
+    TAG_FIELD,
+    TAG_SHIFT,
+)
 from oxidbm._core.locate import Found, is_live, locate, locate_steady, value_of
 from oxidbm._core.record import (
     CAPACITY_SHIFT,
@@ -96,7 +106,7 @@ def read(e: Engine, key: bytes) -> bytes | None:
     bucket: i64 = key_hash & e.index.low_mask
     if bucket < e.index.split:
         bucket = key_hash & ((e.index.low_mask << 1) | 1)
-    position: i64 = (bucket & CHUNK_MASK) << 3
+    position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
     bucket >>= CHUNK_BITS
     words = e.index.chunks[bucket]
     tag: i64 = (key_hash >> e.index.tag_base) & TAG_FIELD
@@ -106,8 +116,8 @@ def read(e: Engine, key: bytes) -> bytes | None:
         if entry == 0:
             return None
         if position == end:
-            words = e.index.overflow
-            position = entry
+            words = e.index.overflow[entry >> LINK_BITS]
+            position = entry & LINK_MASK
             end = position + BUCKET_ENTRIES
             continue
         if (entry >> TAG_SHIFT) & TAG_FIELD == tag:
@@ -167,7 +177,7 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
     bucket: i64 = key_hash & e.index.low_mask
     if bucket < e.index.split:
         bucket = key_hash & ((e.index.low_mask << 1) | 1)
-    position: i64 = (bucket & CHUNK_MASK) << 3
+    position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
     bucket >>= CHUNK_BITS
     words = e.index.chunks[bucket]
     tag: i64 = (key_hash >> e.index.tag_base) & TAG_FIELD
@@ -180,8 +190,8 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
         if entry == 0:
             break
         if position == end:
-            words = e.index.overflow
-            position = entry
+            words = e.index.overflow[entry >> LINK_BITS]
+            position = entry & LINK_MASK
             end = position + BUCKET_ENTRIES
             continue
         if (entry >> TAG_SHIFT) & TAG_FIELD == tag:
