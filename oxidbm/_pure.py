@@ -19,7 +19,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from importlib.util import spec_from_file_location
 from types import FunctionType, ModuleType
 from typing import Any, Final
 
@@ -36,6 +35,8 @@ class SourceFinder:
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return the spec of a core module's .py file; raise ModuleNotFoundError where there is only a library."""
+        from importlib.util import spec_from_file_location  # only in pure mode
+
         package, _, name = fullname.rpartition(".")
         if package != CORE:
             return None
