@@ -15,6 +15,7 @@
 import functools
 import inspect
 import math
+import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -166,8 +167,11 @@ class TaskFlight(Flight):
             self.landed.set()
 
 
-# reentrant, since the garbage collector may end a waiting coroutine, which leaves its flight, at any point
+# Reentrant, since the garbage collector may end a waiting coroutine, which leaves its flight, at any point. A forked
+# child must not find it held by a thread that it does not have.
 GUARD: Final = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=GUARD.acquire, after_in_parent=GUARD.release, after_in_child=GUARD.release)
 LED: ContextVar[tuple[Flight, ...]] = ContextVar("LED", default=())
 
 
