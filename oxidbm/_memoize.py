@@ -302,11 +302,15 @@ def default_key(function: Callable[..., Any], name: str, as_text: bool) -> Calla
             f"{function!r} does not tell its parameters; pass key=, a function of the arguments that returns a key"
         ) from failure
     parameters = signature.parameters.values()
+    defaults = tuple(item.default for item in parameters if item.default is not item.empty)
     positional = all(item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD) for item in parameters)
-    count = len(parameters) if positional else -1
+    most = len(parameters) if positional else -1  # what Signature.bind does for these takes as long as all the rest
+    least = len(parameters) - len(defaults)
 
     def make_key(*args: Any, **kwargs: Any) -> str | bytes:
-        if kwargs or len(args) != count:
+        if not kwargs and least <= len(args) <= most:
+            args += defaults[len(args) - least :]
+        else:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             args, kwargs = bound.args, bound.kwargs
@@ -358,7 +362,7 @@ def check_function(function: Any) -> None:
         raise TypeError(f"{function!r} is a generator function, and a generator cannot be stored; return a list")
 
 
-def check_expire(expire: object) -> None:
+def check_expire(expire: Any) -> None:
     """Raise for an `expire` that is no number of seconds."""
     if callable(expire):
         raise TypeError("memoize is used with parentheses: @store.memoize()")
