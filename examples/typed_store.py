@@ -41,7 +41,8 @@ def by_time(path: Path) -> bool:
         times = [time for time, _ in hour]
         warmest = max(reading.celsius for _, reading in hour)
         print(f"{len(store)} readings, {len(hour)} of them in the second hour, the warmest {warmest} degrees")
-        print(f"the last: {store.last_key()} {store[store.last_key()]}")
+        last, reading = next(store.range(reverse=True))
+        print(f"the last: {last} {reading}")
         return times == list(range(START + HOUR, START + 2 * HOUR, MINUTE)) and len(store) == COUNT
 
 
