@@ -293,7 +293,7 @@ class MsgspecCodec(Generic[T]):
         """Return the value, checked against the type."""
         try:
             return cast(T, self.load()[1](data))
-        except (ValueError, RecursionError) as failure:
+        except (ValueError, RecursionError, import_msgspec().DecodeError) as failure:  # a ValueError in later versions
             raise undecodable(self.name, data, failure) from failure
 
 
