@@ -64,6 +64,12 @@ def to_prefix(e: Engine, prefix: object) -> bytes:
     return to_key(e, prefix)
 
 
+def to_bound(e: Engine, key: object) -> bytes:
+    """Return where a key stands in the order of the bytes; a codec with prefixes takes the first parts of a key too."""
+    prefixer = e.key_coder.prefixer
+    return to_key(e, key) if prefixer is None else prefixer(key)
+
+
 def from_key(e: Engine, key: bytes) -> object:
     """Return the key that bytes in the store stand for."""
     return e.key_coder.decode(key) if e.typed else key

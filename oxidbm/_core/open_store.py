@@ -14,7 +14,7 @@ from oxidbm import _breath
 from oxidbm._core import commit
 from oxidbm._core.batch import Batch
 from oxidbm._core.check import check as check_engine
-from oxidbm._core.coder import BYTES_NAME, CALLED, INT, PLAIN, STR, Coder
+from oxidbm._core.coder import ANY_NAME, BYTES_NAME, CALLED, INT, PLAIN, STR, Coder
 from oxidbm._core.device import Device
 from oxidbm._core.engine import OPEN, UNNAMED, WRITABLE, Engine, SessionState
 from oxidbm._core.errors import ClosedError
@@ -35,6 +35,8 @@ def coder_for(what: str, spec: object) -> Coder:
     from oxidbm import codecs
 
     codec: Any = codecs.resolve(cast(Any, spec))
+    if codec.name == ANY_NAME and codec is not codecs.RAW:
+        raise ValueError(f"a codec's name is not {ANY_NAME!r}, which is codecs.RAW's")
     kind = CALLED
     if codec is codecs.BYTES or codec is codecs.RAW:
         kind = PLAIN

@@ -51,10 +51,10 @@ DONE: Final = 0
 CHANGED: Final = 1
 
 ALWAYS: Final = 0
-IF_ABSENT: Final = 1
-IF_EQUAL: Final = 2
+IF_ABSENT: Final = 1  # only when the key has no value
+IF_EQUAL: Final = 2  # only when its value is `expected`
 
-KEEP_EXPIRY: Final = -1  # as an expiry: the one that the key has
+KEEP_EXPIRY: Final = -1  # as an expiry, with IF_EQUAL: the one that the key has
 
 
 def same_words(frame: vec[i64], o: i64, data: bytes, size: i64) -> bool:
@@ -161,11 +161,7 @@ def read_slow(e: Engine, key: bytes, key_hash: i64) -> bytes | None:
 
 
 def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes, expiry: i64) -> i64:
-    """Store a value under a key where `condition` allows it: DONE, CHANGED where it does not, or NO_ROOM.
-
-    IF_ABSENT: only when the key has no value. IF_EQUAL: only when its value is `expected`. `expiry` is in milliseconds
-    since 1970, 0 for never; KEEP_EXPIRY goes with IF_EQUAL only.
-    """
+    """Store a value where `condition` allows it, to expire at `expiry` (ms since 1970, 0 never): DONE, CHANGED, NO_ROOM."""
     length: i64 = len(key)
     first: i64 = 0
     second: i64 = 0
@@ -227,9 +223,9 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
                 if entry < 0 or (shape >> 48) != 0:
                     return upsert_slow(e, key, value, key_hash, condition, expected, expiry)
         position += 1
+    if disk >= 0 and e.pending_count() >= e.pending_max:  # so many to settle: one read now is cheaper than two later
+        return upsert_slow(e, key, value, key_hash, condition, expected, expiry)
     if disk >= 0:
-        if e.pending_count() >= e.pending_max:  # so many to settle: one read now is cheaper than two later
-            return upsert_slow(e, key, value, key_hash, condition, expected, expiry)
         return upsert_blind(e, key, value, expiry, disk_words, disk)
     return insert(e, key, value, key_hash, expiry)
 

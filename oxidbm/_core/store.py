@@ -11,7 +11,7 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core import bulk, commit, lifetime, operations
-from oxidbm._core.convert import expiry_at, from_key, from_value, to_key, to_prefix, to_value, too_large
+from oxidbm._core.convert import expiry_at, from_key, from_value, to_bound, to_key, to_prefix, to_value, too_large
 from oxidbm._core.engine import OPEN, WRITABLE
 from oxidbm._core.index import HashIndex
 from oxidbm._core.locate import settle
@@ -299,9 +299,9 @@ class Store(OpenStore):
         """Iterate the items with low <= key < high in the order of the keys."""
         order = self.key_order()
         e = self.e
-        return RangeIterator(
-            order, None if low is None else to_key(e, low), None if high is None else to_key(e, high), reverse
-        )
+        start = None if low is None else to_bound(e, low)
+        end = None if high is None else to_bound(e, high)
+        return RangeIterator(order, start, end, reverse)
 
     def prefix(self, prefix: object, *, reverse: bool = False) -> RangeIterator:
         """Iterate the items whose keys begin with a prefix in the order of the keys."""
@@ -319,11 +319,11 @@ class Store(OpenStore):
 
     def next_key(self, key: object) -> Any:
         """Return the first key behind `key` in order; None where there is none."""
-        return self.neighbour(to_key(self.e, key), False)
+        return self.neighbour(to_bound(self.e, key), False)
 
     def previous_key(self, key: object) -> Any:
         """Return the last key before `key` in order; None where there is none."""
-        return self.neighbour(to_key(self.e, key), True)
+        return self.neighbour(to_bound(self.e, key), True)
 
     def neighbour(self, key: bytes | None, reverse: bool) -> object:
         """Return the key next to another, or an end of the order."""
