@@ -66,6 +66,29 @@ def set_pair(e: Engine, pair: object, expiry: i64) -> None:
         set_one(e, key, value, expiry)
 
 
+def set_list(e: Engine, pairs: list[object], expiry: i64) -> None:
+    """As `set_many`, of a list: tuples of bytes, the common case, cost two calls less."""
+    plain: bool = not e.typed
+    limit: i64 = e.value_limit
+    left: i64 = SLICE
+    for pair in pairs:
+        done = False
+        if plain and isinstance(pair, tuple) and len(pair) == 2:
+            key = pair[0]
+            value = pair[1]
+            if isinstance(key, bytes) and isinstance(value, bytes) and e.state == OPEN and e.writable == WRITABLE:
+                if len(key) <= KEY_LENGTH_MAX and i64(len(value)) <= limit:
+                    done = operations.upsert(e, key, value, operations.ALWAYS, b"", expiry) == operations.DONE
+        if not done:
+            set_pair(e, pair, expiry)
+        elif e.log.due:
+            e.maintainer.step()
+        left -= 1
+        if left == 0:
+            left = SLICE
+            _breath.breathe()
+
+
 def set_many(e: Engine, pairs: object, expire: object) -> None:
     """Store the pairs of a mapping, of what has keys(), or of an iterable of pairs."""
     expiry = expiry_at(e, expire)
@@ -79,12 +102,7 @@ def set_many(e: Engine, pairs: object, expire: object) -> None:
                 _breath.breathe()
         return
     if isinstance(pairs, list):
-        for pair in pairs:
-            set_pair(e, pair, expiry)
-            left -= 1
-            if left == 0:
-                left = SLICE
-                _breath.breathe()
+        set_list(e, pairs, expiry)
         return
     if isinstance(pairs, Mapping):
         pairs = pairs.items()
