@@ -161,7 +161,7 @@ def read_slow(e: Engine, key: bytes, key_hash: i64) -> bytes | None:
 
 
 def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes, expiry: i64) -> i64:
-    """Store a value where `condition` allows it, until `expiry` (ms since 1970, 0 for ever): DONE, CHANGED or NO_ROOM."""
+    """Store a value where `condition` allows it, until `expiry` in ms since 1970, 0 for ever: DONE, CHANGED, NO_ROOM."""
     length: i64 = len(key)
     first: i64 = 0
     second: i64 = 0
