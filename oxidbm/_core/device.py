@@ -167,9 +167,10 @@ class Segment:
     def close(self) -> None:
         """Close file and mapping."""
         self.unmap()
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        descriptor = self.descriptor
+        self.descriptor = -1  # before other threads can run: the number may be another file's after it was closed once
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def segment_name(page: i64) -> str:

@@ -52,7 +52,7 @@ def test_output_does_not_depend_on_the_locale(tmp_path: Path) -> None:
 @needs_signals
 @pytest.mark.parametrize("name", ["keys", "dump", "scan"])
 def test_a_pipe_that_closes_early_is_no_error(tmp_path: Path, name: str) -> None:
-    make(tmp_path / "s", {b"%06d" % number: b"v" * 100 for number in range(5_000)})
+    make(tmp_path / "s", {b"%040d" % number: b"v" * 100 for number in range(5_000)})  # more than a pipe holds
     with started(
         command(name, tmp_path / "s"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
     ) as process:
