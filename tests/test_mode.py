@@ -45,7 +45,7 @@ print(_pure.compiled(), _pure.NATIVE in sys.modules, sum(type(f) is _pure.Source
     environment = {**os.environ, "OXIDBM_PURE": "0" if compiled_core else "1"}
     environment["PYTHONPATH"] = str(CORE.parent.parent)
     answer = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=300
     )
     assert answer.stdout.split() == [str(compiled_core), str(compiled_core), str(int(not compiled_core))]
 
@@ -74,7 +74,7 @@ print(sys.getswitchinterval() == usual, sys.getswitchinterval() > 86400)
 """
     environment = {**os.environ, "OXIDBM_PURE": "0" if compiled_core else "1", "PYTHONPATH": str(CORE.parent.parent)}
     answer = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=300
     )
     assert answer.stdout.split() == [str(compiled_core), str(not compiled_core)]
 

@@ -167,9 +167,10 @@ class Segment:
     def close(self) -> None:
         """Close file and mapping."""
         self.unmap()
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        descriptor = self.descriptor
+        self.descriptor = -1  # before other threads can run: the number may be another file's after it was closed once
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def segment_name(page: i64) -> str:
@@ -382,12 +383,13 @@ class FileDevice(Device):
             segment.close()
             os.unlink(segment.path)
             changed = True
-        if self.segments and self.end() > address:
+        if self.segments:
             last = self.segments[-1]
-            last.unmap()
-            os.ftruncate(last.descriptor, address - last.start)
-            last.size = address - last.start
-            sync_file(last.descriptor)
+            last.unmap()  # made when the segment was complete; now it grows again, also where nothing is cut off it
+            if self.end() > address:
+                os.ftruncate(last.descriptor, address - last.start)
+                last.size = address - last.start
+                sync_file(last.descriptor)
         if changed:
             sync_directory(self.path)
 

@@ -25,6 +25,7 @@ class LightEpoch:
         self.slots: vec[i64] = vec[i64]()
         self.actions: list[Callable[[], object]] = []
         self.action_epochs: vec[i64] = vec[i64]()
+        self.draining = False
 
     def protect(self) -> i64:
         """Enter and return the slot to give back. O(readers inside)."""
@@ -63,12 +64,20 @@ class LightEpoch:
         return safe
 
     def drain(self) -> None:
-        """Run the actions whose readers have all left, oldest first."""
-        while self.actions and self.action_epochs[0] <= self.safe_epoch():
-            action = self.actions[0]
-            self.actions = self.actions[1:]
-            self.action_epochs = self.action_epochs[1:]
-            action()
+        """Run the actions whose readers have all left, oldest first, one at a time: deleting a file lets other threads
+        run, and what one of them would drain meanwhile is left to the one that drains already.
+        """
+        if self.draining:
+            return
+        self.draining = True
+        try:
+            while self.actions and self.action_epochs[0] <= self.safe_epoch():
+                action = self.actions[0]
+                self.actions = self.actions[1:]
+                self.action_epochs = self.action_epochs[1:]
+                action()
+        finally:
+            self.draining = False
 
     def readers(self) -> i64:
         """Return how many readers are inside."""

@@ -61,6 +61,7 @@ class Cursor:
         self.in_memory = False
         self.chunk = b""
         self.chunk_start: i64 = 0
+        self.chunk_from_memory = False
 
     def step(self) -> bool:
         """Move to the next record; False at the end of the range."""
@@ -91,6 +92,7 @@ class Cursor:
             if not self.in_memory:
                 self.chunk = log.frames.copy_out(log.slot_of(address), self.offset, content_words(self.shape) << 3)
                 self.chunk_start = address
+                self.chunk_from_memory = True  # perhaps not sealed: no use when the record is asked for on disk
                 self.offset = 0
             self.following = self.behind(address)
             return True
@@ -102,9 +104,10 @@ class Cursor:
         are.
         """
         have: i64 = self.chunk_start + len(self.chunk) - address
-        if address < self.chunk_start or have < size:
+        if address < self.chunk_start or have < size or self.chunk_from_memory:
             self.chunk = self.e.log.device.read(address, max(size, i64(CHUNK_BYTES)))
             self.chunk_start = address
+            self.chunk_from_memory = False
             have = len(self.chunk)
         return have
 

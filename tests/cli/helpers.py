@@ -45,7 +45,7 @@ def command(*arguments: object) -> list[str]:
 def run(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Run the command as a process."""
     return subprocess.run(
-        command(*arguments), input=stdin, capture_output=True, timeout=120, env=environment(), check=False
+        command(*arguments), input=stdin, capture_output=True, timeout=300, env=environment(), check=False
     )
 
 

@@ -27,7 +27,7 @@ def python(code: str, *arguments: object, check: bool = True) -> subprocess.Comp
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=check,
     )
 

@@ -188,7 +188,7 @@ def test_sigint_reaches_a_call_that_waits(tmp_path: Path) -> None:
     class SlowDevice(HeapDevice):
         def sync(self) -> None:
             inside.set()
-            hold.wait(30)
+            hold.wait(300)
             super().sync()
 
     device = SlowDevice(PAGE_BYTES)
@@ -199,7 +199,7 @@ def test_sigint_reaches_a_call_that_waits(tmp_path: Path) -> None:
     inside.clear()
     other = threading.Thread(target=store.sync)
     other.start()
-    inside.wait(30)
+    inside.wait(300)
     store[b"key"] = b"newer"
 
     def release() -> None:

@@ -153,6 +153,21 @@ def test_truncate_after(files: FileDevice, cut: int) -> None:
     files.close()
 
 
+def test_a_segment_that_grows_again_is_not_read_through_its_old_map(files: FileDevice) -> None:
+    """Recovery reads a complete segment, cuts off all that follows it, and the store goes on writing in that file."""
+    files.write(0, page_of(0)[:100])
+    files.write(PAGE, page_of(1))
+    files.roll()
+    files.write(2 * PAGE, page_of(2))
+    assert files.read(0, 2 * PAGE) == bytes(page_of(0)[:100]) + bytes(PAGE - 100) + bytes(page_of(1))
+    files.truncate_after(2 * PAGE)
+    files.write(2 * PAGE, page_of(3))
+    files.roll()
+    files.write(3 * PAGE, page_of(4))
+    assert files.read(2 * PAGE, 2 * PAGE) == bytes(page_of(3))
+    files.close()
+
+
 def test_reopened(files: FileDevice) -> None:
     fill(files, 3, each_a_segment=True)
     files.sync()

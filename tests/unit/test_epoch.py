@@ -1,5 +1,6 @@
 """Light epoch: an action runs when the readers that were inside have left, and in the order given."""
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -82,6 +83,24 @@ def test_action_may_bump_and_protect() -> None:
     assert ran == ["outer", "last", "inner"] or ran == ["outer", "inner", "last"]
     assert sorted(ran) == ["inner", "last", "outer"]
     assert not epoch.actions
+
+
+def test_actions_run_one_at_a_time() -> None:
+    """Another thread may drain while an action, as the deletion of a file does, lets others run."""
+    epoch, ran = LightEpoch(), []
+
+    def action() -> None:
+        ran.append("begins")
+        other = threading.Thread(target=epoch.drain)
+        other.start()
+        other.join()
+        ran.append("ends")
+
+    slot = epoch.protect()
+    epoch.bump(action)
+    epoch.bump(note(ran, "next"))
+    epoch.release(slot)
+    assert ran == ["begins", "ends", "next"]
 
 
 def test_action_that_raises_is_gone() -> None:

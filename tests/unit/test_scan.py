@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 import oxidbm
-from oxidbm._core.scan import CHUNK_BYTES
+from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.scan import CHUNK_BYTES, Cursor
 from tests.support import scaled
 from tests.unit.helpers import PAGE_BYTES, disk_store, push_to_disk
 
@@ -92,6 +93,18 @@ def test_records_larger_than_a_chunk(tmp_path: Path) -> None:
         push_to_disk(store)
         assert dict(store.items()) == expected
         assert {record.key: record.value for record in store.scan()} == expected
+
+
+def test_a_record_that_goes_to_disk_is_read_again(tmp_path: Path) -> None:
+    """A compaction without room steps back; meanwhile the record may be sealed, written, and gone from memory."""
+    with disk_store(tmp_path / "store") as store:
+        store[b"key"] = b"value"
+        cursor = Cursor(store.e, FIRST_ADDRESS, store.e.log.tail)
+        assert cursor.step()
+        cursor.following = FIRST_ADDRESS
+        push_to_disk(store)
+        assert cursor.step()
+        assert (cursor.key(), cursor.value()) == (b"key", b"value")
 
 
 def test_iterators_are_readers_until_they_end(tmp_path: Path) -> None:
