@@ -17,7 +17,7 @@ from mypy_extensions import i64
 from oxidbm._core.address import ADDRESS_MASK, with_sign
 from oxidbm._core.engine import Engine
 from oxidbm._core.frames import VIEW_WORDS
-from oxidbm._core.hashing import hash_key, hash_words, tail_word
+from oxidbm._core.hashing import SHORT_KEY, hash_key, hash_long, hash_words, tail_word
 from oxidbm._core.hybrid_log import NO_ROOM
 from oxidbm._core.index import (
     BUCKET_ENTRIES,
@@ -43,8 +43,6 @@ from oxidbm._core.record import (
     pack_info,
     record_words,
 )
-
-SHORT_KEY: Final = 16
 
 DONE: Final = 0
 CHANGED: Final = 1
@@ -102,7 +100,7 @@ def read(e: Engine, key: bytes) -> bytes | None:
             second = read_i64_le(key, 8) if length == SHORT_KEY else tail_word(key, 8, length)
         key_hash = hash_words(first, second, length, e.seed)
     else:
-        key_hash = hash_key(key, e.seed)
+        key_hash = hash_long(key, length, e.seed)
     bucket: i64 = key_hash & e.index.low_mask
     if bucket < e.index.split:
         bucket = key_hash & ((e.index.low_mask << 1) | 1)
@@ -173,7 +171,7 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
             second = read_i64_le(key, 8) if length == SHORT_KEY else tail_word(key, 8, length)
         key_hash = hash_words(first, second, length, e.seed)
     else:
-        key_hash = hash_key(key, e.seed)
+        key_hash = hash_long(key, length, e.seed)
     bucket: i64 = key_hash & e.index.low_mask
     if bucket < e.index.split:
         bucket = key_hash & ((e.index.low_mask << 1) | 1)
