@@ -19,6 +19,7 @@ MULTIPLIER_KEY: Final = 0x1E3779B97F4A7C15
 MULTIPLIER_END: Final = 0x3F58476D1CE4E5B9
 MULTIPLIER_SUM: Final = 0x14D049BB133111EB
 MULTIPLIER_ODD: Final = 0x2545F4914F6CDD1D
+SHORT_KEY: Final = 16
 START_A: Final = 0x243F6A8885A308D3  # digits of pi; a lane that began at 0 took a length of 0 for a value of 1
 START_B: Final = 0x13198A2E03707344
 
@@ -44,6 +45,17 @@ def tail_word(data: bytes, offset: i64, length: i64) -> i64:
 def hash_key(key: bytes, seed: i64) -> i64:
     """Return the key's 62-bit hash: the same in every process that opens a store with this seed."""
     length: i64 = len(key)
+    if length > SHORT_KEY or length == 0:
+        return hash_long(key, length, seed)
+    first: i64 = read_i64_le(key, 0) if length >= 8 else tail_word(key, 0, length)
+    second: i64 = 0
+    if length > 8:
+        second = read_i64_le(key, 8) if length == SHORT_KEY else tail_word(key, 8, length)
+    return hash_words(first, second, length, seed)
+
+
+def hash_long(key: bytes, length: i64, seed: i64) -> i64:
+    """As `hash_key`, of a key of any length."""
     h: i64 = ((seed ^ length) * MULTIPLIER_END) & MASK_62
     j: i64 = 0
     while j + 8 <= length:

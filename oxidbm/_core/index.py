@@ -124,8 +124,9 @@ class HashIndex:
         tag = self.tag_of(key_hash)
         suspect: i64 = 0
         bucket = self.bucket_of(key_hash)
-        words = self.chunks[bucket >> CHUNK_BITS]
         position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
+        bucket >>= CHUNK_BITS  # an index that is a local spares two changes of a reference count
+        words = self.chunks[bucket]
         end: i64 = position + BUCKET_ENTRIES
         while True:
             entry = words[position]

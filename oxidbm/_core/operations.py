@@ -17,7 +17,7 @@ from mypy_extensions import i64
 from oxidbm._core.address import ADDRESS_MASK, with_sign
 from oxidbm._core.engine import Engine
 from oxidbm._core.frames import VIEW_WORDS
-from oxidbm._core.hashing import hash_key, hash_words, tail_word
+from oxidbm._core.hashing import SHORT_KEY, hash_key, hash_long, hash_words, tail_word
 from oxidbm._core.hybrid_log import NO_ROOM
 from oxidbm._core.index import (
     BUCKET_ENTRIES,
@@ -44,8 +44,6 @@ from oxidbm._core.record import (
     record_words,
     value_word,
 )
-
-SHORT_KEY: Final = 16
 
 DONE: Final = 0
 CHANGED: Final = 1
@@ -105,7 +103,7 @@ def read(e: Engine, key: bytes) -> bytes | None:
             second = read_i64_le(key, 8) if length == SHORT_KEY else tail_word(key, 8, length)
         key_hash = hash_words(first, second, length, e.seed)
     else:
-        key_hash = hash_key(key, e.seed)
+        key_hash = hash_long(key, length, e.seed)
     bucket: i64 = key_hash & e.index.low_mask
     if bucket < e.index.split:
         bucket = key_hash & ((e.index.low_mask << 1) | 1)
@@ -161,7 +159,7 @@ def read_slow(e: Engine, key: bytes, key_hash: i64) -> bytes | None:
 
 
 def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes, expiry: i64) -> i64:
-    """Store a value where `condition` allows it, until `expiry` in ms since 1970, 0 for ever: DONE, CHANGED, NO_ROOM."""
+    """Store a value where `condition` allows it, until `expiry` (ms since 1970, 0: no end): DONE, CHANGED, NO_ROOM."""
     length: i64 = len(key)
     first: i64 = 0
     second: i64 = 0
@@ -172,7 +170,7 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
             second = read_i64_le(key, 8) if length == SHORT_KEY else tail_word(key, 8, length)
         key_hash = hash_words(first, second, length, e.seed)
     else:
-        key_hash = hash_key(key, e.seed)
+        key_hash = hash_long(key, length, e.seed)
     bucket: i64 = key_hash & e.index.low_mask
     if bucket < e.index.split:
         bucket = key_hash & ((e.index.low_mask << 1) | 1)

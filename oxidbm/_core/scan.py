@@ -14,7 +14,7 @@ from typing import Final, final
 from librt.strings import read_i64_le
 from mypy_extensions import i64
 
-from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.address import ADDRESS_MASK, FIRST_ADDRESS
 from oxidbm._core.convert import from_key, from_value
 from oxidbm._core.engine import OPEN, Engine
 from oxidbm._core.errors import CorruptionError
@@ -75,26 +75,37 @@ class Cursor:
                     return True
                 address = log.next_page(address + 1)
                 continue
-            end = log.page_end(address)
+            slot = log.slot_of(address)
+            end = log.frames.ends[slot]
+            if end == 0:
+                end = log.tail
             if address >= end:
                 if end == log.tail and log.tail_open:
                     break
                 address = log.next_page(end)
                 continue
-            frame = log.frames.words[log.slot_of(address)]
-            o: i64 = ((address & log.offset_mask) >> 3) + VIEW_WORDS
+            offset: i64 = address & log.offset_mask
+            o: i64 = (offset >> 3) + VIEW_WORDS
+            o1: i64 = o + 1
+            o2: i64 = o + 2
+            info = log.frames.words[slot][o]
+            shape = log.frames.words[slot][o1]
+            seal = log.frames.words[slot][o2]
             self.address = address
-            self.info = frame[o]
-            self.shape = frame[o + 1]
-            self.seal = frame[o + 2]
-            self.offset = address & log.offset_mask
+            self.info = info
+            self.shape = shape
+            self.seal = seal
+            self.offset = offset
             self.in_memory = log.frames.has_views
             if not self.in_memory:
-                self.chunk = log.frames.copy_out(log.slot_of(address), self.offset, content_words(self.shape) << 3)
+                self.chunk = log.frames.copy_out(slot, offset, content_words(shape) << 3)
                 self.chunk_start = address
                 self.chunk_from_memory = True  # perhaps not sealed: no use when the record is asked for on disk
                 self.offset = 0
-            self.following = self.behind(address)
+            size: i64 = record_words(shape, seal) << 3
+            self.following = address + size
+            if size > log.page_bytes:
+                self.following = log.next_page(address + size)
             return True
         self.following = max(self.following, self.stop)
         return False
@@ -246,7 +257,7 @@ class StoreIterator:
                 continue
             shape = cursor.shape
             data = cursor.data()
-            start: i64 = cursor.offset + (key_word(shape) << 3)
+            start: i64 = (cursor.offset + (key_word(shape) << 3)) & ADDRESS_MASK
             length = key_length(shape)
             key = data[start : start + length]
             key_hash = hash_key(key, e.seed)
