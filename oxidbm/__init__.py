@@ -23,7 +23,7 @@ from oxidbm._core.errors import (  # noqa: E402
     ReadOnlyError,
     error,
 )
-from oxidbm._core.scan import LogRecord, LogScan  # noqa: E402
+from oxidbm._core.scan import LogRecord, LogScan, StoreIterator  # noqa: E402
 from oxidbm._core.session import Session  # noqa: E402
 from oxidbm._core.store import Store  # noqa: E402
 from oxidbm._documentation import Documentation  # noqa: E402
@@ -33,6 +33,7 @@ MutableMapping.register(Store)
 for public in (Batch, Database, LogRecord, LogScan, Session, Store):
     public.__doc__ = Documentation(public.__name__)
 del public
+_pure.give_turns(Database, LogScan, Session, Store, StoreIterator)
 
 
 def __getattr__(name: str) -> object:

@@ -1,12 +1,21 @@
 """A place where compiled code lets the interpreter breathe.
 
 Compiled code never looks whether another thread wants the GIL or a signal has come; entering any interpreted function
-does (17 ns). Long loops of the core call this between slices. It must stay outside the compiled core.
+does (17 ns). Long loops of the core call `breathe` between slices. It must stay outside the compiled core. In pure mode
+nobody asks for the GIL, so there it is given (see `_pure.py`).
 """
 
+from collections.abc import Callable
+from typing import Final
 
-def breathe() -> None:
+from oxidbm import _pure
+
+
+def be_interpreted() -> None:
     """Do nothing: being interpreted is what counts."""
+
+
+breathe: Final[Callable[[], None]] = be_interpreted if _pure.compiled() else _pure.turns.give
 
 
 class LastWord:

@@ -2,18 +2,24 @@
 
 Compiled classes have no docstrings; the stub `__init__.pyi` carries them. `Documentation` is set as a class's
 `__doc__`, which may be a descriptor, and reads the stub when `help()` asks, so that importing costs nothing. The
-`__doc__` of a compiled method cannot be set, so the class's text holds its methods' too.
+`__doc__` of a compiled method cannot be set, so the class's text holds its methods' too. `ast` is imported when it is
+used: it would be a seventh of the time that importing oxidbm takes.
 """
 
-import ast
 import os
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ast
+    from collections.abc import Iterator
 
 STUB = os.path.join(os.path.dirname(__file__), "__init__.pyi")
 
 
-def signature_of(function: ast.FunctionDef) -> str:
+def signature_of(function: "ast.FunctionDef") -> str:
     """Return a method as it is called: its name and arguments without `self` and annotations."""
+    import ast
+
     arguments = function.args
     for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]:
         if argument is not None:
@@ -25,8 +31,10 @@ def signature_of(function: ast.FunctionDef) -> str:
     return f"{function.name}({ast.unparse(arguments)})"
 
 
-def sections(node: ast.ClassDef) -> Iterator[str]:
+def sections(node: "ast.ClassDef") -> "Iterator[str]":
     """Yield a class's docstring, then each documented method and property with its own, indented."""
+    import ast
+
     yield ast.get_docstring(node) or ""
     heads: list[str] = []
     for function in node.body:
@@ -48,6 +56,8 @@ class Documentation:
         self.name = name
 
     def __get__(self, instance: object, owner: type | None = None) -> str | None:
+        import ast
+
         try:
             with open(STUB, encoding="utf-8") as file:
                 tree = ast.parse(file.read())

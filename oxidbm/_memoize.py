@@ -15,6 +15,7 @@
 import functools
 import inspect
 import math
+import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -166,8 +167,11 @@ class TaskFlight(Flight):
             self.landed.set()
 
 
-# reentrant, since the garbage collector may end a waiting coroutine, which leaves its flight, at any point
+# Reentrant, since the garbage collector may end a waiting coroutine, which leaves its flight, at any point. A forked
+# child must not find it held by a thread that it does not have.
 GUARD: Final = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=GUARD.acquire, after_in_parent=GUARD.release, after_in_child=GUARD.release)
 LED: ContextVar[tuple[Flight, ...]] = ContextVar("LED", default=())
 
 
@@ -298,11 +302,15 @@ def default_key(function: Callable[..., Any], name: str, as_text: bool) -> Calla
             f"{function!r} does not tell its parameters; pass key=, a function of the arguments that returns a key"
         ) from failure
     parameters = signature.parameters.values()
+    defaults = tuple(item.default for item in parameters if item.default is not item.empty)
     positional = all(item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD) for item in parameters)
-    count = len(parameters) if positional else -1
+    most = len(parameters) if positional else -1  # what Signature.bind does for these takes as long as all the rest
+    least = len(parameters) - len(defaults)
 
     def make_key(*args: Any, **kwargs: Any) -> str | bytes:
-        if kwargs or len(args) != count:
+        if not kwargs and least <= len(args) <= most:
+            args += defaults[len(args) - least :]
+        else:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             args, kwargs = bound.args, bound.kwargs
@@ -354,7 +362,7 @@ def check_function(function: Any) -> None:
         raise TypeError(f"{function!r} is a generator function, and a generator cannot be stored; return a list")
 
 
-def check_expire(expire: object) -> None:
+def check_expire(expire: Any) -> None:
     """Raise for an `expire` that is no number of seconds."""
     if callable(expire):
         raise TypeError("memoize is used with parentheses: @store.memoize()")

@@ -126,13 +126,18 @@ def unpack_library_type(tag: str, content: Any) -> Any:
     raise ValueError(f"it has the tag {tag!r}, which the codec does not know")
 
 
+# json.dumps and json.loads, given these arguments, would make both anew for each call.
+ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+DECODER = json.JSONDecoder(object_hook=unpack)
+
+
 def dumps(value: Any, who: str, instead: str) -> bytes:
     """Return a value's written form; TypeError for a type that has none, ValueError for a value that is in itself.
 
     who, instead: words for the errors: the codec that refuses, and what takes values of any type.
     """
     try:
-        return json.dumps(pack(value), separators=(",", ":"), allow_nan=False).encode("ascii")
+        return ENCODER.encode(pack(value)).encode("ascii")
     except UnknownTypeError as failure:
         raise TypeError(f"{who} does not take {failure}; convert the value, or {instead}") from None
     except UnknownZoneError as failure:
@@ -145,4 +150,4 @@ def dumps(value: Any, who: str, instead: str) -> bytes:
 
 def loads(data: bytes) -> Any:
     """Return the value that `dumps` wrote; one of LOAD_FAILURES for other bytes."""
-    return json.loads(data, object_hook=unpack)
+    return DECODER.decode(data.decode())

@@ -4,17 +4,28 @@
 modules lie beside them: for coverage, debugging, and to show that both write the same bytes. It is 15 to 120 times
 slower. `install()` has to run before the first import of a core module, and is called by `oxidbm/__init__.py`.
 An installation without compiled modules runs pure without being asked.
+
+Compiled code keeps the GIL until it blocks, and the core rests on that: an operation that does not read or write a file
+is atomic. The interpreter takes the GIL away between any two lines, at the request of a thread that has waited for the
+switch interval. So pure mode sets that interval (`sys.setswitchinterval`) to a year, for the whole process: a thread
+gives the GIL up where it blocks (files, locks, `time.sleep`), and after a call of a store, a session or an iterator
+when the others have waited long enough. A thread that computes without either keeps the other threads of the process
+waiting, so pure mode is not for production; and whoever sets the interval back lets stores be damaged by threads.
 """
 
+import functools
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from importlib.util import spec_from_file_location
-from types import ModuleType
+from types import FunctionType, ModuleType
+from typing import Any, Final
 
 CORE = "oxidbm._core"
 NATIVE = "oxidbm._core.native__mypyc"  # the library of the mypyc group: every compiled module loads it first
+NEVER_SECONDS: Final = 365.0 * 86400
+GIVEN_SECONDS: Final = 1e-6  # of 0 the thread would come back before a waiting one has woken
 
 
 class SourceFinder:
@@ -24,6 +35,8 @@ class SourceFinder:
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return the spec of a core module's .py file; raise ModuleNotFoundError where there is only a library."""
+        from importlib.util import spec_from_file_location  # only in pure mode
+
         package, _, name = fullname.rpartition(".")
         if package != CORE:
             return None
@@ -40,9 +53,14 @@ def requested() -> bool:
 
 
 def install() -> None:
-    """Put the finder in front of all others when pure mode is asked for; once, however often it is called."""
+    """Put the finder in front of all others when pure mode is asked for; once, however often it is called.
+
+    However pure mode came about, no thread is asked for the GIL any more.
+    """
     if requested() and not any(isinstance(finder, SourceFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, SourceFinder())
+    if not compiled():
+        sys.setswitchinterval(NEVER_SECONDS)
 
 
 def compiled() -> bool:
@@ -54,3 +72,44 @@ def compiled() -> bool:
     core = sys.modules.get(CORE)
     path = core.__path__ if core is not None else [os.path.join(os.path.dirname(__file__), "_core")]
     return PathFinder.find_spec(NATIVE, path) is not None
+
+
+class Turns:
+    """When the thread that holds the GIL in pure mode gives it to others."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.001  # how long it may keep it over calls that do not block
+        self.since = time.monotonic()
+
+    def give(self) -> None:
+        """Let the other threads run, if they have waited long enough."""
+        if time.monotonic() - self.since >= self.seconds:
+            time.sleep(GIVEN_SECONDS)
+            self.since = time.monotonic()
+
+
+turns = Turns()
+
+
+def giving_turns(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method of the core that gives the others a turn at its end, unless the core itself has called it."""
+
+    @functools.wraps(function)
+    def method(*arguments: Any, **options: Any) -> Any:
+        try:
+            return function(*arguments, **options)
+        finally:
+            if not sys._getframe(1).f_globals.get("__name__", "").startswith(CORE):
+                turns.give()
+
+    return method
+
+
+def give_turns(*classes: type) -> None:
+    """In pure mode, have the methods of these classes of the core give the others a turn; not their finalizers."""
+    if compiled():
+        return
+    for owner in classes:
+        for name, method in list(vars(owner).items()):
+            if isinstance(method, FunctionType) and name != "__del__":
+                setattr(owner, name, giving_turns(method))

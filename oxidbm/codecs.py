@@ -197,6 +197,9 @@ class FloatCodec:
         return nearest
 
 
+DELIMITED: Final = (IntCodec, FloatCodec)  # codecs whose bytes tell where they end
+
+
 class ObjectsCodec:
     """None, bool, numbers, str, bytes, list, tuple, dict, set, datetime's types and so on, of any nesting, as JSON.
 
@@ -290,7 +293,7 @@ class MsgspecCodec(Generic[T]):
         """Return the value, checked against the type."""
         try:
             return cast(T, self.load()[1](data))
-        except (ValueError, RecursionError) as failure:
+        except (ValueError, RecursionError, import_msgspec().DecodeError) as failure:  # a ValueError in later versions
             raise undecodable(self.name, data, failure) from failure
 
 
@@ -360,6 +363,8 @@ class Tuple(Generic[T]):
             raise TypeError("Tuple needs the codec of each part: Tuple(int, str)")
         self.parts: list[Codec[Any]] = [resolve(part) for part in parts]
         self.name = checked_name(f"tuple({','.join(part.name for part in self.parts)})")
+        self.marked = [not isinstance(part, DELIMITED) for part in self.parts]
+        self.marked[-1] = False
 
     def encode(self, value: T, /) -> bytes:
         """Return the tuple's bytes; TypeError for no tuple or a wrong part, ValueError for a wrong length."""
@@ -378,12 +383,9 @@ class Tuple(Generic[T]):
         if len(value) > len(self.parts):
             raise ValueError(f"the codec {self.name!r} takes tuples of {len(self.parts)} parts, not of {len(value)}")
         out = b""
-        last = len(self.parts) - 1
-        for i, (part, item) in enumerate(zip(self.parts, value, strict=False)):
+        for part, marked, item in zip(self.parts, self.marked, value, strict=False):
             data = part.encode(item)
-            if i < last and not isinstance(part, IntCodec | FloatCodec):
-                data = data.replace(b"\x00", ESCAPED_ZERO) + PART_END
-            out += data
+            out += data.replace(b"\x00", ESCAPED_ZERO) + PART_END if marked else data
         return out
 
     def decode(self, data: bytes, /) -> T:
@@ -393,16 +395,14 @@ class Tuple(Generic[T]):
         last = len(self.parts) - 1
         for i, part in enumerate(self.parts):
             try:
-                if i == last:
-                    items.append(part.decode(data[start:]))
-                elif isinstance(part, IntCodec | FloatCodec):
-                    end = part.end(data, start)
+                if self.marked[i]:
+                    end = data.find(PART_END, start)
+                    items.append(part.decode(unescape(data[start:end], end)))
+                    start = end + len(PART_END)
+                else:
+                    end = part.end(data, start) if isinstance(part, DELIMITED) and i < last else len(data)
                     items.append(part.decode(data[start:end]))
                     start = end
-                else:
-                    end = data.find(PART_END, start)
-                    items.append(part.decode(unescape(data[start:end] if end >= 0 else data[start:], end)))
-                    start = end + len(PART_END)
             except ValueError as failure:
                 raise undecodable(self.name, data, f"part {i}: {failure}") from failure
         return cast(T, tuple(items))

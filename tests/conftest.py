@@ -6,6 +6,7 @@ HYPOTHESIS_PROFILE   dev (default), ci (default where CI is set; the same exampl
 """
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -24,6 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
         fault = build_fault(Path(oxidbm.__file__).parent / "_core")
         if fault is not None:
             pytest.exit(fault, returncode=pytest.ExitCode.USAGE_ERROR)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what runs in its background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name, examples in EXAMPLES.items():
         hypothesis.settings.register_profile(
             name,

@@ -1,7 +1,12 @@
 """What every test may need: which mode the core runs in, sizes that suit it, and whether the build is current."""
 
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import Any
 
 from oxidbm import _pure
 
@@ -14,6 +19,18 @@ REBUILD = "rebuild it with `make build` (quick, not optimized) or run the tests 
 def scaled(count: int, least: int = 1) -> int:
     """Return `count` where the core is compiled; a twentieth of it, but never under `least`, in pure mode."""
     return max(least, count // PURE_DIVISOR) if PURE else count
+
+
+@contextlib.contextmanager
+def started(arguments: list[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process that finds this oxidbm; a test that fails leaves none behind, and waits for none."""
+    here = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    options.setdefault("env", {**os.environ, "PYTHONPATH": here})
+    with subprocess.Popen(arguments, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def build_fault(core: Path) -> str | None:

@@ -50,6 +50,35 @@ print(_pure.compiled(), _pure.NATIVE in sys.modules, sum(type(f) is _pure.Source
     assert answer.stdout.split() == [str(compiled_core), str(compiled_core), str(int(not compiled_core))]
 
 
+@pytest.mark.parametrize("compiled_core", [False, pytest.param(True, marks=pytest.mark.compiled_only("is compiled"))])
+def test_only_pure_mode_changes_how_threads_take_turns(compiled_core: bool) -> None:
+    """A thread that calls a store in a loop lets others run, though it never blocks."""
+    code = """
+import sys, threading
+usual = sys.getswitchinterval()
+import oxidbm
+store = oxidbm.Store()
+ready, done = threading.Event(), False
+def read():
+    while not done:
+        store.get(b"key")
+        ready.set()
+reader = threading.Thread(target=read)
+reader.start()
+ready.wait()
+for i in range(100):
+    store[b"key"] = b"value"
+done = True
+reader.join()
+print(sys.getswitchinterval() == usual, sys.getswitchinterval() > 86400)
+"""
+    environment = {**os.environ, "OXIDBM_PURE": "0" if compiled_core else "1", "PYTHONPATH": str(CORE.parent.parent)}
+    answer = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert answer.stdout.split() == [str(compiled_core), str(not compiled_core)]
+
+
 def test_pure_finder_knows_sources_only(tmp_path: Path) -> None:
     (tmp_path / "record.py").write_text('"""A source."""\n')
     (tmp_path / f"orphan{SUFFIX}").write_bytes(b"")

@@ -10,7 +10,15 @@ from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.engine import Engine
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import checksum_words, hash_key
-from oxidbm._core.index import BUCKET_ENTRIES, CHUNK_BITS, CHUNK_MASK, ENTRY_ADDRESS
+from oxidbm._core.index import (
+    BUCKET_ENTRIES,
+    CHUNK_BITS,
+    CHUNK_LEAD,
+    CHUNK_MASK,
+    ENTRY_ADDRESS,
+    LINK_BITS,
+    LINK_MASK,
+)
 from oxidbm._core.locate import key_of, record_at, settle
 from oxidbm._core.record import (
     CHECKSUM_MASK,
@@ -64,15 +72,15 @@ def check_entries(e: Engine) -> list[str]:
     bucket: i64 = 0
     while bucket < index.buckets():
         words = index.chunks[bucket >> CHUNK_BITS]
-        position: i64 = (bucket & CHUNK_MASK) << 3
+        position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
         end: i64 = position + BUCKET_ENTRIES
         while True:
             entry = words[position]
             if entry == 0:
                 break
             if position == end:
-                words = index.overflow
-                position = entry
+                words = index.overflow[entry >> LINK_BITS]
+                position = entry & LINK_MASK
                 end = position + BUCKET_ENTRIES
                 continue
             fault = check_entry(e, entry)

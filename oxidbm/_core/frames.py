@@ -11,14 +11,13 @@ keep this sound:
 1. a view is used within one compiled function and never stored, returned, hashed or handed to a caller: slices of it
 are
    real, independent bytes; 2. views are dropped before their frame; 3. it is done only where the layout of `bytes` was
-checked at import and the core is compiled (interpreted frames would keep views alive in tracebacks); elsewhere
+checked and the core is compiled (interpreted frames would keep views alive in tracebacks); elsewhere
 `copy_out` goes through a memoryview.
 """
 
-import ctypes
 import mmap
 import sys
-import sysconfig
+from collections.abc import Callable
 from typing import Final, final
 
 from librt.strings import read_i64_le
@@ -32,17 +31,22 @@ VIEW_BYTES: Final = VIEW_WORDS * 8
 STEP_BYTES: Final = 65536
 ZERO_STEP = memoryview(bytes(STEP_BYTES)).cast("q")
 OWN_REFERENCES: Final = 1 << 29
+PAGE_BYTES: Final = 4096
+HUGE_BYTES: Final = 2097152
+MADV_COLLAPSE: Final = 25  # Linux 6.1; the mmap module does not name it
+HEADS_BYTES: Final = 512
 
 
 def layout_known() -> bool:
     """Return whether a `bytes` object is reference count, type, length, hash and content: CPython with a GIL, 64
-    bits.
+    bits. Without a GIL an object's head is larger.
     """
+    import ctypes
+
     return (
         sys.implementation.name == "cpython"
         and sys.byteorder == "little"
         and not __file__.endswith(".py")
-        and not sysconfig.get_config_var("Py_GIL_DISABLED")
         and not hasattr(sys, "getobjects")
         and bytes.__basicsize__ == VIEW_BYTES + 1
         and object.__basicsize__ == 16
@@ -52,11 +56,32 @@ def layout_known() -> bool:
     )
 
 
-HAS_VIEWS = layout_known()
+@final
+class Machine:
+    """What the frames of all stores need to know of the machine; found out with the first store, since importing
+    ctypes takes time.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.has_views = False
+        self.madvise: Callable[..., object] | None = None
+
+    def ask(self) -> None:
+        """Find out."""
+        if not self.asked:
+            self.has_views = layout_known()
+            self.madvise = load_madvise()
+            self.asked = True
+
+
+MACHINE: Final = Machine()
 
 
 def buffer_address(data: memoryview) -> int:
     """Return where a buffer's first byte stands in memory."""
+    import ctypes
+
     fields = (ctypes.c_void_p * 16)()
     ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(data), ctypes.byref(fields), 0)
     address = fields[0]
@@ -65,30 +90,39 @@ def buffer_address(data: memoryview) -> int:
     return int(address)
 
 
-def load_madvise() -> "ctypes._NamedFuncPointer | None":
+def load_madvise() -> Callable[..., object] | None:
     """Return the C library's madvise where there are transparent huge pages to ask for, else None.
 
     Through PyDLL, which keeps the GIL: a frame is opened in the middle of an operation.
     """
-    if not hasattr(mmap, "MADV_HUGEPAGE"):
-        return None
+    import ctypes
+
     try:
+        with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="ascii") as file:
+            if "[never]" in file.read() or not hasattr(mmap, "MADV_HUGEPAGE"):
+                return None
         return ctypes.PyDLL(None).madvise
     except (OSError, AttributeError):
         return None
 
 
-MADVISE = load_madvise()
+def advise_huge(start: int, size: int) -> None:
+    """Ask for transparent huge pages under the whole 2 MiB stretches of a buffer that begins with such a stretch, but
+    for a head that stands in front of it.
 
+    The head has been written, with a small page under it, so the first stretch is asked for at once; the others become
+    huge when they are touched. A system that has none changes nothing.
+    """
+    import ctypes
 
-def advise_huge(data: memoryview) -> None:
-    """Ask for transparent huge pages under a buffer's whole 2 MiB stretches; a system that has none changes nothing."""
-    huge = 2 << 20
-    start = buffer_address(data)
-    first = (start + huge - 1) & -huge
-    stop = (start + data.nbytes) & -huge
-    if MADVISE is not None and stop > first:
-        MADVISE(ctypes.c_void_p(first), ctypes.c_size_t(stop - first), mmap.MADV_HUGEPAGE)
+    MACHINE.ask()
+    madvise = MACHINE.madvise
+    first = start & -PAGE_BYTES
+    stop = (start + size) & -HUGE_BYTES
+    if madvise is not None and stop > first:
+        madvise(ctypes.c_void_p(first), ctypes.c_size_t(stop - first), mmap.MADV_HUGEPAGE)
+        if first & (HUGE_BYTES - 1) == 0:
+            madvise(ctypes.c_void_p(first), ctypes.c_size_t(HUGE_BYTES), MADV_COLLAPSE)
 
 
 def bytes_header(size: i64) -> memoryview:
@@ -104,11 +138,16 @@ def bytes_header(size: i64) -> memoryview:
 def reserve_words(first: memoryview, count: i64, huge: bool) -> vec[i64]:
     """Return a vec of the words in `first` with room for `count`; the room is not touched yet, so it costs no
     memory.
+
+    Linux places a mapping whose length is a multiple of 2 MiB on such a boundary; malloc's own words and the vec's
+    fit into HEADS_BYTES. Without that, half of a frame's memory would lie in stretches that it shares.
     """
-    words = vec[i64](first, capacity=count)
-    if huge:
-        whole = (ctypes.c_char * (int(count) * 8)).from_address(buffer_address(memoryview(words)))
-        advise_huge(memoryview(whole))
+    size: i64 = count << 3
+    if not huge or size < HUGE_BYTES:
+        return vec[i64](first, capacity=count)
+    mapped: i64 = (size + HEADS_BYTES + HUGE_BYTES - 1) & -HUGE_BYTES
+    words = vec[i64](first, capacity=(mapped - HEADS_BYTES) >> 3)
+    advise_huge(buffer_address(memoryview(words)), int(size))
     return words
 
 
@@ -123,7 +162,9 @@ def extend_zero(words: vec[i64], count: i64) -> vec[i64]:
 
 def view_of(frame: vec[i64]) -> bytes:
     """Return the frame's page as a `bytes` object that stands in the frame itself; b"" where views are not possible."""
-    if not HAS_VIEWS:
+    import ctypes
+
+    if not MACHINE.has_views:
         return b""
     view: bytes = ctypes.cast(buffer_address(memoryview(frame)), ctypes.py_object).value
     return view
@@ -146,7 +187,8 @@ class Frames:
         self.run_words: vec[vec[i64]] = vec[vec[i64]]()
         self.no_words: vec[i64] = vec[i64]()
         self.ends: vec[i64] = vec[i64]()
-        self.has_views = HAS_VIEWS
+        MACHINE.ask()
+        self.has_views = MACHINE.has_views
         self.page_words: i64 = power_of_two(page_bits) >> 3
         self.mask: i64 = slots - 1
         self.frame_bytes: i64 = 0

@@ -58,6 +58,22 @@ def hash_key(key: bytes, seed: i64) -> i64:
     return h ^ (h >> 29)
 
 
+def hash_words(first: i64, second: i64, length: i64, seed: i64) -> i64:
+    """As `hash_key`, of a key of 1 to 16 bytes whose two words have been read."""
+    h: i64 = ((seed ^ length) * MULTIPLIER_END) & MASK_62
+    if length >= 8:
+        first ^= first >> 32
+    h = ((h ^ first) * MULTIPLIER_KEY) & MASK_62
+    h ^= h >> 32
+    if length > 8:
+        if length == 16:
+            second ^= second >> 32
+        h = ((h ^ second) * MULTIPLIER_KEY) & MASK_62
+        h ^= h >> 32
+    h = (h * MULTIPLIER_END) & MASK_62
+    return h ^ (h >> 29)
+
+
 def finish_sum(a: i64, b: i64) -> i64:
     """Return the 32-bit checksum of two lanes; never zero, which stands for "not sealed"."""
     h: i64 = ((a ^ (b >> 7)) * MULTIPLIER_END) & MASK_62

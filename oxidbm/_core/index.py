@@ -29,19 +29,29 @@ CHUNK_BITS: Final = 16
 CHUNK_BUCKETS: Final = 65536
 CHUNK_MASK: Final = 65535
 CHUNK_WORDS: Final = 524288
+CHUNK_LEAD: Final = 3  # with the 40 bytes that malloc and the vec have in front, buckets begin with cache lines
+LINK_BITS: Final = 20
+LINK_MASK: Final = 1048575
+OVERFLOW_SPARE: Final = 512
 FIRST_BITS: Final = 12
+
+
+def reserve_chunk(huge: bool) -> vec[i64]:
+    """Return the vec of a chunk without a bucket yet, with room for all of them."""
+    return reserve_words(ZERO_STEP[:CHUNK_LEAD], CHUNK_WORDS + CHUNK_LEAD, huge)
 
 
 @final
 class HashIndex:
-    """The table. `chunks[b >> CHUNK_BITS]` holds bucket b's eight words; `overflow` the overflow buckets, by word
-    offset.
+    """The table. `chunks[b >> CHUNK_BITS]` holds bucket b's eight words, behind CHUNK_LEAD words; a link is the place
+    of an overflow bucket: which of the vecs in `overflow`, above LINK_BITS of word offset.
     """
 
     def __init__(self, expected: i64) -> None:
         bits: i64 = max(FIRST_BITS, bits_for(expected // SPLIT_LOAD + 1))
         self.chunks: vec[vec[i64]] = vec[vec[i64]]()
-        self.overflow: vec[i64] = vec[i64]([0, 0, 0, 0, 0, 0, 0, 0])
+        self.overflow: vec[vec[i64]] = vec[vec[i64]]()
+        self.overflow_next: i64 = CHUNK_LEAD
         self.low_mask: i64 = power_of_two(bits) - 1
         self.split: i64 = 0
         self.tag_base: i64 = bits
@@ -52,11 +62,12 @@ class HashIndex:
         buckets: i64 = power_of_two(bits)
         while buckets > 0:
             size: i64 = min(buckets, i64(CHUNK_BUCKETS))
-            chunk = reserve_words(ZERO_STEP, CHUNK_WORDS, size == CHUNK_BUCKETS)
+            chunk = reserve_chunk(size == CHUNK_BUCKETS)
             while len(chunk) < size << 3:
                 chunk = extend(chunk, ZERO_STEP)
             self.chunks = append(self.chunks, chunk)
             buckets -= size
+        self.overflow = append(self.overflow, reserve_chunk(False))
 
     def buckets(self) -> i64:
         """Return the number of buckets, overflow buckets not counted."""
@@ -64,12 +75,12 @@ class HashIndex:
 
     def size_bytes(self) -> i64:
         """Return the bytes of memory the table takes."""
-        total: i64 = len(self.overflow) << 3
-        i: i64 = 0
-        while i < len(self.chunks):
-            total += len(self.chunks[i]) << 3
-            i += 1
-        return total
+        total: i64 = 0
+        for chunk in self.chunks:
+            total += len(chunk)
+        for chunk in self.overflow:
+            total += len(chunk)
+        return total << 3
 
     def bucket_of(self, key_hash: i64) -> i64:
         """Return the bucket of a key's hash."""
@@ -92,15 +103,15 @@ class HashIndex:
         tag = self.tag_of(key_hash)
         bucket = self.bucket_of(key_hash)
         words = self.chunks[bucket >> CHUNK_BITS]
-        position: i64 = (bucket & CHUNK_MASK) << 3
+        position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
         end: i64 = position + BUCKET_ENTRIES
         while True:
             entry = words[position]
             if entry == 0:
                 return found
             if position == end:
-                words = self.overflow
-                position = entry
+                words = self.overflow[entry >> LINK_BITS]
+                position = entry & LINK_MASK
                 end = position + BUCKET_ENTRIES
                 continue
             if (entry >> TAG_SHIFT) & TAG_FIELD == tag:
@@ -114,15 +125,15 @@ class HashIndex:
         suspect: i64 = 0
         bucket = self.bucket_of(key_hash)
         words = self.chunks[bucket >> CHUNK_BITS]
-        position: i64 = (bucket & CHUNK_MASK) << 3
+        position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
         end: i64 = position + BUCKET_ENTRIES
         while True:
             entry = words[position]
             if entry == 0:
                 return suspect
             if position == end:
-                words = self.overflow
-                position = entry
+                words = self.overflow[entry >> LINK_BITS]
+                position = entry & LINK_MASK
                 end = position + BUCKET_ENTRIES
                 continue
             if (entry >> TAG_SHIFT) & TAG_FIELD == tag:
@@ -144,15 +155,15 @@ class HashIndex:
         """Put `new` where the entry `old` stands, or take it away where `new` is 0; False where `old` is not there."""
         bucket = self.bucket_of(key_hash)
         words = self.chunks[bucket >> CHUNK_BITS]
-        position: i64 = (bucket & CHUNK_MASK) << 3
+        position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
         end: i64 = position + BUCKET_ENTRIES
         while True:
             entry = words[position]
             if entry == 0:
                 return False
             if position == end:
-                words = self.overflow
-                position = entry
+                words = self.overflow[entry >> LINK_BITS]
+                position = entry & LINK_MASK
                 end = position + BUCKET_ENTRIES
                 continue
             if entry == old:
@@ -170,9 +181,10 @@ class HashIndex:
         last_words = words
         last: i64 = position
         link_words = words
-        link: i64 = -1
+        link_at: i64 = -1
+        link: i64 = 0
         here = self.chunks[bucket >> CHUNK_BITS]
-        at: i64 = (bucket & CHUNK_MASK) << 3
+        at: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
         stop: i64 = at + BUCKET_ENTRIES
         while True:
             entry = here[at]
@@ -180,9 +192,10 @@ class HashIndex:
                 break
             if at == stop:
                 link_words = here
-                link = stop
-                here = self.overflow
-                at = entry
+                link_at = stop
+                link = entry
+                here = self.overflow[entry >> LINK_BITS]
+                at = entry & LINK_MASK
                 stop = at + BUCKET_ENTRIES
                 continue
             last_words = here
@@ -191,53 +204,54 @@ class HashIndex:
         words[position] = last_words[last]
         last_words[last] = 0
         self.entries -= 1
-        if link >= 0 and last == link_words[link]:  # the last overflow bucket is empty now
-            self.give_back(last)
-            link_words[link] = 0
+        if link and last == link & LINK_MASK:  # the last overflow bucket is empty now
+            self.give_back(link)
+            link_words[link_at] = 0
 
-    def give_back(self, offset: i64) -> None:
+    def give_back(self, link: i64) -> None:
         """Put an empty overflow bucket on the free list."""
-        self.overflow[offset + BUCKET_ENTRIES] = self.free_overflow
-        self.free_overflow = offset
+        self.overflow[link >> LINK_BITS][(link & LINK_MASK) + BUCKET_ENTRIES] = self.free_overflow
+        self.free_overflow = link
         self.overflow_in_use -= 1
 
     def take_overflow(self) -> i64:
-        """Return the offset of an empty overflow bucket."""
+        """Return the link to an empty overflow bucket.
+
+        In the middle of an operation: `add_room` has reserved what this touches, or else the last vec moves.
+        """
         self.overflow_in_use += 1
-        offset: i64 = self.free_overflow
-        if offset:
-            self.free_overflow = self.overflow[offset + BUCKET_ENTRIES]
-            self.overflow[offset + BUCKET_ENTRIES] = 0
-            return offset
-        offset = len(self.overflow)
-        words = self.overflow
-        zero: i64 = 0
-        i: i64 = 0
-        while i < 8:
-            words = append(words, zero)
-            i += 1
-        self.overflow = words
-        return offset
+        link: i64 = self.free_overflow
+        if link:
+            end: i64 = (link & LINK_MASK) + BUCKET_ENTRIES
+            self.free_overflow = self.overflow[link >> LINK_BITS][end]
+            self.overflow[link >> LINK_BITS][end] = 0
+            return link
+        last: i64 = len(self.overflow) - 1
+        position: i64 = self.overflow_next
+        while position + 8 > len(self.overflow[last]):
+            self.overflow[last] = extend(self.overflow[last], ZERO_STEP)
+        self.overflow_next = position + 8
+        return (last << LINK_BITS) | position
 
     def put(self, bucket: i64, entry: i64) -> None:
         """Write an entry into the first free word of a bucket."""
         words = self.chunks[bucket >> CHUNK_BITS]
-        position: i64 = (bucket & CHUNK_MASK) << 3
+        position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
         end: i64 = position + BUCKET_ENTRIES
-        first = True
+        here: i64 = 0
         while True:
             if position == end:
                 link: i64 = words[position]
                 if link == 0:
                     link = self.take_overflow()
-                    if first:
-                        words[position] = link
+                    if here:
+                        self.overflow[here >> LINK_BITS][end] = link  # taking one may have moved the vec
                     else:
-                        self.overflow[position] = link  # taking one may have moved the vec
-                words = self.overflow
-                position = link
+                        words[position] = link
+                here = link
+                words = self.overflow[link >> LINK_BITS]
+                position = link & LINK_MASK
                 end = position + BUCKET_ENTRIES
-                first = False
                 continue
             if words[position] == 0:
                 words[position] = entry
@@ -247,27 +261,39 @@ class HashIndex:
     def has_room(self, bucket: i64) -> bool:
         """Return whether there is room for a bucket."""
         i: i64 = bucket >> CHUNK_BITS
-        return i < len(self.chunks) and ((bucket & CHUNK_MASK) << 3) < len(self.chunks[i])
+        return (
+            i < len(self.chunks)
+            and ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD < len(self.chunks[i])
+            and self.overflow_next + OVERFLOW_SPARE <= CHUNK_WORDS
+        )
 
     def add_room(self) -> None:
         """Make room for the next buckets, a step of a chunk: a chunk's memory is reserved whole and touched as it is
         used.
+
+        Reserving may run a finalizer that grows the index, so what is needed is asked for anew.
         """
+        if self.overflow_next + OVERFLOW_SPARE > CHUNK_WORDS:
+            chunk = reserve_chunk(True)
+            if self.overflow_next + OVERFLOW_SPARE > CHUNK_WORDS:
+                self.overflow = append(self.overflow, chunk)
+                self.overflow_next = CHUNK_LEAD
+            return
         last: i64 = len(self.chunks) - 1
         if len(self.chunks[last]) < CHUNK_WORDS:
             self.chunks[last] = extend(self.chunks[last], ZERO_STEP)
             return
-        chunk = reserve_words(ZERO_STEP, CHUNK_WORDS, True)
-        if not self.has_room(self.split + self.low_mask + 1):  # allocating may have run a finalizer that grew the index
+        chunk = reserve_chunk(True)
+        if not self.has_room(self.split + self.low_mask + 1):
             self.chunks = append(self.chunks, chunk)
 
     def split_one(self) -> None:
         """Split the next bucket in two by one more bit of its entries' hashes."""
+        while not self.has_room(self.split + self.low_mask + 1):
+            self.add_room()
         if self.low_mask + 1 > power_of_two(self.tag_base + TAG_BITS - 1):
             self.grow_at += SPLIT_LOAD
             return  # no bit of the tag is left: overflow buckets take what comes
-        while not self.has_room(self.split + self.low_mask + 1):
-            self.add_room()
         source: i64 = self.split
         bit: i64 = self.low_mask + 1
         target: i64 = source + bit
@@ -278,9 +304,9 @@ class HashIndex:
             self.low_mask = (self.low_mask << 1) | 1
             self.split = 0
         words = self.chunks[source >> CHUNK_BITS]
-        position: i64 = (source & CHUNK_MASK) << 3
+        position: i64 = ((source & CHUNK_MASK) << 3) + CHUNK_LEAD
         fresh = self.chunks[target >> CHUNK_BITS]
-        out: i64 = (target & CHUNK_MASK) << 3
+        out: i64 = ((target & CHUNK_MASK) << 3) + CHUNK_LEAD
         link: i64 = words[position + BUCKET_ENTRIES]
         words[position + BUCKET_ENTRIES] = 0
         kept: i64 = position
@@ -297,15 +323,16 @@ class HashIndex:
                     kept += 1
             position += 1
         while link:
-            end = link + BUCKET_ENTRIES
-            position = link
+            words = self.overflow[link >> LINK_BITS]
+            position = link & LINK_MASK
+            end = position + BUCKET_ENTRIES
             while position < end:
-                entry = self.overflow[position]
+                entry = words[position]
                 if entry != 0:
-                    self.overflow[position] = 0
+                    words[position] = 0
                     self.put(target if entry & in_tag else source, entry)
                 position += 1
-            following: i64 = self.overflow[end]
+            following: i64 = words[end]
             self.give_back(link)
             link = following
 
@@ -315,15 +342,15 @@ class HashIndex:
         bucket: i64 = 0
         while bucket < self.buckets():
             words = self.chunks[bucket >> CHUNK_BITS]
-            position: i64 = (bucket & CHUNK_MASK) << 3
+            position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
             end: i64 = position + BUCKET_ENTRIES
             while True:
                 entry = words[position]
                 if entry == 0:
                     break
                 if position == end:
-                    words = self.overflow
-                    position = entry
+                    words = self.overflow[entry >> LINK_BITS]
+                    position = entry & LINK_MASK
                     end = position + BUCKET_ENTRIES
                 elif (entry & ENTRY_ADDRESS) << 3 < address:
                     if entry < 0:
@@ -342,7 +369,7 @@ class HashIndex:
         buckets = self.buckets()
         while bucket < buckets:
             words = self.chunks[bucket >> CHUNK_BITS]
-            position: i64 = (bucket & CHUNK_MASK) << 3
+            position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
             end: i64 = position + BUCKET_ENTRIES
             width: i64 = ((self.low_mask << 1) | 1) if bucket < self.split or bucket > self.low_mask else self.low_mask
             while True:
@@ -350,8 +377,8 @@ class HashIndex:
                 if entry == 0:
                     break
                 if position == end:
-                    words = self.overflow
-                    position = entry
+                    words = self.overflow[entry >> LINK_BITS]
+                    position = entry & LINK_MASK
                     end = position + BUCKET_ENTRIES
                     continue
                 count += 1

@@ -14,12 +14,22 @@ from librt.strings import read_i64_le
 from librt.vecs import vec
 from mypy_extensions import i64
 
-from oxidbm._core.address import with_sign
+from oxidbm._core.address import ADDRESS_MASK, with_sign
 from oxidbm._core.engine import Engine
 from oxidbm._core.frames import VIEW_WORDS
-from oxidbm._core.hashing import hash_key, tail_word
+from oxidbm._core.hashing import hash_key, hash_words, tail_word
 from oxidbm._core.hybrid_log import NO_ROOM
-from oxidbm._core.index import BUCKET_ENTRIES, CHUNK_BITS, CHUNK_MASK, ENTRY_ADDRESS, TAG_FIELD, TAG_SHIFT
+from oxidbm._core.index import (
+    BUCKET_ENTRIES,
+    CHUNK_BITS,
+    CHUNK_LEAD,
+    CHUNK_MASK,
+    ENTRY_ADDRESS,
+    LINK_BITS,
+    LINK_MASK,
+    TAG_FIELD,
+    TAG_SHIFT,
+)
 from oxidbm._core.locate import Found, expiry_of, is_live, locate, locate_steady, value_of
 from oxidbm._core.record import (
     CAPACITY_SHIFT,
@@ -34,6 +44,8 @@ from oxidbm._core.record import (
     record_words,
     value_word,
 )
+
+SHORT_KEY: Final = 16
 
 DONE: Final = 0
 CHANGED: Final = 1
@@ -62,10 +74,15 @@ def write_words(frame: vec[i64], o: i64, data: bytes, size: i64) -> None:
     """Write `data` from word `o` on, the last word padded with zeros; four words a turn while there are as many."""
     j: i64 = 0
     while j + 32 <= size:
-        frame[o] = read_i64_le(data, j)
-        frame[o + 1] = read_i64_le(data, j + 8)
-        frame[o + 2] = read_i64_le(data, j + 16)
-        frame[o + 3] = read_i64_le(data, j + 24)
+        i: i64 = j & VALUE_LENGTH_MASK  # as it is; the C compiler knows by this that it is not negative
+        a = read_i64_le(data, i)
+        b = read_i64_le(data, i + 8)
+        c = read_i64_le(data, i + 16)
+        d = read_i64_le(data, i + 24)
+        frame[o] = a
+        frame[o + 1] = b
+        frame[o + 2] = c
+        frame[o + 3] = d
         o += 4
         j += 32
     while j + 8 <= size:
@@ -78,22 +95,32 @@ def write_words(frame: vec[i64], o: i64, data: bytes, size: i64) -> None:
 
 def read(e: Engine, key: bytes) -> bytes | None:
     """Return the key's value, or None."""
-    key_hash = hash_key(key, e.seed)
+    length: i64 = len(key)
+    first: i64 = 0
+    second: i64 = 0
+    short = 0 < length <= SHORT_KEY
+    if short:
+        first = read_i64_le(key, 0) if length >= 8 else tail_word(key, 0, length)
+        if length > 8:
+            second = read_i64_le(key, 8) if length == SHORT_KEY else tail_word(key, 8, length)
+        key_hash = hash_words(first, second, length, e.seed)
+    else:
+        key_hash = hash_key(key, e.seed)
     bucket: i64 = key_hash & e.index.low_mask
     if bucket < e.index.split:
         bucket = key_hash & ((e.index.low_mask << 1) | 1)
-    words = e.index.chunks[bucket >> CHUNK_BITS]
-    position: i64 = (bucket & CHUNK_MASK) << 3
+    position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
+    bucket >>= CHUNK_BITS
+    words = e.index.chunks[bucket]
     tag: i64 = (key_hash >> e.index.tag_base) & TAG_FIELD
-    length: i64 = len(key)
     end: i64 = position + BUCKET_ENTRIES
     while True:
         entry = words[position]
         if entry == 0:
             return None
         if position == end:
-            words = e.index.overflow
-            position = entry
+            words = e.index.overflow[entry >> LINK_BITS]
+            position = entry & LINK_MASK
             end = position + BUCKET_ENTRIES
             continue
         if (entry >> TAG_SHIFT) & TAG_FIELD == tag:
@@ -101,12 +128,20 @@ def read(e: Engine, key: bytes) -> bytes | None:
             if address < e.log.head:
                 break
             slot: i64 = (address >> e.log.page_bits) & e.log.frames.mask
-            frame = e.log.frames.words[slot]
-            offset: i64 = address & e.log.offset_mask
+            offset: i64 = address & e.log.offset_mask & ADDRESS_MASK
             o: i64 = (offset >> 3) + VIEW_WORDS
-            shape = frame[o + 1]
-            if (shape >> KEY_LENGTH_SHIFT) == length and same_words(frame, o + HEADER_WORDS, key, length):
-                if frame[o] & TOMBSTONE:
+            o1: i64 = o + 1
+            o3: i64 = o + 3
+            o4: i64 = o + 4
+            info = e.log.frames.words[slot][o]
+            shape = e.log.frames.words[slot][o1]
+            if (shape >> KEY_LENGTH_SHIFT) == length and (
+                e.log.frames.words[slot][o3] == first
+                and (length <= 8 or e.log.frames.words[slot][o4] == second)
+                if short
+                else same_words(e.log.frames.words[slot], o3, key, length)
+            ):
+                if info & TOMBSTONE:
                     return None
                 offset += (HEADER_WORDS << 3) + ((length + 7) & -8)
                 if e.log.frames.has_views:
@@ -115,6 +150,11 @@ def read(e: Engine, key: bytes) -> bytes | None:
             if entry < 0 or (shape >> 48) != 0:
                 break
         position += 1
+    return read_slow(e, key, key_hash)
+
+
+def read_slow(e: Engine, key: bytes, key_hash: i64) -> bytes | None:
+    """As `read`, of a record that is on disk, down a mixed chain, or has flags."""
     now = e.now_if_expiring()
     found = locate(e, key, key_hash)
     return value_of(e, found) if found is not None and is_live(e, found, now) else None
@@ -126,14 +166,24 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
     IF_ABSENT: only when the key has no value. IF_EQUAL: only when its value is `expected`. `expiry` is in milliseconds
     since 1970, 0 for never; KEEP_EXPIRY goes with IF_EQUAL only.
     """
-    key_hash = hash_key(key, e.seed)
+    length: i64 = len(key)
+    first: i64 = 0
+    second: i64 = 0
+    short = 0 < length <= SHORT_KEY
+    if short:
+        first = read_i64_le(key, 0) if length >= 8 else tail_word(key, 0, length)
+        if length > 8:
+            second = read_i64_le(key, 8) if length == SHORT_KEY else tail_word(key, 8, length)
+        key_hash = hash_words(first, second, length, e.seed)
+    else:
+        key_hash = hash_key(key, e.seed)
     bucket: i64 = key_hash & e.index.low_mask
     if bucket < e.index.split:
         bucket = key_hash & ((e.index.low_mask << 1) | 1)
-    words = e.index.chunks[bucket >> CHUNK_BITS]
-    position: i64 = (bucket & CHUNK_MASK) << 3
+    position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
+    bucket >>= CHUNK_BITS
+    words = e.index.chunks[bucket]
     tag: i64 = (key_hash >> e.index.tag_base) & TAG_FIELD
-    length: i64 = len(key)
     size: i64 = len(value)
     end: i64 = position + BUCKET_ENTRIES
     disk_words = words
@@ -143,8 +193,8 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
         if entry == 0:
             break
         if position == end:
-            words = e.index.overflow
-            position = entry
+            words = e.index.overflow[entry >> LINK_BITS]
+            position = entry & LINK_MASK
             end = position + BUCKET_ENTRIES
             continue
         if (entry >> TAG_SHIFT) & TAG_FIELD == tag:
@@ -155,14 +205,23 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
                 disk_words = words
                 disk = position
             else:
-                frame = e.log.frames.words[(address >> e.log.page_bits) & e.log.frames.mask]
+                slot: i64 = (address >> e.log.page_bits) & e.log.frames.mask
                 o: i64 = ((address & e.log.offset_mask) >> 3) + VIEW_WORDS
-                shape = frame[o + 1]
-                if (shape >> KEY_LENGTH_SHIFT) == length and same_words(frame, o + HEADER_WORDS, key, length):
-                    if condition != ALWAYS or expiry != 0 or frame[o] & TOMBSTONE:
+                o1: i64 = o + 1
+                o3: i64 = o + 3
+                o4: i64 = o + 4
+                info = e.log.frames.words[slot][o]
+                shape = e.log.frames.words[slot][o1]
+                if (shape >> KEY_LENGTH_SHIFT) == length and (
+                    e.log.frames.words[slot][o3] == first
+                    and (length <= 8 or e.log.frames.words[slot][o4] == second)
+                    if short
+                    else same_words(e.log.frames.words[slot], o3, key, length)
+                ):
+                    if condition != ALWAYS or expiry != 0 or info & TOMBSTONE:
                         return upsert_slow(e, key, value, key_hash, condition, expected, expiry)
                     if address >= e.log.read_only and (shape & VALUE_LENGTH_MASK) == size:
-                        write_words(frame, o + HEADER_WORDS + ((length + 7) >> 3), value, size)
+                        write_words(e.log.frames.words[slot], o3 + ((length + 7) >> 3), value, size)
                         return DONE
                     return update(e, key, value, words, position, address)
                 if entry < 0 or (shape >> 48) != 0:

@@ -12,7 +12,7 @@ import pytest
 
 from oxidbm import Store, dump
 from tests.cli.helpers import command, contents, environment, make, run
-from tests.support import scaled
+from tests.support import scaled, started
 
 pytest.importorskip("typer", reason="typer is not installed: pip install oxidbm[cli]")
 pytest.importorskip("rich", reason="rich is not installed: pip install oxidbm[cli]")
@@ -53,7 +53,7 @@ def test_output_does_not_depend_on_the_locale(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["keys", "dump", "scan"])
 def test_a_pipe_that_closes_early_is_no_error(tmp_path: Path, name: str) -> None:
     make(tmp_path / "s", {b"%06d" % number: b"v" * 100 for number in range(5_000)})
-    with subprocess.Popen(
+    with started(
         command(name, tmp_path / "s"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
     ) as process:
         assert process.stdout is not None
@@ -67,7 +67,7 @@ def test_a_pipe_that_closes_early_is_no_error(tmp_path: Path, name: str) -> None
 @needs_signals
 def test_an_interrupted_load_keeps_what_it_had_and_can_be_run_again(tmp_path: Path) -> None:
     lines = [dump.json_line(b"%d" % number, b"v") for number in range(2_000)]
-    with subprocess.Popen(
+    with started(
         command("load", tmp_path / "s"), stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
     ) as process:
         assert process.stdin is not None
@@ -104,7 +104,7 @@ def test_an_interrupted_convert_can_be_run_again(tmp_path: Path) -> None:
     more = [f"'{number}',{first}" for number in range(500, count)]  # keys that share one value
     (tmp_path / "old.dir").write_text("\n".join([*index, *more]) + "\n", encoding="latin-1")
     arguments = command("convert", tmp_path / "old", tmp_path / "s", "--from", "dumb")
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, env=environment()) as process:
+    with started(arguments, stderr=subprocess.PIPE, env=environment()) as process:
         wait_for((tmp_path / "s" / "STORE").exists, "making the store")
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
@@ -119,7 +119,7 @@ def test_an_interrupted_convert_can_be_run_again(tmp_path: Path) -> None:
 @needs_signals
 def test_a_killed_load_can_be_run_again(tmp_path: Path) -> None:
     data = b"".join(dump.json_line(b"%d" % number, b"v" * 50) for number in range(500))
-    with subprocess.Popen(command("load", tmp_path / "s"), stdin=subprocess.PIPE, env=environment()) as process:
+    with started(command("load", tmp_path / "s"), stdin=subprocess.PIPE, env=environment()) as process:
         assert process.stdin is not None
         process.stdin.write(data)
         process.stdin.flush()
@@ -134,7 +134,7 @@ def test_watch_follows_a_writer_and_ends_by_ctrl_c(tmp_path: Path) -> None:
     with Store(tmp_path / "s", durability="manual") as store:
         store["a"] = "1"
         store.sync()
-        with subprocess.Popen(
+        with started(
             command("watch", tmp_path / "s", "--interval", "0.05", "--json"),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
         ) as process:

@@ -15,7 +15,7 @@ import pytest
 
 import oxidbm
 from oxidbm import Store
-from tests.support import ROOT, scaled
+from tests.support import ROOT, scaled, started
 
 OPTIONS = {"memory": "1MiB", "page_size": 4096}
 
@@ -207,29 +207,24 @@ while True:
 def test_readers_beside_a_writer_see_a_commit(tmp_path: Path) -> None:
     """A writer commits, compacts, closes and opens again; whoever opens read-only meanwhile sees a state between."""
     path = tmp_path / "store"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, env=environment) as writer:
-        try:
-            assert writer.stdout is not None
-            last = int(writer.stdout.readline())
-            for _ in range(scaled(300, least=20)):
-                with Store(path, read_only=True, **OPTIONS) as reader:
-                    found = {key: int(value[: value.index(b".")]) for key, value in reader.items()}
-                    newest = max(found.values())
-                    assert newest >= last
-                    last = newest
-                    expected = range(max(1, newest - 49), newest + 1)
-                    assert found == {b"%d" % (number % 50): number for number in expected}
-                    assert reader.check() == []
-        finally:
-            writer.kill()
+    with started([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        last = int(writer.stdout.readline())
+        for _ in range(scaled(300, least=20)):
+            with Store(path, read_only=True, **OPTIONS) as reader:
+                found = {key: int(value[: value.index(b".")]) for key, value in reader.items()}
+                newest = max(found.values())
+                assert newest >= last
+                last = newest
+                expected = range(max(1, newest - 49), newest + 1)
+                assert found == {b"%d" % (number % 50): number for number in expected}
+                assert reader.check() == []
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_reader_outlives_the_writer(tmp_path: Path) -> None:
     path = tmp_path / "store"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, env=environment) as writer:
+    with started([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
         reader = Store(path, read_only=True, **OPTIONS)

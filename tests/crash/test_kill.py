@@ -16,7 +16,7 @@ import pytest
 
 import oxidbm
 from oxidbm import Session, Store
-from tests.support import ROOT, scaled
+from tests.support import scaled, started
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 
@@ -90,11 +90,7 @@ def write_for_ever(path: str, mode: str) -> None:
 def killed_writer(path: Path, mode: str, seconds: float) -> int:
     """Run a writer, kill it some time after its first report, and return what it last reported durable."""
     code = "import sys; from tests.crash.test_kill import write_for_ever; write_for_ever(sys.argv[1], sys.argv[2])"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(path), mode],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
-    ) as process:
+    with started([sys.executable, "-c", code, str(path), mode], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
         assert first, "the writer ended before it reported anything"

@@ -72,6 +72,10 @@ def test_a_dataclass_may_gain_fields_with_defaults() -> None:
     assert codecs.Msgpack(Point3, name="point").decode(data) == Point3(1, 2.0, ["a"], 0)
 
 
+def test_a_dataclass_may_lose_fields() -> None:
+    assert codecs.Msgpack(Point).decode(codecs.Msgpack(Point3).encode(Point3(1, 2.0, ["a"], 3))) == Point(1, 2.0, ["a"])
+
+
 HERE = Point.__module__
 DAY = codecs.Tuple(int, str)
 NAMES: list[tuple[codecs.Codec[Any], str]] = [

@@ -1,6 +1,8 @@
 """Store.memoize: one run for calls that come together, in threads and in asyncio, and none that waits for itself."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ import pytest
 
 import oxidbm
 from oxidbm import _memoize
+from tests.support import ROOT
 
 THREADS = 16
 WAIT = 30.0
@@ -145,6 +148,35 @@ def test_a_flight_is_freed(store: oxidbm.Store) -> None:
     assert cells["flights"].cell_contents == {}
     assert _memoize.LED.get() == ()
 
+
+FORK = """
+import os, signal, threading, time
+import oxidbm
+from oxidbm import _memoize
+
+def hold():
+    with _memoize.GUARD:
+        held.set()
+        time.sleep(0.2)
+
+held = threading.Event()
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    with oxidbm.Store() as store:
+        os._exit(store.memoize(name="f")(lambda x: x)(3))
+thread.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_forked_child_does_not_wait_for_a_thread_that_it_does_not_have() -> None:
+    result = subprocess.run([sys.executable, "-c", FORK], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "3\n"
 
 
 def test_recursion_with_other_keys_stores_each(store: oxidbm.Store) -> None:

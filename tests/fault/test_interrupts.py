@@ -207,8 +207,8 @@ def test_sigint_reaches_a_call_that_waits(tmp_path: Path) -> None:
         hold.set()
 
     helper = threading.Timer(0.05, release)
-    helper.start()
-    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the signal may come just after
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the signal may come just before or after
+        helper.start()
         store.sync()
         signal.pause()
     hold.set()

@@ -7,12 +7,12 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from oxidbm._core.frames import (
-    HAS_VIEWS,
     VIEW_BYTES,
     VIEW_WORDS,
     Frames,
     bytes_header,
     extend_zero,
+    layout_known,
     reserve_words,
 )
 from tests.support import PURE
@@ -168,4 +168,4 @@ def test_reserved_room_begins_with_the_header() -> None:
 @pytest.mark.compiled_only("views need the compiled core")
 def test_views_are_used_where_they_can_be() -> None:
     frames = make()
-    assert frames.has_views == HAS_VIEWS == (not PURE)
+    assert frames.has_views == layout_known() == (not PURE)

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxidbm._core.address import with_sign
-from oxidbm._core.index import BUCKET_ENTRIES, FIRST_BITS, SPLIT_LOAD, TAG_BITS, TAG_SHIFT, HashIndex
+from oxidbm._core.index import (
+    BUCKET_ENTRIES,
+    CHUNK_LEAD,
+    CHUNK_WORDS,
+    FIRST_BITS,
+    OVERFLOW_SPARE,
+    SPLIT_LOAD,
+    TAG_BITS,
+    TAG_SHIFT,
+    HashIndex,
+)
 from tests.support import scaled
 
 BUCKETS = 1 << FIRST_BITS
@@ -38,7 +48,7 @@ def test_empty() -> None:
     assert index.holds(crafted(5, 5), 64, 0) == 0
     assert not index.replace(crafted(5, 5), 1, 2)
     assert index.faults() == []
-    assert index.size_bytes() == 64 * BUCKETS + 64
+    assert index.size_bytes() == 64 * BUCKETS + 2 * 8 * CHUNK_LEAD
 
 
 @pytest.mark.parametrize("expected", [0, 1, 5 * BUCKETS - 1, 5 * BUCKETS, 100_000])
@@ -111,17 +121,44 @@ def test_overflow_buckets(count: int) -> None:
     assert index.entries == 0
 
 
+def test_overflow_buckets_of_a_second_vec() -> None:
+    """A chain may lead from one vec to the next, and back to what the first gave back."""
+    index = HashIndex(0)
+    index.overflow_next = CHUNK_WORDS - OVERFLOW_SPARE + CHUNK_LEAD + 1
+    for tag in range(2 * BUCKET_ENTRIES):
+        add(index, crafted(4, tag), 64 + 8 * tag)
+    while len(index.overflow) == 1:
+        index.split_one()
+    for tag in range(2 * BUCKET_ENTRIES, 5 * BUCKET_ENTRIES):
+        add(index, crafted(4, tag), 64 + 8 * tag)
+    assert index.overflow_next == CHUNK_LEAD + 3 * 8
+    assert all(len(entries(index, crafted(4, tag))) == 1 for tag in range(5 * BUCKET_ENTRIES))
+    for tag in range(5 * BUCKET_ENTRIES):
+        key_hash = crafted(4, tag)
+        assert index.replace(key_hash, index.entry_for(key_hash, 64 + 8 * tag), 0)
+        assert index.faults() == []
+    assert index.overflow_in_use == 0
+    for tag in range(5 * BUCKET_ENTRIES):
+        add(index, crafted(5, tag), 64 + 8 * tag)
+    assert index.overflow_next == CHUNK_LEAD + 3 * 8
+    assert index.free_overflow == 0
+    while index.buckets() < 2 * BUCKETS:
+        index.split_one()
+    assert index.faults() == []
+    assert all(len(entries(index, crafted(5, tag))) == 1 for tag in range(5 * BUCKET_ENTRIES))
+
+
 def test_overflow_buckets_are_used_again() -> None:
     index = HashIndex(0)
     for bucket in range(4):
         for tag in range(20):
             add(index, crafted(bucket, tag), 64 + 8 * tag)
-    size = len(index.overflow)
+    size = index.overflow_next
     for tag in range(20):
         assert index.replace(crafted(2, tag), index.entry_for(crafted(2, tag), 64 + 8 * tag), 0)
     for tag in range(20):
         add(index, crafted(9, tag), 64 + 8 * tag)
-    assert len(index.overflow) == size
+    assert index.overflow_next == size
     assert all(len(entries(index, crafted(bucket, tag))) == 1 for bucket in (0, 1, 3, 9) for tag in range(20))
     assert index.faults() == []
 
