@@ -1,7 +1,7 @@
 # make demo and make test need Python >= 3.11 with its headers, a C compiler and make; everything else they set up in
 # $(VENV), and again only when something changed.
 #
-#   make demo | test | pure | bench | bench-smoke | lint | types | build | clean
+#   make demo | test | pure | bench | bench-smoke | lint | types | docs | build | clean
 #   PYTHON=python3.13 VENV=.venv313   another interpreter, beside the first
 #   ARGS='-k session -x'              arguments for pytest or the benchmark
 
@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python
 CORE := $(wildcard oxidbm/_core/*.py)
 
-.PHONY: demo test pure bench bench-smoke lint types build clean
+.PHONY: demo test pure bench bench-smoke lint types docs build clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -39,6 +39,10 @@ lint: $(VENV)/.extra-dev
 types: $(VENV)/.extra-dev
 	$(BIN)/mypy --strict oxidbm examples
 	OXIDBM_PURE=1 $(RUN) -m mypy.stubtest oxidbm --allowlist tests/stubtest_allowlist.txt --ignore-unused-allowlist
+
+# The documentation as a site in build/site. Its search needs a server: python3 -m http.server -d build/site
+docs: $(VENV)/.extra-docs
+	$(BIN)/mkdocs build --quiet --strict
 
 # Compiles in place without optimizing: seconds, not a minute. Not for measuring.
 build: $(VENV)/.built-0 $(VENV)/.extra-test

@@ -141,6 +141,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         memory_mib=options.memory or 64,
         seconds=options.seconds or (SMOKE_SECONDS if smoke else 2.0),
         smoke=smoke,
+        named=options.engines is not None,
         directory=options.dir,
         report=progress if sys.stderr.isatty() else lambda _: None,
     )

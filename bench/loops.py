@@ -2,19 +2,21 @@
 
 A user writes `store[key]`, so the loop holds exactly that, with no call of the harness between two operations. The
 names a statement may use: `m` the engine's object, `s` its second object (a session, a batch class), `k` key, `v`
-value, `f` the rmw function, `keys` and `pairs` the whole batch.
+value, `f` the rmw function, `keys` and `pairs` the whole batch, `islice` to stop a range early.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import Any
 
-Key = bytes | str
+Key = bytes | str | int
+Value = bytes | str | int
 Loop = Callable[["LoopInput"], int]
 
 SHAPES = {
@@ -59,11 +61,11 @@ class LoopInput:
 
     m: Any = None
     s: Any = None
-    f: Callable[[bytes], bytes] | None = None
+    f: Callable[..., Value] | None = None
     keys: Sequence[Key] = ()
-    values: Sequence[bytes] = ()
+    values: Sequence[Value] = ()
     writes: Sequence[bool] = ()
-    pairs: Sequence[tuple[Key, bytes]] = ()
+    pairs: Sequence[tuple[Key, Value]] = ()
     repeats: int = 1
     latencies: list[int] = field(default_factory=list)
 
@@ -87,7 +89,7 @@ def build(shape: str, statement: str, other: str = "pass", owner: str = "") -> L
             "    return clock() - start",
         ]
     )
-    namespace: dict[str, Any] = {"clock": perf_counter_ns}
+    namespace: dict[str, Any] = {"clock": perf_counter_ns, "islice": itertools.islice}
     exec(compile(source, f"<{shape} loop of {statement!r}>", "exec"), namespace)
     loop: Loop = namespace["loop"]
     return loop

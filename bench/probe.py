@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.engines import ENGINES, Engine
 from bench.machine import anonymous_memory
-from bench.records import ValuePool, random_keys, uniform
+from bench.records import ValuePool, uniform
 from bench.rounds import Case, Sample, Stage
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -39,7 +39,7 @@ def load_in_chunks(stage: Stage) -> None:
     """Write every record of the case."""
     for start in range(0, stage.case.num, CHUNK):
         part = range(start, min(start + CHUNK, stage.case.num))
-        stage.engine.load(stage.key_list(part), stage.pool.values(part))
+        stage.engine.load(stage.key_list(part), stage.values(part))
 
 
 def warm_up(engine: type[Engine], directory: Path) -> None:
@@ -57,7 +57,7 @@ def probe_memory(arguments: Report) -> Iterator[Report]:
     warm_up(type(stage.engine), Path(arguments["directory"]) / "warm")
     # The harness's own working set, so that it is not counted either.
     part = range(min(CHUNK, stage.case.num))
-    keys, values = random_keys(part, stage.case.key_size), stage.pool.values(part)
+    keys, values = stage.key_list(part), stage.values(part)
     del keys, values
     before = anonymous_memory()
     stage.engine.open()

@@ -31,6 +31,11 @@ def ordered_keys(numbers: Iterable[int], key_size: int) -> list[bytes]:
     return [b"%0*x" % (key_size, n) for n in numbers]
 
 
+def rotate(value: bytes) -> bytes:
+    """The rmw function: the value turned by one byte, so that its size stays what it was."""
+    return value[1:] + value[:1]
+
+
 class ValuePool:
     """Values cut out of one block of random bytes, as leveldb's db_bench does: each is an object of its own."""
 

@@ -127,8 +127,9 @@ def notes(report: Report) -> list[str]:
             if entry["engine"] not in names:
                 names.append(entry["engine"])
     lines += [f"{workload} is {note}: {', '.join(names)}." for (workload, note), names in seen.items()]
+    used = {entry["engine"] for entry in report["results"]}
     for name, engine in report["engines"].items():
-        if engine["chosen"] and engine["installed"]:
+        if engine["installed"] and (engine["chosen"] or name in used):
             lines.append(f"{name} {engine['version']}" + (f": {engine['note']}." if engine["note"] else "."))
     missing = [name for name, engine in report["engines"].items() if engine["chosen"] and not engine["installed"]]
     if missing:

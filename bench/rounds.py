@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from bench.engines import Engine
 from bench.engines.base import MINIMUM_MEMORY
-from bench.loops import Key, Loop, LoopInput, build
+from bench.loops import Key, Loop, LoopInput, Value, build
 from bench.records import ValuePool, ordered_keys, random_keys, shuffled
 
 FIRST_SLICE = 64
@@ -86,6 +86,10 @@ class Stage:
         make = ordered_keys if ordered else random_keys
         return self.engine.keys(make(numbers, self.case.key_size))
 
+    def values(self, numbers: Sequence[int]) -> Sequence[Value]:
+        """New values of the case's size, in the engine's type."""
+        return self.engine.values(self.pool.values(numbers))
+
     def loop(self, shape: str, statement: str, other: str = "pass") -> Loop:
         """The engine's own copy of a timed loop."""
         return build(shape, statement, other, owner=self.engine.name)
@@ -100,7 +104,7 @@ class Stage:
         numbers = range(self.case.num)
         for start in range(0, self.case.num, LOAD_SLICE):
             part = numbers[start : start + LOAD_SLICE]
-            self.engine.load(self.key_list(part), self.pool.values(part))
+            self.engine.load(self.key_list(part), self.values(part))
 
     def given(self, **inputs: object) -> LoopInput:
         """Loop input with the engine's objects in it."""
@@ -135,6 +139,10 @@ class Workload(ABC):
     def prepare(self, stage: Stage) -> None:
         """Fill the store; not timed."""
         stage.load_all()
+
+    def takes(self, engine: type[Engine]) -> bool:
+        """Whether the engine can do what the workload is about."""
+        return engine.persistent or not self.persistent_only
 
     @abstractmethod
     def sample(self, stage: Stage, number: int) -> Sample:
@@ -178,7 +186,7 @@ def run_case(
     report: Callable[[str], None] = lambda _: None,
 ) -> list[Result]:
     """Measure one workload at one size with every engine, in alternating rounds."""
-    chosen = [engine for engine in engines if engine.persistent or not workload.persistent_only]
+    chosen = [engine for engine in engines if workload.takes(engine)]
     pool = ValuePool(case.value_size)
     label = workload.label(case)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=directory) as top:

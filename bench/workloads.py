@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from time import perf_counter_ns
+from typing import ClassVar
 
 from bench.engines import Engine
 from bench.loops import LoopInput
 from bench.records import shuffled
 from bench.rounds import Case, Sample, Stage, Workload, calibrated
-
-
-def rotate(value: bytes) -> bytes:
-    """The rmw function: the value turned by one byte, so that its size stays what it was."""
-    return value[1:] + value[:1]
 
 
 class FillSequential(Workload):
@@ -29,7 +25,7 @@ class FillSequential(Workload):
 
         def run(start: int, stop: int) -> int:
             part = range(start, stop)
-            return loop(stage.given(keys=stage.key_list(part, ordered=True), values=stage.pool.values(part)))
+            return loop(stage.given(keys=stage.key_list(part, ordered=True), values=stage.values(part)))
 
         return stage.run_slices(stage.case.num, run)
 
@@ -59,7 +55,7 @@ def _write_all(stage: Stage, number: int) -> Sample:
 
     def run(start: int, stop: int) -> int:
         part = order[start:stop]
-        return loop(stage.given(keys=stage.key_list(part), values=stage.pool.values(part)))
+        return loop(stage.given(keys=stage.key_list(part), values=stage.values(part)))
 
     return stage.run_slices(len(order), run)
 
@@ -83,7 +79,7 @@ class ReadRandom(Workload):
         order = [first + n for n in shuffled(stage.case.num, seed=number)]
 
         def run(start: int, stop: int) -> int:
-            given = stage.given(keys=stage.key_list(order[start:stop]), f=rotate)
+            given = stage.given(keys=stage.key_list(order[start:stop]), f=stage.engine.change)
             return loop(given)
 
         return stage.run_slices(len(order), run)
@@ -146,7 +142,7 @@ class ReadHot(Workload):
         """Fill, write the hot keys by the objects that will be used, and find out how long one pass takes."""
         stage.load_all()
         keys = stage.hot_keys()
-        values = stage.pool.values(range(len(keys)))
+        values = stage.values(range(len(keys)))
         stage.engine.load(keys, values)
         stage.hot = stage.given(keys=keys, values=values)
         stage.repeats = calibrated(stage, "keys", self.statement(stage.engine), stage.hot)
@@ -182,7 +178,7 @@ class GetMany(Workload):
     def batch(self, stage: Stage) -> LoopInput:
         """The hot keys, alone and with values."""
         keys = stage.hot_keys()
-        values = stage.pool.values(range(len(keys)))
+        values = stage.values(range(len(keys)))
         return stage.given(keys=keys, values=values, pairs=list(zip(keys, values, strict=True)))
 
     def prepare(self, stage: Stage) -> None:
@@ -219,6 +215,71 @@ class SetMany(GetMany):
         given = self.batch(stage)
         given.keys, given.values = list(given.keys) * stage.repeats, list(given.values) * stage.repeats
         return Sample(len(given.keys), stage.loop(shape, statement)(given))
+
+
+class FillMany(Workload):
+    name = "fillmany"
+    summary = "write num new pairs in one batch into an empty store, in random order"
+    ordered: ClassVar[bool] = False
+
+    def prepare(self, stage: Stage) -> None:
+        """Nothing: each round starts with an empty store."""
+
+    def statement(self, engine: Engine) -> str | None:
+        """The batch call, if there is one."""
+        return engine.set_many
+
+    def sample(self, stage: Stage, number: int) -> Sample:
+        """One batch of all, or a loop of single calls that stops when its time is used up."""
+        stage.engine.recreate()
+        numbers = range(stage.case.num)
+        statement = self.statement(stage.engine)
+        if statement is not None:
+            pairs = list(zip(stage.key_list(numbers, self.ordered), stage.values(numbers), strict=True))
+            return Sample(len(pairs), stage.loop("whole", statement)(stage.given(pairs=pairs)))
+        loop = stage.loop("pairs", (stage.engine.set_ordered if self.ordered else None) or stage.engine.set)
+
+        def run(start: int, stop: int) -> int:
+            part = numbers[start:stop]
+            return loop(stage.given(keys=stage.key_list(part, self.ordered), values=stage.values(part)))
+
+        return stage.run_slices(stage.case.num, run)
+
+    def note(self, engine: Engine) -> str:
+        """Whether the engine has the batch call."""
+        return "" if self.statement(engine) else "a loop of single calls"
+
+
+class FillManySequential(FillMany):
+    name = "fillmanyseq"
+    summary = "as fillmany, in key order"
+    ordered = True
+
+    def statement(self, engine: Engine) -> str | None:
+        """The batch call for keys in order, or the usual one."""
+        return engine.set_many_ordered or engine.set_many
+
+
+class Range(Workload):
+    name = "range"
+    summary = "100 records in key order from a random key on; engines that keep an order; an operation is one range"
+
+    LENGTH: ClassVar[int] = 100
+
+    def takes(self, engine: type[Engine]) -> bool:
+        """Whether the engine has an order."""
+        return engine.range is not None
+
+    def sample(self, stage: Stage, number: int) -> Sample:
+        """A range for every hundredth key."""
+        assert stage.engine.range is not None
+        loop = stage.loop("keys", stage.engine.range)
+        starts = shuffled(stage.case.num, seed=number)[: max(1, stage.case.num // self.LENGTH)]
+
+        def run(start: int, stop: int) -> int:
+            return loop(stage.given(keys=stage.key_list(starts[start:stop])))
+
+        return stage.run_slices(len(starts), run)
 
 
 class Scan(Workload):
@@ -262,5 +323,8 @@ WORKLOADS: dict[str, type[Workload]] = {
         Open,
         GetMany,
         SetMany,
+        FillMany,
+        FillManySequential,
+        Range,
     )
 }

@@ -1,7 +1,7 @@
 """YCSB's core workloads a, b, c, d and f, with uniform and zipfian keys.
 
-E is left out: it scans from a key in key order, which a hash index does not have. The operations of a round are drawn
-before it starts, so that drawing them costs nothing while the clock runs.
+E is left out: its scans in key order, of engines that have one, are the workload `range`. The operations of a round
+are drawn before it starts, so that drawing them costs nothing while the clock runs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import ClassVar
 from bench.engines import Engine
 from bench.records import uniform, zipfian, zipfian_ranks
 from bench.rounds import Sample, Stage, Workload
-from bench.workloads import rotate
 
 
 class Ycsb(Workload):
@@ -39,8 +38,8 @@ class Ycsb(Workload):
 
         def run(start: int, stop: int) -> int:
             part = numbers[start:stop]
-            keys, values = stage.key_list(part), stage.pool.values(part)
-            return loop(stage.given(keys=keys, values=values, writes=writes[start:stop], f=rotate))
+            keys, values = stage.key_list(part), stage.values(part)
+            return loop(stage.given(keys=keys, values=values, writes=writes[start:stop], f=stage.engine.change))
 
         return stage.run_slices(len(numbers), run)
 

@@ -17,8 +17,11 @@ from bench.engines.ordered_stores import LmdbEngine, PlyvelEngine, RocksdictEngi
 from bench.engines.oxidbm_store import (
     OxidbmDbmEngine,
     OxidbmEngine,
+    OxidbmIntEngine,
     OxidbmIntervalEngine,
     OxidbmMemoryEngine,
+    OxidbmOrderedEngine,
+    OxidbmTypedEngine,
 )
 
 ENGINES: dict[str, type[Engine]] = {
@@ -28,6 +31,9 @@ ENGINES: dict[str, type[Engine]] = {
         OxidbmIntervalEngine,
         OxidbmMemoryEngine,
         OxidbmDbmEngine,
+        OxidbmTypedEngine,
+        OxidbmIntEngine,
+        OxidbmOrderedEngine,
         DictEngine,
         LmdbEngine,
         RocksdictEngine,

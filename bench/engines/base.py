@@ -10,11 +10,12 @@ import importlib
 import importlib.metadata
 import platform
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench.loops import Key, LoopInput, build
+from bench.loops import Key, LoopInput, Value, build
+from bench.records import rotate
 
 MINIMUM_MEMORY = 256 << 20
 
@@ -39,6 +40,7 @@ class Engine:
     note: ClassVar[str] = ""
     persistent: ClassVar[bool] = True
     text_keys: ClassVar[bool] = False
+    change: ClassVar[Callable[..., Value]] = staticmethod(rotate)  # the rmw function
 
     get: str = "m[k]"
     set: str = "m[k] = v"
@@ -49,6 +51,8 @@ class Engine:
     set_ordered: str | None = None
     get_many: str | None = None
     set_many: str | None = None
+    set_many_ordered: str | None = None
+    range: str | None = None
 
     def __init__(self, directory: Path, memory: int = MINIMUM_MEMORY) -> None:
         self.directory = directory
@@ -98,7 +102,11 @@ class Engine:
         """The keys in the type that the engine takes."""
         return [key.decode("ascii") for key in keys] if self.text_keys else keys
 
-    def load(self, keys: Sequence[Key], values: Sequence[bytes]) -> None:
+    def values(self, values: list[bytes]) -> Sequence[Value]:
+        """The values in the type that the engine takes."""
+        return values
+
+    def load(self, keys: Sequence[Key], values: Sequence[Value]) -> None:
         """Write the pairs by the quickest way there is; not timed."""
         build("pairs", self.set)(LoopInput(m=self.m, s=self.s, keys=keys, values=values))
 

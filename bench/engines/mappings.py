@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.engines.base import Engine, optional_module
-from bench.loops import Key
+from bench.loops import Key, Value
 
 
 class DictEngine(Engine):
@@ -15,7 +15,7 @@ class DictEngine(Engine):
     name = "dict"
     module = "builtins"
     persistent = False
-    set_many = "m.update(pairs)"
+    set_many = set_many_ordered = "m.update(pairs)"
     get_many = "[m[k] for k in keys]"
 
     def open(self) -> None:
@@ -68,7 +68,7 @@ class DbmSqliteEngine(_DbmEngine):
     note = "every write is a transaction of its own"
     scan = "for k, v in m.items(): pass"
 
-    def load(self, keys: Sequence[Key], values: Sequence[bytes]) -> None:
+    def load(self, keys: Sequence[Key], values: Sequence[Value]) -> None:
         """One transaction around the load; dbm.sqlite3 itself has no word for it."""
         connection: Any = self.m._cx
         connection.execute("BEGIN")
@@ -108,7 +108,7 @@ class ShelveEngine(Engine):
         assert module is not None
         self.m = module.open(str(self.directory / "store"))
 
-    def load(self, keys: Sequence[Key], values: Sequence[bytes]) -> None:
+    def load(self, keys: Sequence[Key], values: Sequence[Value]) -> None:
         """One transaction, where the dbm module below is SQLite's."""
         connection: Any = getattr(self.m.dict, "_cx", None)
         if connection is not None:
@@ -134,7 +134,7 @@ class DiskcacheEngine(Engine):
         assert module is not None
         self.m = module.Cache(str(self.directory / "store"), eviction_policy="none")
 
-    def load(self, keys: Sequence[Key], values: Sequence[bytes]) -> None:
+    def load(self, keys: Sequence[Key], values: Sequence[Value]) -> None:
         """One transaction."""
         with self.m.transact():
             super().load(keys, values)
@@ -156,7 +156,7 @@ class SqlitedictEngine(Engine):
         path = str(self.directory / "store.sqlite")
         self.m = module.SqliteDict(path, autocommit=False, encode=bytes, decode=bytes, journal_mode="OFF")
 
-    def load(self, keys: Sequence[Key], values: Sequence[bytes]) -> None:
+    def load(self, keys: Sequence[Key], values: Sequence[Value]) -> None:
         """One executemany."""
         self.m.update(list(zip(keys, values, strict=True)))
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.engines.base import Engine, optional_module
-from bench.loops import Key
+from bench.loops import Key, Value
 
 MAP_SIZES = (64 << 30, 16 << 30, 1 << 30)
 
@@ -29,6 +29,8 @@ class LmdbEngine(Engine):
     scan = "for k, v in m.cursor(): pass"
     get_many = "m.cursor().getmulti(keys)"
     set_many = "m.cursor().putmulti(pairs)"
+    set_many_ordered = "m.cursor().putmulti(pairs, append=True)"
+    range = "c = m.cursor(); c.set_range(k)\nfor p in islice(c.iternext(), 100): pass"
 
     environment: Any = None
 
@@ -66,6 +68,7 @@ class RocksdictEngine(Engine):
     note = "raw mode, write-ahead log off"
     get_many = "m[keys]"
     set_many = "b = s()\nfor k, v in pairs: b.put(k, v)\nm.write(b)"
+    range = "for p in islice(m.items(from_key=k), 100): pass"
 
     def open(self) -> None:
         """Open in raw mode."""
@@ -98,6 +101,7 @@ class PlyvelEngine(Engine):
     rmw = "m.put(k, f(m.get(k)))"
     scan = "for k, v in m: pass"
     set_many = "with m.write_batch() as b:\n    for k, v in pairs: b.put(k, v)"
+    range = "for p in islice(m.iterator(start=k), 100): pass"
 
     def open(self) -> None:
         """Open, creating the database."""
@@ -105,7 +109,7 @@ class PlyvelEngine(Engine):
         assert plyvel is not None
         self.m = plyvel.DB(str(self.directory / "store"), create_if_missing=True)
 
-    def load(self, keys: Sequence[Key], values: Sequence[bytes]) -> None:
+    def load(self, keys: Sequence[Key], values: Sequence[Value]) -> None:
         """One write batch."""
         with self.m.write_batch() as batch:
             for key, value in zip(keys, values, strict=True):

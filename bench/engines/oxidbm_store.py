@@ -1,10 +1,15 @@
-"""oxidbm: a store on disk, a store in memory, and the dbm face."""
+"""oxidbm: a store on disk, a store in memory, typed and ordered stores, and the dbm face."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from bench.engines.base import Engine, optional_module
+from bench.loops import Key, Value
+
+INT_BYTES = 7
+ASCII = bytes(byte & 127 for byte in range(256))
 
 
 class OxidbmEngine(Engine):
@@ -14,6 +19,8 @@ class OxidbmEngine(Engine):
     module = "oxidbm"
     distribution = "oxidbm"
     rmw = "s.rmw(k, f)"
+    get_many = "m.get_many(keys)"
+    set_many = set_many_ordered = "m.set_many(pairs)"
     options: ClassVar[dict[str, Any]] = {"durability": "manual"}
 
     @classmethod
@@ -26,14 +33,10 @@ class OxidbmEngine(Engine):
         return str(self.directory / "store")
 
     def open(self) -> None:
-        """Open with the budget the case asks for; use the batch calls where the store has them."""
+        """Open with the budget the case asks for."""
         oxidbm = optional_module(self.module)
         assert oxidbm is not None
         self.m = oxidbm.Store(self.path(), memory=self.memory, **self.options)
-        if hasattr(self.m, "get_many"):
-            self.get_many = "m.get_many(keys)"
-        if hasattr(self.m, "set_many"):
-            self.set_many = "m.set_many(pairs)"
 
     def begin_session(self) -> None:
         """Enter a session: rmw is an operation of sessions."""
@@ -70,12 +73,57 @@ class OxidbmMemoryEngine(OxidbmEngine):
         return None
 
 
+class OxidbmTypedEngine(OxidbmEngine):
+    """`Store(key=str, value=str)`: the same characters as the bytes of the other engines."""
+
+    name = "oxidbm-typed"
+    note = "str keys and values"
+    text_keys = True
+    options: ClassVar[dict[str, Any]] = {**OxidbmEngine.options, "key": str, "value": str}
+
+    def values(self, values: list[bytes]) -> Sequence[Value]:
+        """ASCII, so that a character is a byte."""
+        return [value.translate(ASCII).decode("ascii") for value in values]
+
+
+def increase(value: int) -> int:
+    """The rmw function of numbers."""
+    return value + 1
+
+
+class OxidbmIntEngine(OxidbmEngine):
+    """`Store(key=int, value=int)`: numbers of up to seven bytes, whatever the size of the value."""
+
+    name = "oxidbm-int"
+    note = "int keys and values of up to 7 bytes"
+    options: ClassVar[dict[str, Any]] = {**OxidbmEngine.options, "key": int, "value": int}
+    change: ClassVar[Callable[..., Value]] = staticmethod(increase)
+
+    def keys(self, keys: list[bytes]) -> Sequence[Key]:
+        """The key's number without its top byte: still another one for each key."""
+        return [int(key, 16) & ((1 << 8 * INT_BYTES) - 1) for key in keys]
+
+    def values(self, values: list[bytes]) -> Sequence[Value]:
+        """The value's first bytes."""
+        return [int.from_bytes(value[:INT_BYTES], "big") for value in values]
+
+
+class OxidbmOrderedEngine(OxidbmEngine):
+    """`Store(ordered=True)`: the hash index, and the keys in order beside it."""
+
+    name = "oxidbm-ordered"
+    note = "ordered=True"
+    range = "for p in islice(m.range(k), 100): pass"
+    options: ClassVar[dict[str, Any]] = {**OxidbmEngine.options, "ordered": True}
+
+
 class OxidbmDbmEngine(Engine):
-    """`oxidbm.open(file, "c")`: the dbm protocol."""
+    """`oxidbm.open(file, "cf")`: the dbm protocol."""
 
     name = "oxidbm.open"
     module = "oxidbm"
     distribution = "oxidbm"
+    note = 'opened with "cf": durable when it is closed'
     scan = "for k in m.keys(): m[k]"
 
     @classmethod
@@ -87,4 +135,4 @@ class OxidbmDbmEngine(Engine):
         """Open as the dbm modules open."""
         oxidbm = optional_module(self.module)
         assert oxidbm is not None
-        self.m = oxidbm.open(str(self.directory / "store"), "c")
+        self.m = oxidbm.open(str(self.directory / "store"), "cf")

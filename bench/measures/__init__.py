@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bench.measures.base import Figure, Measure, Outcome, Settings
+from bench.measures.faces import Faces
 from bench.measures.files import Churn, ImportTime, Replay
 from bench.measures.growth import TenMillion
 from bench.measures.memory import Larger, Memory
-from bench.measures.speed import Faces, Hot, Million, ScanRate
+from bench.measures.speed import Hot, Million, ScanRate
 
 MEASURES: dict[str, type[Measure]] = {
     measure.name: measure

@@ -44,6 +44,7 @@ class Settings:
     memory_mib: int = 64
     seconds: float = 2.0
     smoke: bool = False
+    named: bool = True
     directory: Path | None = None
     report: Callable[[str], None] = field(default=lambda _: None)
 
@@ -58,8 +59,8 @@ class Settings:
         return self.value_sizes or usual
 
     def pick(self, *names: str) -> list[type[Engine]]:
-        """Those of the named engines that were chosen and are installed."""
-        chosen = {engine.name for engine in self.engines}
+        """Those of the engines that are installed, and were chosen where --engines chose (`named`)."""
+        chosen = {engine.name for engine in self.engines} if self.named else set(names)
         return [ENGINES[name] for name in names if name in chosen and ENGINES[name].available()]
 
     def run(self, workload: Workload, case: Case, engines: Sequence[type[Engine]]) -> list[Result]:

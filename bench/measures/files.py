@@ -75,7 +75,7 @@ class Churn(Measure):
                     order = shuffled(case.num, seed=number)
                     for start in range(0, case.num, LOAD_SLICE):
                         part = order[start : start + LOAD_SLICE]
-                        given = stage.given(keys=stage.key_list(part), values=stage.pool.values(part))
+                        given = stage.given(keys=stage.key_list(part), values=stage.values(part))
                         elapsed += loop(given)
                 stage.engine.m.sync()
                 return case.num * self.TIMES / elapsed * 1e9, once, settled_size(stage, settings.smoke)

@@ -80,7 +80,7 @@ def growth_latencies(stage: Stage) -> Counter[int]:
     seen: Counter[int] = Counter()
     for start in range(0, stage.case.num, CHUNK):
         part = range(start, min(start + CHUNK, stage.case.num))
-        given = stage.given(keys=stage.key_list(part), values=stage.pool.values(part))
+        given = stage.given(keys=stage.key_list(part), values=stage.values(part))
         loop(given)
         seen.update(given.latencies)
     return seen
@@ -104,7 +104,7 @@ def random_rate(stage: Stage, operation: str) -> float:
     elapsed = 0
     for start in range(0, stage.case.num, CHUNK):
         part = uniform(stage.case.num, min(CHUNK, stage.case.num - start), seed=start)
-        elapsed += loop(stage.given(keys=stage.key_list(part), values=stage.pool.values(part)))
+        elapsed += loop(stage.given(keys=stage.key_list(part), values=stage.values(part)))
     return stage.case.num / elapsed * 1e9
 
 

@@ -1,4 +1,4 @@
-"""hot, million, scanrate and faces: figures that come out of the workloads' alternating rounds."""
+"""hot, million and scanrate: figures that come out of the workloads' alternating rounds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from bench.measures.base import Figure, Measure, Outcome, Settings, ratio
 from bench.rounds import Case, Result, Workload
-from bench.workloads import GetMany, Overwrite, ReadHot, ReadRandom, Scan, SetHot, SetMany
+from bench.workloads import Overwrite, ReadHot, ReadRandom, Scan, SetHot
 
 Bounds = tuple[tuple[str, float], ...]
 
@@ -82,41 +82,4 @@ class ScanRate(Measure):
             rate = {result.engine: 1e9 / result.median_ns for result in results}.get("oxidbm")
             label = f"scan {value_size} B"
             outcome.figures.append(self.figure(label, rate, "records/s", at_least=3_000_000))
-        return outcome
-
-
-class Faces(Measure):
-    """The dbm face and the batches beside the store's single operations; peers with Python's own interfaces."""
-
-    name = "faces"
-    summary = "oxidbm.open()[key] beside Store's, batches beside single calls, and the other mappings"
-
-    MAPPINGS = ("dbm.sqlite3", "diskcache", "shelve", "sqlitedict")
-
-    def run(self, settings: Settings) -> Outcome:
-        """Hot single calls, hot batches, then random reads and writes against the mappings."""
-        outcome = Outcome()
-        hot = Case(1000, seconds=settings.seconds)
-        own = settings.pick("oxidbm", "oxidbm.open")
-        pairs: tuple[tuple[str, Workload, Workload], ...] = (
-            ("get", ReadHot(), GetMany()),
-            ("set", SetHot(), SetMany()),
-        )
-        for operation, single, batch in pairs:
-            singles = settings.run(single, hot, own)
-            batches = settings.run(batch, hot, settings.pick("oxidbm"))
-            outcome.results += singles + batches
-            face = ratio(singles, "oxidbm.open", "oxidbm")
-            outcome.figures.append(self.figure(f"{operation} by oxidbm.open, cost / Store", face, "x", at_most=1.05))
-            gain = singles[0].median_ns / batches[0].median_ns if batches and batches[0].note == "" else None
-            outcome.figures.append(self.figure(f"{operation} in batches, faster than single", gain, "x", at_least=1.5))
-        mappings = settings.pick("oxidbm", *self.MAPPINGS)
-        case = Case(settings.count(100_000), seconds=settings.seconds)
-        against: tuple[tuple[str, Workload, float], ...] = (("get", ReadRandom(), 10.0), ("set", Overwrite(), 20.0))
-        for operation, workload, bound in against:
-            results = settings.run(workload, case, mappings)
-            outcome.results += results
-            for peer in self.MAPPINGS:
-                label = f"{operation} 100 B, faster than {peer}"
-                outcome.figures.append(self.figure(label, ratio(results, peer, "oxidbm"), "x", at_least=bound))
         return outcome
