@@ -194,6 +194,13 @@ class HybridLog:
                 return False
         return True
 
+    def run_allowed(self, size: i64) -> bool:
+        """Return whether a run of a log in memory only leaves the page in reserve that compaction needs."""
+        frames = self.frames
+        runs = frames.frame_bytes - frames.page_frames * self.page_bytes - (frames.run_ready() << 3)
+        pages = (frames.in_use() + self.reserve) * self.page_bytes
+        return pages + runs + size + self.other_memory <= self.memory
+
     def frame_ready(self) -> bool:
         """Return whether a page may be opened now; nothing is allocated, since an operation is under way."""
         return self.page_allowed() and self.frames.spares() > 0
@@ -220,6 +227,8 @@ class HybridLog:
         size = self.run_wanted
         if size:
             pages: i64 = (size + self.offset_mask) >> self.page_bits
+            if self.memory_only and not self.run_allowed(size):
+                return False
             while self.frames.frame_bytes + size + self.other_memory > self.memory or not self.slots_free(pages):
                 if not self.frames.drop_spare() and (self.memory_only or not self.evict_page()):
                     return False
