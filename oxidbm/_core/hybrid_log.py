@@ -201,6 +201,13 @@ class HybridLog:
                 return False
         return True
 
+    def run_allowed(self, size: i64) -> bool:
+        """Return whether a run of a log in memory only leaves the page in reserve that compaction needs."""
+        frames = self.frames
+        runs = frames.frame_bytes - frames.page_frames * self.page_bytes
+        pages = (frames.in_use() + self.reserve) * self.page_bytes
+        return pages + runs + size + self.other_memory <= self.memory
+
     def frame_ready(self) -> bool:
         """Return whether a page may be opened now; nothing is allocated, since an operation is under way."""
         return self.pages_allowed(1) and self.frames.spares() > 0
@@ -237,6 +244,8 @@ class HybridLog:
     def prepare_run(self, size: i64) -> bool:
         """Have a run for a record of `size` bytes ready, beside those that are; False where pages must go first."""
         pages: i64 = (size + self.offset_mask) >> self.page_bits
+        if self.memory_only and not self.run_allowed(size):
+            return False
         while self.frames.frame_bytes + size + self.other_memory > self.memory or not self.slots_free(pages):
             if not self.frames.drop_spare() and (self.memory_only or not self.evict_page()):
                 return False
