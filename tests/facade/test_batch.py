@@ -362,8 +362,9 @@ def test_damaged_record_is_met_before_anything_changes(kind: str, tmp_path: Path
     store.update({b"%d" % i: b"sound" * 20 for i in range(20)})
     store.sync()
     push_to_disk(store)
-    at = device.data.index(b"sound")
-    device.data[at : at + 5] = b"other"
+    data = device.segments[0][1]
+    at = data.index(b"sound")
+    data[at : at + 5] = b"other"
     if kind == "many pending":
         store.handle.e.pending_max = 10
     with pytest.raises(oxidbm.CorruptionError), store.batch() as batch:
