@@ -39,6 +39,7 @@ class KeyOrder(Order):
         self.key_bytes: i64 = 0
         self.version: i64 = 0
         self.whole = False
+        self.behind = False
         self.keys: Any = SortedList()
         e.tracked = True
         self.build()
@@ -75,12 +76,13 @@ class KeyOrder(Order):
 
     def catch_up(self) -> None:
         """Take up every change noted so far."""
-        if self.whole and not self.e.changed:
+        if self.whole and not self.behind and not self.e.changed:
             return
-        with self.lock:
+        with self.lock:  # which waits for a thread that has taken the notes and is not through with them
             if not self.whole:  # Ctrl-C came while the list, which is interpreted code, was changed
                 self.build()
             while self.e.changed:
+                self.behind = True
                 changed = self.e.changed
                 self.e.changed = []
                 try:
@@ -93,6 +95,8 @@ class KeyOrder(Order):
                     changed.extend(self.e.changed)  # to look at a key twice does no harm
                     self.e.changed = changed
                     raise
+                finally:
+                    self.behind = False
                 _breath.breathe()
 
     def look_at(self, key: bytes) -> None:
