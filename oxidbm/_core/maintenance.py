@@ -313,7 +313,9 @@ class MemoryMaintainer(Maintainer):
         wanted = log.run_wanted
         for_batch = log.for_batch
         self.busy = True
-        log.reserve = 0
+        # The page in reserve is for the copies of the oldest page, which goes in return. Where the index has grown into
+        # the budget of the pages, they get one all the same, or a full store could never become smaller.
+        log.reserve = min(i64(0), log.frames_allowed() - log.frames.in_use() - 1)
         log.run_wanted = 0
         log.for_batch = False
         try:
@@ -328,6 +330,7 @@ class MemoryMaintainer(Maintainer):
         if more:
             return current.cursor.following > at
         drop_pages(e, current.until)
+        log.trim()
         self.compaction = None
         return True
 

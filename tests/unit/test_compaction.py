@@ -182,3 +182,19 @@ def test_a_run_leaves_the_page_that_compaction_needs(runs: int) -> None:
             store[key] = bytes(3500)
         assert len(store) == runs + 21
         assert store.check() == []
+
+
+def test_an_index_that_grew_into_the_budget_does_not_keep_compaction_from_making_room() -> None:
+    with oxidbm.Store(memory="1MiB", page_size=4096) as store:
+        keys = [b"%d" % number for number in range(3000)]
+        with pytest.raises(oxidbm.FullError):
+            store.update(dict.fromkeys(keys, bytes(500)))
+        held = list(store)
+        for number, key in enumerate(held):
+            if number % 100:
+                del store[key]
+        store.e.index.split_one()
+        for key in keys[:100]:
+            store[key] = bytes(900)
+        assert dict(store) == {**dict.fromkeys(held[::100], bytes(500)), **dict.fromkeys(keys[:100], bytes(900))}
+        assert store.check() == []
