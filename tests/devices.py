@@ -10,7 +10,8 @@ class HeapDevice(Device):
 
     A segment ends at the first write that starts a page once it holds `segment_bytes`, so compaction gives space back
     in small steps. `before_read` is called at the start of each read, where other threads might run. Threads, and
-    Ctrl-C, come between any two lines here: what asks for more than one thing about the segments copies their list.
+    Ctrl-C, come between any two lines here: what asks for more than one thing about the segments copies their list,
+    and nothing is a generator, since one that is left before its end swallows a Ctrl-C.
     """
 
     def __init__(self, page_bytes: int, segment_bytes: int = 16384) -> None:
@@ -31,11 +32,13 @@ class HeapDevice(Device):
 
     def begin(self) -> int:
         """Return the address of the first byte held."""
-        return next((start for start, _ in self.segments.copy()), 0)
+        held = self.segments.copy()
+        return held[0][0] if held else 0
 
     def end(self) -> int:
         """Return the address behind the last byte held."""
-        return max((start + len(data) for start, data in self.segments.copy()), default=0)
+        held = self.segments.copy()
+        return held[-1][0] + len(held[-1][1]) if held else 0
 
     def write(self, address: int, data: memoryview) -> None:
         """Put the data where it belongs; a gap before it becomes zeros."""
@@ -67,8 +70,8 @@ class HeapDevice(Device):
 
     def truncate_before(self, address: int) -> None:
         """Drop whole segments that end at or before `address`; the last one stays."""
-        passed = sum(start <= address for start, _ in self.segments[1:])
-        del self.segments[:passed]
+        passed = [start for start, _ in self.segments[1:] if start <= address]
+        del self.segments[: len(passed)]
 
     def truncate_after(self, address: int) -> None:
         """Cut the log off at `address`, durably."""
@@ -85,7 +88,10 @@ class HeapDevice(Device):
 
     def segment_end(self, address: int) -> int:
         """Return where the segment that holds `address` ends."""
-        return next((start for start, _ in self.segments.copy() if start > address), self.end())
+        for start, _ in self.segments.copy():
+            if start > address:
+                return start
+        return self.end()
 
     def place(self, address: int) -> str:
         """Return the address in words."""
@@ -93,7 +99,7 @@ class HeapDevice(Device):
 
     def size(self) -> int:
         """Return the bytes held."""
-        return sum(len(data) for _, data in self.segments.copy())
+        return sum([len(data) for _, data in self.segments.copy()])
 
     def close(self) -> None:
         """Keep everything: the device is opened again by the next store."""

@@ -67,8 +67,13 @@ class Batch:
 
     def update(self, other: object) -> None:
         """Store the pairs of a mapping or of an iterable of pairs when the block ends."""
-        pairs = cast(Any, other).items() if isinstance(other, Mapping) else cast(Any, other)
-        for key, value in pairs:
+        if isinstance(other, Mapping):
+            other = other.items()
+        elif hasattr(other, "keys"):
+            for key in cast(Any, other).keys():  # noqa: SIM118 - a mapping need only have keys()
+                self.set(key, cast(Any, other)[key])
+            return
+        for key, value in cast(Any, other):
             self.set(key, value)
 
     def clear(self) -> None:
@@ -96,9 +101,8 @@ def apply(e: Engine, values: dict[bytes, bytes], expiries: dict[bytes, int]) -> 
     """Do all writes of a batch, unseen until the last one is done."""
     if e.writable != WRITABLE or e.state != OPEN:
         e.blocked_write()
-    runs: list[int] = []
-    pages = pages_for(e, values, expiries, runs)
-    read_ahead(e, values)
+    check_size(e, values, expiries)
+    head = read_ahead(e, values, 0)
     with e.gate:
         e.wait_until_open()
         if e.writable != WRITABLE:
@@ -107,77 +111,89 @@ def apply(e: Engine, values: dict[bytes, bytes], expiries: dict[bytes, int]) -> 
         e.state = BUSY
         try:
             with e.cut_lock:
-                make_room(e, pages, runs)
+                make_room(e, values, expiries)
+                read_ahead(e, values, head)
                 apply_all(e, values, expiries)
         finally:
             if e.state == BUSY:
                 e.state = OPEN
-            e.log.pages_wanted = 1
             e.log.frames.drop_runs()
 
 
-def pages_for(e: Engine, values: dict[bytes, bytes], expiries: dict[bytes, int], runs: list[int]) -> i64:
-    """Return how many new pages a batch may need, and append the size of each record larger than a page; ValueError for
-    a batch that the memory cannot hold at once.
-    """
-    log = e.log
-    pages: i64 = PAGES_SPARE
-    at: i64 = log.tail & log.offset_mask
+def record_size(key: bytes, value: bytes, expires: bool) -> i64:
+    """Return the size of the record that a batch may append for a key."""
+    size: i64 = HEADER_BYTES + ((i64(len(key)) + 7) & -8) + (8 if expires else 0)
+    return size if value is DELETED else size + ((i64(len(value)) + 7) & -8)
+
+
+def check_size(e: Engine, values: dict[bytes, bytes], expiries: dict[bytes, int]) -> None:
+    """Raise ValueError for a batch that takes more than the largest record may."""
     total: i64 = 0
     for key, value in values.items():
-        size: i64 = HEADER_BYTES + ((i64(len(key)) + 7) & -8)
-        if value is not DELETED:
-            size += (i64(len(value)) + 7) & -8
-            if key in expiries:
-                size += 8
-        total += size
+        total += record_size(key, value, key in expiries)
+    if total > e.value_limit:
+        raise ValueError(
+            f"a batch of {total} bytes does not fit: half of the memory budget, {e.value_limit} bytes, is the most one "
+            "may take. Write it in parts, or open the store with a larger memory="
+        )
+
+
+def read_ahead(e: Engine, values: dict[bytes, bytes], since: i64) -> i64:
+    """Read what applying will have to read from disk, so that a damaged record is met before anything has changed.
+
+    Only entries that lead to addresses from `since` on are looked at: the others were before. Returns from where on
+    what is in memory now has not been read.
+    """
+    log = e.log
+    head = log.head
+    if since == head:
+        return head
+    settled: bool = e.pending_count() + len(values) < e.pending_max  # else an upsert reads instead of adding to them
+    for key, value in values.items():
+        key_hash = hash_key(key, e.seed)
+        entries = e.index.matching(key_hash)
+        for entry in entries:
+            address: i64 = (entry & ENTRY_ADDRESS) << 3
+            if address >= since and (
+                entry < 0 or (address < log.head and (value is DELETED or len(entries) > 1 or not settled))
+            ):
+                locate_steady(e, key, key_hash)
+                break
+    return head
+
+
+def make_room(e: Engine, values: dict[bytes, bytes], expiries: dict[bytes, int]) -> None:
+    """Have page frames ready for all that a batch may append."""
+    log = e.log
+    pages: i64 = PAGES_SPARE
+    runs: list[int] = []
+    at: i64 = log.tail & log.offset_mask
+    for key, value in values.items():
+        size = record_size(key, value, key in expiries)
         if size > log.page_bytes:
             runs.append(size)
+            at = log.page_bytes  # what follows a run begins a page
         elif at + size > log.page_bytes:
             pages += 1
             at = size
         else:
             at += size
-    most = e.value_limit
-    if total > most or (log.memory_only and pages + log.reserve > log.frames_allowed()):
-        raise ValueError(
-            f"a batch of {total} bytes does not fit: half of the memory budget, {most} bytes, is the most one may "
-            "take. Write it in parts, or open the store with a larger memory="
-        )
-    return pages
-
-
-def read_ahead(e: Engine, values: dict[bytes, bytes]) -> None:
-    """Read what applying will have to read from disk, so that a damaged record is met before anything has changed."""
-    log = e.log
-    for key, value in values.items():
-        key_hash = hash_key(key, e.seed)
-        entries = e.index.matching(key_hash)
-        for entry in entries:
-            on_disk: bool = (entry & ENTRY_ADDRESS) << 3 < log.head
-            if entry < 0 or (on_disk and (value is DELETED or len(entries) > 1)):
-                locate_steady(e, key, key_hash)
-                break
-
-
-def make_room(e: Engine, pages: i64, runs: list[int]) -> None:
-    """Have page frames ready for all that a batch may append."""
-    log = e.log
-    log.frames.drop_runs()
-    for size in runs:
-        while not log.prepare_run(i64(size)):
-            log.run_wanted = i64(size)
+    log.pages_wanted = pages
+    log.runs_wanted = runs
+    log.for_batch = True
+    try:
+        while not log.prepare_batch():
             e.maintainer.make_room()
-    log.run_wanted = 0
-    log.pages_wanted = max(min(pages, log.frames_allowed() - log.reserve), i64(1))  # on disk, more come as they fill
-    while not log.prepare():
-        e.maintainer.make_room()
+    finally:
+        log.for_batch = False
+        log.runs_wanted = []
 
 
 def apply_all(e: Engine, values: dict[bytes, bytes], expiries: dict[bytes, int]) -> None:
     """Do the writes, one after the other, whatever the signal handlers have to say."""
     interrupted: BaseException | None = None
     attempts: i64 = 0
+    done: i64 = 0
     for key, value in values.items():
         while True:
             try:
@@ -191,7 +207,10 @@ def apply_all(e: Engine, values: dict[bytes, bytes], expiries: dict[bytes, int])
             except BaseException as stop:
                 attempts += 1
                 if isinstance(stop, error) or attempts > ATTEMPTS_MAX:
+                    if done > 0:  # a part of a batch must never become durable
+                        e.poison_with(OSError(f"a batch could not be finished ({stop})"))
                     raise
                 interrupted = stop
+        done += 1
     if interrupted is not None:
         raise interrupted

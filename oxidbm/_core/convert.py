@@ -86,10 +86,9 @@ def expiry_at(e: Engine, expire: object) -> i64:
         return 0
     if isinstance(expire, bool) or not isinstance(expire, (int, float)):
         raise TypeError(f"expire is a number of seconds or None, not {type(expire).__name__}")
-    seconds = float(expire)
-    if not 0.0 < seconds < EXPIRE_SECONDS_MAX:
+    if not 0 < expire < EXPIRE_SECONDS_MAX:  # as it is: float() of a very large int is another error
         raise ValueError(f"expire is a number of seconds above 0 and below {EXPIRE_SECONDS_MAX:g}, not {expire}")
-    return e.now_ms() + max(i64(int(seconds * 1000.0)), i64(1))
+    return e.now_ms() + max(i64(int(float(expire) * 1000.0)), i64(1))
 
 
 def too_large(e: Engine, key_length: i64, size: i64) -> ValueError:

@@ -154,7 +154,8 @@ class Engine:
 
     def blocked_write(self) -> None:
         """Wait while a batch is applied; raise the sentence for a write that is not possible."""
-        self.wait_at_gate()
+        if self.writable != POISONED:  # else without waiting: who finds that out may hold a lock that the batch needs
+            self.wait_at_gate()
         if self.writable == WRITABLE and self.alive():
             return
         if self.writable == POISONED:

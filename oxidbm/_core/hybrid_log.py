@@ -52,7 +52,9 @@ class HybridLog:
         self.due = False
         self.shut = False
         self.run_wanted: i64 = 0
-        self.pages_wanted: i64 = 1
+        self.for_batch = False
+        self.pages_wanted: i64 = 0
+        self.runs_wanted: list[int] = []
         self.step_bytes: i64 = STEP_BYTES
         self.reserve: i64 = 1 if memory_only else 0
 
@@ -201,6 +203,13 @@ class HybridLog:
                 return False
         return True
 
+    def run_allowed(self, size: i64) -> bool:
+        """Return whether a run of a log in memory only leaves the page in reserve that compaction needs."""
+        frames = self.frames
+        runs = frames.frame_bytes - frames.page_frames * self.page_bytes
+        pages = (frames.in_use() + self.reserve) * self.page_bytes
+        return pages + runs + size + self.other_memory <= self.memory
+
     def frame_ready(self) -> bool:
         """Return whether a page may be opened now; nothing is allocated, since an operation is under way."""
         return self.pages_allowed(1) and self.frames.spares() > 0
@@ -228,15 +237,46 @@ class HybridLog:
         if size:
             self.frames.drop_runs()
             return self.prepare_run(size)
-        if not self.pages_allowed(self.pages_wanted):
+        if self.for_batch:
+            return self.prepare_batch()
+        if not self.pages_allowed(1):
             return False
-        while self.frames.spares() < self.pages_wanted:
+        if self.frames.spares() == 0:
             self.frames.prepare()
+        return True
+
+    def prepare_batch(self) -> bool:
+        """Have ready all that a batch wants, `pages_wanted` and `runs_wanted`, at once; False where pages must go first.
+
+        On disk, where pages can be flushed in the middle, a batch begins with as many of its pages as the budget has.
+        """
+        frames = self.frames
+        frames.drop_runs()
+        run_bytes: i64 = 0
+        run_pages: i64 = 0
+        for size in self.runs_wanted:
+            run_bytes += size
+            run_pages += (i64(size) + self.offset_mask) >> self.page_bits
+        while True:
+            allowed: i64 = self.frames_allowed() - ((run_bytes + self.offset_mask) >> self.page_bits)
+            pages: i64 = self.pages_wanted if self.memory_only else max(min(self.pages_wanted, allowed - 1), i64(1))
+            if frames.in_use() + self.reserve + pages <= allowed and self.slots_free(pages + run_pages):
+                break
+            if self.memory_only or not self.evict_page():
+                return False
+        while frames.spares() > pages:
+            frames.drop_spare()
+        while frames.spares() < pages:
+            frames.prepare()
+        for size in self.runs_wanted:
+            frames.prepare_run(i64(size) >> 3)
         return True
 
     def prepare_run(self, size: i64) -> bool:
         """Have a run for a record of `size` bytes ready, beside those that are; False where pages must go first."""
         pages: i64 = (size + self.offset_mask) >> self.page_bits
+        if self.memory_only and not self.run_allowed(size):
+            return False
         while self.frames.frame_bytes + size + self.other_memory > self.memory or not self.slots_free(pages):
             if not self.frames.drop_spare() and (self.memory_only or not self.evict_page()):
                 return False

@@ -33,6 +33,7 @@ CHUNK_LEAD: Final = 3  # with the 40 bytes that malloc and the vec have in front
 LINK_BITS: Final = 20
 LINK_MASK: Final = 1048575
 OVERFLOW_SPARE: Final = 512
+EIGHT_BUCKETS = ZERO_STEP[:64]  # made once: making a view in the middle of an operation could run a finalizer
 FIRST_BITS: Final = 12
 
 
@@ -230,7 +231,7 @@ class HashIndex:
         last: i64 = len(self.overflow) - 1
         position: i64 = self.overflow_next
         while position + 8 > len(self.overflow[last]):
-            self.overflow[last] = extend(self.overflow[last], ZERO_STEP)
+            self.overflow[last] = extend(self.overflow[last], EIGHT_BUCKETS)
         self.overflow_next = position + 8
         return (last << LINK_BITS) | position
 

@@ -53,7 +53,7 @@ def number_in(e: Engine, data: bytes) -> int:
                 f"incr() and decr() count in decimal digits, and the key's value of {len(data)} bytes is no number"
             ) from None
     value = from_value(e, data)
-    if not isinstance(value, int):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"incr() and decr() need values that are int, not {type(value).__name__}")
     return value
 
@@ -73,6 +73,8 @@ def incr(e: Engine, key: bytes, delta: int, default: int | None, expire: object)
         if e.writable != WRITABLE or not e.alive():
             e.blocked_write()
         if old is None:
+            if not plain:
+                number_in(e, new)  # what cannot be counted on is not begun
             done = put(e, key, new, operations.IF_ABSENT, b"", expiry_at(e, expire))
         else:
             done = put(e, key, new, operations.IF_EQUAL, old, i64(operations.KEEP_EXPIRY))

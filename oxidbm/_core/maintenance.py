@@ -311,9 +311,11 @@ class MemoryMaintainer(Maintainer):
         current = self.compaction
         at = current.cursor.following
         wanted = log.run_wanted
+        for_batch = log.for_batch
         self.busy = True
         log.reserve = 0
         log.run_wanted = 0
+        log.for_batch = False
         try:
             more = current.slice(bytes_max, evict)
             if more and current.cursor.following == at and log.prepare():  # with the page that is in reserve
@@ -322,6 +324,7 @@ class MemoryMaintainer(Maintainer):
             self.busy = False
             log.reserve = 1
             log.run_wanted = wanted
+            log.for_batch = for_batch
         if more:
             return current.cursor.following > at
         drop_pages(e, current.until)

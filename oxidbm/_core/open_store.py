@@ -163,7 +163,7 @@ class OpenStore:
     @property
     def closed(self) -> bool:
         """Whether the store was closed."""
-        return self.e.state != OPEN
+        return not self.e.alive()
 
     @property
     def read_only(self) -> bool:

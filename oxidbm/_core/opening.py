@@ -101,10 +101,11 @@ class Handle:
         disk = self.disk
         if disk is not None:
             with e.compact_lock:
-                if e.state != OPEN:
+                if not e.alive():
                     return  # another thread was faster
                 disk.stop()
-                e.state = CLOSED
+                with e.gate:  # a batch that began meanwhile is applied first
+                    e.state = CLOSED
         e.state = CLOSED
         try:
             if disk is not None and e.writable == WRITABLE:

@@ -159,7 +159,10 @@ def read_slow(e: Engine, key: bytes, key_hash: i64) -> bytes | None:
 
 
 def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes, expiry: i64) -> i64:
-    """Store a value where `condition` allows it, until `expiry` (ms since 1970, 0: no end): DONE, CHANGED, NO_ROOM."""
+    """Store a value under a key where `condition` allows it: DONE, CHANGED where it does not, or NO_ROOM.
+
+    IF_ABSENT: only when the key has no value. IF_EQUAL: only when that is `expected`. `expiry`: as in `insert`.
+    """
     length: i64 = len(key)
     first: i64 = 0
     second: i64 = 0
@@ -182,10 +185,7 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
     end: i64 = position + BUCKET_ENTRIES
     disk_words = words
     disk: i64 = -1
-    while True:
-        entry = words[position]
-        if entry == 0:
-            break
+    while entry := words[position]:
         if position == end:
             words = e.index.overflow[entry >> LINK_BITS]
             position = entry & LINK_MASK
@@ -221,7 +221,7 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
                 if entry < 0 or (shape >> 48) != 0:
                     return upsert_slow(e, key, value, key_hash, condition, expected, expiry)
         position += 1
-    if disk >= 0 and e.pending_count() >= e.pending_max:  # so many to settle: one read now is cheaper than two later
+    if disk >= 0 and e.pending_count() >= e.pending_max:  # many to settle: one read now is cheaper than two later
         return upsert_slow(e, key, value, key_hash, condition, expected, expiry)
     if disk >= 0:
         return upsert_blind(e, key, value, expiry, disk_words, disk)
@@ -229,7 +229,7 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
 
 
 def insert(e: Engine, key: bytes, value: bytes, key_hash: i64, expiry: i64) -> i64:
-    """Store a key that has no entry."""
+    """Store a key that has no entry, until `expiry` in milliseconds since 1970, 0 for ever."""
     log = e.log
     address = append_record(e, key, value, INFO_VERSION, expiry)
     if address == NO_ROOM:

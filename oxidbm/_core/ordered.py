@@ -21,6 +21,7 @@ from oxidbm._core.engine import OPEN, Engine, Order
 from oxidbm._core.scan import KEYS, StoreIterator
 
 CHUNK: Final = 128
+CHUNK_GROWTH_BITS: Final = 2
 BULK: Final = 2048  # changes from which on a merge is cheaper than insertions
 POINTER_BYTES: Final = 8
 
@@ -32,19 +33,31 @@ class KeyOrder(Order):
     def __init__(self, e: Engine) -> None:
         from sortedcontainers import SortedList  # type: ignore[import-untyped]
 
+        self.sorted_list = SortedList
         self.e = e
         self.lock = threading.RLock()
         self.key_bytes: i64 = 0
-        e.changed = []
+        self.version: i64 = 0
+        self.whole = False
+        self.keys: Any = SortedList()
         e.tracked = True
+        self.build()
+
+    def build(self) -> None:
+        """Make the list from what the store holds."""
+        self.e.changed = []
         found: list[bytes] = []
-        iterator = StoreIterator(e, KEYS)
+        iterator = StoreIterator(self.e, KEYS)
         iterator.raw = True
         for key in iterator:
             assert isinstance(key, bytes)
             found.append(key)
+        self.keys = self.sorted_list(found)
+        self.key_bytes = 0
+        for key in found:
             self.key_bytes += sys.getsizeof(key)
-        self.keys: Any = SortedList(found)
+        self.version += 1
+        self.whole = True
 
     def size_bytes(self) -> i64:
         """Return the memory that the keys and the list take."""
@@ -54,33 +67,48 @@ class KeyOrder(Order):
         """Forget every key, since the store has."""
         with self.lock:
             self.e.changed = []
+            self.whole = False
+            self.version += 1
             self.keys.clear()
             self.key_bytes = 0
+            self.whole = True
 
     def catch_up(self) -> None:
         """Take up every change noted so far."""
-        if not self.e.changed:
+        if self.whole and not self.e.changed:
             return
         with self.lock:
+            if not self.whole:  # Ctrl-C came while the list, which is interpreted code, was changed
+                self.build()
             while self.e.changed:
                 changed = self.e.changed
                 self.e.changed = []
-                if len(changed) >= BULK:
-                    self.merge(changed)
-                else:
-                    for key in changed:
-                        self.look_at(key)
+                try:
+                    if len(changed) >= BULK:
+                        self.merge(changed)
+                    else:
+                        for key in changed:
+                            self.look_at(key)
+                except BaseException:
+                    changed.extend(self.e.changed)  # to look at a key twice does no harm
+                    self.e.changed = changed
+                    raise
                 _breath.breathe()
 
     def look_at(self, key: bytes) -> None:
         """Have the list say of one key what the store says."""
-        if operations.read(self.e, key) is None:
-            if key in self.keys:
-                self.keys.remove(key)
-                self.key_bytes -= sys.getsizeof(key)
-        elif key not in self.keys:
+        there = operations.read(self.e, key) is not None
+        if there == (key in self.keys):
+            return
+        self.whole = False
+        self.version += 1
+        if there:
             self.keys.add(key)
             self.key_bytes += sys.getsizeof(key)
+        else:
+            self.keys.remove(key)
+            self.key_bytes -= sys.getsizeof(key)
+        self.whole = True
 
     def merge(self, changed: list[bytes]) -> None:
         """As `look_at` for many keys; the new ones go in together."""
@@ -89,42 +117,62 @@ class KeyOrder(Order):
         for key in set(changed):
             if operations.read(self.e, key) is not None and key not in self.keys:
                 fresh.append(key)
-                self.key_bytes += sys.getsizeof(key)
             else:
                 self.look_at(key)
             left -= 1
             if left == 0:
                 left = CHUNK
                 _breath.breathe()
+        self.whole = False
+        self.version += 1
         self.keys.update(fresh)
+        for key in fresh:
+            self.key_bytes += sys.getsizeof(key)
+        self.whole = True
 
-    def after(self, low: bytes | None, low_in: bool, high: bytes | None, reverse: bool) -> list[bytes]:
+    def after(self, low: bytes | None, low_in: bool, high: bytes | None, reverse: bool, most: i64) -> list[bytes]:
         """Return the next keys from `low` on and before `high`; in reverse, those before `high` from the top down."""
         self.catch_up()
         found: list[bytes] = []
         with self.lock:
             for key in self.keys.irange(low, high, (low_in, False), reverse):
                 found.append(key)
-                if len(found) == CHUNK:
+                if len(found) >= most:
                     break
         return found
 
+    def beyond(self, key: bytes | None, reverse: bool) -> list[bytes]:
+        """Return the next keys beyond one, or from an end of the order on."""
+        return self.after(None, True, key, True, CHUNK) if reverse else self.after(key, key is None, None, False, CHUNK)
+
     def neighbour(self, key: bytes | None, reverse: bool) -> bytes | None:
-        """Return the live key next to `key`, which need not be there itself; the first, or last, where it is None."""
+        """Return the live key next to `key`, which need not be there itself; the first, or last, where it is None.
+
+        Where keys had to be passed over, and the order has changed meanwhile, they may have moved: looked at again.
+        """
+        e = self.e
+        while True:
+            if e.state != OPEN:
+                e.blocked_read()
+            self.catch_up()
+            version = self.version
+            found, sure = self.live_beyond(key, reverse)
+            if sure or (e.state == OPEN and not e.changed and version == self.version):
+                return found
+
+    def live_beyond(self, key: bytes | None, reverse: bool) -> tuple[bytes | None, bool]:
+        """Return the next key that has a value, and whether it was the very first one looked at."""
+        sure = True
         at = key
         while True:
-            for candidate in self.after(None, True, at, True) if reverse else self.after(at, at is None, None, False):
+            candidates = self.beyond(at, reverse)
+            if not candidates:
+                return None, False
+            for candidate in candidates:
                 at = candidate
                 if operations.read(self.e, candidate) is not None:  # it may have expired
-                    return candidate
-            if not self.more(at, reverse):
-                return None
-
-    def more(self, at: bytes | None, reverse: bool) -> bool:
-        """Return whether there are keys beyond `at`."""
-        if at is None:
-            return False
-        return bool(self.after(None, True, at, True) if reverse else self.after(at, False, None, False))
+                    return candidate, sure
+                sure = False
 
 
 @final
@@ -140,6 +188,8 @@ class RangeIterator:
         self.reverse = reverse
         self.chunk: list[bytes] = []
         self.position: i64 = 0
+        self.version: i64 = -1
+        self.chunk_keys: i64 = CHUNK
         self.ended = False
 
     def __iter__(self) -> Iterator[object]:
@@ -150,23 +200,31 @@ class RangeIterator:
         while not self.ended:
             if e.state != OPEN:
                 e.blocked_read()
-            if self.position == len(self.chunk):
-                self.chunk = self.order.after(self.low, self.low_in, self.high, self.reverse)
-                self.position = 0
+            self.order.catch_up()
+            if self.position == len(self.chunk) or self.version != self.order.version:
+                self.load()
                 if not self.chunk:
                     break
-                if self.reverse:
-                    self.high = self.chunk[-1]
-                else:
-                    self.low = self.chunk[-1]
-                    self.low_in = False
             key = self.chunk[self.position]
             self.position += 1
+            if self.reverse:
+                self.high = key
+            else:
+                self.low = key
+                self.low_in = False
             value = operations.read(e, key)
             if value is not None:
                 return from_key(e, key), from_value(e, value)
         self.ended = True
         raise StopIteration
+
+    def load(self) -> None:
+        """Get the next keys: many ahead where none comes or goes, few where the order changes all the time."""
+        changed: bool = self.version >= 0 and self.version != self.order.version
+        self.chunk_keys = 1 if changed else min(self.chunk_keys << CHUNK_GROWTH_BITS, i64(CHUNK))
+        self.version = self.order.version
+        self.position = 0
+        self.chunk = self.order.after(self.low, self.low_in, self.high, self.reverse, self.chunk_keys)
 
 
 def prefix_end(prefix: bytes) -> bytes | None:

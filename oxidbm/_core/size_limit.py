@@ -10,13 +10,13 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
+from oxidbm import _breath
 from oxidbm._core.compaction import Compaction
 from oxidbm._core.engine import Engine
 from oxidbm._core.locate import settle
 
 RECORD_SLICE: Final = 1  # bytes: a slice ends behind one record
-SCAN_BYTES: Final = 1048576
-SETTLE_MOST: Final = 1024
+SCAN_BYTES: Final = 1048576  # between two breaths
 STEP_SHARE_BITS: Final = 4
 STEP_BYTES_MIN: Final = 4096
 
@@ -29,37 +29,46 @@ class SizeLimit:
         self.e = e
         self.limit: i64 = limit
         self.eviction: Compaction | None = None
+        self.busy = False
         self.position: i64 = 0
         self.evicted_keys: i64 = 0
         if limit > 0:
-            e.log.set_step(max(limit >> STEP_SHARE_BITS, i64(STEP_BYTES_MIN)))
+            e.log.set_step(max(limit >> STEP_SHARE_BITS, min(limit, i64(STEP_BYTES_MIN))))
 
     def keep(self) -> None:
-        """Evict until the limit is kept, or a piece of the log has been passed over; called at each step of the log."""
+        """Evict until the limit is kept; called at each step of the log. A second thread leaves it to the first."""
+        if self.limit == 0 or self.busy:
+            return
+        self.busy = True
+        try:
+            self.evict()
+        finally:
+            self.busy = False
+
+    def evict(self) -> None:
+        """Go on with the pass, and begin another one where it ends, until there is room for what the next step adds."""
         e = self.e
-        if self.limit == 0:
-            return
-        if e.pending_count() > 0:
-            settle(e, SETTLE_MOST)  # what was overwritten blindly still counts as live
-        room = max(self.limit - e.log.step_bytes, i64(0))  # for what is written before this is called again
-        if e.live_bytes <= room:
-            return
-        current = self.eviction
-        if current is None:
-            current = Compaction(e, e.log.tail)
-            current.cursor.following = max(current.cursor.following, self.position)
-            self.eviction = current
-        if current.running:
-            return  # another thread is at it
-        before = current.dropped_keys
-        stop = current.cursor.following + SCAN_BYTES
-        more = True
-        while more and e.live_bytes > room and current.cursor.following < stop:
+        settle(e, e.pending_count())  # what was overwritten blindly still counts as live
+        room = max(self.limit - e.log.step_bytes, i64(0))
+        breath: i64 = 0
+        while e.live_bytes > room:
+            current = self.eviction
+            if current is None:
+                current = Compaction(e, e.log.tail)
+                current.cursor.following = max(current.cursor.following, self.position)
+                self.eviction = current
             at = current.cursor.following
+            before = current.dropped_keys
             more = current.slice(RECORD_SLICE, True)
-            if more and current.cursor.following == at:
-                break  # no room for a tombstone: the writer that comes next makes it
-        self.evicted_keys += current.dropped_keys - before
-        if not more:
-            self.position = current.cursor.following
-            self.eviction = None
+            self.evicted_keys += current.dropped_keys - before
+            if not more:
+                self.position = current.cursor.following
+                self.eviction = None
+                if at >= self.position:
+                    return
+            elif current.cursor.following == at:
+                e.maintainer.make_room()  # for a tombstone
+            breath += current.cursor.following - at
+            if breath >= SCAN_BYTES:
+                breath = 0
+                _breath.breathe()

@@ -109,7 +109,7 @@ class Store(OpenStore):
 
     def __repr__(self) -> str:
         where = repr(self.e.path) if self.e.path else "in memory"
-        return f"<oxidbm.{type(self).__name__} {where}{', closed' if self.e.state != OPEN else ''}>"
+        return f"<oxidbm.{type(self).__name__} {where}{', closed' if self.closed else ''}>"
 
     def get(self, key: object, default: object = None) -> Any:
         """Return the key's value, or `default`."""
@@ -197,7 +197,7 @@ class Store(OpenStore):
     def forget_all(self) -> None:
         """Let the index lead to nothing."""
         e = self.e
-        with e.commit_lock:
+        with e.commit_lock, e.cut_lock:  # not in the middle of a batch
             e.index = HashIndex(0)
             e.count = 0
             e.live_bytes = 0
@@ -221,17 +221,23 @@ class Store(OpenStore):
     def set_many(self, pairs: object, *, expire: object = None) -> None:
         """Store the pairs of a mapping or of an iterable of pairs."""
         self.check_writable()
-        bulk.set_many(self.e, pairs, expire)
-        if self.always:
-            commit.commit(self.e)
+        try:
+            bulk.set_many(self.e, pairs, expire)
+        finally:
+            self.commit_many()
 
     def delete_many(self, keys: object) -> int:
         """Delete many keys; return how many had a value."""
         self.check_writable()
-        count = bulk.delete_many(self.e, keys)
-        if self.always:
+        try:
+            return bulk.delete_many(self.e, keys)
+        finally:
+            self.commit_many()
+
+    def commit_many(self) -> None:
+        """Make durable what a call on many keys has done, also where it ends by an error; not when that closed the store."""
+        if self.always and self.e.alive():
             commit.commit(self.e)
-        return count
 
     def set(self, key: object, value: object, expire: object = None) -> None:
         """Store a value under a key, for `expire` seconds."""

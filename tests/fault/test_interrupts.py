@@ -8,6 +8,7 @@ code in Python can stand; compiled, only where the core calls Python code.
 import contextlib
 import random
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -52,12 +53,21 @@ def interrupts() -> Iterator[Callable[[Callable[[], None]], bool]]:
             signal.setitimer(signal.ITIMER_REAL, 0)
         return False
 
-    before = signal.signal(signal.SIGALRM, handler)
+    def try_again(lost: "sys.UnraisableHookArgs") -> None:
+        """A signal that came in a finalizer is reported and forgotten; without another the operation never ends."""
+        if armed and lost.exc_type is KeyboardInterrupt:
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
+        else:
+            reported(lost)
+
+    before, reported = signal.signal(signal.SIGALRM, handler), sys.unraisablehook
+    sys.unraisablehook = try_again
     try:
         yield interrupted
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        sys.unraisablehook = reported
 
 
 def replace_by(value: bytes, old: bytes) -> bytes:

@@ -164,3 +164,21 @@ def test_eviction_drops_the_oldest() -> None:
         assert b"0" not in store
         assert store.stats()["memory_bytes"] <= 1 << 20
         assert store.check() == []
+
+
+@pytest.mark.parametrize("runs", range(4))
+def test_a_run_leaves_the_page_that_compaction_needs(runs: int) -> None:
+    """A store in memory that is full of dead records has room for others, however runs have divided its budget."""
+    with oxidbm.Store(memory="1MiB", page_size=4096) as store:
+        for number in range(runs):
+            store[b"run %d" % number] = bytes(4100)
+        keys = [b"%d" % number for number in range(1000)]
+        with pytest.raises(oxidbm.FullError):
+            store.update(dict.fromkeys(keys, bytes(3000)))
+        for key in keys[1:]:
+            store.pop(key, None)
+        store[b"another run"] = bytes(4100)
+        for key in keys[:20]:
+            store[key] = bytes(3500)
+        assert len(store) == runs + 21
+        assert store.check() == []

@@ -1,0 +1,407 @@
+"""Batches and threads: who reads several keys never sees a part, and close, clear, reorganize and commits fall between.
+
+A device or a clock of the test's own is where other threads get in while a batch is applied; the rest is chance.
+"""
+
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import oxidbm
+from oxidbm import Store
+from oxidbm._core.engine import BUSY
+from tests.devices import HeapDevice
+from tests.support import scaled
+
+PAGE_BYTES = 4096
+SMALL: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES}
+KEYS = [b"key%d" % i for i in range(12)]
+WAIT = 30
+
+
+@pytest.fixture(autouse=True)
+def switch_often() -> Iterator[None]:
+    """Let threads take turns a hundred times as often as usual."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(5e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+def shrink(store: Store, pages: int) -> None:
+    """Leave a store memory for a few pages."""
+    e = store.handle.e
+    e.log.memory = e.index.size_bytes() + pages * PAGE_BYTES
+    e.log.other_memory = e.index.size_bytes()
+    e.value_limit = pages * PAGE_BYTES // 2
+
+
+@pytest.fixture(params=["memory", "files", "few pages", "own device"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A store on each device, and a check at the end."""
+    if request.param == "memory":
+        opened = Store(memory="16MiB", page_size=PAGE_BYTES, ordered=True)
+    else:
+        device = HeapDevice(PAGE_BYTES) if request.param == "own device" else None
+        opened = Store(tmp_path / "s", device=device, interval=0.02, ordered=True, **SMALL)
+        if request.param != "files":
+            shrink(opened, 24)
+    with opened:
+        yield opened
+        assert opened.check() == []
+
+
+def run(*functions: Callable[[], None]) -> None:
+    """Run functions side by side until all are done, and raise what one of them raised."""
+    failures: list[BaseException] = []
+
+    def guarded(function: Callable[[], None]) -> None:
+        try:
+            function()
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=guarded, args=(function,), daemon=True) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(2 * WAIT)
+        assert not thread.is_alive(), "a thread waits for ever"
+    if failures:
+        raise failures[0]
+
+
+def numbers(values: list[bytes | None]) -> list[int]:
+    """Return the numbers in values."""
+    return [int(value.split(b".")[0]) for value in values if value is not None]
+
+
+def test_readers_never_see_a_part(store: Store) -> None:
+    """Every batch writes one higher number under all keys: whoever reads keys one by one never sees it fall."""
+    rounds = scaled(150, least=20)
+    lock = threading.Lock()
+    number = 0
+    done = threading.Event()
+    store.update(dict.fromkeys(KEYS, b"0."))
+
+    def write() -> None:
+        nonlocal number
+        for _ in range(rounds):
+            with lock:
+                number += 1
+                with store.batch() as batch:
+                    for key in random.sample(KEYS, len(KEYS)):
+                        batch[key] = (b"%d." % number) * random.randrange(1, 200)
+
+    def write_all() -> None:
+        try:
+            run(write, write)
+        finally:
+            done.set()
+
+    def steady(look: Callable[[], list[int]]) -> Callable[[], None]:
+        def read() -> None:
+            while not done.is_set():
+                seen = look()
+                assert len(seen) == len(KEYS)
+                assert seen == sorted(seen)
+
+        return read
+
+    session = store.session()
+    run(
+        write_all,
+        steady(lambda: numbers(store.get_many(random.sample(KEYS, len(KEYS))))),
+        steady(lambda: numbers([store.get(key) for key in random.sample(KEYS, len(KEYS))])),
+        steady(lambda: numbers([session.read(key) for key in KEYS])),
+        steady(lambda: numbers([value for _, value in store.items()])),
+        steady(lambda: numbers([value for _, value in store.range()])),
+    )
+    assert set(numbers(list(store.values()))) == {2 * rounds}
+
+
+def test_keys_come_and_go_together(store: Store) -> None:
+    """Each batch moves one value from one key to the next: there is always one."""
+    rounds = scaled(300, least=30)
+    done = threading.Event()
+    store[KEYS[0]] = b"x" * 500
+
+    def move() -> None:
+        try:
+            for i in range(rounds):
+                with store.batch() as batch:
+                    batch.delete(KEYS[i % len(KEYS)])
+                    batch[KEYS[(i + 1) % len(KEYS)]] = b"x" * (i * 37 % 3000)
+        finally:
+            done.set()
+
+    def look() -> None:
+        while not done.is_set():
+            assert len(store) == 1
+            assert store.first_key() is not None
+            assert store.last_key() is not None
+
+    def iterate() -> None:
+        while not done.is_set():
+            assert len(list(store)) <= 1
+
+    run(move, look, look, iterate)
+    assert len(list(store.items())) == len(store) == 1
+
+
+def test_batches_beside_all_else(store: Store) -> None:
+    """Batches of several threads, single writes, deletions, iterations, commits and reorganize; then every key is right."""
+    rounds = scaled(100, least=10)
+
+    def batches(name: bytes) -> Callable[[], None]:
+        def write() -> None:
+            for i in range(rounds):
+                with store.batch() as batch:
+                    for j in range(10):
+                        batch[b"%s.%d" % (name, j)] = b"%d;" % i * (j * 60 + 1)
+                    batch.delete(b"single%d" % (i % 20))
+
+        return write
+
+    def single() -> None:
+        for i in range(rounds * 5):
+            store[b"single%d" % (i % 20)] = bytes(i * 31 % 4500)
+            if i % 50 == 0:
+                store.sync()
+
+    def look() -> None:
+        for _ in range(rounds // 5):
+            for key, value in store.items():
+                assert key.startswith(b"single") or len(set(value.split(b";")[:-1])) == 1
+            store.reorganize()
+
+    run(batches(b"a"), batches(b"b"), single, look)
+    for name in (b"a", b"b"):
+        for j in range(10):
+            assert store[b"%s.%d" % (name, j)] == b"%d;" % (rounds - 1) * (j * 60 + 1)
+    assert [key for key, _ in store.range()] == sorted(store.keys())
+    assert len(store) == len(list(store))
+
+
+class Door:
+    """A clock at which a batch that deletes waits, in the middle of being applied, until the test has done something."""
+
+    def __init__(self) -> None:
+        self.engine: Any = None
+        self.inside = threading.Event()
+        self.go_on = threading.Event()
+        self.calls = 0
+
+    def __call__(self) -> float:
+        if self.engine is not None and self.engine.state == BUSY:
+            self.calls += 1
+            if self.calls == 3:
+                self.inside.set()
+                self.go_on.wait(WAIT)
+        return 1000.0
+
+
+def half_applied(path: Path | None, action: Callable[[Store], Any], **options: Any) -> tuple[Store, list[Any]]:
+    """Begin `action` in another thread while a batch of one deletion and many writes is half applied, then let it go on."""
+    door = Door()
+    store = Store(path, clock=door, compaction=False, **{**SMALL, **options})
+    for key in KEYS:
+        store.set(key, b"old", expire=100)
+    results: list[Any] = []
+
+    def apply() -> None:
+        with store.batch() as batch:
+            for key in KEYS[1:]:
+                batch[key] = b"new"
+            batch.delete(KEYS[0])
+
+    def act() -> None:
+        assert door.inside.wait(WAIT)
+        try:
+            results.append(action(store))
+        except oxidbm.error as failure:
+            results.append(type(failure))
+
+    def release() -> None:
+        assert door.inside.wait(WAIT)
+        assert not store.closed
+        assert "closed" not in repr(store)
+        time.sleep(0.1)
+        assert results == []  # it waits
+        door.go_on.set()
+
+    door.engine = store.handle.e
+    run(apply, act, release)
+    assert door.calls >= 3
+    door.engine = None
+    return store, results
+
+
+AFTER = dict.fromkeys(KEYS[1:], b"new")
+
+ACTIONS: dict[str, Callable[[Store], Any]] = {
+    "get": lambda store: store.get(KEYS[0]),
+    "get_many": lambda store: [value for value in store.get_many(KEYS) if value != b"new"],
+    "items": lambda store: dict(store.items()) == AFTER,
+    "length": len,
+    "contains": lambda store: KEYS[0] in store,
+    "ttl": lambda store: store.ttl(KEYS[1]),
+    "range": lambda store: dict(store.range()) == AFTER,
+    "first": lambda store: store.first_key(),
+    "scan": lambda store: sorted(record.key for record in store.scan()) == sorted(AFTER),
+    "check": lambda store: store.check(),
+    "popitem": lambda store: store.popitem()[1],
+    "clear": lambda store: store.clear(),
+    "batch": lambda store: store.batch().__enter__() is not None,
+    "close": lambda store: store.close(),
+}
+EXPECTED = {
+    "get": None, "get_many": [None], "items": True, "length": 11, "contains": False, "ttl": None, "range": True,
+    "first": b"key1", "scan": True, "check": [], "popitem": b"new", "clear": None, "batch": True, "close": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+@pytest.mark.parametrize("place", ["memory", "disk"])
+def test_half_applied_batch_is_seen_by_nobody(name: str, place: str, tmp_path: Path) -> None:
+    path = None if place == "memory" else tmp_path / "s"
+    store, results = half_applied(path, ACTIONS[name], ordered=True)
+    assert results == [EXPECTED[name]]
+    assert store.closed == (name == "close")
+    if name == "close" and path is not None:
+        store = Store(path, **SMALL)
+    if name == "clear":
+        assert len(store) == 0
+    elif not store.closed:
+        assert len(store) == len(AFTER) - (name == "popitem")
+        assert store.check() == []
+
+
+def test_commit_falls_before_or_after_a_batch(tmp_path: Path) -> None:
+    """The background thread commits all the time; a crash at the end leaves whole batches."""
+    store = Store(tmp_path / "s", interval=0.001, **SMALL)
+    shrink(store, 16)
+    number = 0
+    while store.stats()["durable_sequence"] < 20:
+        number += 1
+        with store.batch() as batch:
+            for j in range(20):
+                batch[b"%d" % j] = b"%d." % number * (100 + j * 7)
+    store.handle.abandon()
+    with Store(tmp_path / "s", **SMALL) as again:
+        assert len({value.split(b".")[0] for value in again.values()}) == 1
+        assert len(again) == 20
+
+
+class SlowDevice(HeapDevice):
+    """Fails in a write of the committing thread, once the test has a batch begun."""
+
+    def __init__(self) -> None:
+        super().__init__(PAGE_BYTES)
+        self.armed = False
+        self.writing = threading.Event()
+        self.fail = threading.Event()
+
+    def write(self, address: int, data: memoryview) -> None:
+        if self.armed:
+            self.writing.set()
+            self.fail.wait(WAIT)
+            raise OSError(28, "No space left on device")
+        super().write(address, data)
+
+
+def test_failed_commit_while_a_batch_waits_for_it(tmp_path: Path) -> None:
+    """The batch needs the flush lock that the failing thread holds: both get an error, and none waits for ever."""
+    device = SlowDevice()
+    store = Store(tmp_path / "s", device=device, compaction=False, durability="manual", **SMALL)
+    shrink(store, 8)
+    for i in range(30):
+        store[b"%d" % i] = bytes(900)
+    device.armed = True
+
+    def commit() -> None:
+        with pytest.raises(oxidbm.PoisonedError):
+            store.sync()
+
+    def apply() -> None:
+        assert device.writing.wait(WAIT)
+        with pytest.raises(oxidbm.PoisonedError), store.batch() as batch:
+            for i in range(3):
+                batch[b"new%d" % i] = bytes(3900)
+
+    def release() -> None:
+        assert device.writing.wait(WAIT)
+        until = time.monotonic() + WAIT
+        while store.handle.e.state != BUSY:
+            assert time.monotonic() < until
+            time.sleep(0.001)
+        time.sleep(0.05)
+        device.fail.set()
+
+    run(commit, apply, release)
+    assert b"new0" not in store
+    assert store[b"1"] == bytes(900)
+    store.handle.abandon()
+
+
+def test_close_while_batches_come(tmp_path: Path) -> None:
+    """close() always closes, and every batch that returned without an error is there afterwards."""
+    for turn in range(scaled(40, least=5)):
+        path = tmp_path / f"s{turn}"
+        store = Store(path, **SMALL)
+        applied: list[int] = []
+
+        def write(store: Store = store, applied: list[int] = applied) -> None:
+            try:
+                for i in range(100_000):
+                    with store.batch() as batch:
+                        batch.update({b"%d" % j: b"%d" % i for j in range(30)})
+                    applied.append(i)
+            except oxidbm.ClosedError:
+                pass
+
+        def close(store: Store = store, turn: int = turn) -> None:
+            time.sleep(0.001 * (turn % 7))
+            store.close()
+            assert store.closed
+
+        run(write, close)
+        with Store(path, **SMALL) as again:
+            found = {int(value) for value in again.values()}
+            assert len(again) == (30 if found else 0)
+            assert len(found) <= 1
+            if applied:
+                assert found
+                assert min(found) >= applied[-1]
+
+
+def test_clear_falls_before_or_after_a_batch(tmp_path: Path) -> None:
+    """clear() waits for the commit lock, gets it while a batch makes room, and must not come in between."""
+    device = HeapDevice(PAGE_BYTES)
+    store = Store(tmp_path / "s", device=device, interval=0.001, **SMALL)
+    shrink(store, 16)
+
+    def write() -> None:
+        for i in range(scaled(150, least=15)):
+            with store.batch() as batch:
+                batch.update({key: b"%d" % i * 400 for key in KEYS})
+
+    def clear() -> None:
+        for _ in range(scaled(150, least=15)):
+            store.clear()
+            time.sleep(0)
+
+    def look() -> None:
+        for _ in range(scaled(300, least=30)):
+            assert len(store) in (0, len(KEYS))
+
+    run(write, clear, look)
+    assert len(dict(store.items())) == len(store)
+    assert store.check() == []
+    store.close()
