@@ -42,7 +42,7 @@ types: $(VENV)/.extra-dev
 
 # The documentation as a site in build/site. Its search needs a server: python3 -m http.server -d build/site
 docs: $(VENV)/.extra-docs
-	$(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # Compiles in place without optimizing: seconds, not a minute. Not for measuring.
 build: $(VENV)/.built-0 $(VENV)/.extra-test

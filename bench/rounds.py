@@ -35,6 +35,7 @@ class Case:
     distribution: str = "uniform"
     seconds: float = 2.0
     hot: int = 1000
+    stretch_ns: int = 50_000_000  # how long a round over hot keys lasts
 
     @property
     def memory(self) -> int:
@@ -157,11 +158,12 @@ class Workload(ABC):
         return f"{self.name} {case.distribution}" if len(self.distributions) > 1 else self.name
 
 
-def calibrated(stage: Stage, shape: str, statement: str, given: LoopInput, target_ns: int = 50_000_000) -> int:
-    """How often a short loop must be repeated for a round to last about `target_ns`. Warms the engine up as well."""
+def calibrated(stage: Stage, shape: str, statement: str, given: LoopInput) -> int:
+    """How often a short loop must be repeated for a round to last as the case says. Warms the engine up as well."""
     given.repeats = 1
     once = min(stage.loop(shape, statement)(given) for _ in range(2))
-    return max(1, min(int(target_ns / max(once, 1)), 1000, int(stage.case.seconds * 1e9 / max(once, 1)) or 1))
+    longest = min(stage.case.stretch_ns, int(stage.case.seconds * 1e9))
+    return max(1, min(longest // max(once, 1), 1000))
 
 
 @contextlib.contextmanager

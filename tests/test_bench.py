@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import report
+from bench.chart import COLOURS
 from bench.command import ALL_WORKLOADS, GROUPS, listing, main, select_names
 from bench.engines import ENGINES, Engine, select_engines
 from bench.loops import EMPTY_SHAPES, LoopInput, build
@@ -159,6 +160,7 @@ def test_json_has_what_a_reader_needs(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_chart_is_a_picture(tmp_path: Path) -> None:
+    assert set(COLOURS) == set(ENGINES)
     pytest.importorskip("matplotlib")
     results, picture = tmp_path / "results.json", tmp_path / "chart.png"
     assert main(["readrandom", "--engines", "dict", "--smoke", "--json", str(results), "--dir", str(tmp_path)]) == 0

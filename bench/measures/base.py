@@ -63,9 +63,10 @@ class Settings:
         chosen = {engine.name for engine in self.engines} if self.named else set(names)
         return [ENGINES[name] for name in names if name in chosen and ENGINES[name].available()]
 
-    def run(self, workload: Workload, case: Case, engines: Sequence[type[Engine]]) -> list[Result]:
-        """Alternating rounds of one workload."""
-        return run_case(workload, case, engines, self.rounds, self.directory, self.report)
+    def run(self, workload: Workload, case: Case, engines: Sequence[type[Engine]], times: int = 1) -> list[Result]:
+        """Alternating rounds of one workload, `times` as many as usual where they are short."""
+        rounds = self.rounds if self.smoke else self.rounds * times
+        return run_case(workload, case, engines, rounds, self.directory, self.report)
 
 
 @dataclass
