@@ -71,7 +71,10 @@ class Coder:
         if self.kind == PLAIN:
             return data
         if self.kind == STR:
-            return data.decode()
+            try:
+                return data.decode()
+            except UnicodeDecodeError:
+                pass  # the codec's own decoder says it in its own words
         if self.kind == INT and 0 < len(data) <= SHORT + 1:
             first: i64 = i64(data[0])
             count: i64 = len(data) - 1
