@@ -52,6 +52,14 @@ class Shouting(dict[str, str]):
     """A dict whose items are others than those it holds; a dict's update does not look at them either."""
 
 
+def filled() -> Store:
+    """Return a store of the pairs."""
+    other = Store()
+    for key, value in PAIRS.items():
+        other[key] = value
+    return other
+
+
 INPUTS: dict[str, Callable[[], Any]] = {
     "dict": lambda: dict(PAIRS),
     "subclass of dict": lambda: Shouting({key.decode(): value.decode() for key, value in PAIRS.items()}),
@@ -64,20 +72,12 @@ INPUTS: dict[str, Callable[[], Any]] = {
     "set": lambda: set(PAIRS.items()),
     "deque": lambda: deque(PAIRS.items()),
     "generator": lambda: (pair for pair in PAIRS.items()),
-    "zip": lambda: zip(PAIRS.keys(), PAIRS.values(), strict=True),
+    "map": lambda: map(tuple, PAIRS.items()),
     "view": PAIRS.items,
     "words of two": lambda: ["a1", "b2", ("c", "")],
     "other types": lambda: [("a", bytearray(b"1")), (memoryview(b"b"), "2"), (bytearray(b"c"), b"")],
-    "another store": lambda: filled(),
+    "another store": filled,
 }
-
-
-def filled() -> Store:
-    """Return a store of the pairs."""
-    other = Store()
-    for key, value in PAIRS.items():
-        other[key] = value
-    return other
 
 
 @pytest.mark.parametrize("name", INPUTS)
@@ -124,7 +124,9 @@ def test_defaults_and_repeated_keys(store: Store) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("kind", [list, tuple, iter])
-def test_what_came_before_an_error_stays(bad: Any, error: type[Exception], kind: Callable[[Any], Any], store: Store) -> None:
+def test_what_came_before_an_error_stays(
+    bad: Any, error: type[Exception], kind: Callable[[Any], Any], store: Store
+) -> None:
     with pytest.raises(error):
         store.set_many(kind([("a", "1"), bad, ("z", "26")]))
     assert dict(store.items()) == {b"a": b"1"}
@@ -239,7 +241,7 @@ def test_codec_that_closes_the_store() -> None:
 def test_always_durable(method: str, tmp_path: Path) -> None:
     """One commit for all, before the call returns, also where it ends by an error."""
     store = Store(tmp_path / "s", **{**SMALL, "durability": "always"})
-    store.set_many({"old%d" % i: "x" for i in range(10)})
+    store.set_many({f"old{i}": "x" for i in range(10)})
     before = store.stats()["commit_sequence"]
     if method == "delete_many":
         with pytest.raises(TypeError):

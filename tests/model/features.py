@@ -1,4 +1,4 @@
-"""Rules beside those of tests/model/machine.py: keys that expire by a clock that the machine moves, and the ordered view.
+"""Rules beside those of tests/model/machine.py: keys that expire by a clock that rules move, and the ordered view.
 
 len() counts an expired key until it is met, so `wait` meets each one and makes that durable. The keys that expire are
 their own, because rmw and counting would keep the expiry; they share bucket and tag with others.
