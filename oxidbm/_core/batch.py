@@ -193,7 +193,7 @@ def apply_all(e: Engine, values: dict[bytes, bytes], expiries: dict[bytes, int])
     """Do the writes, one after the other, whatever the signal handlers have to say."""
     interrupted: BaseException | None = None
     attempts: i64 = 0
-    done: i64 = 0
+    changed = False
     for key, value in values.items():
         while True:
             try:
@@ -207,10 +207,10 @@ def apply_all(e: Engine, values: dict[bytes, bytes], expiries: dict[bytes, int])
             except BaseException as stop:
                 attempts += 1
                 if isinstance(stop, error) or attempts > ATTEMPTS_MAX:
-                    if done > 0:  # a part of a batch must never become durable
+                    if changed:  # a part of a batch must never become durable
                         e.poison_with(OSError(f"a batch could not be finished ({stop})"))
                     raise
                 interrupted = stop
-        done += 1
+        changed = True
     if interrupted is not None:
         raise interrupted

@@ -111,7 +111,11 @@ def set_many(e: Engine, pairs: object, expire: object) -> None:
             set_one(e, key, cast(Any, pairs)[key], expiry)
         return
     for pair in cast(Iterable[object], pairs):
-        set_pair(e, pair, expiry)  # the iterable's own code lets others run
+        set_pair(e, pair, expiry)
+        left -= 1
+        if left == 0:
+            left = SLICE
+            _breath.breathe()
 
 
 def delete_many(e: Engine, keys: object) -> int:

@@ -246,7 +246,7 @@ class HybridLog:
         return True
 
     def prepare_batch(self) -> bool:
-        """Have ready all that a batch wants, `pages_wanted` and `runs_wanted`, at once; False where pages must go first.
+        """Have ready at once all that a batch wants, `pages_wanted` and `runs_wanted`; False where pages must go first.
 
         On disk, where pages can be flushed in the middle, a batch begins with as many of its pages as the budget has.
         """

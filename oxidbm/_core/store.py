@@ -235,7 +235,7 @@ class Store(OpenStore):
             self.commit_many()
 
     def commit_many(self) -> None:
-        """Make durable what a call on many keys has done, also where it ends by an error; not when that closed the store."""
+        """Make durable what a call on many keys did, also one that ends by an error."""
         if self.always and self.e.alive():
             commit.commit(self.e)
 

@@ -156,7 +156,7 @@ def test_keys_come_and_go_together(store: Store) -> None:
 
 
 def test_batches_beside_all_else(store: Store) -> None:
-    """Batches of several threads, single writes, deletions, iterations, commits and reorganize; then every key is right."""
+    """Batches of several threads, single writes, deletions, iterations, commits, reorganize: every key is right."""
     rounds = scaled(100, least=10)
 
     def batches(name: bytes) -> Callable[[], None]:
@@ -190,7 +190,7 @@ def test_batches_beside_all_else(store: Store) -> None:
 
 
 class Door:
-    """A clock at which a batch that deletes waits, in the middle of being applied, until the test has done something."""
+    """A clock at which a batch that is half applied waits until the test has done something."""
 
     def __init__(self) -> None:
         self.engine: Any = None
@@ -208,7 +208,7 @@ class Door:
 
 
 def half_applied(path: Path | None, action: Callable[[Store], Any], **options: Any) -> tuple[Store, list[Any]]:
-    """Begin `action` in another thread while a batch of one deletion and many writes is half applied, then let it go on."""
+    """Begin `action` in another thread while a batch is half applied, then let that go on."""
     door = Door()
     store = Store(path, clock=door, compaction=False, **{**SMALL, **options})
     for key in KEYS:
@@ -331,9 +331,10 @@ def test_failed_commit_while_a_batch_waits_for_it(tmp_path: Path) -> None:
 
     def apply() -> None:
         assert device.writing.wait(WAIT)
-        with pytest.raises(oxidbm.PoisonedError), store.batch() as batch:
-            for i in range(3):
-                batch[b"new%d" % i] = bytes(3900)
+        batch = store.batch()
+        batch.update((b"new%d" % i, bytes(3900)) for i in range(3))
+        with pytest.raises(oxidbm.PoisonedError):
+            batch.__exit__(None, None, None)
 
     def release() -> None:
         assert device.writing.wait(WAIT)
@@ -390,7 +391,7 @@ def test_clear_falls_before_or_after_a_batch(tmp_path: Path) -> None:
     def write() -> None:
         for i in range(scaled(150, least=15)):
             with store.batch() as batch:
-                batch.update({key: b"%d" % i * 400 for key in KEYS})
+                batch.update(dict.fromkeys(KEYS, b"%d" % i * 400))
 
     def clear() -> None:
         for _ in range(scaled(150, least=15)):

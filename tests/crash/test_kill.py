@@ -87,9 +87,9 @@ def write_for_ever(path: str, mode: str) -> None:
                 break
 
 
-def killed_writer(path: Path, mode: str, seconds: float) -> int:
+def killed_writer(path: Path, mode: str, seconds: float, writer: str = "write_for_ever") -> int:
     """Run a writer, kill it some time after its first report, and return what it last reported durable."""
-    code = "import sys; from tests.crash.test_kill import write_for_ever; write_for_ever(sys.argv[1], sys.argv[2])"
+    code = f"import sys; from tests.crash.test_kill import {writer}; {writer}(*sys.argv[1:])"
     with started([sys.executable, "-c", code, str(path), mode], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
@@ -124,3 +124,41 @@ def test_killed_writer_frees_the_lock(tmp_path: Path) -> None:
     with Store(path, **OPTIONS) as store, pytest.raises(oxidbm.LockedError, match=str(os.getpid())):
         Store(path, **OPTIONS)
     assert store.closed
+
+
+BATCH_KEYS = 40
+
+
+def batches_for_ever(path: str, mode: str) -> None:
+    """The writer of batches: each puts its number under all keys, with values that are at times larger than a page."""
+    store = Store(path, durability="interval", interval=0.002, **OPTIONS)
+    number = int(store.get(b"key0", b"0").split(b",")[0])
+    session = store.session("writer")
+    while True:
+        number += 1
+        draw = mixed(number)
+        with store.batch() as batch:
+            for i in range(BATCH_KEYS):
+                batch[b"key%d" % i] = b"%d," % number * (1 + (draw >> i % 20) % 1500 // (1 + i))
+            batch.delete(b"even" if number % 2 else b"odd")
+            batch[b"odd" if number % 2 else b"even"] = b"%d" % number
+        if draw % 10 == 0:
+            session.upsert(b"beside", b"%d" % number)
+            session.commit()
+            os.write(1, b"%d\n" % number)
+
+
+def test_killed_writer_leaves_whole_batches(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    chance = random.Random("batches")
+    for _ in range(scaled(ROUNDS, least=2)):
+        reported = killed_writer(path, "batches", chance.uniform(0.02, 0.15), writer="batches_for_ever")
+        with Store(path, durability="manual", **OPTIONS) as store:
+            assert store.check() == []
+            numbers = {number for i in range(BATCH_KEYS) for number in store[b"key%d" % i].split(b",")[:-1]}
+            assert len(numbers) == 1
+            number = int(numbers.pop())
+            assert number >= reported
+            parity = b"odd" if number % 2 else b"even"
+            assert store[parity] == b"%d" % number
+            assert len(store) == BATCH_KEYS + 2

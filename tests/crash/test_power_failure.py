@@ -57,6 +57,22 @@ class Writer:
             else:
                 self.store[key] = value
 
+    def batch(self, **pairs: bytes | None) -> None:
+        """Set and delete in one batch: there is no state in between."""
+        state = dict(self.states[-1])
+        for name, value in pairs.items():
+            if value is None:
+                state.pop(name.encode())
+            else:
+                state[name.encode()] = value
+        self.began(state)
+        with self.store.batch() as batch:
+            for name, value in pairs.items():
+                if value is None:
+                    batch.delete(name)
+                else:
+                    batch[name] = value
+
     def began(self, state: State) -> None:
         """Note a state that may be found from now on."""
         self.states.append(state)
@@ -170,7 +186,20 @@ def killed_before_the_sync(w: Writer) -> None:
     w.close()
 
 
-SCENARIOS = [creation_and_close, never_synced, blind_updates, compaction, clearing, killed_before_the_sync]
+def batches(w: Writer) -> None:
+    """Batches larger than the memory that is free, over records in memory and on disk, with commits between them."""
+    for turn in range(5):
+        w.batch(**{f"key{i}": b"%d" % turn * (400 + 300 * (i % 4)) for i in range(8)})
+        w.batch(large=b"%d" % turn * 6000, **{f"key{i}": None for i in range(turn)})
+        if turn % 2:
+            w.sync()
+        w.change(**{f"fill{i}": b"%d" % i * 1200 for i in range(4)})
+        w.batch(**{f"fill{i}": None for i in range(4)}, large=None, last=b"%d" % turn)
+    w.close()
+    w.batch(key7=b"after")
+
+
+SCENARIOS = [creation_and_close, never_synced, blind_updates, batches, compaction, clearing, killed_before_the_sync]
 
 
 def record(scenario: Callable[[Writer], None], root: Path) -> tuple[Disk, list[State]]:

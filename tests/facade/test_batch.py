@@ -1,4 +1,4 @@
-"""Batches: all of their writes or none, whatever comes in between; what threads see of them is in test_batch_threads."""
+"""Batches: all of their writes or none, whatever comes in between; threads: tests/concurrency/test_batches.py."""
 
 import itertools
 import os
@@ -69,10 +69,15 @@ def test_writes_come_when_the_block_ends(store: Store) -> None:
 
 def test_nothing_is_written_where_the_block_fails(store: Store) -> None:
     store["a"] = "1"
-    with pytest.raises(RuntimeError, match="halfway"), store.batch() as batch:
-        batch["a"] = "2"
-        batch["b"] = "2"
-        raise RuntimeError("halfway")
+
+    def fail() -> None:
+        with store.batch() as batch:
+            batch["a"] = "2"
+            batch["b"] = "2"
+            raise RuntimeError("halfway")
+
+    with pytest.raises(RuntimeError, match="halfway"):
+        fail()
     assert dict(store.items()) == {b"a": b"1"}
 
 
@@ -131,7 +136,12 @@ class Pairs:
 
 @pytest.mark.parametrize(
     "other",
-    [lambda: {"x": "xx", "y": "yy"}, lambda: [("x", "xx"), ["y", "yy"]], lambda: zip("xy", ["xx", "yy"]), Pairs],
+    [
+        lambda: {"x": "xx", "y": "yy"},
+        lambda: [("x", "xx"), ["y", "yy"]],
+        lambda: iter([("x", "xx"), ("y", "yy")]),
+        Pairs,
+    ],
     ids=["dict", "pairs", "iterator", "object with keys"],
 )
 def test_update_takes_what_a_store_takes(store: Store, other: Callable[[], Any]) -> None:
@@ -179,10 +189,10 @@ def test_too_large_a_batch_changes_nothing_and_can_be_repaired(store: Store) -> 
     store["a"] = "1"
     size = store.handle.e.value_limit // 10
     batch = store.batch()
-    with pytest.raises(ValueError, match="a batch of .* bytes does not fit"), batch:
-        batch["a"] = "2"
-        for i in range(11):
-            batch[b"%d" % i] = bytes(size)
+    batch["a"] = "2"
+    batch.update((b"%d" % i, bytes(size)) for i in range(11))
+    with pytest.raises(ValueError, match=r"a batch of \d+ bytes does not fit"):
+        batch.__exit__(None, None, None)
     assert dict(store.items()) == {b"a": b"1"}
     with batch:
         for i in range(8):
@@ -274,9 +284,11 @@ def test_nested_batches_are_applied_from_the_inside(store: Store) -> None:
 
 def refused(operation: Callable[[Batch], object], store: Store, error: type[Exception]) -> None:
     """Do something in a batch, which must raise when the block ends."""
-    with pytest.raises(error), store.batch() as batch:
-        batch["a"] = "2"
-        operation(batch)
+    batch = store.batch()
+    batch["a"] = "2"
+    operation(batch)
+    with pytest.raises(error):
+        batch.__exit__(None, None, None)
 
 
 def test_closed_and_read_only_stores(tmp_path: Path) -> None:
@@ -367,11 +379,13 @@ def test_damaged_record_is_met_before_anything_changes(kind: str, tmp_path: Path
     data[at : at + 5] = b"other"
     if kind == "many pending":
         store.handle.e.pending_max = 10
-    with pytest.raises(oxidbm.CorruptionError), store.batch() as batch:
-        for i in range(19, -1, -1):
-            batch[b"%d" % i] = b"new"
-            if kind == "delete":
-                batch.delete(b"%d" % i)
+    batch = store.batch()
+    for i in range(19, -1, -1):
+        batch[b"%d" % i] = b"new"
+        if kind == "delete":
+            batch.delete(b"%d" % i)
+    with pytest.raises(oxidbm.CorruptionError):
+        batch.__exit__(None, None, None)
     for i in range(1, 20):
         assert store[b"%d" % i] == b"sound" * 20
     assert store.stats()["poisoned"] == ""

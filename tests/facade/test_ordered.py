@@ -23,7 +23,9 @@ from tests.support import PURE, scaled
 PAGE_BYTES = 4096
 OPTIONS: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual", "compaction": False}
 
-keys = st.one_of(st.binary(max_size=3), st.sampled_from([b"\xff", b"\xff\xff", b"\xff\xff\x01", b"\xfe\xff", b"", b"\0"]))
+keys = st.one_of(
+    st.binary(max_size=3), st.sampled_from([b"\xff", b"\xff\xff", b"\xff\xff\x01", b"\xfe\xff", b"", b"\0"])
+)
 bounds = st.none() | keys
 
 
@@ -307,7 +309,7 @@ def test_integers_in_order() -> None:
 def test_tuples_and_their_prefixes() -> None:
     pairs = [("a", 1), ("a", -5), ("a\0", 0), ("ab", 2), ("b", 3), ("", 9)]
     with Store(key=codecs.Tuple(str, int), ordered=True) as store:
-        store.update({pair: b"x" for pair in pairs})
+        store.update(dict.fromkeys(pairs, b"x"))
         assert [key for key, _ in store.range()] == sorted(pairs)
         assert [key for key, _ in store.prefix(("a",))] == [("a", -5), ("a", 1)]
         assert [key for key, _ in store.prefix(("a",), reverse=True)] == [("a", 1), ("a", -5)]
@@ -319,7 +321,7 @@ def test_tuples_and_their_prefixes() -> None:
 @pytest.mark.parametrize("kind", [bytes, str])
 def test_prefixes_of_text(kind: type) -> None:
     with Store(key=kind, ordered=True) as store:
-        store.update({word: "x" for word in ["a", "ä", "äb", "b", "ä€", "\U0010ffff"]})
+        store.update(dict.fromkeys(["a", "ä", "äb", "b", "ä€", "\U0010ffff"], "x"))
         found = [key if isinstance(key, str) else key.decode() for key, _ in store.prefix("ä")]
         assert found == ["ä", "äb", "ä€"]
 

@@ -85,6 +85,7 @@ class Worker:
         self.store.update(self.sure)
         self.number = 0
         self.unsure: dict[bytes, set[bytes | None]] = {}
+        self.together: dict[bytes, bytes | None] = {}
 
     def next(self, size: int) -> tuple[bytes, bytes]:
         self.number += 1
@@ -131,6 +132,14 @@ class Worker:
             self.write(key, None, partial(self.session.delete, key))
             self.write(key, value, partial(self.store.add, key, value))
 
+    def count(self) -> None:
+        while True:
+            self.number += 1
+            key = b"counter%d" % (self.number % 5)
+            value = b"%d" % (int(self.sure.get(key, b"0")) + self.number)
+            self.write(key, value, partial(self.store.incr, key, self.number, expire=1e6))
+            assert self.store.touch(key, 1e6)
+
     def compact(self) -> None:
         while True:
             self.set_some()
@@ -151,8 +160,32 @@ class Worker:
             self.set_some()
             self.store.grow_index() if self.store.stats()["index_buckets"] < 30_000 else self.store.check()
 
+    def batch(self) -> None:
+        """A batch of updates, deletions and a value larger than a page: all of it happens, or nothing."""
+        while True:
+            pairs: dict[bytes, bytes | None] = dict(self.next(self.number % 7 * 400) for _ in range(8))
+            pairs[self.next(0)[0]] = None
+            pairs[b"large"] = b"%d." % self.number * 1500
+            self.unsure = {key: {self.sure.get(key), value} for key, value in pairs.items()}
+            self.together = pairs
+            with self.store.batch() as batch:
+                for key, value in pairs.items():
+                    if value is None:
+                        batch.delete(key)
+                    else:
+                        batch[key] = value
+            self.unsure = {}
+            for key, value in pairs.items():
+                self.sure.pop(key, None)
+                if value is not None:
+                    self.sure[key] = value
+
     def learn(self) -> None:
-        """Look what an interrupted change did; it must be one of the two."""
+        """Look what an interrupted change did; it must be one of the two, and for a batch the same one for all."""
+        if self.unsure and self.together:
+            done = {key: self.store.get(key) for key in self.together}
+            assert done in (self.together, {key: self.sure.get(key) for key in self.together})
+        self.together = {}
         for key, possible in self.unsure.items():
             found = self.store.get(key)
             assert found in possible
@@ -163,7 +196,7 @@ class Worker:
         self.unsure = {}
 
 
-OPERATIONS = ["set", "get", "sync", "iterate", "rmw", "delete", "compact", "length", "grow"]
+OPERATIONS = ["set", "get", "sync", "iterate", "rmw", "delete", "compact", "length", "grow", "batch", "count"]
 
 
 @pytest.mark.parametrize("own_device", [False, True], ids=["files", "own device"])

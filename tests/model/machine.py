@@ -1,8 +1,9 @@
 """The state machine: a store beside a dict, on a device that the concrete machines choose.
 
-What must hold: every answer is the dict's; a crash leaves exactly the last commit; a read-only opening beside the
-writer sees it too; an iterator yields what tests/model/iteration.py says; check() finds nothing, and the count of live
-bytes is right.
+What must hold: every answer is the dict's; a crash leaves exactly the last commit, and a batch whole; a read-only
+opening beside the writer sees it too; an iterator yields what tests/model/iteration.py says; the ordered view is the
+dict's keys sorted; check() finds nothing, and the count of live bytes is right. The rules of keys that expire and of
+the ordered view are in tests/model/features.py.
 The store's memory is made so small that a few dozen records leave it, and half of the keys share bucket and tag.
 """
 
@@ -55,10 +56,12 @@ class StoreMachine(RuleBasedStateMachine):
     """Rules for a store on disk; `open_device` and `after_crash` say which device is under it."""
 
     mapped = True
+    ordered = False
 
     def __init__(self) -> None:
         super().__init__()
         self.directory = Path(tempfile.mkdtemp())
+        self.now = 1_000_000.0
         self.model: dict[bytes, bytes] = {}
         self.committed: dict[bytes, bytes] = {}
         self.committed_serial = 0
@@ -70,6 +73,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.compaction: Compaction | None = None
         self.store = self.open()
         self.session = self.store.session("worker")
+
+    def clock(self) -> float:
+        """Return the time, which only rules move."""
+        return self.now
 
     def open_device(self) -> Device | None:
         """Return the device for the next opening; None for the store's own files."""
@@ -88,6 +95,8 @@ class StoreMachine(RuleBasedStateMachine):
             compaction=False,
             mapped=self.mapped,
             device=self.open_device(),
+            clock=self.clock,
+            ordered=self.ordered,
         )
         self.shrink(store)
         return store
@@ -137,6 +146,47 @@ class StoreMachine(RuleBasedStateMachine):
         key, value = self.key(number), self.value(size)
         self.write(lambda: self.store.__setitem__(key, value))
         self.changed(key, value)
+
+    @rule(writes=st.lists(st.tuples(keys, st.none() | sizes), max_size=10))
+    def batch(self, writes: list[tuple[int, int | None]]) -> None:
+        """Apply some writes together; one that is too large, and nothing else, changes nothing."""
+        pairs = {self.key(number): None if size is None else self.value(size) for number, size in writes}
+
+        def apply() -> None:
+            with self.store.batch() as batch:
+                for key, value in pairs.items():
+                    if value is None:
+                        batch.delete(key)
+                    else:
+                        batch[key] = value
+
+        try:
+            self.write(apply)
+        except ValueError:
+            sizes = [24 + 8 + len(key) + 8 + len(value or b"") for key, value in pairs.items()]
+            assert sum(sizes) > self.store.handle.e.value_limit
+        else:
+            for key, value in pairs.items():
+                self.changed(key, value)
+
+    @rule(numbers=st.lists(keys, max_size=20))
+    def get_many(self, numbers: list[int]) -> None:
+        some = [self.key(number) for number in numbers]
+        assert self.store.get_many(some, b"none") == [self.model.get(key, b"none") for key in some]
+
+    @rule(numbers=st.lists(keys, max_size=20))
+    def delete_many(self, numbers: list[int]) -> None:
+        some = {self.key(number) for number in numbers}
+        held = len(some & self.model.keys())
+        assert self.write(lambda: self.store.delete_many(some)) == held
+        for key in some:
+            self.changed(key, None)
+
+    @rule(delta=st.integers(-(10**18), 10**18))
+    def count_up(self, delta: int) -> None:
+        number = int(self.model.get(b"counter", b"0")) + delta
+        assert self.write(lambda: self.store.incr(b"counter", delta)) == number
+        self.changed(b"counter", b"%d" % number)
 
     @rule(first=keys, count=st.integers(1, KEYS), size=sizes)
     def set_many(self, first: int, count: int, size: int) -> None:
@@ -398,7 +448,7 @@ class FilesMachine(DiskMachine):
 
     @rule()
     def look_from_outside(self) -> None:
-        with Store(self.directory / "store", memory="1MiB", read_only=True) as other:
+        with Store(self.directory / "store", memory="1MiB", read_only=True, clock=self.clock) as other:
             assert dict(other.items()) == self.committed
             assert len(other) == len(self.committed)
             assert other.check() == []

@@ -1,4 +1,7 @@
-"""The state machine on each device: files read through mmap, files read with pread, a user's own device, memory."""
+"""The state machine on each device: files read through mmap, files read with pread, a user's own device, memory.
+
+Keys that expire and the ordered view are on in some of them.
+"""
 
 from collections.abc import Callable
 
@@ -8,20 +11,21 @@ import oxidbm
 from oxidbm import Store
 from oxidbm._core.device import Device
 from tests.devices import HeapDevice
+from tests.model.features import ExpiringRules, OrderedRules
 from tests.model.machine import PAGE_BYTES, DiskMachine, FilesMachine, Result, StoreMachine
 
 
-class MappedMachine(FilesMachine):
+class MappedMachine(ExpiringRules, FilesMachine):
     """Segment files, read through mmap."""
 
 
-class PreadMachine(FilesMachine):
+class PreadMachine(OrderedRules, FilesMachine):
     """Segment files, read with pread."""
 
     mapped = False
 
 
-class OwnDeviceMachine(DiskMachine):
+class OwnDeviceMachine(ExpiringRules, OrderedRules, DiskMachine):
     """An interpreted device that loses what was not synced."""
 
     device: HeapDevice
@@ -35,13 +39,13 @@ class OwnDeviceMachine(DiskMachine):
         self.device = self.device.survivors()
 
 
-class MemoryMachine(StoreMachine):
+class MemoryMachine(ExpiringRules, OrderedRules, StoreMachine):
     """A store without a path: no durability, records larger than a page, compaction within its budget."""
 
     memory = "4MiB"
 
     def open(self) -> Store:
-        store = Store(memory=self.memory, page_size=PAGE_BYTES)
+        store = Store(memory=self.memory, page_size=PAGE_BYTES, clock=self.clock, ordered=self.ordered)
         store.handle.e.value_limit = 5 * PAGE_BYTES
         return store
 

@@ -1,0 +1,293 @@
+"""get_many, set_many, delete_many and update: every kind of input, errors in the middle, input that uses the store."""
+
+from collections import UserDict, deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+import oxidbm
+from oxidbm import Store
+from tests.devices import HeapDevice
+from tests.support import scaled
+
+PAGE_BYTES = 4096
+SMALL: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
+PAIRS = {b"a": b"1", b"b": b"2", b"c": b""}
+
+
+@pytest.fixture(params=["memory", "disk", "few pages", "own device"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A store on each device; sound at the end."""
+    if request.param == "memory":
+        opened = Store(memory="8MiB", page_size=PAGE_BYTES)
+    else:
+        device = HeapDevice(PAGE_BYTES) if request.param == "own device" else None
+        opened = Store(tmp_path / "s", device=device, **SMALL)
+        if request.param != "disk":
+            e = opened.handle.e
+            e.log.memory = e.index.size_bytes() + 12 * PAGE_BYTES
+            e.log.other_memory = e.index.size_bytes()
+    with opened:
+        yield opened
+        if not opened.closed:
+            assert opened.check() == []
+            assert len(opened) == len(list(opened))
+
+
+class Keyed:
+    """What has keys() and no more of a mapping."""
+
+    def keys(self) -> Iterator[bytes]:
+        """Return the keys."""
+        return iter(PAIRS)
+
+    def __getitem__(self, key: bytes) -> bytes:
+        return PAIRS[key]
+
+
+class Shouting(dict[str, str]):
+    """A dict whose items are others than those it holds; a dict's update does not look at them either."""
+
+
+def filled() -> Store:
+    """Return a store of the pairs."""
+    other = Store()
+    for key, value in PAIRS.items():
+        other[key] = value
+    return other
+
+
+INPUTS: dict[str, Callable[[], Any]] = {
+    "dict": lambda: dict(PAIRS),
+    "subclass of dict": lambda: Shouting({key.decode(): value.decode() for key, value in PAIRS.items()}),
+    "mapping": lambda: UserDict(PAIRS),
+    "read-only mapping": lambda: MappingProxyType(PAIRS),
+    "object with keys": Keyed,
+    "list of tuples": lambda: list(PAIRS.items()),
+    "list of lists": lambda: [list(pair) for pair in PAIRS.items()],
+    "tuple": lambda: tuple(PAIRS.items()),
+    "set": lambda: set(PAIRS.items()),
+    "deque": lambda: deque(PAIRS.items()),
+    "generator": lambda: (pair for pair in PAIRS.items()),
+    "map": lambda: map(tuple, PAIRS.items()),
+    "view": PAIRS.items,
+    "words of two": lambda: ["a1", "b2", ("c", "")],
+    "other types": lambda: [("a", bytearray(b"1")), (memoryview(b"b"), "2"), (bytearray(b"c"), b"")],
+    "another store": filled,
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.parametrize("method", ["set_many", "update"])
+def test_kinds_of_pairs(name: str, method: str, store: Store) -> None:
+    assert getattr(store, method)(INPUTS[name]()) is None
+    assert dict(store.items()) == PAIRS
+
+
+@pytest.mark.parametrize("kind", [list, tuple, set, dict, deque, iter, lambda keys: (key for key in keys)])
+def test_kinds_of_keys(kind: Callable[[Any], Any], store: Store) -> None:
+    store.set_many(PAIRS)
+    keys = [b"c", "a", bytearray(b"b")] if kind in (list, tuple) else [b"c", "a", b"b"]
+    given = kind(dict.fromkeys(keys)) if kind is dict else kind(keys)
+    order = [key.encode() if isinstance(key, str) else bytes(key) for key in (keys if kind is not set else given)]
+    assert store.get_many(given) == [PAIRS[key] for key in order]
+    again = kind(dict.fromkeys(keys)) if kind is dict else kind(keys)
+    assert store.delete_many(again) == 3
+    assert len(store) == 0
+
+
+def test_defaults_and_repeated_keys(store: Store) -> None:
+    store.update(PAIRS)
+    marker = object()
+    assert store.get_many(["a", "x", "a", ""], marker) == [b"1", marker, b"1", marker]
+    assert store.get_many([]) == []
+    assert store.get_many(["x"]) == [None]
+    assert store.delete_many(["a", "a", "x", "b"]) == 2
+    store.set_many([("a", "first"), ("a", "last")])
+    assert store["a"] == b"last"
+    store.update({"a": "from the mapping"}, a="by name", d="4")
+    assert store["a"] == b"by name"
+    store.update()
+    store.set_many({})
+    assert sorted(store) == [b"a", b"c", b"d"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        (("b",), ValueError), (("b", "c", "d"), ValueError), ("abc", ValueError), (5, TypeError), (None, TypeError),
+        ((1, "v"), TypeError), (("k", 1), TypeError), (("k", None), TypeError), (("k" * 65_536, ""), ValueError),
+        (("k", bytes(5 << 20)), ValueError), (("\ud800", ""), ValueError),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", [list, tuple, iter])
+def test_what_came_before_an_error_stays(
+    bad: Any, error: type[Exception], kind: Callable[[Any], Any], store: Store
+) -> None:
+    with pytest.raises(error):
+        store.set_many(kind([("a", "1"), bad, ("z", "26")]))
+    assert dict(store.items()) == {b"a": b"1"}
+
+
+def test_errors_of_keys(store: Store) -> None:
+    store.update(PAIRS)
+    with pytest.raises(TypeError, match="keys are bytes or str, not int"):
+        store.get_many(["a", 1])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="keys are bytes or str, not int"):
+        store.delete_many(["a", 1, "b"])  # type: ignore[list-item]
+    assert sorted(store) == [b"b", b"c"]
+    for method in (store.get_many, store.set_many, store.delete_many):
+        with pytest.raises(TypeError):
+            method(5)  # type: ignore[operator]
+    assert sorted(store) == [b"b", b"c"]
+
+
+def failing() -> Iterator[tuple[str, str]]:
+    """Yield a pair and fail."""
+    yield "n", "1"
+    raise RuntimeError("no more")
+
+
+def test_input_that_fails(store: Store) -> None:
+    with pytest.raises(RuntimeError, match="no more"):
+        store.set_many(failing())
+    with pytest.raises(RuntimeError, match="no more"):
+        store.delete_many(key for key, _ in failing())
+    with pytest.raises(RuntimeError, match="no more"):
+        store.get_many(key for key, _ in failing())
+    assert len(store) == 0
+
+
+def test_expire(tmp_path: Path) -> None:
+    now = 1000.0
+    with Store(tmp_path / "s", clock=lambda: now, **SMALL) as store:
+        store.set_many({"a": "1", "b": "2"}, expire=10)
+        store.set_many([("b", "3")])
+        assert (store.ttl("a"), store.ttl("b")) == (10.0, None)
+        now += 10
+        assert store.get_many(["a", "b"]) == [None, b"3"]
+        assert store.delete_many(["a", "b"]) == 1
+        for expire, error in ((0, ValueError), ("1", TypeError)):
+            with pytest.raises(error):
+                store.set_many({"c": "1"}, expire=expire)
+        assert len(store) == 0
+
+
+def test_the_store_itself_as_input(store: Store) -> None:
+    store.update({b"%d" % i: b"x" * i for i in range(500)})
+    before = dict(store.items())
+    assert store.get_many(store) == list(before.values())
+    store.set_many(store)
+    store.update(store.items())
+    assert dict(store.items()) == before
+    store.set_many((key, value + b"!") for key, value in store.items())
+    assert dict(store.items()) == {key: value + b"!" for key, value in before.items()}
+    assert store.delete_many(key for key in store if len(key) == 3) == 400
+    assert store.delete_many(store) == 100
+    assert len(store) == 0
+
+
+def test_input_that_writes_to_the_store(store: Store) -> None:
+    def pairs() -> Iterator[tuple[bytes, bytes]]:
+        for i in range(200):
+            store[b"own%d" % i] = bytes(1000)
+            store.pop(b"many%d" % (i - 1), None)
+            yield b"many%d" % i, bytes(2000)
+
+    store.set_many(pairs())
+    assert len(store) == 201
+
+    def keys() -> Iterator[bytes]:
+        for i in range(200):
+            store.pop(b"own%d" % (i + 1), None)  # before its turn comes
+            yield b"own%d" % i
+
+    assert store.delete_many(keys()) == 1
+    assert list(store) == [b"many199"]
+
+
+@pytest.mark.parametrize("method", ["get_many", "set_many", "delete_many"])
+def test_input_that_closes_the_store(method: str, store: Store) -> None:
+    def given() -> Iterator[Any]:
+        yield ("a", "1") if method == "set_many" else "a"
+        store.close()
+        yield ("b", "2") if method == "set_many" else "b"
+
+    with pytest.raises(oxidbm.ClosedError):
+        getattr(store, method)(given())
+    assert store.closed
+
+
+def test_codec_that_closes_the_store() -> None:
+    class Closing:
+        name = "closing"
+
+        def encode(self, value: object, /) -> bytes:
+            store.close()
+            return b"x"
+
+        def decode(self, data: bytes, /) -> object:
+            return data
+
+    store = Store(value=Closing())
+    with pytest.raises(oxidbm.ClosedError):
+        store.set_many({"a": 1})
+
+
+@pytest.mark.parametrize("method", ["set_many", "update", "delete_many"])
+def test_always_durable(method: str, tmp_path: Path) -> None:
+    """One commit for all, before the call returns, also where it ends by an error."""
+    store = Store(tmp_path / "s", **{**SMALL, "durability": "always"})
+    store.set_many({f"old{i}": "x" for i in range(10)})
+    before = store.stats()["commit_sequence"]
+    if method == "delete_many":
+        with pytest.raises(TypeError):
+            store.delete_many(["old1", "old2", 3])  # type: ignore[list-item]
+    else:
+        with pytest.raises(TypeError):
+            getattr(store, method)([("a", "1"), ("b", "2"), ("c", 3)])
+    assert store.stats()["commit_sequence"] == before + 1
+    expected = dict(store.items())
+    store.handle.abandon()
+    with Store(tmp_path / "s", **SMALL) as again:
+        assert dict(again.items()) == expected
+        assert len(again) == (8 if method == "delete_many" else 12)
+
+
+def test_larger_than_memory(store: Store) -> None:
+    count = scaled(3000, least=200)
+    pairs = {b"%d" % i: b"%d" % i * (i % 200) for i in range(count)}
+    for _ in range(2):
+        store.set_many(pairs)
+        assert store.get_many(pairs) == list(pairs.values())
+    assert store.delete_many(list(pairs)[::2]) == count - count // 2
+    assert store.get_many(pairs, b"gone") == [
+        b"gone" if i % 2 == 0 else value for i, value in enumerate(pairs.values())
+    ]
+
+
+def test_full_memory_store_keeps_what_came_before() -> None:
+    store = Store(memory="1MiB", page_size=PAGE_BYTES)
+    with pytest.raises(oxidbm.FullError):
+        store.set_many((b"%d" % i, bytes(3000)) for i in range(1000))
+    assert sorted(store) == sorted(b"%d" % i for i in range(len(store)))
+    assert store.delete_many(list(store)) > 100
+    store.set_many({"after": "that"})
+    assert store.check() == []
+
+
+def test_refused_where_nothing_can_be_written(tmp_path: Path) -> None:
+    with Store(tmp_path / "s", **SMALL) as store:
+        store.update(PAIRS)
+    with Store(tmp_path / "s", read_only=True, memory="1MiB") as reader:
+        assert reader.get_many(PAIRS) == list(PAIRS.values())
+        with pytest.raises(oxidbm.ReadOnlyError):
+            reader.set_many({})
+        with pytest.raises(oxidbm.ReadOnlyError):
+            reader.delete_many([])
+    for method in (reader.get_many, reader.set_many, reader.delete_many):
+        with pytest.raises(oxidbm.ClosedError):
+            method([])

@@ -1,0 +1,157 @@
+"""Rules beside those of tests/model/machine.py: keys that expire by a clock that rules move, and the ordered view.
+
+len() counts an expired key until it is met, so `wait` meets each one and makes that durable. The keys that expire are
+their own, because rmw and counting would keep the expiry; they share bucket and tag with others.
+"""
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from tests.collisions import colliding_key
+from tests.model.machine import COLLIDING, GROUPS, StoreMachine, keys, sizes
+
+EXPIRING = 9
+
+expiring = st.integers(0, EXPIRING - 1)
+times = st.none() | st.sampled_from([1, 3, 10])
+
+
+class OrderedRules(StoreMachine):
+    """With the ordered view on."""
+
+    ordered = True
+
+    @rule(low=st.none() | keys, high=st.none() | keys, reverse=st.booleans())
+    def range_of_keys(self, low: int | None, high: int | None, reverse: bool) -> None:
+        first, last = None if low is None else self.key(low), None if high is None else self.key(high)
+        expected = sorted(
+            (key, value)
+            for key, value in self.model.items()
+            if (first is None or first <= key) and (last is None or key < last)
+        )
+        assert list(self.store.range(first, last, reverse=reverse)) == (expected[::-1] if reverse else expected)
+
+    @rule(number=keys, length=st.integers(0, 4))
+    def prefix_of_keys(self, number: int, length: int) -> None:
+        prefix = self.key(number)[:length]
+        expected = sorted(pair for pair in self.model.items() if pair[0].startswith(prefix))
+        assert list(self.store.prefix(prefix)) == expected
+
+    @rule(number=keys)
+    def neighbours_of_key(self, number: int) -> None:
+        key = self.key(number)
+        assert self.store.next_key(key) == min((other for other in self.model if other > key), default=None)
+        assert self.store.previous_key(key) == max((other for other in self.model if other < key), default=None)
+        assert self.store.first_key() == min(self.model, default=None)
+        assert self.store.last_key() == max(self.model, default=None)
+
+
+class ExpiringRules(StoreMachine):
+    """With keys that expire."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expiries: dict[bytes, float] = {}
+        self.committed_expiries: dict[bytes, float] = {}
+
+    def expiring_key(self, number: int) -> bytes:
+        """Return a key of these rules."""
+        return colliding_key(self.store.handle.e.seed, number % GROUPS, COLLIDING + number)
+
+    def note(self, key: bytes, seconds: float | None) -> None:
+        """Note when a key expires."""
+        self.expiries.pop(key, None)
+        if seconds is not None:
+            self.expiries[key] = self.now + seconds
+
+    def commit_seen(self) -> None:
+        """As it says; with the expiries."""
+        super().commit_seen()
+        self.committed_expiries = dict(self.expiries)
+
+    def drop_iterations(self) -> None:
+        """As it says; what was not committed is forgotten just then."""
+        super().drop_iterations()  # type: ignore[misc]
+        self.expiries = dict(self.committed_expiries)
+
+    @rule(number=expiring, size=sizes, seconds=times)
+    def set_expiring(self, number: int, size: int, seconds: float | None) -> None:
+        key, value = self.expiring_key(number), self.value(size)
+        self.write(lambda: self.store.set(key, value, seconds))
+        self.changed(key, value)
+        self.note(key, seconds)
+
+    @rule(number=expiring, size=sizes, seconds=times)
+    def add_expiring(self, number: int, size: int, seconds: float | None) -> None:
+        key, value = self.expiring_key(number), self.value(size)
+        there = key in self.model
+        assert self.write(lambda: self.store.add(key, value, seconds)) != there
+        if not there:
+            self.changed(key, value)
+            self.note(key, seconds)
+
+    @rule(number=expiring, seconds=times)
+    def touch(self, number: int, seconds: float | None) -> None:
+        key = self.expiring_key(number)
+        assert self.write(lambda: self.store.touch(key, seconds)) == (key in self.model)
+        if key in self.model:
+            self.note(key, seconds)
+
+    @rule(number=expiring)
+    def look_at_expiring(self, number: int) -> None:
+        key = self.expiring_key(number)
+        assert self.store.get(key) == self.model.get(key)
+        if key in self.model:
+            assert self.store.ttl(key) == (self.expiries[key] - self.now if key in self.expiries else None)
+
+    @rule(number=expiring, size=sizes)
+    def update_expiring(self, number: int, size: int) -> None:
+        """A read-modify-write keeps the expiry."""
+        key, value = self.expiring_key(number), self.value(size)
+        if key in self.model:
+            assert self.write(lambda: self.session.rmw(key, lambda old: value)) == value
+            self.serial += 1
+            self.changed(key, value)
+
+    @rule(number=expiring)
+    def delete_expiring(self, number: int) -> None:
+        key = self.expiring_key(number)
+        assert self.write(lambda: self.store.delete_many([key])) == (key in self.model)
+        self.changed(key, None)
+        self.note(key, None)
+
+    @rule(numbers=st.lists(st.tuples(expiring, times), max_size=8), size=st.integers(0, 300))
+    def batch_expiring(self, numbers: list[tuple[int, float | None]], size: int) -> None:
+        triples = [(self.expiring_key(number), self.value(size), seconds) for number, seconds in numbers]
+
+        def apply() -> None:
+            with self.store.batch() as batch:
+                for key, value, seconds in triples:
+                    batch.set(key, value, seconds)
+
+        self.write(apply)
+        for key, value, seconds in triples:
+            self.changed(key, value)
+            self.note(key, seconds)
+
+    @rule(numbers=st.lists(expiring, max_size=8), size=st.integers(0, 300), seconds=times)
+    def set_many_expiring(self, numbers: list[int], size: int, seconds: float | None) -> None:
+        pairs = {self.expiring_key(number): self.value(size) for number in numbers}
+        self.write(lambda: self.store.set_many(pairs, expire=seconds))
+        for key, value in pairs.items():
+            self.changed(key, value)
+            self.note(key, seconds)
+
+    @rule(seconds=st.sampled_from([1, 1, 2, 20]))
+    def wait(self, seconds: int) -> None:
+        """Let time pass, and meet what has expired."""
+        self.now += seconds
+        for key, expiry in list(self.expiries.items()):
+            if expiry <= self.now:
+                assert self.store.get(key) is None
+                assert key not in self.store
+                self.write(lambda key=key: self.store.delete_many([key]))  # type: ignore[misc]
+                self.changed(key, None)
+                self.note(key, None)
+        self.store.sync()
+        self.commit_seen()
