@@ -4,7 +4,7 @@ This stub types and documents the public names; `help(oxidbm.Store)` shows its t
 compiled modules, because a stub hides its module's source from mypy.
 """
 
-from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, MutableMapping, ValuesView
 from types import GenericAlias, TracebackType
 from typing import Any, Generic, Literal, ParamSpec, Self, TypeAlias, final, overload
 
@@ -758,9 +758,11 @@ class Batch(Generic[_K, _V]):
         """Delete a key when the block ends; one without a value is passed over."""
 
     @overload
-    def update(self: Batch[bytes, bytes], other: Mapping[_B, _Bytes] | Iterable[tuple[_Bytes, _Bytes]]) -> None: ...
+    def update(
+        self: Batch[bytes, bytes], other: SupportsKeysAndGetItem[_B, _Bytes] | Iterable[tuple[_Bytes, _Bytes]]
+    ) -> None: ...
     @overload
-    def update(self, other: Mapping[_K, _V] | Iterable[tuple[_K, _V]]) -> None:
+    def update(self, other: SupportsKeysAndGetItem[_K, _V] | Iterable[tuple[_K, _V]]) -> None:
         """Store the pairs of a mapping or of an iterable of pairs when the block ends."""
 
     def clear(self) -> None:
@@ -774,7 +776,8 @@ class Batch(Generic[_K, _V]):
     ) -> None:
         """Do all the writes, unless the block ended by an exception.
 
-        Raises ValueError for a batch that is too large; PoisonedError and others as a write does. Then nothing changed.
+        Raises ValueError for a batch that is too large; PoisonedError and others as a write does. Then nothing changed,
+        unless a device failed in the middle: then the store is poisoned, so that no part becomes durable.
         """
 
 @final

@@ -69,6 +69,8 @@ def incr(e: Engine, key: bytes, delta: int, default: int | None, expire: object)
         if old is None and default is None:
             return None
         number = (number_in(e, old) if old is not None else default or 0) + delta
+        if not isinstance(number, int):  # compiled, the arguments' types are checked before
+            raise TypeError(f"incr() and decr() count in int, not {type(number).__name__}")
         new = to_value(e, key, str(number) if plain else number)
         if e.writable != WRITABLE or not e.alive():
             e.blocked_write()

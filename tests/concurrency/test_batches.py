@@ -207,22 +207,30 @@ class Door:
         return 1000.0
 
 
-def half_applied(path: Path | None, action: Callable[[Store], Any], **options: Any) -> tuple[Store, list[Any]]:
-    """Begin `action` in another thread while a batch is half applied, then let that go on."""
+def half_applied(
+    path: Path | None, action: Callable[[Store], Any], lock: str = "", **options: Any
+) -> tuple[Store, list[Any]]:
+    """Begin `action` in another thread while a batch is half applied, then let that go on.
+
+    With the name of a lock of the engine, the action begins before the batch, waits for the lock, and gets it then.
+    """
     door = Door()
     store = Store(path, clock=door, compaction=False, **{**SMALL, **options})
     for key in KEYS:
         store.set(key, b"old", expire=100)
+    held = getattr(store.handle.e, lock) if lock else None
     results: list[Any] = []
 
     def apply() -> None:
+        if held is not None:
+            time.sleep(0.1)
         with store.batch() as batch:
             for key in KEYS[1:]:
                 batch[key] = b"new"
             batch.delete(KEYS[0])
 
     def act() -> None:
-        assert door.inside.wait(WAIT)
+        assert held is not None or door.inside.wait(WAIT)
         try:
             results.append(action(store))
         except oxidbm.error as failure:
@@ -230,6 +238,8 @@ def half_applied(path: Path | None, action: Callable[[Store], Any], **options: A
 
     def release() -> None:
         assert door.inside.wait(WAIT)
+        if held is not None:
+            held.release()
         assert not store.closed
         assert "closed" not in repr(store)
         time.sleep(0.1)
@@ -237,6 +247,8 @@ def half_applied(path: Path | None, action: Callable[[Store], Any], **options: A
         door.go_on.set()
 
     door.engine = store.handle.e
+    if held is not None:
+        held.acquire()
     run(apply, act, release)
     assert door.calls >= 3
     door.engine = None
@@ -281,6 +293,17 @@ def test_half_applied_batch_is_seen_by_nobody(name: str, place: str, tmp_path: P
     elif not store.closed:
         assert len(store) == len(AFTER) - (name == "popitem")
         assert store.check() == []
+
+
+@pytest.mark.parametrize(("name", "lock"), [("close", "compact_lock"), ("clear", "commit_lock")])
+def test_who_waited_for_a_lock_waits_for_the_batch_too(name: str, lock: str, tmp_path: Path) -> None:
+    store, results = half_applied(tmp_path / "s", ACTIONS[name], lock)
+    assert results == [None]
+    assert store.closed == (name == "close")
+    store.close()
+    with Store(tmp_path / "s", clock=lambda: 1000.0, **SMALL) as again:
+        assert dict(again.items()) == (AFTER if name == "close" else {})
+        assert again.check() == []
 
 
 def test_commit_falls_before_or_after_a_batch(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_cap_is_kept_after_each_write(place: str, limit: int, tmp_path: Path) ->
     """Sets, blind writes of keys that have left memory, deletions, every other way to write."""
     chance = random.Random(limit)
     with opened(place, tmp_path / "s", limit, ordered=True) as store, store.session() as session:
-        for step in range(scaled(2500, least=200)):
+        for step in range(scaled(2500, least=1000)):
             key = b"%d" % chance.randrange(600)
             value = bytes(chance.choice([0, 1, 30, 200, 900, 3000]))
             match chance.randrange(12):
