@@ -205,8 +205,11 @@ class DiskMaintainer(Maintainer):
         if dead < DEAD_LEAST or dead * share < size:
             return 0
         until = log.device.segment_end(log.begin)
-        while until - log.begin < size >> 3 and log.device.segment_end(until) < log.flushed:
-            until = log.device.segment_end(until)
+        while until - log.begin < size >> 3:
+            following = log.device.segment_end(until)
+            if following <= until or following >= log.flushed:  # it stands still where nothing has been flushed yet
+                break
+            until = following
         return until if log.begin < until <= log.flushed and until & log.offset_mask == 0 else i64(0)
 
     def finish(self, current: Compaction) -> None:
