@@ -60,6 +60,8 @@ _Bytes: TypeAlias = bytes | str | bytearray | memoryview
 _K = TypeVar("_K", default=bytes)  # a bare Store is one of bytes
 _V = TypeVar("_V", default=bytes)
 _B = TypeVar("_B", bound=_Bytes)
+_CK = TypeVar("_CK", default=Any)  # what a codec given by its name takes is not known here
+_CV = TypeVar("_CV", default=Any)
 
 class Store(MutableMapping[_K, _V]):
     """A mapping of bytes to bytes, on disk or in memory: a hash index over a hybrid log.
@@ -105,7 +107,7 @@ class Store(MutableMapping[_K, _V]):
     ) -> None: ...
     @overload
     def __init__(
-        self: Store[_K, bytes],
+        self: Store[_CK, bytes],
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "256MiB",
@@ -121,14 +123,14 @@ class Store(MutableMapping[_K, _V]):
         lock: bool = True,
         device: Device | None = None,
         clock: Callable[[], float] | None = None,
-        key: type[_K] | Codec[_K] | str,
+        key: type[_CK] | Codec[_CK] | str,
         value: None = None,
         ordered: bool = False,
         size_limit: int | str | None = None,
     ) -> None: ...
     @overload
     def __init__(
-        self: Store[bytes, _V],
+        self: Store[bytes, _CV],
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "256MiB",
@@ -145,13 +147,13 @@ class Store(MutableMapping[_K, _V]):
         device: Device | None = None,
         clock: Callable[[], float] | None = None,
         key: None = None,
-        value: type[_V] | Codec[_V] | str,
+        value: type[_CV] | Codec[_CV] | str,
         ordered: bool = False,
         size_limit: int | str | None = None,
     ) -> None: ...
     @overload
     def __init__(
-        self: Store[_K, _V],
+        self: Store[_CK, _CV],
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "256MiB",
@@ -167,8 +169,8 @@ class Store(MutableMapping[_K, _V]):
         lock: bool = True,
         device: Device | None = None,
         clock: Callable[[], float] | None = None,
-        key: type[_K] | Codec[_K] | str,
-        value: type[_V] | Codec[_V] | str,
+        key: type[_CK] | Codec[_CK] | str,
+        value: type[_CV] | Codec[_CV] | str,
         ordered: bool = False,
         size_limit: int | str | None = None,
     ) -> None:

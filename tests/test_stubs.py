@@ -19,7 +19,7 @@ needs_mypy = pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason
 
 TYPED = '''
 from collections.abc import MutableMapping
-from typing import assert_type
+from typing import Any, assert_type
 import oxidbm
 
 def double(old: bytes) -> bytes:
@@ -77,6 +77,9 @@ def use_types(path: str) -> None:
     keyed = oxidbm.Store(path, key=str)
     assert_type(keyed, oxidbm.Store[str, bytes])
     keyed["a"] = "b"
+    objects = oxidbm.Store(path, value="objects")
+    assert_type(objects, oxidbm.Store[bytes, Any])
+    assert_type(objects["a"], Any)
     named: oxidbm.Store[str, dict[str, int]] = oxidbm.Store(path, key=str, value="json")
     assert_type(named["a"], dict[str, int])
 

@@ -160,7 +160,7 @@ class Engine:
             return
         if self.writable == POISONED:
             raise PoisonedError(
-                f"the store {self.path} takes no more writes since one failed: {self.poison}. "
+                f"the store {self.path or 'in memory'} takes no more writes since one failed: {self.poison}. "
                 "Reads still work; reopen it to get the last commit"
             )
         if not self.alive():

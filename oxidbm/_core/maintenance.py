@@ -297,7 +297,8 @@ class MemoryMaintainer(Maintainer):
         drop_pages(self.e, self.e.log.tail)
 
     def compact_all(self) -> None:
-        """Compact every closed page."""
+        """Compact every page there is now, the tail's too."""
+        self.e.log.close_tail_page()
         stop = self.e.log.tail
         while self.e.log.head < stop and self.slice(False, self.e.log.page_bytes):
             _breath.breathe()

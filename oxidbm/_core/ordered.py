@@ -145,9 +145,9 @@ class KeyOrder(Order):
                     break
         return found
 
-    def beyond(self, key: bytes | None, reverse: bool) -> list[bytes]:
+    def beyond(self, key: bytes | None, reverse: bool, most: i64) -> list[bytes]:
         """Return the next keys beyond one, or from an end of the order on."""
-        return self.after(None, True, key, True, CHUNK) if reverse else self.after(key, key is None, None, False, CHUNK)
+        return self.after(None, True, key, True, most) if reverse else self.after(key, key is None, None, False, most)
 
     def neighbour(self, key: bytes | None, reverse: bool) -> bytes | None:
         """Return the live key next to `key`, which need not be there itself; the first, or last, where it is None.
@@ -167,9 +167,11 @@ class KeyOrder(Order):
     def live_beyond(self, key: bytes | None, reverse: bool) -> tuple[bytes | None, bool]:
         """Return the next key that has a value, and whether it was the very first one looked at."""
         sure = True
+        most: i64 = 1  # nearly always enough
         at = key
         while True:
-            candidates = self.beyond(at, reverse)
+            candidates = self.beyond(at, reverse, most)
+            most = CHUNK
             if not candidates:
                 return None, False
             for candidate in candidates:

@@ -85,6 +85,18 @@ def test_expired_keys_are_gone_for_every_operation(store: Store, clock: Clock) -
     assert store.check() == []
 
 
+def test_reorganize_drops_what_has_expired(store: Store, clock: Clock) -> None:
+    """Also from the page that is still appended to."""
+    store.set("short", "1", expire=1)
+    store["long"] = "2"
+    clock.now += 2
+    assert len(store) == 2
+    store.reorganize()
+    assert len(store) == 1
+    assert dict(store) == {b"long": b"2"}
+    assert store.check() == []
+
+
 def test_length_counts_an_expired_key_until_it_is_met(store: Store, clock: Clock) -> None:
     store.set("a", "1", expire=1)
     store.set("b", "1", expire=1)

@@ -198,3 +198,15 @@ def test_an_index_that_grew_into_the_budget_does_not_keep_compaction_from_making
             store[key] = bytes(900)
         assert dict(store) == {**dict.fromkeys(held[::100], bytes(500)), **dict.fromkeys(keys[:100], bytes(900))}
         assert store.check() == []
+
+
+def test_there_is_no_target_before_the_first_flush(tmp_path: Path) -> None:
+    """A segment ends where the device holds something; with nothing on it, the search once went on for ever."""
+    with oxidbm.Store(tmp_path / "store", durability="manual") as store:
+        store[b"key"] = b"value"
+        engine = store.handle.e
+        live = engine.live_bytes
+        engine.live_bytes = -(64 << 20)  # as though so much of the log were dead
+        assert engine.log.device.size() == 0
+        assert store.handle.disk.compaction_target() == 0
+        engine.live_bytes = live
