@@ -23,6 +23,8 @@ from oxidbm._core.errors import (  # noqa: E402
     ReadOnlyError,
     error,
 )
+from oxidbm._core.open_store import OpenStore  # noqa: E402
+from oxidbm._core.ordered import RangeIterator  # noqa: E402
 from oxidbm._core.scan import LogRecord, LogScan, StoreIterator  # noqa: E402
 from oxidbm._core.session import Session  # noqa: E402
 from oxidbm._core.store import Store  # noqa: E402
@@ -33,7 +35,7 @@ MutableMapping.register(Store)
 for public in (Batch, Database, LogRecord, LogScan, Session, Store):
     public.__doc__ = Documentation(public.__name__)
 del public
-_pure.give_turns(Database, LogScan, Session, Store, StoreIterator)
+_pure.give_turns(Batch, Database, LogScan, OpenStore, RangeIterator, Session, Store, StoreIterator)
 
 
 def __getattr__(name: str) -> object:

@@ -1,5 +1,6 @@
 """Types as codecs need them: how they are called in a codec's name, and which values they take."""
 
+import importlib
 from types import ModuleType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, is_typeddict
 
@@ -69,9 +70,8 @@ def taken_types(kind: Any) -> tuple[type, ...]:
 def import_msgspec() -> ModuleType:
     """Return the package msgspec; ModuleNotFoundError with what to do where it is missing."""
     try:
-        import msgspec
+        return importlib.import_module("msgspec")  # not a statement: mypy would have to see it when the core is built
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
             'the codecs "json" and "msgpack" need msgspec: pip install "oxidbm[codecs]"', name="msgspec"
         ) from None
-    return msgspec

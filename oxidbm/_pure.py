@@ -13,6 +13,7 @@ when the others have waited long enough. A thread that computes without either k
 waiting, so pure mode is not for production; and whoever sets the interval back lets stores be damaged by threads.
 """
 
+import _thread
 import functools
 import os
 import sys
@@ -25,7 +26,7 @@ from typing import Any, Final
 CORE = "oxidbm._core"
 NATIVE = "oxidbm._core.native__mypyc"  # the library of the mypyc group: every compiled module loads it first
 NEVER_SECONDS: Final = 365.0 * 86400
-GIVEN_SECONDS: Final = 1e-6  # of 0 the thread would come back before a waiting one has woken
+GIVEN_SECONDS: Final = 1e-4  # of less the thread may come back before a waiting one has woken
 
 
 class SourceFinder:
@@ -35,11 +36,11 @@ class SourceFinder:
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return the spec of a core module's .py file; raise ModuleNotFoundError where there is only a library."""
-        from importlib.util import spec_from_file_location  # only in pure mode
-
         package, _, name = fullname.rpartition(".")
         if package != CORE:
             return None
+        from importlib.util import spec_from_file_location  # here, since importing it asks this finder too
+
         for directory in path or ():
             source = os.path.join(directory, f"{name}.py")
             if os.path.isfile(source):
@@ -83,7 +84,7 @@ class Turns:
 
     def give(self) -> None:
         """Let the other threads run, if they have waited long enough."""
-        if time.monotonic() - self.since >= self.seconds:
+        if time.monotonic() - self.since >= self.seconds and _thread._count() > 0:
             time.sleep(GIVEN_SECONDS)
             self.since = time.monotonic()
 

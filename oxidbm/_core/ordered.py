@@ -7,6 +7,7 @@ looks. Memory: each key's bytes object and a pointer. The list is sortedcontaine
 insertion costs O(log n) comparisons and a move within a list of about a thousand.
 """
 
+import importlib
 import sys
 import threading
 from collections.abc import Iterator
@@ -31,16 +32,15 @@ class KeyOrder(Order):
     """The sorted keys of one store."""
 
     def __init__(self, e: Engine) -> None:
-        from sortedcontainers import SortedList  # type: ignore[import-untyped]
-
-        self.sorted_list = SortedList
+        # not by an import statement: mypy would have to see the package when the core is built
+        self.sorted_list: Any = importlib.import_module("sortedcontainers").SortedList
         self.e = e
         self.lock = threading.RLock()
         self.key_bytes: i64 = 0
         self.version: i64 = 0
         self.whole = False
         self.behind = False
-        self.keys: Any = SortedList()
+        self.keys: Any = self.sorted_list()
         e.tracked = True
         self.build()
 

@@ -4,7 +4,6 @@ A device or a clock of the test's own is where other threads get in while a batc
 """
 
 import random
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,15 +22,6 @@ PAGE_BYTES = 4096
 SMALL: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES}
 KEYS = [b"key%d" % i for i in range(12)]
 WAIT = 30
-
-
-@pytest.fixture(autouse=True)
-def switch_often() -> Iterator[None]:
-    """Let threads take turns a hundred times as often as usual."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-5)
-    yield
-    sys.setswitchinterval(before)
 
 
 def shrink(store: Store, pages: int) -> None:

@@ -1,7 +1,6 @@
 """Threads: no lost update, no torn value, steady iteration, one sync for many, a cache that stays in its budget."""
 
 import random
-import sys
 import threading
 import time
 import zlib
@@ -11,27 +10,13 @@ from pathlib import Path
 import pytest
 
 import oxidbm
-from oxidbm import Store, _pure
+from oxidbm import Store
 from tests.devices import HeapDevice
-from tests.support import PURE, scaled
+from tests.support import scaled
 
 THREADS = 4
 PAGE_BYTES = 4096
 SMALL = {"memory": "1MiB", "page_size": PAGE_BYTES}
-
-
-@pytest.fixture(autouse=True)
-def switch_often() -> Iterator[None]:
-    """Let threads take turns a hundred times as often as usual; in pure mode after each call of a store."""
-    if PURE:
-        before, _pure.turns.seconds = _pure.turns.seconds, 0.0
-        yield
-        _pure.turns.seconds = before
-        return
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-5)
-    yield
-    sys.setswitchinterval(before)
 
 
 @pytest.fixture(params=["memory", "files", "pread", "own device"])
