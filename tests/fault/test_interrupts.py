@@ -95,11 +95,11 @@ class Worker:
         """Do a change, unsure until it has returned."""
         self.unsure = {key: {self.sure.get(key), value}}
         operation()
-        self.unsure = {}
         if value is None:
             self.sure.pop(key, None)
         else:
             self.sure[key] = value
+        self.unsure = {}  # last: Ctrl-C comes between these lines too
 
     def set(self) -> None:
         while True:
@@ -174,11 +174,11 @@ class Worker:
                         batch.delete(key)
                     else:
                         batch[key] = value
-            self.unsure = {}
             for key, value in pairs.items():
                 self.sure.pop(key, None)
                 if value is not None:
                     self.sure[key] = value
+            self.unsure = {}
 
     def learn(self) -> None:
         """Look what an interrupted change did; it must be one of the two, and for a batch the same one for all."""
