@@ -3,12 +3,13 @@
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
-from oxidbm import _pure
+from oxidbm import Store, _pure
 
 ROOT = Path(__file__).resolve().parent.parent
 PURE = not _pure.compiled()
@@ -19,6 +20,40 @@ REBUILD = "rebuild it with `make build` (quick, not optimized) or run the tests 
 def scaled(count: int, least: int = 1) -> int:
     """Return `count` where the core is compiled; a twentieth of it, but never under `least`, in pure mode."""
     return max(least, count // PURE_DIVISOR) if PURE else count
+
+
+def shrink(store: Store, pages: int) -> None:
+    """Leave a store memory for a few pages, and let one record or batch take half of it."""
+    e = store.handle.e
+    size = pages * store.stats()["page_bytes"]
+    e.log.memory = e.index.size_bytes() + size
+    e.log.other_memory = e.index.size_bytes()
+    e.value_limit = size // 2
+
+
+def run(*functions: Callable[[], None], seconds: float | None = None) -> None:
+    """Run functions side by side until all are done, and raise what one of them raised.
+
+    `seconds` is how long each may still take once those before it are done; then the test fails and leaves it behind.
+    """
+    failures: list[BaseException] = []
+
+    def guarded(function: Callable[[], None]) -> None:
+        try:
+            function()
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [
+        threading.Thread(target=guarded, args=(function,), daemon=seconds is not None) for function in functions
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(seconds)
+        assert not thread.is_alive(), "a thread waits for ever"
+    if failures:
+        raise failures[0]
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,16 @@ import pytest
 import oxidbm
 from oxidbm import Store
 from oxidbm._core.engine import BUSY
+from tests import support
 from tests.devices import HeapDevice
-from tests.support import scaled
+from tests.support import scaled, shrink
 
 PAGE_BYTES = 4096
 SMALL: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES}
 KEYS = [b"key%d" % i for i in range(12)]
 WAIT = 30
 
-
-def shrink(store: Store, pages: int) -> None:
-    """Leave a store memory for a few pages."""
-    e = store.handle.e
-    e.log.memory = e.index.size_bytes() + pages * PAGE_BYTES
-    e.log.other_memory = e.index.size_bytes()
-    e.value_limit = pages * PAGE_BYTES // 2
+run = partial(support.run, seconds=2 * WAIT)
 
 
 @pytest.fixture(params=["memory", "files", "few pages", "own device"])
@@ -45,26 +41,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     with opened:
         yield opened
         assert opened.check() == []
-
-
-def run(*functions: Callable[[], None]) -> None:
-    """Run functions side by side until all are done, and raise what one of them raised."""
-    failures: list[BaseException] = []
-
-    def guarded(function: Callable[[], None]) -> None:
-        try:
-            function()
-        except BaseException as failure:
-            failures.append(failure)
-
-    threads = [threading.Thread(target=guarded, args=(function,), daemon=True) for function in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(2 * WAIT)
-        assert not thread.is_alive(), "a thread waits for ever"
-    if failures:
-        raise failures[0]
 
 
 def numbers(values: list[bytes | None]) -> list[int]:

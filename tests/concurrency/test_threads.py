@@ -4,7 +4,7 @@ import random
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 import oxidbm
 from oxidbm import Store
 from tests.devices import HeapDevice
-from tests.support import scaled
+from tests.support import run, scaled
 
 THREADS = 4
 PAGE_BYTES = 4096
@@ -34,25 +34,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     with opened:
         yield opened
         assert opened.check() == []
-
-
-def run(*functions: Callable[[], None]) -> None:
-    """Run functions side by side until all are done, and raise what one of them raised."""
-    failures: list[BaseException] = []
-
-    def guarded(function: Callable[[], None]) -> None:
-        try:
-            function()
-        except BaseException as failure:
-            failures.append(failure)
-
-    threads = [threading.Thread(target=guarded, args=(function,)) for function in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def sealed(number: int) -> bytes:

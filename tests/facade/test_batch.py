@@ -13,18 +13,10 @@ import pytest
 import oxidbm
 from oxidbm import Batch, Store
 from tests.devices import HeapDevice
-from tests.support import PURE, ROOT
+from tests.support import PURE, ROOT, shrink
 
 PAGE_BYTES = 4096
 SMALL: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
-
-
-def shrink(store: Store, pages: int) -> None:
-    """Leave a store memory for a few pages, and let one record or batch take half of it."""
-    e = store.handle.e
-    e.log.memory = e.index.size_bytes() + pages * PAGE_BYTES
-    e.log.other_memory = e.index.size_bytes()
-    e.value_limit = pages * PAGE_BYTES // 2
 
 
 @pytest.fixture(params=["memory", "disk", "few pages", "own device"])
