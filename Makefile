@@ -11,7 +11,8 @@ ARGS ?=
 
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
-CORE := $(wildcard oxidbm/_core/*.py)
+CORE := $(shell find oxidbm/_core -name '*.py')
+CORE_DIRECTORIES := $(shell find oxidbm/_core -type d -not -name __pycache__)
 
 .PHONY: demo test pure bench bench-smoke lint types docs build clean
 .DELETE_ON_ERROR:
@@ -34,6 +35,7 @@ bench-smoke: $(VENV)/.built-3 $(VENV)/.extra-bench
 	$(RUN) -m bench --smoke $(ARGS)
 
 lint: $(VENV)/.extra-dev
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check .
 
 types: $(VENV)/.extra-dev
@@ -49,7 +51,7 @@ build: $(VENV)/.built-0 $(VENV)/.extra-test
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(VENV)
-	rm -f oxidbm/_core/*.so
+	find oxidbm/_core -name '*.so' -delete
 	find oxidbm tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The build requirements go in first, so that the package is installed without build isolation: one mypy, one cache.
@@ -70,7 +72,7 @@ $(VENV)/.extra-%: $(VENV)/.base
 	touch $@
 
 # The installed package is this directory (editable), so compiling in place is all there is to do after an edit.
-$(VENV)/.built-%: $(VENV)/.base setup.py oxidbm/_core $(CORE)
+$(VENV)/.built-%: $(VENV)/.base setup.py $(CORE_DIRECTORIES) $(CORE)
 	OXIDBM_PURE=0 OXIDBM_OPT=$* $(RUN) setup.py -q build_ext --inplace
 	rm -f $(VENV)/.built-*
 	touch $@

@@ -47,9 +47,9 @@ class build_core(build_ext):  # noqa: N801 (a command's class is named like the 
 
         tests/conftest.py compares these dates with the sources': an edit made during the build is newer.
         """
-        for library in CORE.glob(f"*{SUFFIX}"):
+        for library in CORE.rglob(f"*{SUFFIX}"):
             name = library.name.removesuffix(SUFFIX)
-            if name.endswith("__mypyc") or (CORE / f"{name}.py").exists():
+            if name.endswith("__mypyc") or (library.parent / f"{name}.py").exists():
                 os.utime(library, (STARTED, STARTED))
             else:
                 library.unlink()

@@ -9,8 +9,6 @@ __version__ = "0.1.0"
 import importlib  # noqa: E402
 from collections.abc import MutableMapping  # noqa: E402
 
-from oxidbm._core.batch import Batch  # noqa: E402
-from oxidbm._core.database import Database  # noqa: E402
 from oxidbm._core.errors import (  # noqa: E402
     ClosedError,
     CodecError,
@@ -23,11 +21,13 @@ from oxidbm._core.errors import (  # noqa: E402
     ReadOnlyError,
     error,
 )
-from oxidbm._core.open_store import OpenStore  # noqa: E402
-from oxidbm._core.ordered import RangeIterator  # noqa: E402
-from oxidbm._core.scan import LogRecord, LogScan, StoreIterator  # noqa: E402
-from oxidbm._core.session import Session  # noqa: E402
-from oxidbm._core.store import Store  # noqa: E402
+from oxidbm._core.store.base import OpenStore  # noqa: E402
+from oxidbm._core.store.batch import Batch  # noqa: E402
+from oxidbm._core.store.database import Database  # noqa: E402
+from oxidbm._core.store.ordered import RangeIterator  # noqa: E402
+from oxidbm._core.store.session import Session  # noqa: E402
+from oxidbm._core.store.store import Store  # noqa: E402
+from oxidbm._core.table.scan import LogRecord, LogScan, StoreIterator  # noqa: E402
 from oxidbm._documentation import Documentation  # noqa: E402
 from oxidbm.dbm import open, open_flags, whichdb  # noqa: A004, E402
 

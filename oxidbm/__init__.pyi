@@ -13,7 +13,7 @@ from typing_extensions import TypeVar
 
 from oxidbm import dbm as dbm
 from oxidbm import shelve as shelve
-from oxidbm._core.device import Device
+from oxidbm._core.device.device import Device
 from oxidbm._core.errors import (
     ClosedError,
     CodecError,
@@ -348,9 +348,7 @@ class Store(MutableMapping[_K, _V]):
     @overload
     def update(self: Store[bytes, bytes], other: SupportsKeysAndGetItem[_B, _Bytes], /, **more: _Bytes) -> None: ...
     @overload
-    def update(
-        self: Store[bytes, bytes], other: Iterable[tuple[_Bytes, _Bytes]] = (), /, **more: _Bytes
-    ) -> None: ...
+    def update(self: Store[bytes, bytes], other: Iterable[tuple[_Bytes, _Bytes]] = (), /, **more: _Bytes) -> None: ...
     @overload
     def update(self, other: SupportsKeysAndGetItem[_K, _V], /, **more: _V) -> None: ...
     @overload

@@ -30,7 +30,7 @@ def type_name(kind: Any) -> str:
         return f"{type_name(origin)}[{','.join(type_name(argument) for argument in arguments)}]"
     if isinstance(kind, type):
         return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    raise TypeError(f"{kind!r} has no name that a store could keep; give one: Msgpack(..., name=\"prices\")")
+    raise TypeError(f'{kind!r} has no name that a store could keep; give one: Msgpack(..., name="prices")')
 
 
 def checked_name(name: str) -> str:

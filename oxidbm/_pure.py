@@ -30,18 +30,20 @@ GIVEN_SECONDS: Final = 1e-4  # of less the thread may come back before a waiting
 
 
 class SourceFinder:
-    """Finds the modules of `oxidbm._core` as sources only."""
+    """Finds the modules of `oxidbm._core` as sources only; its folders are sources anyway and left to the others."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return the spec of a core module's .py file; raise ModuleNotFoundError where there is only a library."""
-        package, _, name = fullname.rpartition(".")
-        if package != CORE:
+        if not fullname.startswith(CORE + "."):
             return None
+        name = fullname.rpartition(".")[2]
         from importlib.util import spec_from_file_location  # here, since importing it asks this finder too
 
         for directory in path or ():
+            if os.path.isfile(os.path.join(directory, name, "__init__.py")):
+                return None
             source = os.path.join(directory, f"{name}.py")
             if os.path.isfile(source):
                 return spec_from_file_location(fullname, source, loader=SourceFileLoader(fullname, source))

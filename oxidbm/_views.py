@@ -3,11 +3,11 @@
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import TYPE_CHECKING, Any, cast
 
-from oxidbm._core.engine import Engine
-from oxidbm._core.scan import ITEMS, KEYS, VALUES, StoreIterator
+from oxidbm._core.table.engine import Engine
+from oxidbm._core.table.scan import ITEMS, KEYS, VALUES, StoreIterator
 
 if TYPE_CHECKING:
-    from oxidbm._core.store import Store
+    from oxidbm._core.store.store import Store
 
 
 class StoreKeys(KeysView[bytes]):

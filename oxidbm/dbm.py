@@ -11,10 +11,10 @@ from collections.abc import Callable
 from types import ModuleType, TracebackType
 from typing import Any, Literal, Self
 
-from oxidbm._core import files
-from oxidbm._core.database import Database
-from oxidbm._core.device import SUFFIX
+from oxidbm._core.device.device import SUFFIX
+from oxidbm._core.durability import files
 from oxidbm._core.errors import FormatError, MissingError, error
+from oxidbm._core.store.database import Database
 
 __all__ = ["Database", "FlagError", "Installation", "error", "install", "open", "open_flags", "whichdb"]
 

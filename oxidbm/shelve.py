@@ -161,6 +161,4 @@ def open(  # noqa: A001
 
     Raises what `oxidbm.open` raises, and ValueError for serializers that do not fit together.
     """
-    return Shelf(
-        filename, flag, protocol, writeback, mode=mode, serializer=serializer, deserializer=deserializer
-    )
+    return Shelf(filename, flag, protocol, writeback, mode=mode, serializer=serializer, deserializer=deserializer)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from oxidbm._core.device import Device
+from oxidbm._core.device.device import Device
 
 
 class HeapDevice(Device):

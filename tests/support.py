@@ -44,9 +44,7 @@ def run(*functions: Callable[[], None], seconds: float | None = None) -> None:
         except BaseException as failure:
             failures.append(failure)
 
-    threads = [
-        threading.Thread(target=guarded, args=(function,), daemon=seconds is not None) for function in functions
-    ]
+    threads = [threading.Thread(target=guarded, args=(function,), daemon=seconds is not None) for function in functions]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -68,14 +66,19 @@ def started(arguments: list[str], **options: Any) -> Iterator[subprocess.Popen[b
             process.kill()
 
 
+def module_of(core: Path, path: Path, suffix: str) -> str:
+    """Return a module's place below the directory `core`, with slashes and without its suffix."""
+    return path.relative_to(core).as_posix().removesuffix(suffix)
+
+
 def build_fault(core: Path) -> str | None:
     """Say why the compiled modules in the directory `core` are not those of its sources; None when they are.
 
     A module's library must be no older than its source, and the group's library than all of them.
     """
     suffix = EXTENSION_SUFFIXES[0]
-    sources = {path.stem: path for path in core.glob("*.py") if path.stem != "__init__"}
-    libraries = {path.name.removesuffix(suffix): path for path in core.glob(f"*{suffix}")}
+    sources = {module_of(core, path, ".py"): path for path in core.rglob("*.py") if path.stem != "__init__"}
+    libraries = {module_of(core, path, suffix): path for path in core.rglob(f"*{suffix}")}
     groups = [libraries.pop(name) for name in list(libraries) if name.endswith("__mypyc")]
     if not sources and not libraries:
         return None
@@ -85,7 +88,7 @@ def build_fault(core: Path) -> str | None:
         if name not in libraries:
             return f"{name}.py was never compiled: {REBUILD}"
         if name not in sources:
-            return f"{libraries[name].name} has lost its source: {REBUILD}"
+            return f"{name}{suffix} has lost its source: {REBUILD}"
         built = min(path.stat().st_mtime_ns for path in [libraries[name], *groups])
         if built < sources[name].stat().st_mtime_ns:
             return f"the compiled core is older than {name}.py: {REBUILD}"

@@ -17,7 +17,11 @@ from tests.support import PURE, build_fault, scaled
 
 CORE = Path(oxidbm.__file__).parent / "_core"
 SUFFIX = EXTENSION_SUFFIXES[0]
-MODULES = sorted(path.stem for path in CORE.glob("*.py") if path.stem != "__init__")
+MODULES = sorted(
+    path.relative_to(CORE).with_suffix("").as_posix().replace("/", ".")
+    for path in CORE.rglob("*.py")
+    if path.stem != "__init__"
+)
 
 
 def test_expected_mode_runs() -> None:
@@ -80,12 +84,15 @@ print(sys.getswitchinterval() == usual, sys.getswitchinterval() > 86400)
 
 
 def test_pure_finder_knows_sources_only(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "__init__.py").touch()
     (tmp_path / "record.py").write_text('"""A source."""\n')
     (tmp_path / f"orphan{SUFFIX}").write_bytes(b"")
     finder = _pure.SourceFinder()
-    spec = finder.find_spec("oxidbm._core.record", [str(tmp_path)])
+    spec = finder.find_spec("oxidbm._core.log.record", [str(tmp_path)])
     assert spec is not None
     assert spec.origin == str(tmp_path / "record.py")
+    assert finder.find_spec("oxidbm._core.log", [str(tmp_path)]) is None, "a folder is left to the usual finder"
     assert finder.find_spec("oxidbm.dbm", [str(tmp_path)]) is None
     assert finder.find_spec("record", None) is None
     with pytest.raises(ModuleNotFoundError, match=r"oxidbm\._core\.orphan"):
@@ -115,6 +122,14 @@ def add_source(core: Path) -> None:
     age(core / "scan.py", 100)
 
 
+def edit_in_a_folder(core: Path) -> None:
+    age(core / "log" / "record.py", 300)
+
+
+def move_source(core: Path) -> None:
+    (core / "log" / "record.py").rename(core / "record.py")
+
+
 def remove_source(core: Path) -> None:
     (core / "index.py").unlink()
 
@@ -129,14 +144,17 @@ def old_group(core: Path) -> None:
         (edit_after_build, r"older than index\.py: rebuild it with `make build`"),
         (forget_group, "not compiled for this Python"),
         (add_source, r"scan\.py was never compiled"),
+        (edit_in_a_folder, r"older than log/record\.py"),
+        (move_source, r"log/record.* has lost its source"),
         (remove_source, "index.* has lost its source"),
         (old_group, r"older than hashing\.py"),
     ],
 )
 def test_stale_build_is_refused(tmp_path: Path, change: Callable[[Path], None], fault: str) -> None:
-    for name in ("index.py", "hashing.py"):
+    (tmp_path / "log").mkdir()
+    for name in ("index.py", "hashing.py", "log/record.py"):
         age(tmp_path / name, 100)
-    for name in ("index", "hashing", "native__mypyc"):
+    for name in ("index", "hashing", "log/record", "native__mypyc"):
         age(tmp_path / f"{name}{SUFFIX}", 200)
     age(tmp_path / "__init__.py", 900)
     assert build_fault(tmp_path) is None

@@ -17,7 +17,7 @@ CLASSES = [oxidbm.Batch, oxidbm.Store, oxidbm.Database, oxidbm.Session, oxidbm.L
 
 needs_mypy = pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
 
-TYPED = '''
+TYPED = """
 from collections.abc import MutableMapping
 from typing import Any, assert_type
 import oxidbm
@@ -97,7 +97,7 @@ def misuse(store: oxidbm.Store) -> None:
     oxidbm.Store("a", durability="sometimes")  # type: ignore[call-overload]
     for key in store:
         key.encode()  # type: ignore[attr-defined]
-'''
+"""
 
 
 def run_mypy(tmp_path: Path, *arguments: str) -> None:
@@ -131,8 +131,10 @@ def test_everything_in_the_stub_is_documented() -> None:
     for node in ast.walk(ast.parse(STUB.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.ClassDef | ast.FunctionDef):
             continue
-        overload = isinstance(node, ast.FunctionDef) and isinstance(node.body[0].value, ast.Constant) and (
-            node.body[0].value.value is Ellipsis
+        overload = (
+            isinstance(node, ast.FunctionDef)
+            and isinstance(node.body[0].value, ast.Constant)
+            and (node.body[0].value.value is Ellipsis)
         )
         if not overload and ast.get_docstring(node) is None:
             faults.append(f"{node.name}, line {node.lineno}")

@@ -35,9 +35,7 @@ EXIT_CODES: Final = {
     INTERRUPTED: "interrupted (Ctrl-C); load and convert can be run again",
     PIPE_CLOSED: "the output was closed early, as by head",
 }
-EPILOG: Final = "\n".join(
-    ["Exit codes:", *(f"{code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())]
-)
+EPILOG: Final = "\n".join(["Exit codes:", *(f"{code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())])
 
 # The first type that fits decides.
 CODES: Final[list[tuple[type[BaseException], int]]] = [

@@ -22,7 +22,15 @@ from oxidbm.cli.common import AsJson, StorePath
 
 VALUE_BYTES = (16, 128, 1024)
 WATCHED = (
-    "keys", "commit_sequence", "begin", "tail", "log_bytes", "live_bytes", "dead_bytes", "file_bytes", "index_bytes"
+    "keys",
+    "commit_sequence",
+    "begin",
+    "tail",
+    "log_bytes",
+    "live_bytes",
+    "dead_bytes",
+    "file_bytes",
+    "index_bytes",
 )
 
 

@@ -14,7 +14,14 @@ from oxidbm.dump import to_json
 
 # What Store.stats() says of this process's opening, which is over when the command ends.
 OF_THIS_PROCESS = {
-    "path", "unverified", "read_only_store", "durability", "readers", "compactions", "maintenance_failure", "poisoned"
+    "path",
+    "unverified",
+    "read_only_store",
+    "durability",
+    "readers",
+    "compactions",
+    "maintenance_failure",
+    "poisoned",
 }
 
 

@@ -38,7 +38,12 @@ def test_the_console_blocks_are_true(tmp_path: Path) -> None:
     for command, output in steps():
         done = subprocess.run(
             ["sh", "-c", f"{names}(exit {status}); {command}"],
-            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, env=environment(), check=False,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=300,
+            env=environment(),
+            check=False,
         )
         assert done.stdout.decode() == output, command
         status = done.returncode

@@ -136,7 +136,9 @@ def test_watch_follows_a_writer_and_ends_by_ctrl_c(tmp_path: Path) -> None:
         store.sync()
         with started(
             command("watch", tmp_path / "s", "--interval", "0.05", "--json"),
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
         ) as process:
             assert process.stdout is not None
             assert process.stderr is not None

@@ -15,7 +15,7 @@ import pytest
 
 import oxidbm
 from oxidbm import Store
-from oxidbm._core.engine import BUSY
+from oxidbm._core.table.engine import BUSY
 from tests import support
 from tests.devices import HeapDevice
 from tests.support import scaled, shrink

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from oxidbm import Store
-from oxidbm._core import commit
-from oxidbm._core.compaction import Compaction
+from oxidbm._core.durability import commit
+from oxidbm._core.table.compaction import Compaction
 from tests.crash.disk import Directory, Disk, File, Platter
 from tests.support import PURE
 

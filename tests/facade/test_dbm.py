@@ -204,9 +204,23 @@ def test_after_close_everything_is_an_error(db: oxidbm.Database) -> None:
     db.close()
     db.close()
     uses: list[Any] = [
-        lambda: db["a"], lambda: db.get("a"), lambda: "a" in db, lambda: len(db), lambda: bool(db), db.keys,
-        lambda: db.__setitem__("a", "b"), lambda: db.__delitem__("a"), db.firstkey, lambda: db.nextkey("a"), db.sync,
-        db.reorganize, db.clear, lambda: next(iterator), lambda: next(started), lambda: iter(db), db.__enter__,
+        lambda: db["a"],
+        lambda: db.get("a"),
+        lambda: "a" in db,
+        lambda: len(db),
+        lambda: bool(db),
+        db.keys,
+        lambda: db.__setitem__("a", "b"),
+        lambda: db.__delitem__("a"),
+        db.firstkey,
+        lambda: db.nextkey("a"),
+        db.sync,
+        db.reorganize,
+        db.clear,
+        lambda: next(iterator),
+        lambda: next(started),
+        lambda: iter(db),
+        db.__enter__,
     ]
     for use in uses:
         with pytest.raises(oxidbm.error, match="closed"):
@@ -218,8 +232,14 @@ def test_reading_only(path: str) -> None:
         db["key1"], db["key2"] = "value1", "value2"
     with oxidbm.open(path, "r") as db:
         assert db.keys() == list(db) == [b"key1", b"key2"]
-        for use in (lambda: db.__setitem__("new", "value"), lambda: db.__delitem__("key1"), db.clear, db.reorganize,
-                    lambda: db.__delitem__("no such key"), lambda: db.setdefault("a", "b")):
+        for use in (
+            lambda: db.__setitem__("new", "value"),
+            lambda: db.__delitem__("key1"),
+            db.clear,
+            db.reorganize,
+            lambda: db.__delitem__("no such key"),
+            lambda: db.setdefault("a", "b"),
+        ):
             with pytest.raises(oxidbm.ReadOnlyError):
                 use()
         db.sync()

@@ -157,7 +157,6 @@ def test_what_does_not_decode_in_a_typed_store_is_computed_again(tmp_path: Path)
     assert calls == [4, 4]
 
 
-
 class Shop:
     """Prices with a discount."""
 
@@ -192,7 +191,9 @@ def test_a_method_needs_a_key(store: oxidbm.Store) -> None:
     with pytest.raises(TypeError, match=r"'self' of .*price, a .*Prices, cannot be part of a key; pass key="):
         one.price("apple")
     assert [one.keyed("apple"), one.keyed(article="apple"), two.keyed("apple")] == [
-        "apple at one", "apple at one", "apple at two",
+        "apple at one",
+        "apple at one",
+        "apple at two",
     ]
     assert (one.calls, two.calls) == (["apple"], ["apple"])
     assert store[b"one/apple"]
@@ -248,7 +249,6 @@ def test_the_wrapper_looks_like_the_function(store: oxidbm.Store) -> None:
     assert inspect.iscoroutinefunction(store.memoize()(later))
 
 
-
 def test_a_codec_for_the_results(store: oxidbm.Store) -> None:
     calls = []
 
@@ -299,7 +299,6 @@ def test_keys_of_a_store_of_ints() -> None:
 
         assert [text(5), text(5)] == ["number 5"] * 2
         assert dict(store.items()) == {5: "number 5"}
-
 
 
 def test_parentheses_are_needed(store: oxidbm.Store) -> None:
@@ -355,7 +354,7 @@ def test_a_closed_store_says_so() -> None:
         f()
 
 
-TYPED = '''
+TYPED = """
 from typing import assert_type
 import oxidbm
 
@@ -411,7 +410,7 @@ def misuse(store: oxidbm.Store[bytes, bytes]) -> None:
             return 1
 
     Prices().price(1)  # type: ignore[arg-type]
-'''
+"""
 
 
 @needs_mypy

@@ -101,7 +101,6 @@ def test_the_leader_gets_the_exception_and_the_others_try_one_after_the_other(st
     assert len(calls) == 5
 
 
-
 def test_a_result_that_came_between_the_look_and_the_flight_is_taken(store: oxidbm.Store) -> None:
     calls = []
 
@@ -245,7 +244,6 @@ def test_threads_that_need_each_others_results_do_not_wait_for_ever(store: oxidb
         one, two = (future.result(WAIT) for future in futures)
     # one of them finds that waiting would never end and runs the function; the other one waits for that
     assert (one, two) in [(12, 22), (21, 11)]
-
 
 
 def test_tasks_that_ask_together_run_the_function_once(store: oxidbm.Store) -> None:

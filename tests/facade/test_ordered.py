@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import oxidbm
 from oxidbm import Store, codecs
-from oxidbm._core.engine import CHANGED_MAX
+from oxidbm._core.table.engine import CHANGED_MAX
 from tests.support import PURE, scaled
 
 PAGE_BYTES = 4096

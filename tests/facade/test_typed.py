@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import oxidbm
 from oxidbm import Store, codecs
-from oxidbm._core.open_store import coder_for
+from oxidbm._core.store.base import coder_for
 from tests.facade.models import Colour, Point, Word
 
 SMALL: dict[str, Any] = {"memory": "1MiB", "page_size": 4096, "durability": "manual"}

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import oxidbm
-from oxidbm._core import files
+from oxidbm._core.durability import files
 from oxidbm._core.hashing import checksum_bytes
-from oxidbm._core.record import HEADER_BYTES, KEY_LENGTH_MASK, KEY_LENGTH_SHIFT, SHAPE_COMMIT, VALUE_LENGTH_MASK
+from oxidbm._core.log.record import HEADER_BYTES, KEY_LENGTH_MASK, KEY_LENGTH_SHIFT, SHAPE_COMMIT, VALUE_LENGTH_MASK
 
 STORE_ID = bytes(range(16))
 SEED = 0x0123456789ABCDEF

@@ -3,7 +3,10 @@
 import re
 from pathlib import Path
 
-from oxidbm._core import address, commit, device, files, record
+from oxidbm._core import address
+from oxidbm._core.device import device
+from oxidbm._core.durability import commit, files
+from oxidbm._core.log import record
 from tests.format.stores import STORE_ID, clock, make_tiny
 from tests.support import ROOT
 

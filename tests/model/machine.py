@@ -21,9 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 import oxidbm
 from oxidbm import Store
-from oxidbm._core.compaction import Compaction
-from oxidbm._core.device import Device
-from oxidbm._core.scan import Cursor
+from oxidbm._core.device.device import Device
+from oxidbm._core.table.compaction import Compaction
+from oxidbm._core.table.scan import Cursor
 from tests.collisions import colliding_key
 from tests.model.iteration import Iteration
 
@@ -452,5 +452,3 @@ class FilesMachine(DiskMachine):
             assert dict(other.items()) == self.committed
             assert len(other) == len(self.committed)
             assert other.check() == []
-
-

@@ -9,7 +9,7 @@ from hypothesis.stateful import rule
 
 import oxidbm
 from oxidbm import Store
-from oxidbm._core.device import Device
+from oxidbm._core.device.device import Device
 from tests.devices import HeapDevice
 from tests.model.features import ExpiringRules, OrderedRules
 from tests.model.machine import PAGE_BYTES, DiskMachine, FilesMachine, Result, StoreMachine

@@ -4,14 +4,14 @@ import functools
 from pathlib import Path
 
 import oxidbm
-from oxidbm._core import files
 from oxidbm._core.address import FIRST_ADDRESS
-from oxidbm._core.device import NullDevice
-from oxidbm._core.engine import Engine
+from oxidbm._core.device.device import NullDevice
+from oxidbm._core.durability import files
 from oxidbm._core.hashing import hash_key
-from oxidbm._core.hybrid_log import HybridLog
-from oxidbm._core.index import FIRST_BITS, TAG_BITS, HashIndex
-from oxidbm._core.maintenance import MemoryMaintainer
+from oxidbm._core.index.hash_index import FIRST_BITS, TAG_BITS, HashIndex
+from oxidbm._core.log.hybrid_log import HybridLog
+from oxidbm._core.store.maintenance import MemoryMaintainer
+from oxidbm._core.table.engine import Engine
 
 SEED = 0x1234_5678_9ABC_DEF
 STORE_ID = b"an id of 16 byte"

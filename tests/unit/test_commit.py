@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oxidbm
-from oxidbm._core import commit
+from oxidbm._core.durability import commit
 from tests.unit.helpers import PAGE_BYTES, crash, disk_store, push_to_disk
 
 WORDS = st.integers(0, 2**63 - 1)

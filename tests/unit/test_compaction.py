@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import oxidbm
-from oxidbm._core import commit
-from oxidbm._core.compaction import Compaction
+from oxidbm._core.durability import commit
+from oxidbm._core.table.compaction import Compaction
 from tests.support import scaled
 from tests.unit.helpers import crash, disk_store, push_to_disk
 

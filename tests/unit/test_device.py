@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from oxidbm._core import device
-from oxidbm._core.device import FileDevice, NullDevice, segment_name
+from oxidbm._core.device import device
+from oxidbm._core.device.device import FileDevice, NullDevice, segment_name
 from oxidbm._core.errors import CorruptionError
 
 PAGE_BITS = 12

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oxidbm._core import files
 from oxidbm._core.address import PAGE_BITS_MAX, PAGE_BITS_MIN
+from oxidbm._core.durability import files
 from oxidbm._core.errors import CorruptionError, LockedError
 
 WORDS = st.integers(0, 2**64 - 1)

@@ -6,7 +6,7 @@ import pytest
 from librt.vecs import vec
 from mypy_extensions import i64
 
-from oxidbm._core.frames import (
+from oxidbm._core.log.frames import (
     VIEW_BYTES,
     VIEW_WORDS,
     Frames,

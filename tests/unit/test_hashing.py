@@ -14,7 +14,7 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from oxidbm._core import hashing
-from oxidbm._core.record import CAPACITY_MAX, SEAL_CAPACITY, content_words, fault_of, pack_info
+from oxidbm._core.log.record import CAPACITY_MAX, SEAL_CAPACITY, content_words, fault_of, pack_info
 from tests.support import PURE, ROOT, scaled
 
 SERVER = """

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxidbm._core.address import FIRST_ADDRESS
-from oxidbm._core.device import Device, FileDevice, NullDevice
-from oxidbm._core.hybrid_log import NO_ROOM, HybridLog
-from oxidbm._core.record import CAPACITY_SHIFT, CHECKSUM_MASK, INFO_VERSION, KEY_LENGTH_SHIFT
+from oxidbm._core.device.device import Device, FileDevice, NullDevice
+from oxidbm._core.log.hybrid_log import NO_ROOM, HybridLog
+from oxidbm._core.log.record import CAPACITY_SHIFT, CHECKSUM_MASK, INFO_VERSION, KEY_LENGTH_SHIFT
 from tests.unit.helpers import PAGE_BITS, PAGE_BYTES
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxidbm._core.address import with_sign
-from oxidbm._core.index import (
+from oxidbm._core.index.hash_index import (
     BUCKET_ENTRIES,
     CHUNK_LEAD,
     CHUNK_WORDS,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import oxidbm
 from oxidbm._core.hashing import hash_key
-from oxidbm._core.locate import locate
+from oxidbm._core.table.locate import locate
 from tests.support import scaled
 from tests.unit.helpers import (
     PAGE_BYTES,

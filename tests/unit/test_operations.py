@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oxidbm
-from oxidbm._core import operations
-from oxidbm._core.engine import Engine
 from oxidbm._core.hashing import hash_key
-from oxidbm._core.locate import expiry_of, locate
-from oxidbm._core.record import KEY_LENGTH_MAX
-from oxidbm._core.session import put, remove
+from oxidbm._core.log.record import KEY_LENGTH_MAX
+from oxidbm._core.store.session import put, remove
+from oxidbm._core.table import operations
+from oxidbm._core.table.engine import Engine
+from oxidbm._core.table.locate import expiry_of, locate
 from tests.support import scaled
 from tests.unit.helpers import (
     PAGE_BYTES,

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxidbm._core import record
 from oxidbm._core.address import ADDRESS_MASK
+from oxidbm._core.log import record
 
 ADDRESSES = st.integers(0, 2**45 - 1).map(lambda words: words * 8)
 KEY_LENGTHS = st.integers(0, record.KEY_LENGTH_MAX)

@@ -6,7 +6,7 @@ import pytest
 
 import oxidbm
 from oxidbm._core.address import FIRST_ADDRESS
-from oxidbm._core.scan import CHUNK_BYTES, Cursor
+from oxidbm._core.table.scan import CHUNK_BYTES, Cursor
 from tests.support import scaled
 from tests.unit.helpers import PAGE_BYTES, disk_store, push_to_disk
 

@@ -7,10 +7,9 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.address import FIRST_ADDRESS
-from oxidbm._core.engine import Engine
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import checksum_words, hash_key
-from oxidbm._core.index import (
+from oxidbm._core.index.hash_index import (
     BUCKET_ENTRIES,
     CHUNK_BITS,
     CHUNK_LEAD,
@@ -19,8 +18,7 @@ from oxidbm._core.index import (
     LINK_BITS,
     LINK_MASK,
 )
-from oxidbm._core.locate import key_of, record_at, settle
-from oxidbm._core.record import (
+from oxidbm._core.log.record import (
     CHECKSUM_MASK,
     SEAL_CAPACITY,
     SHAPE_COMMIT,
@@ -29,7 +27,9 @@ from oxidbm._core.record import (
     fault_of,
     previous_address,
 )
-from oxidbm._core.scan import Cursor, newest_since
+from oxidbm._core.table.engine import Engine
+from oxidbm._core.table.locate import key_of, record_at, settle
+from oxidbm._core.table.scan import Cursor, newest_since
 
 SLICE: i64 = 256
 

@@ -207,8 +207,7 @@ class Frames:
         spare: i64 = len(self.spare_words)
         self.words[slot] = self.spare_words[spare - 1]
         self.views[slot] = self.spare_views[spare - 1]
-        self.spare_words, _ = pop(self.spare_words)
-        self.spare_views, _ = pop(self.spare_views)
+        self.forget_last_spare()
         self.ends[slot] = 0
 
     def open_run(self, page: i64, words: i64) -> None:
@@ -221,6 +220,8 @@ class Frames:
         self.views[slot] = self.run_views[run]
         self.run_views[run] = self.run_views[last]
         self.run_words[run] = self.run_words[last]
+        self.run_views[last] = b""
+        self.run_words[last] = self.no_words
         self.run_views, _ = pop(self.run_views)
         self.run_words, _ = pop(self.run_words)
         self.ends[slot] = 0
@@ -326,12 +327,22 @@ class Frames:
         spare: i64 = len(self.spare_words)
         if spare == 0:
             return False
-        self.spare_views[spare - 1] = b""  # before its frame is freed: a popped view would live on in a local
-        self.spare_views, _ = pop(self.spare_views)
-        self.spare_words, _ = pop(self.spare_words)
+        self.forget_last_spare()
         self.page_frames -= 1
         self.frame_bytes -= self.page_words << 3
         return True
+
+    def forget_last_spare(self) -> None:
+        """Take the last spare frame off the list, its view first.
+
+        `pop` leaves a second reference behind the vec's end, which the next append drops, at a time of its own: the
+        slots are cleared before, so that it is a reference to nothing.
+        """
+        last: i64 = len(self.spare_words) - 1
+        self.spare_views[last] = b""
+        self.spare_words[last] = self.no_words
+        self.spare_views, _ = pop(self.spare_views)
+        self.spare_words, _ = pop(self.spare_words)
 
     def in_use(self) -> i64:
         """Return how many page frames hold a page."""

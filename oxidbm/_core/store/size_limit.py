@@ -11,9 +11,9 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core.compaction import Compaction
-from oxidbm._core.engine import Engine
-from oxidbm._core.locate import settle
+from oxidbm._core.table.compaction import Compaction
+from oxidbm._core.table.engine import Engine
+from oxidbm._core.table.locate import settle
 
 RECORD_SLICE: Final = 1  # bytes: a slice ends behind one record
 SCAN_BYTES: Final = 1048576  # between two breaths

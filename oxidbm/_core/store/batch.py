@@ -13,16 +13,16 @@ from typing import Any, Final, cast
 
 from mypy_extensions import i64
 
-from oxidbm._core import operations
-from oxidbm._core.commit import commit
-from oxidbm._core.convert import expiry_at, to_key, to_value
-from oxidbm._core.engine import BUSY, OPEN, WRITABLE, Engine
+from oxidbm._core.durability.commit import commit
 from oxidbm._core.errors import error
 from oxidbm._core.hashing import hash_key
-from oxidbm._core.hybrid_log import NO_ROOM
-from oxidbm._core.index import ENTRY_ADDRESS
-from oxidbm._core.locate import locate_steady
-from oxidbm._core.record import HEADER_BYTES
+from oxidbm._core.index.hash_index import ENTRY_ADDRESS
+from oxidbm._core.log.hybrid_log import NO_ROOM
+from oxidbm._core.log.record import HEADER_BYTES
+from oxidbm._core.store.arguments import expiry_at, to_key, to_value
+from oxidbm._core.table import operations
+from oxidbm._core.table.engine import BUSY, OPEN, WRITABLE, Engine
+from oxidbm._core.table.locate import locate_steady
 
 PAGES_SPARE: Final = 2
 ATTEMPTS_MAX: Final = 100

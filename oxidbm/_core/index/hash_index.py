@@ -17,7 +17,7 @@ from librt.vecs import append, extend, vec
 from mypy_extensions import i64
 
 from oxidbm._core.address import bits_for, power_of_two
-from oxidbm._core.frames import ZERO_STEP, reserve_words
+from oxidbm._core.log.frames import ZERO_STEP, reserve_words
 
 TAG_BITS: Final = 18
 TAG_SHIFT: Final = 45

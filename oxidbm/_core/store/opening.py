@@ -13,18 +13,18 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
-from oxidbm._core import commit, files
 from oxidbm._core.address import FIRST_ADDRESS, PAGE_BITS_MAX, PAGE_BITS_MIN, power_of_two
-from oxidbm._core.coder import ANY_NAME, BYTES_NAME, PLAIN, Coder, plain
-from oxidbm._core.device import SUFFIX, Device, FileDevice, NullDevice
-from oxidbm._core.engine import CLOSED, FORKED, OPEN, READ_ONLY, WRITABLE, ClosedMaintainer, Engine
+from oxidbm._core.device.device import SUFFIX, Device, FileDevice, NullDevice
+from oxidbm._core.durability import commit, files
+from oxidbm._core.durability.recovery import recover
 from oxidbm._core.errors import CodecError, CorruptionError, FormatError, MissingError, error
 from oxidbm._core.hashing import MASK_62
-from oxidbm._core.hybrid_log import FRAMES_MIN, HybridLog
-from oxidbm._core.index import HashIndex
-from oxidbm._core.maintenance import DiskMaintainer, MemoryMaintainer
-from oxidbm._core.recovery import recover
-from oxidbm._core.size_limit import SizeLimit
+from oxidbm._core.index.hash_index import HashIndex
+from oxidbm._core.log.hybrid_log import FRAMES_MIN, HybridLog
+from oxidbm._core.store.coder import ANY_NAME, BYTES_NAME, PLAIN, Coder, plain
+from oxidbm._core.store.maintenance import DiskMaintainer, MemoryMaintainer
+from oxidbm._core.store.size_limit import SizeLimit
+from oxidbm._core.table.engine import CLOSED, FORKED, OPEN, READ_ONLY, WRITABLE, ClosedMaintainer, Engine
 
 MEMORY_MIN: Final = 1 << 20
 PAGES_AIM: Final = 8

@@ -12,14 +12,14 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from oxidbm._core.address import NO_ADDRESS, with_sign
-from oxidbm._core.engine import Engine
 from oxidbm._core.hashing import hash_key
-from oxidbm._core.hybrid_log import NO_ROOM
-from oxidbm._core.index import ENTRY_ADDRESS
-from oxidbm._core.locate import Found, locate_steady
-from oxidbm._core.operations import DONE, append_record, bury
-from oxidbm._core.record import SHAPE_COMMIT, SHAPE_EXPIRY, TOMBSTONE, pack_info
-from oxidbm._core.scan import Cursor
+from oxidbm._core.index.hash_index import ENTRY_ADDRESS
+from oxidbm._core.log.hybrid_log import NO_ROOM
+from oxidbm._core.log.record import SHAPE_COMMIT, SHAPE_EXPIRY, TOMBSTONE, pack_info
+from oxidbm._core.table.engine import Engine
+from oxidbm._core.table.locate import Found, locate_steady
+from oxidbm._core.table.operations import DONE, append_record, bury
+from oxidbm._core.table.scan import Cursor
 
 EVERYTHING: Final = 0xFFFFFFFFFFFF
 

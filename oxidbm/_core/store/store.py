@@ -10,16 +10,28 @@ from typing import Any, Final, cast
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core import bulk, commit, lifetime, operations
-from oxidbm._core.convert import expiry_at, from_key, from_value, to_bound, to_key, to_prefix, to_value, too_large
-from oxidbm._core.engine import OPEN, WRITABLE
-from oxidbm._core.index import HashIndex
-from oxidbm._core.locate import settle
-from oxidbm._core.open_store import OpenStore
-from oxidbm._core.ordered import KeyOrder, RangeIterator, prefix_end
-from oxidbm._core.record import KEY_LENGTH_MAX
-from oxidbm._core.scan import KEYS, StoreIterator
-from oxidbm._core.session import put, remove
+from oxidbm._core.durability import commit
+from oxidbm._core.index.hash_index import HashIndex
+from oxidbm._core.log.record import KEY_LENGTH_MAX
+from oxidbm._core.store import bulk
+from oxidbm._core.store import expiring as lifetime
+from oxidbm._core.store.arguments import (
+    expiry_at,
+    from_key,
+    from_value,
+    to_bound,
+    to_key,
+    to_prefix,
+    to_value,
+    too_large,
+)
+from oxidbm._core.store.base import OpenStore
+from oxidbm._core.store.ordered import KeyOrder, RangeIterator, prefix_end
+from oxidbm._core.store.session import put, remove
+from oxidbm._core.table import operations
+from oxidbm._core.table.engine import OPEN, WRITABLE
+from oxidbm._core.table.locate import settle
+from oxidbm._core.table.scan import KEYS, StoreIterator
 from oxidbm._views import StoreItems, StoreKeys, StoreValues
 
 NO_DEFAULT: Final = object()

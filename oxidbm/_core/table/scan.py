@@ -15,14 +15,11 @@ from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MASK, FIRST_ADDRESS
-from oxidbm._core.convert import from_key, from_value
-from oxidbm._core.engine import OPEN, Engine
 from oxidbm._core.errors import CorruptionError
-from oxidbm._core.frames import VIEW_WORDS
 from oxidbm._core.hashing import checksum_bytes, hash_key
-from oxidbm._core.index import ENTRY_ADDRESS
-from oxidbm._core.locate import Found, is_live, key_of, locate, record_at, value_of
-from oxidbm._core.record import (
+from oxidbm._core.index.hash_index import ENTRY_ADDRESS
+from oxidbm._core.log.frames import VIEW_WORDS
+from oxidbm._core.log.record import (
     CHECKSUM_MASK,
     HEADER_BYTES,
     SEAL_CAPACITY,
@@ -38,6 +35,9 @@ from oxidbm._core.record import (
     value_length,
     value_word,
 )
+from oxidbm._core.store.arguments import from_key, from_value
+from oxidbm._core.table.engine import OPEN, Engine
+from oxidbm._core.table.locate import Found, is_live, key_of, locate, record_at, value_of
 
 CHUNK_BYTES: Final = 262144
 KEYS: Final = 0

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from oxidbm._core.opening import Handle
-from oxidbm._core.ordered import KeyOrder
+from oxidbm._core.store.opening import Handle
+from oxidbm._core.store.ordered import KeyOrder
 
 
 def statistics(handle: Handle, order: KeyOrder | None) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from typing import Any, final
 
 from mypy_extensions import i64
 
-from oxidbm._core.convert import to_key
-from oxidbm._core.engine import CLOSED, OPEN, READ_ONLY
 from oxidbm._core.hashing import hash_key
-from oxidbm._core.locate import locate_steady
-from oxidbm._core.scan import KEYS, StoreIterator
-from oxidbm._core.store import Store
+from oxidbm._core.store.arguments import to_key
+from oxidbm._core.store.store import Store
+from oxidbm._core.table.engine import CLOSED, OPEN, READ_ONLY
+from oxidbm._core.table.locate import locate_steady
+from oxidbm._core.table.scan import KEYS, StoreIterator
 
 
 @final

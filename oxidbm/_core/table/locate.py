@@ -11,11 +11,10 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from oxidbm._core.address import with_sign
-from oxidbm._core.engine import OPEN, PENDING_ADDRESS, PENDING_WAS_PLAIN, Engine
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import checksum_bytes, hash_key
-from oxidbm._core.index import ENTRY_ADDRESS
-from oxidbm._core.record import (
+from oxidbm._core.index.hash_index import ENTRY_ADDRESS
+from oxidbm._core.log.record import (
     CHECKSUM_MASK,
     FLAG_EXPIRY,
     HEADER_BYTES,
@@ -31,6 +30,7 @@ from oxidbm._core.record import (
     value_length,
     value_word,
 )
+from oxidbm._core.table.engine import OPEN, PENDING_ADDRESS, PENDING_WAS_PLAIN, Engine
 
 READ_GUESS_MAX = 16384
 

@@ -10,12 +10,12 @@ from typing import Any, Final, cast
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core import operations
-from oxidbm._core.coder import PLAIN
-from oxidbm._core.convert import expiry_at, from_value, to_key, to_value
-from oxidbm._core.engine import OPEN, WRITABLE, Engine
-from oxidbm._core.record import KEY_LENGTH_MAX
-from oxidbm._core.session import put, remove
+from oxidbm._core.log.record import KEY_LENGTH_MAX
+from oxidbm._core.store.arguments import expiry_at, from_value, to_key, to_value
+from oxidbm._core.store.coder import PLAIN
+from oxidbm._core.store.session import put, remove
+from oxidbm._core.table import operations
+from oxidbm._core.table.engine import OPEN, WRITABLE, Engine
 
 SLICE: Final = 1024  # keys between two breaths
 

@@ -15,10 +15,10 @@ from typing import final
 from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS, power_of_two
-from oxidbm._core.device import Device
-from oxidbm._core.frames import STEP_BYTES, VIEW_WORDS, Frames
+from oxidbm._core.device.device import Device
 from oxidbm._core.hashing import checksum_words
-from oxidbm._core.record import SEAL_CAPACITY, content_words, record_words
+from oxidbm._core.log.frames import STEP_BYTES, VIEW_WORDS, Frames
+from oxidbm._core.log.record import SEAL_CAPACITY, content_words, record_words
 
 NO_ROOM = -1
 FRAMES_MIN = 4

@@ -17,14 +17,12 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.address import FIRST_ADDRESS, with_sign
-from oxidbm._core.commit import CommitRecord, decode
-from oxidbm._core.engine import Engine
+from oxidbm._core.durability.commit import CommitRecord, decode
+from oxidbm._core.durability.files import CleanMark
 from oxidbm._core.errors import CorruptionError
-from oxidbm._core.files import CleanMark
 from oxidbm._core.hashing import checksum_bytes, hash_key
-from oxidbm._core.index import ENTRY_ADDRESS, HashIndex
-from oxidbm._core.locate import key_of, record_at
-from oxidbm._core.record import (
+from oxidbm._core.index.hash_index import ENTRY_ADDRESS, HashIndex
+from oxidbm._core.log.record import (
     CHECKSUM_MASK,
     HEADER_BYTES,
     SEAL_CAPACITY,
@@ -35,7 +33,9 @@ from oxidbm._core.record import (
     content_words,
     previous_address,
 )
-from oxidbm._core.scan import CHUNK_BYTES, Cursor
+from oxidbm._core.table.engine import Engine
+from oxidbm._core.table.locate import key_of, record_at
+from oxidbm._core.table.scan import CHUNK_BYTES, Cursor
 
 EVERYTHING: Final = 0xFFFFFFFFFFFF
 SLICE_RECORDS: Final = 512

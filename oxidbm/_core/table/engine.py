@@ -16,12 +16,12 @@ from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS
-from oxidbm._core.coder import plain
 from oxidbm._core.epoch import LightEpoch
 from oxidbm._core.errors import ClosedError, PoisonedError, ReadOnlyError
-from oxidbm._core.hybrid_log import HybridLog
-from oxidbm._core.index import HashIndex
-from oxidbm._core.record import KEY_LENGTH_MAX, VALUE_LENGTH_MAX
+from oxidbm._core.index.hash_index import HashIndex
+from oxidbm._core.log.hybrid_log import HybridLog
+from oxidbm._core.log.record import KEY_LENGTH_MAX, VALUE_LENGTH_MAX
+from oxidbm._core.store.coder import plain
 
 OPEN: Final = 0
 CLOSED: Final = 1

@@ -15,11 +15,8 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MASK, with_sign
-from oxidbm._core.engine import Engine
-from oxidbm._core.frames import VIEW_WORDS
 from oxidbm._core.hashing import SHORT_KEY, hash_key, hash_long, hash_words, tail_word
-from oxidbm._core.hybrid_log import NO_ROOM
-from oxidbm._core.index import (
+from oxidbm._core.index.hash_index import (
     BUCKET_ENTRIES,
     CHUNK_BITS,
     CHUNK_LEAD,
@@ -30,8 +27,9 @@ from oxidbm._core.index import (
     TAG_FIELD,
     TAG_SHIFT,
 )
-from oxidbm._core.locate import Found, expiry_of, is_live, locate, locate_steady, value_of
-from oxidbm._core.record import (
+from oxidbm._core.log.frames import VIEW_WORDS
+from oxidbm._core.log.hybrid_log import NO_ROOM
+from oxidbm._core.log.record import (
     CAPACITY_SHIFT,
     HEADER_WORDS,
     INFO_VERSION,
@@ -44,6 +42,8 @@ from oxidbm._core.record import (
     record_words,
     value_word,
 )
+from oxidbm._core.table.engine import Engine
+from oxidbm._core.table.locate import Found, expiry_of, is_live, locate, locate_steady, value_of
 
 DONE: Final = 0
 CHANGED: Final = 1
@@ -134,8 +134,7 @@ def read(e: Engine, key: bytes) -> bytes | None:
             info = e.log.frames.words[slot][o]
             shape = e.log.frames.words[slot][o1]
             if (shape >> KEY_LENGTH_SHIFT) == length and (
-                e.log.frames.words[slot][o3] == first
-                and (length <= 8 or e.log.frames.words[slot][o4] == second)
+                e.log.frames.words[slot][o3] == first and (length <= 8 or e.log.frames.words[slot][o4] == second)
                 if short
                 else same_words(e.log.frames.words[slot], o3, key, length)
             ):
@@ -207,8 +206,7 @@ def upsert(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes,
                 info = e.log.frames.words[slot][o]
                 shape = e.log.frames.words[slot][o1]
                 if (shape >> KEY_LENGTH_SHIFT) == length and (
-                    e.log.frames.words[slot][o3] == first
-                    and (length <= 8 or e.log.frames.words[slot][o4] == second)
+                    e.log.frames.words[slot][o3] == first and (length <= 8 or e.log.frames.words[slot][o4] == second)
                     if short
                     else same_words(e.log.frames.words[slot], o3, key, length)
                 ):

@@ -6,9 +6,9 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from oxidbm._core.coder import CALLED, INT, PLAIN
-from oxidbm._core.engine import Engine
-from oxidbm._core.record import HEADER_BYTES, KEY_LENGTH_MAX, VALUE_LENGTH_MAX
+from oxidbm._core.log.record import HEADER_BYTES, KEY_LENGTH_MAX, VALUE_LENGTH_MAX
+from oxidbm._core.store.coder import CALLED, INT, PLAIN
+from oxidbm._core.table.engine import Engine
 
 EXPIRE_SECONDS_MAX: Final = 1e12
 

@@ -11,19 +11,19 @@ from typing import Any, Final, cast
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core import commit
-from oxidbm._core.batch import Batch
-from oxidbm._core.check import check as check_engine
-from oxidbm._core.coder import ANY_NAME, BYTES_NAME, CALLED, INT, PLAIN, STR, Coder
-from oxidbm._core.device import Device
-from oxidbm._core.engine import OPEN, UNNAMED, WRITABLE, Engine, SessionState
+from oxidbm._core.device.device import Device
+from oxidbm._core.durability import commit
 from oxidbm._core.errors import ClosedError
-from oxidbm._core.opening import Handle, Options, open_memory, open_path
-from oxidbm._core.ordered import KeyOrder
-from oxidbm._core.scan import LogScan
-from oxidbm._core.session import Session
 from oxidbm._core.sizes import parse_size
-from oxidbm._core.statistics import statistics
+from oxidbm._core.store.batch import Batch
+from oxidbm._core.store.coder import ANY_NAME, BYTES_NAME, CALLED, INT, PLAIN, STR, Coder
+from oxidbm._core.store.opening import Handle, Options, open_memory, open_path
+from oxidbm._core.store.ordered import KeyOrder
+from oxidbm._core.store.session import Session
+from oxidbm._core.store.statistics import statistics
+from oxidbm._core.table.check import check as check_engine
+from oxidbm._core.table.engine import OPEN, UNNAMED, WRITABLE, Engine, SessionState
+from oxidbm._core.table.scan import LogScan
 
 SPLIT_SLICE: Final = 64
 

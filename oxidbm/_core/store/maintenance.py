@@ -14,12 +14,12 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core import commit
-from oxidbm._core.compaction import Compaction, drop_pages, memory_target
-from oxidbm._core.engine import CHANGED_MAX, OPEN, WRITABLE, Engine, Maintainer
+from oxidbm._core.durability import commit
 from oxidbm._core.errors import CorruptionError, FullError, error
-from oxidbm._core.locate import settle
-from oxidbm._core.size_limit import SizeLimit
+from oxidbm._core.store.size_limit import SizeLimit
+from oxidbm._core.table.compaction import Compaction, drop_pages, memory_target
+from oxidbm._core.table.engine import CHANGED_MAX, OPEN, WRITABLE, Engine, Maintainer
+from oxidbm._core.table.locate import settle
 
 COMPACT_SLICE_BYTES: Final = 65536
 STEP_SLICE_BYTES: Final = 262144

@@ -8,13 +8,13 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from oxidbm._core import operations
-from oxidbm._core.coder import PLAIN
-from oxidbm._core.convert import expiry_at, from_value, to_value
-from oxidbm._core.engine import WRITABLE, Engine
 from oxidbm._core.hashing import hash_key
-from oxidbm._core.locate import expiry_of, is_live, locate_steady
-from oxidbm._core.session import put
+from oxidbm._core.store.arguments import expiry_at, from_value, to_value
+from oxidbm._core.store.coder import PLAIN
+from oxidbm._core.store.session import put
+from oxidbm._core.table import operations
+from oxidbm._core.table.engine import WRITABLE, Engine
+from oxidbm._core.table.locate import expiry_of, is_live, locate_steady
 
 NO_EXPIRY: Final = -1.0
 NO_VALUE: Final = -2.0

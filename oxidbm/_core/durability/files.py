@@ -11,9 +11,9 @@ import zlib
 from typing import Any, final
 
 from oxidbm._core.address import PAGE_BITS_MAX, PAGE_BITS_MIN
-from oxidbm._core.coder import BYTES_NAME
-from oxidbm._core.device import OPEN_FLAGS, sync_directory, sync_file
+from oxidbm._core.device.device import OPEN_FLAGS, sync_directory, sync_file
 from oxidbm._core.errors import CorruptionError, FormatError, LockedError
+from oxidbm._core.store.coder import BYTES_NAME
 
 STORE = "STORE"
 LOCK = "LOCK"
@@ -109,9 +109,7 @@ def write_superblock(directory: str, block: Superblock, mode: int) -> None:
     """Make a store of the directory. Nothing in it is durable yet; the first commit calls `sync_creation`."""
     key_codec = encode_name(block.key_codec)
     value_codec = encode_name(block.value_codec)
-    data = SUPERBLOCK.pack(
-        MAGIC, FORMAT_VERSION, block.store_id, block.seed, block.page_bits, key_codec, value_codec
-    )
+    data = SUPERBLOCK.pack(MAGIC, FORMAT_VERSION, block.store_id, block.seed, block.page_bits, key_codec, value_codec)
     write_aside(directory, STORE, with_sum(data), mode, durable=False)
 
 

@@ -15,12 +15,12 @@ from typing import Final, final
 from librt.strings import BytesWriter, read_i64_le, write_i64_le
 from mypy_extensions import i64
 
-from oxidbm._core import files
-from oxidbm._core.engine import UNNAMED, WRITABLE, Engine
+from oxidbm._core.durability import files
 from oxidbm._core.errors import FullError
-from oxidbm._core.hybrid_log import NO_ROOM
-from oxidbm._core.operations import append_record
-from oxidbm._core.record import SHAPE_COMMIT, pack_info
+from oxidbm._core.log.hybrid_log import NO_ROOM
+from oxidbm._core.log.record import SHAPE_COMMIT, pack_info
+from oxidbm._core.table.engine import UNNAMED, WRITABLE, Engine
+from oxidbm._core.table.operations import append_record
 
 FLUSH_BYTES: Final = 4194304
 SLICE_WORDS: Final = 65536

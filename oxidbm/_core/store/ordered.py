@@ -16,10 +16,10 @@ from typing import Any, Final, final
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core import operations
-from oxidbm._core.convert import from_key, from_value
-from oxidbm._core.engine import OPEN, Engine, Order
-from oxidbm._core.scan import KEYS, StoreIterator
+from oxidbm._core.store.arguments import from_key, from_value
+from oxidbm._core.table import operations
+from oxidbm._core.table.engine import OPEN, Engine, Order
+from oxidbm._core.table.scan import KEYS, StoreIterator
 
 CHUNK: Final = 128
 CHUNK_GROWTH_BITS: Final = 2

@@ -11,11 +11,12 @@ from typing import Any
 
 from mypy_extensions import i64
 
-from oxidbm._core import commit, operations
-from oxidbm._core.convert import from_value, to_key, to_value
-from oxidbm._core.engine import OPEN, WRITABLE, Engine, SessionState
+from oxidbm._core.durability import commit
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.hashing import hash_key
+from oxidbm._core.store.arguments import from_value, to_key, to_value
+from oxidbm._core.table import operations
+from oxidbm._core.table.engine import OPEN, WRITABLE, Engine, SessionState
 
 
 def put(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes, expiry: i64) -> bool:
@@ -41,9 +42,7 @@ def remove(e: Engine, key: bytes) -> bool:
         e.maintainer.make_room()
 
 
-def read_modify_write(
-    e: Engine, key: bytes, function: Callable[[Any], object], initial: bytes | None
-) -> bytes | None:
+def read_modify_write(e: Engine, key: bytes, function: Callable[[Any], object], initial: bytes | None) -> bytes | None:
     """Replace a key's value by function(value), with no update lost; see Session.rmw."""
     while True:
         old = operations.read(e, key)
