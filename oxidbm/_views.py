@@ -1,35 +1,32 @@
 """keys(), values() and items() of a store: live views, iterated lazily by a scan of the log."""
 
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from oxidbm._core.table.engine import Engine
-from oxidbm._core.table.scan import ITEMS, KEYS, VALUES, StoreIterator
-
-if TYPE_CHECKING:
-    from oxidbm._core.store.store import Store
+from oxidbm._core.store.handle import Handle
+from oxidbm._core.store.iterator import ITEMS, KEYS, VALUES, StoreIterator
 
 
 class StoreKeys(KeysView[bytes]):
     """The keys of a store."""
 
-    def __init__(self, store: "Store", e: Engine) -> None:
-        super().__init__(cast(Any, store))
-        self.engine = e
+    def __init__(self, store: Any, handle: Handle) -> None:
+        super().__init__(store)
+        self.handle = handle
 
     def __iter__(self) -> Iterator[bytes]:
-        return cast(Iterator[bytes], StoreIterator(self.engine, KEYS))
+        return cast(Iterator[bytes], StoreIterator(self.handle, KEYS))
 
 
 class StoreValues(ValuesView[bytes]):
     """The values of a store."""
 
-    def __init__(self, store: "Store", e: Engine) -> None:
-        super().__init__(cast(Any, store))
-        self.engine = e
+    def __init__(self, store: Any, handle: Handle) -> None:
+        super().__init__(store)
+        self.handle = handle
 
     def __iter__(self) -> Iterator[bytes]:
-        return cast(Iterator[bytes], StoreIterator(self.engine, VALUES))
+        return cast(Iterator[bytes], StoreIterator(self.handle, VALUES))
 
     def __contains__(self, value: object) -> bool:
         return any(value == held for held in self)
@@ -38,9 +35,9 @@ class StoreValues(ValuesView[bytes]):
 class StoreItems(ItemsView[bytes, bytes]):
     """The items of a store."""
 
-    def __init__(self, store: "Store", e: Engine) -> None:
-        super().__init__(cast(Any, store))
-        self.engine = e
+    def __init__(self, store: Any, handle: Handle) -> None:
+        super().__init__(store)
+        self.handle = handle
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
-        return cast(Iterator[tuple[bytes, bytes]], StoreIterator(self.engine, ITEMS))
+        return cast(Iterator[tuple[bytes, bytes]], StoreIterator(self.handle, ITEMS))

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from types import ModuleType, TracebackType
 from typing import Any, Literal, Self
 
-from oxidbm._core.device.device import SUFFIX
-from oxidbm._core.durability import files
+from oxidbm._core.device.directory import STORE, Directory, DirectoryLock, foreign_name, remove_directory
+from oxidbm._core.durability.superblock import MAGIC
 from oxidbm._core.errors import FormatError, MissingError, error
 from oxidbm._core.store.database import Database
 
@@ -84,7 +84,7 @@ def remove(path: str, lock: bool) -> str:
         raise FormatError(f"{path} is a directory that holds {foreign}, which is no part of a store; choose a new name")
     if not names:
         return path
-    held = files.DirectoryLock(path, 0o666) if lock else None
+    held = locked(path) if lock else None
     try:
         os.rename(path, aside)
         remove_directory(aside)
@@ -94,38 +94,23 @@ def remove(path: str, lock: bool) -> str:
     return path
 
 
-def foreign_name(path: str) -> str:
-    """Return a name in a directory that is no part of a store; "" where there is none."""
-    for name in sorted(os.listdir(path)):
-        if name == files.LOG:
-            foreign = [inner for inner in os.listdir(os.path.join(path, name)) if not inner.endswith(SUFFIX)]
-            if foreign:
-                return f"{name}/{foreign[0]}"
-        elif name.removesuffix(".new") not in (files.STORE, files.LOCK, files.CLEAN):
-            return name
-    return ""
-
-
-def remove_directory(path: str) -> None:
-    """Delete a store's directory."""
-    log = os.path.join(path, files.LOG)
-    if os.path.isdir(log):
-        for name in os.listdir(log):
-            os.unlink(os.path.join(log, name))
-        os.rmdir(log)
-    for name in os.listdir(path):
-        os.unlink(os.path.join(path, name))
-    os.rmdir(path)
+def locked(path: str) -> DirectoryLock:
+    """Return the lock of a store's directory."""
+    directory = Directory(path)
+    try:
+        return DirectoryLock(directory, 0o666)
+    finally:
+        directory.close()
 
 
 def is_store(file: StorePath) -> bool:
     """Return whether there is a store of ours at a path."""
     try:
-        descriptor = os.open(os.path.join(os.fsdecode(os.fspath(file)), files.STORE), os.O_RDONLY)
+        descriptor = os.open(os.path.join(os.fsdecode(os.fspath(file)), STORE), os.O_RDONLY)
     except OSError:
         return False
     try:
-        return os.read(descriptor, len(files.MAGIC)) == files.MAGIC
+        return os.read(descriptor, len(MAGIC)) == MAGIC
     except OSError:
         return False
     finally:

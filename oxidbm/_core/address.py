@@ -11,6 +11,7 @@ ADDRESS_BITS: Final = 48
 ADDRESS_MASK: Final = 0xFFFFFFFFFFFF
 NO_ADDRESS: Final = 0
 FIRST_ADDRESS: Final = 64
+ADDRESS_MAX: Final = ADDRESS_MASK  # behind every record
 WORD_BYTES: Final = 8
 
 PAGE_BITS_MIN: Final = 12

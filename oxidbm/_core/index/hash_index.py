@@ -1,14 +1,14 @@
 """Hash index: buckets of seven entries and a link, grown one bucket at a time without reading a record.
 
-An entry is one word: bits 0-44 the record's address in words, bits 45-62 the tag, bit 63 `mixed`. Bucket = low bits of
-the key's hash; tag = 18 bits of it from `tag_base` up, where tag_base is the table's size in bits when it was made. So
-the bit that decides where an entry goes when its bucket splits is already in the tag (linear hashing: Litwin, VLDB
-1980; buckets and tags as in FASTER). Invariants:
+Bucket = low bits of the key's hash; tag = 18 bits of it from `tag_base` up, where tag_base is the table's size in bits
+when it was made. So the bit that decides where an entry goes when its bucket splits is already in the tag (linear
+hashing: Litwin, VLDB 1980; buckets and tags as in FASTER; an entry's bits: entry.py). Invariants:
 1. a bucket's entries stand without gaps, its own words first, then its overflow buckets; the first 0 ends it;
 2. a key has at most one entry that leads to it; an entry that is not `mixed` leads, down its chain, to one key only;
-3. every entry stands in the bucket its tag's bits say.
-Addresses are multiples of 8, so storing words leaves three more bits to tell keys apart than storing bytes: at ten
-million keys, grown from empty, one lookup in fifty meets a foreign tag instead of one in six.
+3. every entry stands in the bucket its tag's bits say;
+4. what the table takes is drawn from the budget.
+The walk over a bucket is written out wherever each instruction counts: here in `matching`, `holds` and `replace`, in
+table/operations.py in `read` and `upsert`; tests/unit/test_index.py compares them. All else asks `entries_in`.
 """
 
 from typing import Final, final
@@ -17,12 +17,10 @@ from librt.vecs import append, extend, vec
 from mypy_extensions import i64
 
 from oxidbm._core.address import bits_for, power_of_two
-from oxidbm._core.log.frames import ZERO_STEP, reserve_words
+from oxidbm._core.budget import INDEX, Budget
+from oxidbm._core.index.entry import NO_ENTRY, TAG_BITS, TAG_FIELD, TAG_SHIFT, address_of, is_mixed, make_entry, tag_in
+from oxidbm._core.memory import ZERO_STEP, reserve_words
 
-TAG_BITS: Final = 18
-TAG_SHIFT: Final = 45
-TAG_FIELD: Final = 0x3FFFF
-ENTRY_ADDRESS: Final = 0x1FFFFFFFFFFF
 BUCKET_ENTRIES: Final = 7
 SPLIT_LOAD: Final = 5
 CHUNK_BITS: Final = 16
@@ -33,7 +31,8 @@ CHUNK_LEAD: Final = 3  # with the 40 bytes that malloc and the vec have in front
 LINK_BITS: Final = 20
 LINK_MASK: Final = 1048575
 OVERFLOW_SPARE: Final = 512
-EIGHT_BUCKETS = ZERO_STEP[:64]  # made once: making a view in the middle of an operation could run a finalizer
+OVERFLOW_LIMIT: Final = CHUNK_WORDS - OVERFLOW_SPARE
+EIGHT_BUCKETS: Final = ZERO_STEP[:64]  # made once: making a view in the middle of an operation could run a finalizer
 FIRST_BITS: Final = 12
 
 
@@ -48,7 +47,7 @@ class HashIndex:
     of an overflow bucket: which of the vecs in `overflow`, above LINK_BITS of word offset.
     """
 
-    def __init__(self, expected: i64) -> None:
+    def __init__(self, expected: i64, budget: Budget) -> None:
         bits: i64 = max(FIRST_BITS, bits_for(expected // SPLIT_LOAD + 1))
         self.chunks: vec[vec[i64]] = vec[vec[i64]]()
         self.overflow: vec[vec[i64]] = vec[vec[i64]]()
@@ -69,6 +68,8 @@ class HashIndex:
             self.chunks = append(self.chunks, chunk)
             buckets -= size
         self.overflow = append(self.overflow, reserve_chunk(False))
+        self.budget = budget
+        self.draw()
 
     def buckets(self) -> i64:
         """Return the number of buckets, overflow buckets not counted."""
@@ -83,6 +84,14 @@ class HashIndex:
             total += len(chunk)
         return total << 3
 
+    def emptied(self) -> "HashIndex":
+        """Return an empty table in place of this one, which draws on the same budget."""
+        return HashIndex(0, self.budget)
+
+    def draw(self) -> None:
+        """Tell the budget what the table takes now."""
+        self.budget.hold(INDEX, self.size_bytes())
+
     def bucket_of(self, key_hash: i64) -> i64:
         """Return the bucket of a key's hash."""
         bucket: i64 = key_hash & self.low_mask
@@ -96,7 +105,25 @@ class HashIndex:
 
     def entry_for(self, key_hash: i64, address: i64) -> i64:
         """Return the entry, not mixed, that leads from a key's hash to an address."""
-        return (((key_hash >> self.tag_base) & TAG_FIELD) << TAG_SHIFT) | (address >> 3)
+        return make_entry((key_hash >> self.tag_base) & TAG_FIELD, address)
+
+    def entries_in(self, bucket: i64) -> vec[i64]:
+        """Return a bucket's entries, in order."""
+        found = vec[i64]()
+        words = self.chunks[bucket >> CHUNK_BITS]
+        position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
+        end: i64 = position + BUCKET_ENTRIES
+        while True:
+            entry = words[position]
+            if entry == 0:
+                return found
+            if position == end:
+                words = self.overflow[entry >> LINK_BITS]
+                position = entry & LINK_MASK
+                end = position + BUCKET_ENTRIES
+                continue
+            found = append(found, entry)
+            position += 1
 
     def matching(self, key_hash: i64) -> vec[i64]:
         """Return the entries with the hash's tag, in order."""
@@ -115,7 +142,7 @@ class HashIndex:
                 position = entry & LINK_MASK
                 end = position + BUCKET_ENTRIES
                 continue
-            if (entry >> TAG_SHIFT) & TAG_FIELD == tag:
+            if tag_in(entry) == tag:
                 found = append(found, entry)
             position += 1
 
@@ -138,8 +165,8 @@ class HashIndex:
                 position = entry & LINK_MASK
                 end = position + BUCKET_ENTRIES
                 continue
-            if (entry >> TAG_SHIFT) & TAG_FIELD == tag:
-                leads: i64 = (entry & ENTRY_ADDRESS) << 3
+            if tag_in(entry) == tag:
+                leads: i64 = address_of(entry)
                 if leads == address:
                     return entry
                 if entry < 0 or leads >= since:
@@ -152,10 +179,15 @@ class HashIndex:
         self.entries += 1
         if self.entries > self.grow_at:
             self.split_one()
+        elif self.overflow_next > OVERFLOW_LIMIT:  # a table that was made for many keys splits only when they are there
+            self.add_room()
 
     def replace(self, key_hash: i64, old: i64, new: i64) -> bool:
         """Put `new` where the entry `old` stands, or take it away where `new` is 0; False where `old` is not there."""
-        bucket = self.bucket_of(key_hash)
+        return self.replace_in(self.bucket_of(key_hash), old, new)
+
+    def replace_in(self, bucket: i64, old: i64, new: i64) -> bool:
+        """As `replace`, in a bucket."""
         words = self.chunks[bucket >> CHUNK_BITS]
         position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
         end: i64 = position + BUCKET_ENTRIES
@@ -177,9 +209,7 @@ class HashIndex:
             position += 1
 
     def remove_at(self, bucket: i64, words: vec[i64], position: i64) -> None:
-        """Close the gap at `position` with the bucket's last entry, and give back an overflow bucket that is empty
-        then.
-        """
+        """Close the gap at `position` with the bucket's last entry; an overflow bucket that is empty then goes back."""
         last_words = words
         last: i64 = position
         link_words = words
@@ -232,6 +262,7 @@ class HashIndex:
         position: i64 = self.overflow_next
         while position + 8 > len(self.overflow[last]):
             self.overflow[last] = extend(self.overflow[last], EIGHT_BUCKETS)
+            self.budget.add(INDEX, i64(len(EIGHT_BUCKETS)) << 3)
         self.overflow_next = position + 8
         return (last << LINK_BITS) | position
 
@@ -266,28 +297,30 @@ class HashIndex:
         return (
             i < len(self.chunks)
             and ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD < len(self.chunks[i])
-            and self.overflow_next + OVERFLOW_SPARE <= CHUNK_WORDS
+            and self.overflow_next <= OVERFLOW_LIMIT
         )
 
     def add_room(self) -> None:
-        """Make room for the next buckets, a step of a chunk: a chunk's memory is reserved whole and touched as it is
-        used.
+        """Make room for the next buckets, a step of a chunk, whose memory is reserved whole and touched as it is used.
 
         Reserving may run a finalizer that grows the index, so what is needed is asked for anew.
         """
-        if self.overflow_next + OVERFLOW_SPARE > CHUNK_WORDS:
+        if self.overflow_next > OVERFLOW_LIMIT:
             chunk = reserve_chunk(True)
-            if self.overflow_next + OVERFLOW_SPARE > CHUNK_WORDS:
+            if self.overflow_next > OVERFLOW_LIMIT:
                 self.overflow = append(self.overflow, chunk)
                 self.overflow_next = CHUNK_LEAD
+                self.draw()
             return
         last: i64 = len(self.chunks) - 1
         if len(self.chunks[last]) < CHUNK_WORDS:
             self.chunks[last] = extend(self.chunks[last], ZERO_STEP)
+            self.draw()
             return
         chunk = reserve_chunk(True)
         if not self.has_room(self.split + self.low_mask + 1):
             self.chunks = append(self.chunks, chunk)
+            self.draw()
 
     def split_one(self) -> None:
         """Split the next bucket in two by one more bit of its entries' hashes."""
@@ -343,23 +376,11 @@ class HashIndex:
         mixed = vec[i64]()
         bucket: i64 = 0
         while bucket < self.buckets():
-            words = self.chunks[bucket >> CHUNK_BITS]
-            position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
-            end: i64 = position + BUCKET_ENTRIES
-            while True:
-                entry = words[position]
-                if entry == 0:
-                    break
-                if position == end:
-                    words = self.overflow[entry >> LINK_BITS]
-                    position = entry & LINK_MASK
-                    end = position + BUCKET_ENTRIES
-                elif (entry & ENTRY_ADDRESS) << 3 < address:
-                    if entry < 0:
+            for entry in self.entries_in(bucket):
+                if address_of(entry) < address:
+                    if is_mixed(entry):
                         mixed = append(mixed, entry)
-                    self.remove_at(bucket, words, position)
-                else:
-                    position += 1
+                    self.replace_in(bucket, entry, NO_ENTRY)
             bucket += 1
         return mixed
 
@@ -370,28 +391,15 @@ class HashIndex:
         bucket: i64 = 0
         buckets = self.buckets()
         while bucket < buckets:
-            words = self.chunks[bucket >> CHUNK_BITS]
-            position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
-            end: i64 = position + BUCKET_ENTRIES
             width: i64 = ((self.low_mask << 1) | 1) if bucket < self.split or bucket > self.low_mask else self.low_mask
-            while True:
-                entry = words[position]
-                if entry == 0:
-                    break
-                if position == end:
-                    words = self.overflow[entry >> LINK_BITS]
-                    position = entry & LINK_MASK
-                    end = position + BUCKET_ENTRIES
-                    continue
+            high: i64 = width & ~(power_of_two(self.tag_base) - 1)
+            for entry in self.entries_in(bucket):
                 count += 1
-                said: i64 = ((entry >> TAG_SHIFT) & TAG_FIELD) << self.tag_base
-                high: i64 = width & ~(power_of_two(self.tag_base) - 1)
-                if (said & high) != (bucket & high):
+                if ((tag_in(entry) << self.tag_base) & high) != (bucket & high):
                     found.append(
-                        f"index: an entry with tag {(entry >> TAG_SHIFT) & TAG_FIELD:#x} stands in bucket "
-                        f"{bucket}, where its tag does not belong"
+                        f"index: an entry with tag {tag_in(entry):#x} stands in bucket {bucket}, "
+                        "where its tag does not belong"
                     )
-                position += 1
             bucket += 1
         if count != self.entries:
             found.append(f"index: {count} entries stand in the buckets, {self.entries} were counted")

@@ -1,173 +1,30 @@
 """Page frames: the only module that knows how a page is held in memory.
 
-A frame is a vec of i64 words, one page long or, for a record larger than a page, as long as its run of pages. It is
-allocated whole and reached step by step, so that a store costs what it holds. Frames given back are kept and used
-again.
-
-What makes reading fast is that the frame's first VIEW_WORDS words, in front of the page's own, are laid out as the
-header of a `bytes` object whose content is the page. `views[slot][a:b]` then copies a value out of the page in one
-memcpy (12 ns for 100 bytes, where a loop over words takes 40 and a memoryview 80 to 180; docs/design.md). Rules that
-keep this sound:
-1. a view is used within one compiled function and never stored, returned, hashed or handed to a caller: slices of it
-are
-   real, independent bytes; 2. views are dropped before their frame; 3. it is done only where the layout of `bytes` was
-checked and the core is compiled (interpreted frames would keep views alive in tracebacks); elsewhere
-`copy_out` goes through a memoryview.
+A frame is a vec of i64 words, one page long or, for a record larger than a page, as long as its run of pages, behind
+the VIEW_WORDS words that make a `bytes` view of it (see memory). It is allocated whole and reached step by step, so a
+store costs what it holds. Frames given back are kept and used again. Invariants: 1. views are dropped before their
+frame; 2. a slot of a vec of frames or views is cleared before it is popped; 3. what frames take is drawn from the
+budget, whole frames, spare ones included.
 """
 
-import mmap
-import sys
-from collections.abc import Callable
-from typing import Final, final
+from typing import final
 
 from librt.strings import read_i64_le
-from librt.vecs import append, extend, pop, vec
+from librt.vecs import append, pop, vec
 from mypy_extensions import i64
 
 from oxidbm._core.address import power_of_two
-
-VIEW_WORDS: Final = 4
-VIEW_BYTES: Final = VIEW_WORDS * 8
-STEP_BYTES: Final = 65536
-ZERO_STEP = memoryview(bytes(STEP_BYTES)).cast("q")
-OWN_REFERENCES: Final = 1 << 29
-PAGE_BYTES: Final = 4096
-HUGE_BYTES: Final = 2097152
-MADV_COLLAPSE: Final = 25  # Linux 6.1; the mmap module does not name it
-HEADS_BYTES: Final = 512
-
-
-def layout_known() -> bool:
-    """Return whether a `bytes` object is reference count, type, length, hash and content: CPython with a GIL, 64
-    bits. Without a GIL an object's head is larger.
-    """
-    import ctypes
-
-    return (
-        sys.implementation.name == "cpython"
-        and sys.byteorder == "little"
-        and not __file__.endswith(".py")
-        and not hasattr(sys, "getobjects")
-        and bytes.__basicsize__ == VIEW_BYTES + 1
-        and object.__basicsize__ == 16
-        and ctypes.string_at(id(b"seven b") + VIEW_BYTES, 8) == b"seven b\0"
-        and ctypes.c_int64.from_address(id(b"seven b") + 8).value == id(bytes)
-        and ctypes.c_int64.from_address(id(b"seven b") + 16).value == 7
-    )
-
-
-@final
-class Machine:
-    """What the frames of all stores need to know of the machine; found out with the first store, since importing
-    ctypes takes time.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-        self.has_views = False
-        self.madvise: Callable[..., object] | None = None
-
-    def ask(self) -> None:
-        """Find out."""
-        if not self.asked:
-            self.has_views = layout_known()
-            self.madvise = load_madvise()
-            self.asked = True
-
-
-MACHINE: Final = Machine()
-
-
-def buffer_address(data: memoryview) -> int:
-    """Return where a buffer's first byte stands in memory."""
-    import ctypes
-
-    fields = (ctypes.c_void_p * 16)()
-    ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(data), ctypes.byref(fields), 0)
-    address = fields[0]
-    ctypes.pythonapi.PyBuffer_Release(ctypes.byref(fields))
-    assert address is not None
-    return int(address)
-
-
-def load_madvise() -> Callable[..., object] | None:
-    """Return the C library's madvise where there are transparent huge pages to ask for, else None.
-
-    Through PyDLL, which keeps the GIL: a frame is opened in the middle of an operation.
-    """
-    import ctypes
-
-    try:
-        with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="ascii") as file:
-            if "[never]" in file.read() or not hasattr(mmap, "MADV_HUGEPAGE"):
-                return None
-        return ctypes.PyDLL(None).madvise
-    except (OSError, AttributeError):
-        return None
-
-
-def advise_huge(start: int, size: int) -> None:
-    """Ask for transparent huge pages under the whole 2 MiB stretches of a buffer that begins with such a stretch, but
-    for a head that stands in front of it.
-
-    The head has been written, with a small page under it, so the first stretch is asked for at once; the others become
-    huge when they are touched. A system that has none changes nothing.
-    """
-    import ctypes
-
-    MACHINE.ask()
-    madvise = MACHINE.madvise
-    first = start & -PAGE_BYTES
-    stop = (start + size) & -HUGE_BYTES
-    if madvise is not None and stop > first:
-        madvise(ctypes.c_void_p(first), ctypes.c_size_t(stop - first), mmap.MADV_HUGEPAGE)
-        if first & (HUGE_BYTES - 1) == 0:
-            madvise(ctypes.c_void_p(first), ctypes.c_size_t(HUGE_BYTES), MADV_COLLAPSE)
-
-
-def bytes_header(size: i64) -> memoryview:
-    """Return the words of the header of a `bytes` object of `size` bytes, with references of its own so it is never
-    freed.
-    """
-    words = vec[i64](capacity=VIEW_WORDS)
-    for word in (OWN_REFERENCES, id(bytes), int(size), -1):
-        words = append(words, i64(word))
-    return memoryview(words)
-
-
-def reserve_words(first: memoryview, count: i64, huge: bool) -> vec[i64]:
-    """Return a vec of the words in `first` with room for `count`; the room is not touched yet, so it costs no
-    memory.
-
-    Linux places a mapping whose length is a multiple of 2 MiB on such a boundary; malloc's own words and the vec's
-    fit into HEADS_BYTES. Without that, half of a frame's memory would lie in stretches that it shares.
-    """
-    size: i64 = count << 3
-    if not huge or size < HUGE_BYTES:
-        return vec[i64](first, capacity=count)
-    mapped: i64 = (size + HEADS_BYTES + HUGE_BYTES - 1) & -HUGE_BYTES
-    words = vec[i64](first, capacity=(mapped - HEADS_BYTES) >> 3)
-    advise_huge(buffer_address(memoryview(words)), int(size))
-    return words
-
-
-def extend_zero(words: vec[i64], count: i64) -> vec[i64]:
-    """Append `count` zero words; within the capacity nothing moves."""
-    step: i64 = STEP_BYTES >> 3
-    while count >= step:
-        words = extend(words, ZERO_STEP)
-        count -= step
-    return extend(words, ZERO_STEP[:count]) if count else words
-
-
-def view_of(frame: vec[i64]) -> bytes:
-    """Return the frame's page as a `bytes` object that stands in the frame itself; b"" where views are not possible."""
-    import ctypes
-
-    if not MACHINE.has_views:
-        return b""
-    view: bytes = ctypes.cast(buffer_address(memoryview(frame)), ctypes.py_object).value
-    return view
+from oxidbm._core.budget import PAGES, RUNS, Budget
+from oxidbm._core.memory import (
+    MACHINE,
+    STEP_BYTES,
+    VIEW_BYTES,
+    VIEW_WORDS,
+    bytes_header,
+    extend_zero,
+    reserve_words,
+    view_of,
+)
 
 
 @final
@@ -175,10 +32,11 @@ class Frames:
     """The frames of the pages in memory: page number & mask is a page's slot.
 
     `words[slot]` is the frame, `views[slot]` its content as bytes, `ends[slot]` the address where its records end, 0
-    while the page is still appended to. `frame_bytes` counts whole frames, spare ones included.
+    while the page is still appended to.
     """
 
-    def __init__(self, page_bits: i64, slots: i64) -> None:
+    def __init__(self, page_bits: i64, slots: i64, budget: Budget) -> None:
+        self.budget = budget
         self.views: vec[bytes] = vec[bytes]()  # before words: freed first
         self.spare_views: vec[bytes] = vec[bytes]()
         self.run_views: vec[bytes] = vec[bytes]()
@@ -191,7 +49,6 @@ class Frames:
         self.has_views = MACHINE.has_views
         self.page_words: i64 = power_of_two(page_bits) >> 3
         self.mask: i64 = slots - 1
-        self.frame_bytes: i64 = 0
         self.page_frames: i64 = 0
         i: i64 = 0
         while i < slots:
@@ -237,7 +94,7 @@ class Frames:
         self.spare_words = append(self.spare_words, frame)
         self.spare_views = append(self.spare_views, view)
         self.page_frames += 1
-        self.frame_bytes += size << 3
+        self.budget.add(PAGES, size << 3)
 
     def prepare_run(self, words: i64) -> None:
         """Have one more frame of `words` ready for a record larger than a page; as `prepare`."""
@@ -245,7 +102,7 @@ class Frames:
         view = view_of(frame)
         self.run_words = append(self.run_words, frame)
         self.run_views = append(self.run_views, view)
-        self.frame_bytes += words << 3
+        self.budget.add(RUNS, words << 3)
 
     def find_run(self, words: i64) -> i64:
         """Return which prepared run has that many words, -1 for none."""
@@ -262,7 +119,7 @@ class Frames:
         """Free the runs that were prepared and not used."""
         run: i64 = 0
         while run < len(self.run_words):
-            self.frame_bytes -= (i64(len(self.run_words[run])) - VIEW_WORDS) << 3
+            self.budget.add(RUNS, (VIEW_WORDS - i64(len(self.run_words[run]))) << 3)
             run += 1
         self.run_views = vec[bytes]()
         self.run_words = vec[vec[i64]]()
@@ -309,7 +166,7 @@ class Frames:
             self.spare_words = append(self.spare_words, self.words[slot])
             self.spare_views = append(self.spare_views, self.views[slot])
         else:
-            self.frame_bytes -= words << 3
+            self.budget.add(RUNS, -(words << 3))
         self.views[slot] = b""
         self.words[slot] = self.no_words
 
@@ -329,7 +186,7 @@ class Frames:
             return False
         self.forget_last_spare()
         self.page_frames -= 1
-        self.frame_bytes -= self.page_words << 3
+        self.budget.add(PAGES, -(self.page_words << 3))
         return True
 
     def forget_last_spare(self) -> None:
@@ -366,5 +223,6 @@ class Frames:
         self.words = vec[vec[i64]]()
         self.spare_words = vec[vec[i64]]()
         self.run_words = vec[vec[i64]]()
-        self.frame_bytes = 0
         self.page_frames = 0
+        self.budget.hold(PAGES, 0)
+        self.budget.hold(RUNS, 0)

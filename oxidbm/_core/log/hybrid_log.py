@@ -5,42 +5,64 @@
 mutable region [read_only, tail): updated in place. Read-only region [head, read_only): in memory, being sealed (each
 record gets its checksum) up to `sealed` and written to the device up to `flushed`. Disk region [begin, head): read
 through the device. All methods are atomic under the GIL except `flush_step`, which lets other threads run while the
-device writes and therefore runs under the caller's flush lock. Invariants: 1. the order above; 2. a frame is given back
-only when its page is flushed, or when the log lives in memory only and its owner dropped the page; 3. `tail` only
-grows; the tail's page has a frame while `tail < limit` or records may still be put there.
+device writes and therefore runs under the caller's flush lock. Invariants: 1. the order above, and no other module
+assigns one of these addresses; 2. a frame is given back only when its page is flushed, or when the log lives in memory
+only and its owner dropped the page; 3. `tail` only grows; the tail's page has a frame while `tail < limit` or records
+may still be put there; 4. `due` says that the tail has moved on by a step since a maintainer last took note.
+
+A log stands alone: it knows its device, the life of the store it belongs to, and the budget, but neither index nor
+table. Iterations and reads of the device are readers inside its epoch.
 """
 
-from typing import final
+import threading
+from typing import Final, final
 
 from mypy_extensions import i64
 
-from oxidbm._core.address import FIRST_ADDRESS, power_of_two
+from oxidbm._core.address import ADDRESS_MAX, FIRST_ADDRESS, NO_ADDRESS, power_of_two
+from oxidbm._core.budget import PAGES, Budget
 from oxidbm._core.device.device import Device
+from oxidbm._core.epoch import LightEpoch
 from oxidbm._core.hashing import checksum_words
-from oxidbm._core.log.frames import STEP_BYTES, VIEW_WORDS, Frames
+from oxidbm._core.life import Life
+from oxidbm._core.log.frames import Frames
 from oxidbm._core.log.record import SEAL_CAPACITY, content_words, record_words
+from oxidbm._core.log.room import Room
+from oxidbm._core.memory import STEP_BYTES, VIEW_WORDS
 
-NO_ROOM = -1
-FRAMES_MIN = 4
+FRAMES_MIN: Final = 4
+SLOTS_MIN: Final = 8
+SLOTS_SPARE: Final = 2  # page numbers between head and tail that stay free
+READ_GUESS: Final = 256
+
+
+class Prelude:
+    """What has to be done before the log's first byte is written to its device."""
+
+    def run(self) -> None:
+        """Do it where it has not been done; an OSError poisons the store."""
 
 
 @final
 class HybridLog:
     """The log's addresses, its frames and its device. `memory_only` logs keep every page in memory."""
 
-    def __init__(self, device: Device, page_bits: i64, memory: i64, memory_only: bool) -> None:
+    def __init__(self, device: Device, life: Life, budget: Budget, page_bits: i64, memory_only: bool) -> None:
         page_bytes = power_of_two(page_bits)
-        slots: i64 = 8
-        while slots < memory // page_bytes + 8:
+        slots: i64 = SLOTS_MIN
+        while slots < budget.limit // page_bytes + SLOTS_MIN:
             slots <<= 1
-        self.frames = Frames(page_bits, slots)
+        self.frames = Frames(page_bits, slots, budget)
         self.device = device
+        self.life = life
+        self.budget = budget
+        self.epoch = LightEpoch()
+        self.prelude = Prelude()
+        self.flush_lock = threading.Lock()
         self.memory_only = memory_only
         self.page_bits: i64 = page_bits
         self.page_bytes: i64 = page_bytes
         self.offset_mask: i64 = page_bytes - 1
-        self.memory: i64 = memory
-        self.other_memory: i64 = 0
         self.begin: i64 = FIRST_ADDRESS
         self.head: i64 = FIRST_ADDRESS
         self.flushed: i64 = FIRST_ADDRESS
@@ -51,12 +73,11 @@ class HybridLog:
         self.tail_open = False
         self.due = False
         self.shut = False
-        self.run_wanted: i64 = 0
-        self.for_batch = False
-        self.pages_wanted: i64 = 0
-        self.runs_wanted: list[int] = []
+        self.records: i64 = 0  # appended since the log was opened
+        self.expiring = False  # a record of this log has, or had, an expiry
+        self.read_guess: i64 = READ_GUESS  # bytes of a record on the device that are read before its size is known
         self.step_bytes: i64 = STEP_BYTES
-        self.reserve: i64 = 1 if memory_only else 0
+        self.reserved_pages: i64 = 1 if memory_only else 0  # kept for the copies of the oldest page, which then goes
 
     def set_step(self, size: i64) -> None:
         """Have `due` set each time the tail has moved by some `size` bytes, at most STEP_BYTES."""
@@ -79,28 +100,24 @@ class HybridLog:
         """Return how much of the log a record of `size` bytes takes: a run of pages, all of the last one."""
         return (size + self.offset_mask) & ~self.offset_mask if size > self.page_bytes else size
 
-    def page_end(self, address: i64) -> i64:
-        """Return where the records of an address's page end: its tail while it is open."""
-        end = self.frames.ends[self.slot_of(address)]
-        return end if end else self.tail
+    def records_end(self, address: i64) -> i64:
+        """Return where the records of an address's page end, 0 while that is the tail."""
+        return self.frames.ends[self.slot_of(address)]
 
     def next_page(self, end: i64) -> i64:
         """Return the first address of the page behind a page, or run, whose records end at `end`."""
         return (end + self.offset_mask) & ~self.offset_mask
 
     def frames_allowed(self) -> i64:
-        """Return how many page frames the memory budget leaves beside the index and the runs."""
-        runs = self.frames.frame_bytes - self.frames.page_frames * self.page_bytes
-        return max(i64(FRAMES_MIN), (self.memory - self.other_memory - runs) >> self.page_bits)
+        """Return how many page frames the budget leaves beside its other consumers."""
+        return max(i64(FRAMES_MIN), self.budget.left_for(PAGES) >> self.page_bits)
 
     def mutable_bytes(self) -> i64:
         """Return how far behind the tail records are still updated in place: three quarters of the frames."""
         return (self.frames_allowed() * 3 // 4) << self.page_bits
 
     def allocate(self, size: i64) -> i64:
-        """Return the address of `size` new bytes (whole words) at the tail, or NO_ROOM until pages have been
-        flushed.
-        """
+        """Return the address of `size` new bytes (whole words) at the tail; -size where there is no room for them."""
         address = self.tail
         stop: i64 = address + size
         if stop > self.limit:
@@ -112,17 +129,15 @@ class HybridLog:
         """As `allocate`, where the step reached so far, or the page, is used up."""
         self.due = True
         if self.shut:
-            return NO_ROOM
+            return -size
         if not self.tail_open and self.tail == FIRST_ADDRESS and size > self.page_bytes - FIRST_ADDRESS:
             self.skip_first_page()
         if size > self.page_bytes:
             return self.allocate_run(size)
         if not self.tail_open or (self.tail & self.offset_mask) + size > self.page_bytes or self.at_page_end():
             if not self.frame_ready():
-                return NO_ROOM
-            self.close_tail_page()
-            self.frames.open(self.tail >> self.page_bits)
-            self.tail_open = True
+                return -size
+            self.open_page()
         address = self.tail
         page = address >> self.page_bits
         stop: i64 = address + size
@@ -131,6 +146,31 @@ class HybridLog:
         self.limit = min((page << self.page_bits) + (reached << 3), (stop + self.step_bytes) & -self.step_bytes)
         self.tail = stop
         return address
+
+    def open_page(self) -> None:
+        """Let the tail go to a new page, for which there is a spare frame."""
+        self.close_tail_page()
+        self.frames.open(self.tail >> self.page_bits)
+        self.tail_open = True
+
+    def open_reserved_page(self) -> bool:
+        """Let the tail go to the page in reserve, whatever the budget says; False where there is none.
+
+        It is for the copies of the oldest page, which goes in return. Where the index has grown into the budget of the
+        pages they get one all the same, or a full store could never become smaller.
+        """
+        if self.shut or not self.slots_free(1) or self.frames.spares() == 0:
+            return False
+        self.open_page()
+        return True
+
+    def prepare_reserved_page(self) -> bool:
+        """Between operations: have a spare frame for `open_reserved_page`; False where no page number is free."""
+        if not self.slots_free(1):
+            return False
+        if self.frames.spares() == 0:
+            self.frames.prepare()
+        return True
 
     def shut_down(self) -> None:
         """Refuse every allocation from now on: an operation that was under way when the store closed finds no room."""
@@ -159,8 +199,7 @@ class HybridLog:
     def allocate_run(self, size: i64) -> i64:
         """Give a record larger than a page a run of pages of its own."""
         if not self.frames.run_ready(size >> 3) or not self.slots_free((size + self.offset_mask) >> self.page_bits):
-            self.run_wanted = size
-            return NO_ROOM
+            return -size
         self.close_tail_page()
         address = self.tail
         page = address >> self.page_bits
@@ -171,9 +210,9 @@ class HybridLog:
         return address
 
     def move_run(self, address: i64, size: i64) -> i64:
-        """Let a run of a log in memory only stand at the tail, without copying it; the new address, or NO_ROOM."""
+        """Let a run of a log in memory only stand at the tail, without copying it; the new address, or -size."""
         if not self.slots_free((size + self.offset_mask) >> self.page_bits):
-            return NO_ROOM
+            return -size
         self.close_tail_page()
         fresh = self.tail
         self.frames.move(address >> self.page_bits, fresh >> self.page_bits)
@@ -183,84 +222,85 @@ class HybridLog:
         return fresh
 
     def skip_first_page(self) -> None:
-        """Leave the first page empty: address 0 is no address, so a first record that fills a page goes to the
-        second.
-        """
+        """Leave the first page empty: address 0 is none, so a first record that fills a page goes to the second."""
         self.begin = self.page_bytes
         self.start_at(self.page_bytes, self.page_bytes, self.page_bytes)
 
     def slots_free(self, pages: i64) -> bool:
         """Return whether that many more page numbers, and two to spare, fit between head and tail."""
         used: i64 = (self.tail >> self.page_bits) - (self.head >> self.page_bits)
-        return used + pages + 2 <= self.frames.mask
+        return used + pages + SLOTS_SPARE <= self.frames.mask
 
     def pages_allowed(self, pages: i64) -> bool:
-        """See that so many more pages may have a frame: evict the oldest when the budget is used up; False where they
-        may not.
-        """
-        while self.frames.in_use() + self.reserve + pages > self.frames_allowed() or not self.slots_free(pages):
+        """Return whether so many more pages may have a frame; the oldest are evicted where the budget is used up."""
+        while self.frames.in_use() + self.reserved_pages + pages > self.frames_allowed() or not self.slots_free(pages):
             if self.memory_only or not self.evict_page():
                 return False
         return True
 
     def run_allowed(self, size: i64) -> bool:
         """Return whether a run of a log in memory only leaves the page in reserve that compaction needs."""
-        frames = self.frames
-        runs = frames.frame_bytes - frames.page_frames * self.page_bytes
-        pages = (frames.in_use() + self.reserve) * self.page_bytes
-        return pages + runs + size + self.other_memory <= self.memory
+        pages = (self.frames.in_use() + self.reserved_pages) * self.page_bytes
+        return pages + size <= self.budget.left_for(PAGES)
 
     def frame_ready(self) -> bool:
         """Return whether a page may be opened now; nothing is allocated, since an operation is under way."""
         return self.pages_allowed(1) and self.frames.spares() > 0
 
     def trim(self) -> None:
-        """Give up frames that the budget has no room for any more, since the index has grown into it."""
+        """Give up frames that the budget has no room for any more, since another consumer has grown into it."""
         allowed = self.frames_allowed()
         while self.frames.page_frames > allowed:
             if not self.frames.drop_spare() and (self.memory_only or not self.evict_page()):
                 return
 
     def prepare_ahead(self) -> None:
-        """Have a frame for the next page when the tail's page is nearly full, so that no operation has to ask for
-        it.
-        """
+        """Have a frame for the next page when the tail's is nearly full, so that no operation has to ask for it."""
         nearly: bool = self.tail & self.offset_mask > self.page_bytes - (self.page_bytes >> 3)
-        if nearly and self.run_wanted == 0 and self.frames.spares() == 0:
-            self.prepare()
+        if nearly and self.frames.spares() == 0:
+            self.prepare_page()
 
-    def prepare(self) -> bool:
-        """Between operations: have ready what an allocation lacked, or the next one will; False where pages must go
-        first.
-        """
-        size = self.run_wanted
-        if size:
-            self.frames.drop_runs()
-            return self.prepare_run(size)
-        if self.for_batch:
-            return self.prepare_batch()
+    def prepare(self, room: Room) -> bool:
+        """Between operations: have ready what an allocation wants; False where pages must be flushed or go first."""
+        if room.one_page():
+            return self.prepare_page()
+        self.frames.drop_runs()
+        return self.prepare_run(i64(room.runs[0])) if room.one_run() else self.prepare_all(room)
+
+    def prepare_page(self) -> bool:
+        """Have a frame for the next page."""
         if not self.pages_allowed(1):
             return False
         if self.frames.spares() == 0:
             self.frames.prepare()
         return True
 
-    def prepare_batch(self) -> bool:
-        """Have ready at once all that a batch wants, `pages_wanted` and `runs_wanted`; False where pages must go first.
+    def prepare_run(self, size: i64) -> bool:
+        """Have a run for a record of `size` bytes."""
+        pages: i64 = (size + self.offset_mask) >> self.page_bits
+        if self.memory_only and not self.run_allowed(size):
+            return False
+        while size > self.budget.free() or not self.slots_free(pages):
+            if not self.frames.drop_spare() and (self.memory_only or not self.evict_page()):
+                return False
+        self.frames.prepare_run(size >> 3)
+        return True
+
+    def prepare_all(self, room: Room) -> bool:
+        """Have frames and runs ready at once.
 
         On disk, where pages can be flushed in the middle, a batch begins with as many of its pages as the budget has.
         """
         frames = self.frames
-        frames.drop_runs()
         run_bytes: i64 = 0
         run_pages: i64 = 0
-        for size in self.runs_wanted:
+        for size in room.runs:
             run_bytes += size
             run_pages += (i64(size) + self.offset_mask) >> self.page_bits
         while True:
             allowed: i64 = self.frames_allowed() - ((run_bytes + self.offset_mask) >> self.page_bits)
-            pages: i64 = self.pages_wanted if self.memory_only else max(min(self.pages_wanted, allowed - 1), i64(1))
-            if frames.in_use() + self.reserve + pages <= allowed and self.slots_free(pages + run_pages):
+            pages: i64 = room.pages if self.memory_only else max(min(room.pages, allowed - 1), i64(1))
+            if frames.in_use() + self.reserved_pages + pages <= allowed and self.slots_free(pages + run_pages):
                 break
             if self.memory_only or not self.evict_page():
                 return False
@@ -268,25 +308,13 @@ class HybridLog:
             frames.drop_spare()
         while frames.spares() < pages:
             frames.prepare()
-        for size in self.runs_wanted:
+        for size in room.runs:
             frames.prepare_run(i64(size) >> 3)
-        return True
-
-    def prepare_run(self, size: i64) -> bool:
-        """Have a run for a record of `size` bytes ready, beside those that are; False where pages must go first."""
-        pages: i64 = (size + self.offset_mask) >> self.page_bits
-        if self.memory_only and not self.run_allowed(size):
-            return False
-        while self.frames.frame_bytes + size + self.other_memory > self.memory or not self.slots_free(pages):
-            if not self.frames.drop_spare() and (self.memory_only or not self.evict_page()):
-                return False
-        self.run_wanted = 0
-        self.frames.prepare_run(size >> 3)
         return True
 
     def evict_page(self) -> bool:
         """Give back the oldest page's frame when it is flushed whole; False when it is not."""
-        end = self.frames.ends[self.slot_of(self.head)]
+        end = self.records_end(self.head)
         if end == 0 or end > self.flushed or self.head >= self.flushed:
             return False
         self.drop_head_page(end)
@@ -304,6 +332,29 @@ class HybridLog:
             self.read_only = max(self.read_only, self.head)
         self.check_order()
 
+    def drop_pages(self, until: i64) -> None:
+        """Give back the frames of a log in memory only before `until`, where a compaction has left nothing live."""
+        while self.head < until:
+            end = self.records_end(self.head)
+            if end == NO_ADDRESS or end > until:
+                return
+            self.drop_head_page(end)
+
+    def first_page_end(self) -> i64:
+        """Return where the first page in memory ends once it is closed, else 0."""
+        return self.records_end(self.head) if self.head < self.tail else i64(0)
+
+    def move_begin(self, until: i64) -> None:
+        """Let the log begin at `until`; what stands before it is read, if at all, by readers that began before."""
+        while self.head < until and self.evict_page():
+            pass
+        self.begin = max(self.begin, until)
+        self.check_order()
+
+    def freeze(self) -> None:
+        """Let everything up to the tail be updated in place no more."""
+        self.read_only = self.tail
+
     def seal_step(self, target: i64, words_max: i64) -> bool:
         """Seal records from `sealed` up to `target`, some `words_max` words at a time; True when that is reached.
 
@@ -311,7 +362,7 @@ class HybridLog:
         """
         while self.sealed < target and words_max > 0:
             slot = self.slot_of(self.sealed)
-            end = self.frames.ends[slot]
+            end = self.records_end(self.sealed)
             stop: i64 = min(target, end if end else self.tail)
             frame = self.frames.words[slot]
             at: i64 = self.sealed
@@ -346,13 +397,13 @@ class HybridLog:
         if start >= self.sealed:
             return False
         page = start >> self.page_bits
-        end = self.frames.ends[page & self.frames.mask]
+        end = self.records_end(start)
         stop: i64 = min(self.sealed, end if end else self.tail)
         if stop - start > bytes_max and not (end - start > self.page_bytes):
             stop = start + bytes_max
         base: i64 = page << self.page_bits
         self.device.write(start, self.frames.export(page, start - base, stop - base))
-        end = self.frames.ends[page & self.frames.mask]  # the page may have been closed meanwhile
+        end = self.records_end(start)  # the page may have been closed meanwhile
         self.flushed = self.next_page(end) if stop == end else stop
         return True
 
@@ -375,3 +426,28 @@ class HybridLog:
         self.flushed = self.sealed = self.read_only = self.tail = self.limit = tail
         self.tail_open = tail & self.offset_mask != 0 and head < tail
         self.check_order()
+
+    def read_from_device(self) -> None:
+        """Have every address read through the device, until `start_at` says what is in memory."""
+        self.head = ADDRESS_MAX
+
+    def let_go(self) -> None:
+        """Free all frames; a log that was let go holds nothing and has room for nothing."""
+        self.shut_down()
+        self.frames.free()
+        self.head = ADDRESS_MAX
+        self.tail = self.limit = FIRST_ADDRESS
+        self.tail_open = False
+
+    def walk_start(self, address: i64) -> i64:
+        """Return where to step from to reach the first record at or behind any address: where its page begins.
+
+        Records say how long they are, not where they begin. An address inside of a record's run of pages is followed by
+        the page behind the run only once that is known, so the walk starts at the run's first page.
+        """
+        base: i64 = address & ~self.offset_mask
+        while base > self.head and base < self.tail and base >= self.page_bytes:
+            if len(self.frames.words[self.slot_of(base)]) > 0:
+                break
+            base -= self.page_bytes
+        return max(self.begin, i64(FIRST_ADDRESS), base)

@@ -1,6 +1,4 @@
-"""Keys and values at the API's edge: whatever the caller gives becomes `bytes` here, or an error that names what it
-was.
-"""
+"""Keys and values at the API's edge: whatever the caller gives becomes `bytes` here, or an error that names it."""
 
 from typing import Final
 
@@ -8,18 +6,18 @@ from mypy_extensions import i64
 
 from oxidbm._core.log.record import HEADER_BYTES, KEY_LENGTH_MAX, VALUE_LENGTH_MAX
 from oxidbm._core.store.coder import CALLED, INT, PLAIN
-from oxidbm._core.table.engine import Engine
+from oxidbm._core.store.handle import Handle
 
 EXPIRE_SECONDS_MAX: Final = 1e12
 
 
-def to_key(e: Engine, key: object) -> bytes:
+def to_key(handle: Handle, key: object) -> bytes:
     """Return a key as bytes: bytes as they are, str as UTF-8, bytearray and memoryview copied; TypeError for others.
 
     A store with a codec for keys takes what that takes.
     """
-    if e.typed and e.key_coder.kind != PLAIN:
-        data = e.key_coder.encode(key)
+    if handle.coders.typed and handle.coders.key.kind != PLAIN:
+        data = handle.coders.key.encode(key)
     elif isinstance(key, bytes):
         data = key
     elif isinstance(key, str):
@@ -33,10 +31,10 @@ def to_key(e: Engine, key: object) -> bytes:
     return data
 
 
-def to_value(e: Engine, key: bytes, value: object) -> bytes:
+def to_value(handle: Handle, key: bytes, value: object) -> bytes:
     """Return a value as bytes; TypeError for other types, ValueError where the record cannot fit format or memory."""
-    if e.typed and e.value_coder.kind != PLAIN:
-        data = e.value_coder.encode(value)
+    if handle.coders.typed and handle.coders.value.kind != PLAIN:
+        data = handle.coders.value.encode(value)
     elif isinstance(value, bytes):
         data = value
     elif isinstance(value, str):
@@ -46,41 +44,31 @@ def to_value(e: Engine, key: bytes, value: object) -> bytes:
     else:
         raise TypeError(f"values are bytes or str, not {type(value).__name__}")
     size: i64 = len(data)
-    if size > e.value_limit:
-        raise too_large(e, len(key), size)
+    if size > handle.table.value_limit:
+        raise too_large(handle, len(key), size)
     return data
 
 
-def to_prefix(e: Engine, prefix: object) -> bytes:
+def to_prefix(handle: Handle, prefix: object) -> bytes:
     """Return what the bytes of all keys with a prefix begin with; TypeError where the keys' codec has no prefixes.
 
     A codec of str and bytes has them, and one with a method `encode_prefix`.
     """
-    coder = e.key_coder
+    coder = handle.coders.key
     if coder.prefixer is not None:
         return coder.prefixer(prefix)
     if coder.kind == INT or coder.kind == CALLED:
         raise TypeError(f"the codec {coder.name!r} of the store's keys has no prefixes; use range()")
-    return to_key(e, prefix)
+    return to_key(handle, prefix)
 
 
-def to_bound(e: Engine, key: object) -> bytes:
+def to_bound(handle: Handle, key: object) -> bytes:
     """Return where a key stands in the order of the bytes; a codec with prefixes takes the first parts of a key too."""
-    prefixer = e.key_coder.prefixer
-    return to_key(e, key) if prefixer is None else prefixer(key)
+    prefixer = handle.coders.key.prefixer
+    return to_key(handle, key) if prefixer is None else prefixer(key)
 
 
-def from_key(e: Engine, key: bytes) -> object:
-    """Return the key that bytes in the store stand for."""
-    return e.key_coder.decode(key) if e.typed else key
-
-
-def from_value(e: Engine, value: bytes) -> object:
-    """Return the value that bytes in the store stand for."""
-    return e.value_coder.decode(value) if e.typed else value
-
-
-def expiry_at(e: Engine, expire: object) -> i64:
+def expiry_at(handle: Handle, expire: object) -> i64:
     """Return when a key that lives for `expire` seconds from now expires, in milliseconds since 1970; 0 for None."""
     if expire is None:
         return 0
@@ -88,16 +76,16 @@ def expiry_at(e: Engine, expire: object) -> i64:
         raise TypeError(f"expire is a number of seconds or None, not {type(expire).__name__}")
     if not 0 < expire < EXPIRE_SECONDS_MAX:  # as it is: float() of a very large int is another error
         raise ValueError(f"expire is a number of seconds above 0 and below {EXPIRE_SECONDS_MAX:g}, not {expire}")
-    return e.now_ms() + max(i64(int(float(expire) * 1000.0)), i64(1))
+    return handle.table.now_ms() + max(i64(int(float(expire) * 1000.0)), i64(1))
 
 
-def too_large(e: Engine, key_length: i64, size: i64) -> ValueError:
+def too_large(handle: Handle, key_length: i64, size: i64) -> ValueError:
     """Return the error for a record that does not fit, with both numbers."""
     if size > VALUE_LENGTH_MAX:
         return ValueError(f"a value of {size} bytes is too long: at most {VALUE_LENGTH_MAX} are possible")
     record = HEADER_BYTES + key_length + size
+    limit = handle.table.log.budget.limit // 2
     return ValueError(
-        f"a record of {record} bytes does not fit: half of the memory budget, {e.log.memory // 2} bytes, is the "
-        "most one may take. "
+        f"a record of {record} bytes does not fit: half of the memory budget, {limit} bytes, is the most one may take. "
         "Open the store with a larger memory="
     )

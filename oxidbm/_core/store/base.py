@@ -1,6 +1,6 @@
-"""An open store without its mapping: how it is opened, committed, looked into, reorganized and closed.
+"""A store without its mapping: how it is opened, committed, looked into, reorganized and closed.
 
-`Store` adds the mapping. Each method checks that the store is open and calls one thing of the engine.
+`Store` adds the mapping. Each method checks that the store is open and calls one thing below.
 """
 
 import os
@@ -12,44 +12,24 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.device.device import Device
-from oxidbm._core.durability import commit
-from oxidbm._core.errors import ClosedError
+from oxidbm._core.life import Life
 from oxidbm._core.sizes import parse_size
 from oxidbm._core.store.batch import Batch
-from oxidbm._core.store.coder import ANY_NAME, BYTES_NAME, CALLED, INT, PLAIN, STR, Coder
-from oxidbm._core.store.opening import Handle, Options, open_memory, open_path
+from oxidbm._core.store.coder import Coders, coder_for
+from oxidbm._core.store.handle import Handle
+from oxidbm._core.store.opening import open_memory, open_path
+from oxidbm._core.store.options import Options
 from oxidbm._core.store.ordered import KeyOrder
-from oxidbm._core.store.session import Session
+from oxidbm._core.store.session import Session, open_session
 from oxidbm._core.store.statistics import statistics
-from oxidbm._core.table.check import check as check_engine
-from oxidbm._core.table.engine import OPEN, UNNAMED, WRITABLE, Engine, SessionState
-from oxidbm._core.table.scan import LogScan
+from oxidbm._core.table.check import check
+from oxidbm._core.table.iterate import LogScan
+from oxidbm._core.table.table import Table
 
 SPLIT_SLICE: Final = 64
 
 
-def coder_for(what: str, spec: object) -> Coder:
-    """Return the coder for what a store was asked to use for its keys or values: see oxidbm.codecs.resolve."""
-    if spec is None:
-        return Coder(what, BYTES_NAME, PLAIN, None, None)
-    from oxidbm import codecs
-
-    codec: Any = codecs.resolve(cast(Any, spec))
-    if codec.name == ANY_NAME and codec is not codecs.RAW:
-        raise ValueError(f"a codec's name is not {ANY_NAME!r}, which is codecs.RAW's")
-    kind = CALLED
-    if codec is codecs.BYTES or codec is codecs.RAW:
-        kind = PLAIN
-    elif codec is codecs.STR:
-        kind = STR
-    elif codec is codecs.INT:
-        kind = INT
-    coder = Coder(what, codec.name, kind, codec.encode, codec.decode)
-    coder.prefixer = getattr(codec, "encode_prefix", None)
-    return coder
-
-
-class OpenStore:
+class StoreBase:
     """Documented in oxidbm/__init__.pyi, with Store."""
 
     # a default of the class is there even when __init__ failed or never ran, as the finalizer must expect
@@ -86,8 +66,7 @@ class OpenStore:
         options.create = create
         options.lock = lock
         options.device = device
-        options.key_coder = coder_for("keys", key)
-        options.value_coder = coder_for("values", value)
+        options.coders = Coders(coder_for("keys", key), coder_for("values", value))
         options.size_limit = 0 if size_limit is None else parse_size("size_limit", size_limit)
         if clock is not None:
             options.clock = clock
@@ -101,18 +80,19 @@ class OpenStore:
             handle = open_path(os.fsdecode(os.fspath(cast(Any, path))), options)
         self.handle: Handle = handle
         self.owned = handle
-        self.e: Engine = handle.e
+        self.life: Life = handle.life
+        self.table: Table = handle.table
+        self.coders: Coders = handle.coders
+        self.typed: bool = handle.coders.typed
         self.always: bool = durability == "always" and path is not None
         self.pop_position: i64 = 0
-        self.unnamed: i64 = 0
+        self.unnamed: i64 = 0  # sessions without a name so far
         self.order: KeyOrder | None = None
         if ordered:
-            self.order = KeyOrder(self.e)
-            self.e.maintainer.order = self.order
+            self.order = KeyOrder(handle)
 
-    def __enter__(self) -> "OpenStore":  # noqa: PYI034
-        if self.e.state != OPEN:
-            self.e.blocked_read()
+    def __enter__(self) -> "StoreBase":  # noqa: PYI034
+        self.life.check_open()
         return self
 
     def __exit__(self, kind: object, value: object, trace: object) -> None:
@@ -134,26 +114,22 @@ class OpenStore:
 
     def check_writable(self) -> None:
         """Raise where nothing can be written."""
-        e = self.e
-        if e.writable != WRITABLE or e.state != OPEN:
-            e.blocked_write()
+        self.life.check_writable()
 
     @property
     def path(self) -> str | None:
         """The store's directory; None for one in memory."""
-        return self.e.path or None
+        return self.life.path or None
 
     @property
     def key_codec(self) -> str:
         """The name of the codec of the keys, "bytes" for none."""
-        block = self.handle.superblock
-        return self.e.key_coder.name if block is None else block.key_codec
+        return self.handle.key_codec()
 
     @property
     def value_codec(self) -> str:
         """The name of the codec of the values, "bytes" for none."""
-        block = self.handle.superblock
-        return self.e.value_coder.name if block is None else block.value_codec
+        return self.handle.value_codec()
 
     @property
     def ordered(self) -> bool:
@@ -163,7 +139,7 @@ class OpenStore:
     @property
     def closed(self) -> bool:
         """Whether the store was closed."""
-        return not self.e.alive()
+        return not self.life.alive()
 
     @property
     def read_only(self) -> bool:
@@ -172,34 +148,19 @@ class OpenStore:
 
     def session(self, name: str | None = None) -> Session:
         """Return a session; one with a name goes on from its last durable serial number."""
-        e = self.e
-        if e.state != OPEN:
-            e.blocked_read()
-        if name is None:
-            self.unnamed += 1
-            state = SessionState(UNNAMED + str(self.unnamed), 0)
-        else:
-            if not name or name.startswith(UNNAMED):
-                raise ValueError("a session's name is not empty and does not begin with a NUL character")
-            held = e.sessions.get(name)
-            if held is not None and held.open:
-                raise ClosedError(
-                    f"the session {name!r} is already open; close it first, or give this one another name"
-                )
-            state = SessionState(name, i64(e.recovered_serials.get(name, 0))) if held is None else held
-            state.open = True
-        e.sessions[state.name] = state
-        return Session(e, state, name, self.always)
+        self.life.check_open()
+        self.unnamed += 1
+        return open_session(self.handle, name, self.unnamed, self.always)
 
     def batch(self) -> Batch:
         """Return a batch: writes that become visible and durable together, or not at all."""
         self.check_writable()
-        return Batch(self.e, self.always)
+        return Batch(self.handle, self.always)
 
     def sync(self) -> None:
         """Return when everything written so far is durable."""
         self.check_writable()
-        commit.commit(self.e)
+        self.handle.commits.commit()
 
     def close(self) -> None:
         """Commit and close; a second time does nothing."""
@@ -207,29 +168,26 @@ class OpenStore:
 
     def check(self) -> list[str]:
         """Return every fault found in the store, as sentences."""
-        if self.e.state != OPEN:
-            self.e.blocked_read()
-        return check_engine(self.e)
+        self.life.check_open()
+        return check(self.table)
 
     def stats(self) -> dict[str, Any]:
         """Return figures about the store; see docs."""
-        if self.e.state != OPEN:
-            self.e.blocked_read()
+        self.life.check_open()
         return statistics(self.handle, self.order)
 
     def scan(self, start: int | None = None, stop: int | None = None, *, live: bool = True) -> LogScan:
         """Return an iterator over the records of a range of log addresses."""
-        e = self.e
-        if e.state != OPEN:
-            e.blocked_read()
-        first = int(e.log.begin) if start is None else max(start, int(e.log.begin))
-        last = int(e.log.tail) if stop is None else min(stop, int(e.log.tail))
-        return LogScan(e, first, last, live)
+        self.life.check_open()
+        log = self.table.log
+        first = int(log.begin) if start is None else max(start, int(log.begin))
+        last = int(log.tail) if stop is None else min(stop, int(log.tail))
+        return LogScan(self.table, first, last, live)
 
     def grow_index(self) -> None:
         """Double the number of the index's buckets, in slices."""
         self.check_writable()
-        index = self.e.index
+        index = self.table.index
         wanted = index.buckets() * 2
         while index.buckets() < wanted:
             left: i64 = SPLIT_SLICE
@@ -244,4 +202,4 @@ class OpenStore:
     def reorganize(self) -> None:
         """Give back all space that holds no live record; returns when the files have shrunk."""
         self.check_writable()
-        self.e.maintainer.compact_all()
+        self.table.maintainer.compact_all()

@@ -10,30 +10,34 @@ from typing import Any, Final, cast
 from mypy_extensions import i64
 
 from oxidbm import _breath
+from oxidbm._core.life import OPEN, WRITABLE
 from oxidbm._core.log.record import KEY_LENGTH_MAX
-from oxidbm._core.store.arguments import expiry_at, from_value, to_key, to_value
+from oxidbm._core.store.arguments import expiry_at, to_key, to_value
 from oxidbm._core.store.coder import PLAIN
-from oxidbm._core.store.session import put, remove
+from oxidbm._core.store.handle import Handle
 from oxidbm._core.table import operations
-from oxidbm._core.table.engine import OPEN, WRITABLE, Engine
+from oxidbm._core.table.retry import make_room, put, remove
 
 SLICE: Final = 1024  # keys between two breaths
 
 
-def get_many(e: Engine, keys: object, default: object) -> list[object]:
+def get_many(handle: Handle, keys: object, default: object) -> list[object]:
     """Return the values of many keys, in their order; `default` for each that has none."""
+    table = handle.table
+    coders = handle.coders
     found: list[object] = []
     left: i64 = SLICE
     for key in cast(Iterable[object], keys):
-        if e.state != OPEN:
-            e.blocked_read()
-        value = operations.read(e, key if isinstance(key, bytes) and not e.typed else to_key(e, key))
+        if handle.life.state != OPEN:
+            handle.life.blocked_read()
+        if isinstance(key, bytes) and not coders.typed:
+            value = operations.read(table, key)
+        else:
+            value = operations.read(table, to_key(handle, key))
         if value is None:
             found.append(default)
-        elif e.typed:
-            found.append(from_value(e, value))
         else:
-            found.append(value)
+            found.append(coders.from_value(value))
         left -= 1
         if left == 0:
             left = SLICE
@@ -41,94 +45,98 @@ def get_many(e: Engine, keys: object, default: object) -> list[object]:
     return found
 
 
-def set_one(e: Engine, key: object, value: object, expiry: i64) -> None:
+def set_one(handle: Handle, key: object, value: object, expiry: i64) -> None:
     """Store one pair of many."""
-    if e.writable != WRITABLE or e.state != OPEN:
-        e.blocked_write()
-    k = key if isinstance(key, bytes) and len(key) <= KEY_LENGTH_MAX and not e.typed else to_key(e, key)
-    if isinstance(value, bytes) and e.value_coder.kind == PLAIN and i64(len(value)) <= e.value_limit:
+    table = handle.table
+    handle.life.check_writable()
+    coders = handle.coders
+    k = key if isinstance(key, bytes) and len(key) <= KEY_LENGTH_MAX and not coders.typed else to_key(handle, key)
+    if isinstance(value, bytes) and coders.value.kind == PLAIN and i64(len(value)) <= table.value_limit:
         v = value
     else:
-        v = to_value(e, k, value)
-    if operations.upsert(e, k, v, operations.ALWAYS, b"", expiry) != operations.DONE:
-        e.maintainer.make_room()
-        put(e, k, v, operations.ALWAYS, b"", expiry)
-    if e.log.due:
-        e.maintainer.step()
+        v = to_value(handle, k, value)
+    status = operations.upsert(table, k, v, operations.ALWAYS, b"", expiry)
+    if status < 0:
+        make_room(table, status)
+        put(table, k, v, operations.ALWAYS, b"", expiry)
+    if table.log.due:
+        table.maintainer.step()
 
 
-def set_pair(e: Engine, pair: object, expiry: i64) -> None:
+def set_pair(handle: Handle, pair: object, expiry: i64) -> None:
     """Store one pair of many, which is any iterable of two."""
     if isinstance(pair, tuple) and len(pair) == 2:
-        set_one(e, pair[0], pair[1], expiry)
+        set_one(handle, pair[0], pair[1], expiry)
     else:
         key, value = cast(Any, pair)
-        set_one(e, key, value, expiry)
+        set_one(handle, key, value, expiry)
 
 
-def set_list(e: Engine, pairs: list[object], expiry: i64) -> None:
+def set_list(handle: Handle, pairs: list[object], expiry: i64) -> None:
     """As `set_many`, of a list: tuples of bytes, the common case, cost two calls less."""
-    plain: bool = not e.typed
-    limit: i64 = e.value_limit
+    table = handle.table
+    life = handle.life
+    plain: bool = not handle.coders.typed
+    limit: i64 = table.value_limit
     left: i64 = SLICE
     for pair in pairs:
         done = False
         if plain and isinstance(pair, tuple) and len(pair) == 2:
             key = pair[0]
             value = pair[1]
-            if isinstance(key, bytes) and isinstance(value, bytes) and e.state == OPEN and e.writable == WRITABLE:
+            if isinstance(key, bytes) and isinstance(value, bytes) and life.state == OPEN and life.writable == WRITABLE:
                 if len(key) <= KEY_LENGTH_MAX and i64(len(value)) <= limit:
-                    done = operations.upsert(e, key, value, operations.ALWAYS, b"", expiry) == operations.DONE
+                    done = operations.upsert(table, key, value, operations.ALWAYS, b"", expiry) == operations.DONE
         if not done:
-            set_pair(e, pair, expiry)
-        elif e.log.due:
-            e.maintainer.step()
+            set_pair(handle, pair, expiry)
+        elif table.log.due:
+            table.maintainer.step()
         left -= 1
         if left == 0:
             left = SLICE
             _breath.breathe()
 
 
-def set_many(e: Engine, pairs: object, expire: object) -> None:
+def set_many(handle: Handle, pairs: object, expire: object) -> None:
     """Store the pairs of a mapping, of what has keys(), or of an iterable of pairs."""
-    expiry = expiry_at(e, expire)
+    expiry = expiry_at(handle, expire)
     left: i64 = SLICE
     if isinstance(pairs, dict):
         for key, value in pairs.items():
-            set_one(e, key, value, expiry)
+            set_one(handle, key, value, expiry)
             left -= 1
             if left == 0:
                 left = SLICE
                 _breath.breathe()
         return
     if isinstance(pairs, list):
-        set_list(e, pairs, expiry)
+        set_list(handle, pairs, expiry)
         return
     if isinstance(pairs, Mapping):
         pairs = pairs.items()
     elif hasattr(pairs, "keys"):
         for key in cast(Any, pairs).keys():  # noqa: SIM118 - a mapping need only have keys()
-            set_one(e, key, cast(Any, pairs)[key], expiry)
+            set_one(handle, key, cast(Any, pairs)[key], expiry)
         return
     for pair in cast(Iterable[object], pairs):
-        set_pair(e, pair, expiry)
+        set_pair(handle, pair, expiry)
         left -= 1
         if left == 0:
             left = SLICE
             _breath.breathe()
 
 
-def delete_many(e: Engine, keys: object) -> int:
+def delete_many(handle: Handle, keys: object) -> int:
     """Delete many keys, and return how many of them had a value."""
+    table = handle.table
     count = 0
     left: i64 = SLICE
     for key in cast(Iterable[object], keys):
-        if e.writable != WRITABLE or e.state != OPEN:
-            e.blocked_write()
-        if remove(e, to_key(e, key)):
+        handle.life.check_writable()
+        if remove(table, to_key(handle, key)):
             count += 1
-        if e.log.due:
-            e.maintainer.step()
+        if table.log.due:
+            table.maintainer.step()
         left -= 1
         if left == 0:
             left = SLICE

@@ -1,6 +1,6 @@
 """Coders: how the keys or values of a typed store become bytes and come back, inside the core.
 
-A store without codecs has two coders of kind PLAIN, and no operation looks at them (`Engine.typed` is false). The kinds
+A store without codecs has two coders of kind PLAIN, and no operation looks at them (`Coders.typed` is false). The kinds
 STR and INT are written here, because a call of interpreted code costs what a whole operation does; every other codec is
 called through its `encode` and `decode`. An int is written so that the order of the bytes is the order of the numbers:
 one byte 0x80 + k and the number's k bytes for n >= 0, one byte 0x7f - k and the k bytes of -n - 1, each complemented,
@@ -8,17 +8,18 @@ for n < 0; k is the least that does. oxidbm/codecs.py writes and documents the s
 """
 
 from collections.abc import Callable
-from typing import Final, final
+from typing import Any, Final, cast, final
 
 from librt.strings import BytesWriter, write_i64_be
 from mypy_extensions import i64
+
+from oxidbm._core.durability.superblock import BYTES_NAME
 
 PLAIN: Final = 0
 STR: Final = 1
 INT: Final = 2
 CALLED: Final = 3
 
-BYTES_NAME: Final = "bytes"
 ANY_NAME: Final = "*"  # a codec of this name opens a store whatever its codecs are, and sees bytes
 
 INT_ZERO: Final = 0x80
@@ -132,3 +133,42 @@ def encode_int(value: int) -> bytes:
 def plain(what: str) -> Coder:
     """Return the coder of bytes as they are."""
     return Coder(what, BYTES_NAME, PLAIN, None, None)
+
+
+@final
+class Coders:
+    """The codecs of one store's keys and values; `typed` where one of them is not PLAIN."""
+
+    def __init__(self, key: Coder, value: Coder) -> None:
+        self.key = key
+        self.value = value
+        self.typed: bool = key.kind != PLAIN or value.kind != PLAIN
+
+    def from_key(self, key: bytes) -> object:
+        """Return the key that bytes in the store stand for."""
+        return self.key.decode(key) if self.typed else key
+
+    def from_value(self, value: bytes) -> object:
+        """Return the value that bytes in the store stand for."""
+        return self.value.decode(value) if self.typed else value
+
+
+def coder_for(what: str, spec: object) -> Coder:
+    """Return the coder for what a store was asked to use for its keys or values: see oxidbm.codecs.resolve."""
+    if spec is None:
+        return Coder(what, BYTES_NAME, PLAIN, None, None)
+    from oxidbm import codecs
+
+    codec: Any = codecs.resolve(cast(Any, spec))
+    if codec.name == ANY_NAME and codec is not codecs.RAW:
+        raise ValueError(f"a codec's name is not {ANY_NAME!r}, which is codecs.RAW's")
+    kind = CALLED
+    if codec is codecs.BYTES or codec is codecs.RAW:
+        kind = PLAIN
+    elif codec is codecs.STR:
+        kind = STR
+    elif codec is codecs.INT:
+        kind = INT
+    coder = Coder(what, codec.name, kind, codec.encode, codec.decode)
+    coder.prefixer = getattr(codec, "encode_prefix", None)
+    return coder

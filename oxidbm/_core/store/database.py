@@ -10,11 +10,11 @@ from typing import Any, final
 from mypy_extensions import i64
 
 from oxidbm._core.hashing import hash_key
+from oxidbm._core.life import CLOSED, OPEN, READ_ONLY
 from oxidbm._core.store.arguments import to_key
+from oxidbm._core.store.iterator import KEYS, StoreIterator
 from oxidbm._core.store.store import Store
-from oxidbm._core.table.engine import CLOSED, OPEN, READ_ONLY
 from oxidbm._core.table.locate import locate_steady
-from oxidbm._core.table.scan import KEYS, StoreIterator
 
 
 @final
@@ -30,13 +30,13 @@ class Database(Store):
     def keys(self) -> Any:
         """Return a list of the keys."""
         found: list[object] = []
-        found.extend(StoreIterator(self.e, KEYS))
+        found.extend(StoreIterator(self.handle, KEYS))
         return found
 
     def firstkey(self) -> bytes | None:
         """Return the first key of a traversal; None when there is none."""
         self.end_traversal()
-        iterator = StoreIterator(self.e, KEYS)
+        iterator = StoreIterator(self.handle, KEYS)
         try:
             for key in iterator:
                 assert isinstance(key, bytes)
@@ -50,10 +50,8 @@ class Database(Store):
 
     def nextkey(self, key: object) -> bytes | None:
         """Return the key that follows another in a traversal; None at the end, and for a key that is not there."""
-        e = self.e
-        if e.state != OPEN:
-            e.blocked_read()
-        k = to_key(e, key)
+        self.life.check_open()
+        k = to_key(self.handle, key)
         if self.traversal is None or k != self.traversed:
             if not self.begin_traversal(k):
                 return None
@@ -68,16 +66,15 @@ class Database(Store):
 
     def begin_traversal(self, key: bytes) -> bool:
         """Have the iteration stand behind `key`; False where the key has no place in the log."""
-        e = self.e
         follows = self.traversal is None and key == self.traversed
         self.end_traversal()
-        iterator = StoreIterator(e, KEYS)
+        iterator = StoreIterator(self.handle, KEYS)
         if follows:
             if self.traversed_to >= iterator.cursor.following:
                 iterator.cursor.following = self.traversed_to
                 iterator.cursor.stop = self.traversal_stop
         else:
-            found = locate_steady(e, key, hash_key(key, e.seed))
+            found = locate_steady(self.table, key, hash_key(key, self.table.seed))
             if found is None or found.tombstone():
                 iterator.close()
                 return False
@@ -107,10 +104,10 @@ class Database(Store):
 
     def sync(self) -> None:
         """Return when everything written so far is durable; nothing to do where it is open to read."""
-        e = self.e
-        if e.state == CLOSED and not self.shut:
+        life = self.life
+        if life.state == CLOSED and not self.shut:
             return  # closed, durably, by the interpreter's exit: a shelf's finalizer comes after that
-        if e.writable != READ_ONLY or e.state != OPEN:
+        if life.writable != READ_ONLY or life.state != OPEN:
             super().sync()
 
     def close(self) -> None:

@@ -9,76 +9,78 @@ from typing import Final
 from mypy_extensions import i64
 
 from oxidbm._core.hashing import hash_key
-from oxidbm._core.store.arguments import expiry_at, from_value, to_value
+from oxidbm._core.log.reader import expiry_of, is_live
+from oxidbm._core.store.arguments import expiry_at, to_value
 from oxidbm._core.store.coder import PLAIN
-from oxidbm._core.store.session import put
+from oxidbm._core.store.handle import Handle
 from oxidbm._core.table import operations
-from oxidbm._core.table.engine import WRITABLE, Engine
-from oxidbm._core.table.locate import expiry_of, is_live, locate_steady
+from oxidbm._core.table.locate import locate_steady
+from oxidbm._core.table.retry import put
 
 NO_EXPIRY: Final = -1.0
 NO_VALUE: Final = -2.0
 
 
-def ttl(e: Engine, key: bytes) -> float:
+def ttl(handle: Handle, key: bytes) -> float:
     """Return how many seconds a key has left; NO_EXPIRY, or NO_VALUE."""
-    now = e.now_ms()
-    found = locate_steady(e, key, hash_key(key, e.seed))
-    if found is None or not is_live(e, found, now):
+    table = handle.table
+    now = table.now_ms()
+    found = locate_steady(table, key, hash_key(key, table.seed))
+    if found is None or not is_live(table.log, found, now):
         return NO_VALUE
-    expiry = expiry_of(e, found)
+    expiry = expiry_of(table.log, found)
     return NO_EXPIRY if expiry == 0 else float(expiry - now) / 1000.0
 
 
-def touch(e: Engine, key: bytes, expire: object) -> bool:
+def touch(handle: Handle, key: bytes, expire: object) -> bool:
     """Give a key another time to live, counted from now; False where it has no value."""
-    expiry = expiry_at(e, expire)
+    table = handle.table
+    expiry = expiry_at(handle, expire)
     while True:
-        value = operations.read(e, key)
+        value = operations.read(table, key)
         if value is None:
             return False
-        if e.writable != WRITABLE or not e.alive():
-            e.blocked_write()
-        if put(e, key, value, operations.IF_EQUAL, value, expiry):
+        handle.life.check_writable()
+        if put(table, key, value, operations.IF_EQUAL, value, expiry):
             return True
 
 
-def number_in(e: Engine, data: bytes) -> int:
+def number_in(handle: Handle, data: bytes) -> int:
     """Return the number that a counter's bytes say; ValueError for something else, TypeError for another codec."""
-    if e.value_coder.kind == PLAIN:
+    if handle.coders.value.kind == PLAIN:
         try:
             return int(data)
         except ValueError:
             raise ValueError(
                 f"incr() and decr() count in decimal digits, and the key's value of {len(data)} bytes is no number"
             ) from None
-    value = from_value(e, data)
+    value = handle.coders.from_value(data)
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"incr() and decr() need values that are int, not {type(value).__name__}")
     return value
 
 
-def incr(e: Engine, key: bytes, delta: int, default: int | None, expire: object) -> int | None:
+def incr(handle: Handle, key: bytes, delta: int, default: int | None, expire: object) -> int | None:
     """Add to a counter and return its new value; None where the key has no value and there is no default.
 
     A counter that is there keeps its expiry; `expire` is for a new one.
     """
-    plain: bool = e.value_coder.kind == PLAIN
+    table = handle.table
+    plain: bool = handle.coders.value.kind == PLAIN
     while True:
-        old = operations.read(e, key)
+        old = operations.read(table, key)
         if old is None and default is None:
             return None
-        number = (number_in(e, old) if old is not None else default or 0) + delta
+        number = (number_in(handle, old) if old is not None else default or 0) + delta
         if not isinstance(number, int):  # compiled, the arguments' types are checked before
             raise TypeError(f"incr() and decr() count in int, not {type(number).__name__}")
-        new = to_value(e, key, str(number) if plain else number)
-        if e.writable != WRITABLE or not e.alive():
-            e.blocked_write()
+        new = to_value(handle, key, str(number) if plain else number)
+        handle.life.check_writable()
         if old is None:
             if not plain:
-                number_in(e, new)  # what cannot be counted on is not begun
-            done = put(e, key, new, operations.IF_ABSENT, b"", expiry_at(e, expire))
+                number_in(handle, new)  # what cannot be counted on is not begun
+            done = put(table, key, new, operations.IF_ABSENT, b"", expiry_at(handle, expire))
         else:
-            done = put(e, key, new, operations.IF_EQUAL, old, i64(operations.KEEP_EXPIRY))
+            done = put(table, key, new, operations.IF_EQUAL, old, i64(operations.KEEP_EXPIRY))
         if done:
             return number

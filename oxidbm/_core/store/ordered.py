@@ -1,10 +1,10 @@
 """The ordered view: the keys of a store in the order of their bytes, in a sorted list beside the hash index.
 
-An operation that adds or removes a key only notes the key (`Engine.note_change`), so that it stays one uninterrupted
-stretch of compiled code; whoever asks for an order takes the notes up first, by looking at what the store says of each
-key now. Writers take them up themselves when thousands have come together. So the view is never behind for anyone who
-looks. Memory: each key's bytes object and a pointer. The list is sortedcontainers' SortedList (Grant Jenks): an
-insertion costs O(log n) comparisons and a move within a list of about a thousand.
+The table tells it which keys come and go; it only notes them then, so that an operation stays one uninterrupted stretch
+of compiled code; whoever asks for an order takes the notes up first, by looking at what the store says of each key now.
+Writers take them up themselves when thousands have come together. So the view is never behind for anyone who looks.
+Memory, drawn from the budget: each key's bytes object and a pointer. The list is sortedcontainers' SortedList (Grant
+Jenks): an insertion costs O(log n) comparisons and a move within a list of about a thousand.
 """
 
 import importlib
@@ -16,11 +16,14 @@ from typing import Any, Final, final
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core.store.arguments import from_key, from_value
+from oxidbm._core.budget import ORDER
+from oxidbm._core.life import OPEN
+from oxidbm._core.store.handle import Handle
+from oxidbm._core.store.iterator import KEYS, StoreIterator
 from oxidbm._core.table import operations
-from oxidbm._core.table.engine import OPEN, Engine, Order
-from oxidbm._core.table.scan import KEYS, StoreIterator
+from oxidbm._core.table.table import Watcher
 
+CHANGED_MAX: Final = 8192  # notes that have not been taken up yet; then a writer sees to it
 CHUNK: Final = 128
 CHUNK_GROWTH_BITS: Final = 2
 BULK: Final = 2048  # changes from which on a merge is cheaper than insertions
@@ -28,29 +31,40 @@ POINTER_BYTES: Final = 8
 
 
 @final
-class KeyOrder(Order):
+class KeyOrder(Watcher):
     """The sorted keys of one store."""
 
-    def __init__(self, e: Engine) -> None:
+    def __init__(self, handle: Handle) -> None:
         # not by an import statement: mypy would have to see the package when the core is built
         self.sorted_list: Any = importlib.import_module("sortedcontainers").SortedList
-        self.e = e
+        self.handle = handle
+        self.table = handle.table
+        self.changes: list[bytes] = []
         self.lock = threading.RLock()
         self.key_bytes: i64 = 0
         self.version: i64 = 0
         self.whole = False
         self.behind = False
         self.keys: Any = self.sorted_list()
-        e.tracked = True
+        self.table.watchers = [*self.table.watchers, self]
         self.build()
+
+    def changed(self, key: bytes) -> None:
+        """Note that a key has to be looked at again."""
+        self.changes.append(key)
+        if len(self.changes) > CHANGED_MAX:
+            self.table.log.due = True
+
+    def catch_up_if_far_behind(self) -> None:
+        """Take up the changes where there are very many."""
+        if len(self.changes) > CHANGED_MAX:
+            self.catch_up()
 
     def build(self) -> None:
         """Make the list from what the store holds."""
-        self.e.changed = []
+        self.changes = []
         found: list[bytes] = []
-        iterator = StoreIterator(self.e, KEYS)
-        iterator.raw = True
-        for key in iterator:
+        for key in StoreIterator(self.handle, KEYS, True):
             assert isinstance(key, bytes)
             found.append(key)
         self.keys = self.sorted_list(found)
@@ -59,6 +73,11 @@ class KeyOrder(Order):
             self.key_bytes += sys.getsizeof(key)
         self.version += 1
         self.whole = True
+        self.draw()
+
+    def draw(self) -> None:
+        """Tell the budget what keys and list take now."""
+        self.table.log.budget.hold(ORDER, self.size_bytes())
 
     def size_bytes(self) -> i64:
         """Return the memory that the keys and the list take."""
@@ -67,24 +86,25 @@ class KeyOrder(Order):
     def clear(self) -> None:
         """Forget every key, since the store has."""
         with self.lock:
-            self.e.changed = []
+            self.changes = []
             self.whole = False
             self.version += 1
             self.keys.clear()
             self.key_bytes = 0
             self.whole = True
+            self.draw()
 
     def catch_up(self) -> None:
         """Take up every change noted so far."""
-        if self.whole and not self.behind and not self.e.changed:
+        if self.whole and not self.behind and not self.changes:
             return
         with self.lock:  # which waits for a thread that has taken the notes and is not through with them
             if not self.whole:  # Ctrl-C came while the list, which is interpreted code, was changed
                 self.build()
-            while self.e.changed:
+            while self.changes:
                 self.behind = True
-                changed = self.e.changed
-                self.e.changed = []
+                changed = self.changes
+                self.changes = []
                 try:
                     if len(changed) >= BULK:
                         self.merge(changed)
@@ -92,16 +112,17 @@ class KeyOrder(Order):
                         for key in changed:
                             self.look_at(key)
                 except BaseException:
-                    changed.extend(self.e.changed)  # to look at a key twice does no harm
-                    self.e.changed = changed
+                    changed.extend(self.changes)  # to look at a key twice does no harm
+                    self.changes = changed
                     raise
                 finally:
                     self.behind = False
+                    self.draw()
                 _breath.breathe()
 
     def look_at(self, key: bytes) -> None:
         """Have the list say of one key what the store says."""
-        there = operations.read(self.e, key) is not None
+        there = operations.read(self.table, key) is not None
         if there == (key in self.keys):
             return
         self.whole = False
@@ -119,7 +140,7 @@ class KeyOrder(Order):
         fresh: list[bytes] = []
         left: i64 = CHUNK
         for key in set(changed):
-            if operations.read(self.e, key) is not None and key not in self.keys:
+            if operations.read(self.table, key) is not None and key not in self.keys:
                 fresh.append(key)
             else:
                 self.look_at(key)
@@ -154,14 +175,13 @@ class KeyOrder(Order):
 
         Where keys had to be passed over, and the order has changed meanwhile, they may have moved: looked at again.
         """
-        e = self.e
+        life = self.handle.life
         while True:
-            if e.state != OPEN:
-                e.blocked_read()
+            life.check_open()
             self.catch_up()
             version = self.version
             found, sure = self.live_beyond(key, reverse)
-            if sure or (e.state == OPEN and not e.changed and version == self.version):
+            if sure or (life.state == OPEN and not self.changes and version == self.version):
                 return found
 
     def live_beyond(self, key: bytes | None, reverse: bool) -> tuple[bytes | None, bool]:
@@ -176,7 +196,7 @@ class KeyOrder(Order):
                 return None, False
             for candidate in candidates:
                 at = candidate
-                if operations.read(self.e, candidate) is not None:  # it may have expired
+                if operations.read(self.table, candidate) is not None:  # it may have expired
                     return candidate, sure
                 sure = False
 
@@ -187,7 +207,7 @@ class RangeIterator:
 
     def __init__(self, order: KeyOrder, low: bytes | None, high: bytes | None, reverse: bool) -> None:
         self.order = order
-        self.e = order.e
+        self.handle = order.handle
         self.low = low
         self.low_in = True
         self.high = high
@@ -202,10 +222,9 @@ class RangeIterator:
         return self
 
     def __next__(self) -> object:
-        e = self.e
+        handle = self.handle
         while not self.ended:
-            if e.state != OPEN:
-                e.blocked_read()
+            handle.life.check_open()
             self.order.catch_up()
             if self.position == len(self.chunk) or self.version != self.order.version:
                 self.load()
@@ -218,9 +237,9 @@ class RangeIterator:
             else:
                 self.low = key
                 self.low_in = False
-            value = operations.read(e, key)
+            value = operations.read(handle.table, key)
             if value is not None:
-                return from_key(e, key), from_value(e, value)
+                return handle.coders.from_key(key), handle.coders.from_value(value)
         self.ended = True
         raise StopIteration
 

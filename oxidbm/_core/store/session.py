@@ -7,66 +7,57 @@ its own.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 from mypy_extensions import i64
 
-from oxidbm._core.durability import commit
+from oxidbm._core.durability.serials import UNNAMED, SessionState
 from oxidbm._core.errors import ClosedError
-from oxidbm._core.hashing import hash_key
-from oxidbm._core.store.arguments import from_value, to_key, to_value
-from oxidbm._core.table import operations
-from oxidbm._core.table.engine import OPEN, WRITABLE, Engine, SessionState
+from oxidbm._core.life import WRITABLE
+from oxidbm._core.store.arguments import to_key, to_value
+from oxidbm._core.store.handle import Handle
+from oxidbm._core.table import operations, retry
+from oxidbm._core.table.retry import Modification
 
 
-def put(e: Engine, key: bytes, value: bytes, condition: i64, expected: bytes, expiry: i64) -> bool:
-    """Store a value, making room as often as needed; False where the condition did not hold."""
-    while True:
-        if condition == operations.IF_EQUAL:  # upsert itself would insert a key that has gone meanwhile
-            status = operations.upsert_slow(e, key, value, hash_key(key, e.seed), condition, expected, expiry)
-        else:
-            status = operations.upsert(e, key, value, condition, expected, expiry)
-        if status == operations.DONE:
-            return True
-        if status == operations.CHANGED:
-            return False
-        e.maintainer.make_room()
+@final
+class Change(Modification):
+    """What a user's function makes of a value, as bytes of one key's value and back."""
+
+    def __init__(self, handle: Handle, key: bytes, function: Callable[[Any], object]) -> None:
+        self.handle = handle
+        self.key = key
+        self.function = function
+
+    def apply(self, old: bytes) -> bytes | None:
+        """Return the new value, None to leave the old one."""
+        result = self.function(self.handle.coders.from_value(old))
+        return None if result is None else to_value(self.handle, self.key, result)
 
 
-def remove(e: Engine, key: bytes) -> bool:
-    """Delete a key; False where it has no value."""
-    while True:
-        status = operations.delete(e, key)
-        if status >= 0:
-            return status == operations.DONE
-        e.maintainer.make_room()
-
-
-def read_modify_write(e: Engine, key: bytes, function: Callable[[Any], object], initial: bytes | None) -> bytes | None:
-    """Replace a key's value by function(value), with no update lost; see Session.rmw."""
-    while True:
-        old = operations.read(e, key)
-        if old is None:
-            if initial is None:
-                return None
-            if put(e, key, initial, operations.IF_ABSENT, b"", 0):
-                return initial
-            continue
-        result = function(from_value(e, old) if e.typed else old)
-        if result is None:
-            return None
-        new = to_value(e, key, result)
-        if e.writable != WRITABLE or e.state != OPEN:
-            e.blocked_write()
-        if put(e, key, new, operations.IF_EQUAL, old, operations.KEEP_EXPIRY):
-            return new
+def open_session(handle: Handle, name: str | None, unnamed: int, always: bool) -> "Session":
+    """Return a session; `unnamed` numbers those without a name."""
+    serials = handle.commits.serials
+    if name is None:
+        state = SessionState(UNNAMED + str(unnamed), 0)
+    else:
+        if not name or name.startswith(UNNAMED):
+            raise ValueError("a session's name is not empty and does not begin with a NUL character")
+        held = serials.sessions.get(name)
+        if held is not None and held.open:
+            raise ClosedError(f"the session {name!r} is already open; close it first, or give this one another name")
+        state = SessionState(name, i64(serials.recovered.get(name, 0))) if held is None else held
+        state.open = True
+    serials.sessions[state.name] = state
+    return Session(handle, state, name, always)
 
 
 class Session:
     """A numbered sequence of operations on a store; made by `Store.session`, used in a `with` block."""
 
-    def __init__(self, e: Engine, state: SessionState, name: str | None, always: bool) -> None:
-        self.e = e
+    def __init__(self, handle: Handle, state: SessionState, name: str | None, always: bool) -> None:
+        self.handle = handle
+        self.table = handle.table
         self.state = state
         self.session_name = name
         self.always = always
@@ -96,38 +87,33 @@ class Session:
         """Raise ClosedError where session or store are closed."""
         if self.closed_already:
             raise ClosedError("the session is closed; open another with store.session()")
-        if self.e.state != OPEN:
-            self.e.blocked_read()
+        self.handle.life.check_open()
 
     def check_writable(self) -> None:
         """Raise where the session cannot write."""
         self.check_open()
-        if self.e.writable != WRITABLE:
-            self.e.blocked_write()
+        self.handle.life.check_writable()
 
     def count_one(self) -> None:
         """Number an operation, and make it durable where the store does that each time."""
         self.state.serial += 1
-        self.e.unlogged = True
-        if self.e.log.due:
-            self.e.maintainer.step()
+        self.handle.commits.unlogged = True
+        if self.table.log.due:
+            self.table.maintainer.step()
         if self.always:
-            commit.commit(self.e)
+            self.handle.commits.commit()
 
     def read(self, key: object, default: object = None) -> object:
         """Return the key's value, or `default`."""
         self.check_open()
-        value = operations.read(self.e, to_key(self.e, key))
-        if value is None:
-            return default
-        return from_value(self.e, value) if self.e.typed else value
+        value = operations.read(self.table, to_key(self.handle, key))
+        return default if value is None else self.handle.coders.from_value(value)
 
     def upsert(self, key: object, value: object) -> None:
         """Store a value under a key, whatever was there."""
         self.check_writable()
-        e = self.e
-        k = to_key(e, key)
-        put(e, k, to_value(e, k, value), operations.ALWAYS, b"", 0)
+        k = to_key(self.handle, key)
+        retry.put(self.table, k, to_value(self.handle, k, value), operations.ALWAYS, b"", 0)
         self.count_one()
 
     def rmw(self, key: object, function: Callable[[Any], object], initial: object = None) -> object:
@@ -138,17 +124,17 @@ class Session:
         than once, when another thread changed the value meanwhile, so it should do nothing but compute.
         """
         self.check_writable()
-        e = self.e
-        k = to_key(e, key)
-        first = None if initial is None else to_value(e, k, initial)
-        result = read_modify_write(e, k, function, first)
+        k = to_key(self.handle, key)
+        first = None if initial is None else to_value(self.handle, k, initial)
+        change = Change(self.handle, k, function)
+        result = retry.read_modify_write(self.table, k, change, first)
         self.count_one()
-        return from_value(e, result) if e.typed and result is not None else result
+        return None if result is None else self.handle.coders.from_value(result)
 
     def delete(self, key: object) -> bool:
         """Delete a key; False where it had no value."""
         self.check_writable()
-        removed = remove(self.e, to_key(self.e, key))
+        removed = retry.remove(self.table, to_key(self.handle, key))
         self.count_one()
         return removed
 
@@ -156,7 +142,7 @@ class Session:
         """Return the serial number when all of this session's operations up to it are durable."""
         self.check_writable()
         serial = self.state.serial
-        commit.commit(self.e)
+        self.handle.commits.commit()
         self.state.durable_serial = max(self.state.durable_serial, serial)
         return serial
 
@@ -166,7 +152,7 @@ class Session:
             self.closed_already = True
             self.state.open = False
             if self.session_name is None:
-                self.e.sessions.pop(self.state.name, None)
+                self.handle.commits.serials.sessions.pop(self.state.name, None)
 
     def __enter__(self) -> "Session":  # noqa: PYI034 - Self is not for compiled classes
         self.check_open()
@@ -174,7 +160,12 @@ class Session:
 
     def __exit__(self, kind: object, value: object, trace: object) -> None:
         try:
-            if kind is None and not self.closed_already and self.e.alive() and self.e.writable == WRITABLE:
+            if (
+                kind is None
+                and not self.closed_already
+                and self.handle.life.alive()
+                and self.handle.life.writable == WRITABLE
+            ):
                 self.commit()
         finally:
             self.close()

@@ -11,9 +11,10 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from oxidbm import _breath
+from oxidbm._core.counters import Counters
 from oxidbm._core.table.compaction import Compaction
-from oxidbm._core.table.engine import Engine
-from oxidbm._core.table.locate import settle
+from oxidbm._core.table.settle import settle
+from oxidbm._core.table.table import Table
 
 RECORD_SLICE: Final = 1  # bytes: a slice ends behind one record
 SCAN_BYTES: Final = 1048576  # between two breaths
@@ -25,15 +26,15 @@ STEP_BYTES_MIN: Final = 4096
 class SizeLimit:
     """The limit of one store, in bytes of live records, headers included; 0 for none."""
 
-    def __init__(self, e: Engine, limit: i64) -> None:
-        self.e = e
+    def __init__(self, table: Table, counters: Counters, limit: i64) -> None:
+        self.table = table
+        self.counters = counters
         self.limit: i64 = limit
         self.eviction: Compaction | None = None
         self.busy = False
         self.position: i64 = 0
-        self.evicted_keys: i64 = 0
         if limit > 0:
-            e.log.set_step(max(limit >> STEP_SHARE_BITS, min(limit, i64(STEP_BYTES_MIN))))
+            table.log.set_step(max(limit >> STEP_SHARE_BITS, min(limit, i64(STEP_BYTES_MIN))))
 
     def keep(self) -> None:
         """Evict until the limit is kept; called at each step of the log. A second thread leaves it to the first."""
@@ -47,27 +48,27 @@ class SizeLimit:
 
     def evict(self) -> None:
         """Go on with the pass, and begin another one where it ends, until there is room for what the next step adds."""
-        e = self.e
-        settle(e, e.pending_count())  # what was overwritten blindly still counts as live
-        room = max(self.limit - e.log.step_bytes, i64(0))
+        table = self.table
+        settle(table, table.pending.count())  # what was overwritten blindly still counts as live
+        room = max(self.limit - table.log.step_bytes, i64(0))
         breath: i64 = 0
-        while e.live_bytes > room:
+        while table.live_bytes > room:
             current = self.eviction
             if current is None:
-                current = Compaction(e, e.log.tail)
+                current = Compaction(table, table.log.tail)
                 current.cursor.following = max(current.cursor.following, self.position)
                 self.eviction = current
             at = current.cursor.following
             before = current.dropped_keys
             more = current.slice(RECORD_SLICE, True)
-            self.evicted_keys += current.dropped_keys - before
+            self.counters.evicted_keys += current.dropped_keys - before
             if not more:
                 self.position = current.cursor.following
                 self.eviction = None
                 if at >= self.position:
                     return
             elif current.cursor.following == at:
-                e.maintainer.make_room()  # for a tombstone
+                table.maintainer.make_room(current.wanted_room())  # for a tombstone
             breath += current.cursor.following - at
             if breath >= SCAN_BYTES:
                 breath = 0

@@ -2,54 +2,54 @@
 
 from typing import Any
 
-from oxidbm._core.store.opening import Handle
+from oxidbm._core.budget import INDEX, ORDER
+from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.ordered import KeyOrder
 
 
 def statistics(handle: Handle, order: KeyOrder | None) -> dict[str, Any]:
     """Return the figures of a store. Addresses and sizes are in bytes; keys are exact but for `unverified` ones."""
-    e = handle.e
-    log = e.log
-    index = e.index
+    table = handle.table
+    log = table.log
+    index = table.index
+    budget = log.budget
+    commits = handle.commits
     disk = handle.disk
-    limit = handle.limit
-    order_bytes = 0
     if order is not None:
         order.catch_up()
-        order_bytes = int(order.size_bytes())
     return {
-        "path": e.path or None,
-        "keys": int(e.count),
-        "unverified": int(e.pending_count()),
+        "path": handle.life.path or None,
+        "keys": int(table.count),
+        "unverified": int(table.pending.count()),
         "begin": int(log.begin),
         "head": int(log.head),
         "flushed": int(log.flushed),
         "read_only": int(log.read_only),
         "tail": int(log.tail),
-        "durable_tail": int(e.durable_tail),
-        "commit_sequence": int(e.commit_sequence),
-        "durable_sequence": int(e.durable_sequence),
+        "durable_tail": int(commits.durable_tail),
+        "commit_sequence": int(commits.sequence),
+        "durable_sequence": int(commits.durable_sequence),
         "log_bytes": int(log.tail - log.begin),
-        "live_bytes": int(e.live_bytes),
-        "dead_bytes": int(e.dead_bytes()),
+        "live_bytes": int(table.live_bytes),
+        "dead_bytes": int(table.dead_bytes()),
         "file_bytes": int(log.device.size()),
-        "memory_bytes": int(e.memory_bytes()) + order_bytes,
-        "memory_budget": int(log.memory),
-        "frame_bytes": int(log.frames.frame_bytes),
-        "index_bytes": int(index.size_bytes()),
-        "order_bytes": order_bytes,
+        "memory_bytes": int(budget.total),
+        "memory_budget": int(budget.limit),
+        "frame_bytes": int(budget.frame_bytes()),
+        "index_bytes": int(budget.held[INDEX]),
+        "order_bytes": int(budget.held[ORDER]),
         "index_buckets": int(index.buckets()),
         "index_entries": int(index.entries),
         "overflow_buckets": int(index.overflow_in_use),
         "page_bytes": int(log.page_bytes),
-        "readers": int(e.epoch.readers()),
-        "compactions": int(disk.compactions) if disk is not None else 0,
-        "evicted_keys": int(limit.evicted_keys) if limit is not None else 0,
+        "readers": int(log.epoch.readers()),
+        "compactions": int(handle.counters.compactions),
+        "evicted_keys": int(handle.counters.evicted_keys),
         "size_limit": int(handle.options.size_limit),
         "maintenance_failure": disk.failure if disk is not None else "",
-        "poisoned": e.poison,
+        "poisoned": handle.life.poison,
         "read_only_store": handle.options.read_only,
         "durability": handle.options.durability,
-        "key_codec": e.key_coder.name if handle.superblock is None else handle.superblock.key_codec,
-        "value_codec": e.value_coder.name if handle.superblock is None else handle.superblock.value_codec,
+        "key_codec": handle.key_codec(),
+        "value_codec": handle.value_codec(),
     }

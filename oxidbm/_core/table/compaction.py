@@ -7,35 +7,37 @@ is inside. Work comes in slices. On disk a background thread does them; a store 
 log, and with `evict=True` drops the oldest live records too.
 """
 
-from typing import Final, final
+from typing import final
 
 from mypy_extensions import i64
 
-from oxidbm._core.address import NO_ADDRESS, with_sign
+from oxidbm._core.address import ADDRESS_MAX, with_sign
 from oxidbm._core.hashing import hash_key
-from oxidbm._core.index.hash_index import ENTRY_ADDRESS
-from oxidbm._core.log.hybrid_log import NO_ROOM
+from oxidbm._core.index.entry import NO_ENTRY, address_of
+from oxidbm._core.log.append import append_record
+from oxidbm._core.log.cursor import Cursor
+from oxidbm._core.log.reader import Record
 from oxidbm._core.log.record import SHAPE_COMMIT, SHAPE_EXPIRY, TOMBSTONE, pack_info
-from oxidbm._core.table.engine import Engine
-from oxidbm._core.table.locate import Found, locate_steady
-from oxidbm._core.table.operations import DONE, append_record, bury
-from oxidbm._core.table.scan import Cursor
-
-EVERYTHING: Final = 0xFFFFFFFFFFFF
+from oxidbm._core.log.room import Room, room_for
+from oxidbm._core.table.locate import locate_steady
+from oxidbm._core.table.operations import DONE, bury
+from oxidbm._core.table.table import Table
 
 
 @final
 class Compaction:
     """One pass over the oldest part of the log, resumable between slices."""
 
-    def __init__(self, e: Engine, until: i64) -> None:
-        self.e = e
+    def __init__(self, table: Table, until: i64) -> None:
+        self.table = table
+        self.log = table.log
         self.until: i64 = until
-        self.cursor = Cursor(e, e.log.begin, until)
+        self.cursor = Cursor(table.log, table.log.begin, until)
         self.copied_bytes: i64 = 0
         self.dropped_keys: i64 = 0
         self.running = False
         self.now: i64 = 0
+        self.wanted: i64 = 0  # bytes of the record there was no room for
 
     def slice(self, bytes_max: i64, evict: bool) -> bool:
         """Go over some `bytes_max` bytes; True while the pass is not at its end.
@@ -55,7 +57,7 @@ class Compaction:
         """Do a slice."""
         cursor = self.cursor
         start = cursor.following
-        self.now = self.e.now_if_expiring()
+        self.now = self.table.now_if_expiring()
         while cursor.following - start < bytes_max and cursor.following < self.until:
             before = cursor.following
             if not cursor.step():
@@ -70,42 +72,44 @@ class Compaction:
         cursor = self.cursor
         if cursor.shape & SHAPE_COMMIT:
             return True
-        e = self.e
+        table = self.table
         key = cursor.key()
-        key_hash = hash_key(key, e.seed)
-        entry = e.index.holds(key_hash, cursor.address, EVERYTHING)
+        key_hash = hash_key(key, table.seed)
+        entry = table.index.holds(key_hash, cursor.address, ADDRESS_MAX)
         if entry == 0:
             return True
-        head: i64 = (entry & ENTRY_ADDRESS) << 3
+        head: i64 = address_of(entry)
         if head != cursor.address:
-            found = locate_steady(e, key, key_hash)
+            found = locate_steady(table, key, key_hash)
             if found is None or found.address != cursor.address:
                 return True
             entry = found.entry
-            head = (entry & ENTRY_ADDRESS) << 3
+            head = address_of(entry)
         if cursor.info & TOMBSTONE:
             if head == cursor.address:
-                e.index.replace(key_hash, entry, 0)
+                table.index.replace(key_hash, entry, NO_ENTRY)
             return True
         expiry = cursor.expiry() if cursor.shape & SHAPE_EXPIRY else 0
-        if (evict and not e.log.memory_only) or (expiry != 0 and expiry <= self.now):
+        if (evict and not self.log.memory_only) or (expiry != 0 and expiry <= self.now):
             return self.drop(key, key_hash, entry)
         if evict and head == cursor.address:  # a log that is never replayed needs no tombstone
-            e.index.replace(key_hash, entry, 0)
-            e.count -= 1
-            e.live_bytes -= e.log.footprint(cursor.size())
+            table.index.replace(key_hash, entry, NO_ENTRY)
+            table.count -= 1
+            table.live_bytes -= self.log.footprint(cursor.size())
             self.dropped_keys += 1
-            if e.tracked:
-                e.note_change(key)
+            if table.watchers:
+                table.tell(key)
             return True
         return self.copy(key, key_hash, entry, head, expiry)
 
     def drop(self, key: bytes, key_hash: i64, entry: i64) -> bool:
         """Delete the current record's key, with a tombstone for recovery to see; False when there is no room for it."""
         cursor = self.cursor
-        found = Found(cursor.address, cursor.info, cursor.shape, cursor.seal, b"")
+        found = Record(cursor.address, cursor.info, cursor.shape, cursor.seal, b"")
         found.entry = entry
-        if bury(self.e, key, key_hash, found, DONE) != DONE:
+        status = bury(self.table, key, key_hash, found, DONE)
+        if status < 0:
+            self.wanted = -status
             return False
         self.dropped_keys += 1
         return True
@@ -115,37 +119,38 @@ class Compaction:
 
         Nothing live is left in the chain below a record that is its head here, so its entry is no longer mixed.
         """
-        e = self.e
+        table = self.table
         cursor = self.cursor
         at_head = head == cursor.address
-        old_size = e.log.footprint(cursor.size())
-        if e.log.memory_only and cursor.size() > e.log.page_bytes:
-            fresh = e.log.move_run(cursor.address, cursor.size())  # a second frame of its size may not fit the budget
-        else:
-            fresh = append_record(e, key, cursor.value(), pack_info(head, False, not at_head), expiry)
-        if fresh == NO_ROOM:
+        old_size = self.log.footprint(cursor.size())
+        fresh = self.append_copy(head, not at_head, expiry)
+        if fresh < 0:
+            self.wanted = -fresh
             return False
-        plain = e.index.entry_for(key_hash, fresh)
-        replaced = e.index.replace(key_hash, entry, plain if at_head else with_sign(plain))
+        plain = table.index.entry_for(key_hash, fresh)
+        replaced = table.index.replace(key_hash, entry, plain if at_head else with_sign(plain))
         assert replaced
-        size = e.log.tail - fresh
-        e.live_bytes += size - old_size
+        size = self.log.tail - fresh
+        table.live_bytes += size - old_size
         self.copied_bytes += size
         return True
 
+    def append_copy(self, head: i64, unverified: bool, expiry: i64) -> i64:
+        """Append the current record again and return its address, < 0 for no room.
 
-def drop_pages(e: Engine, until: i64) -> None:
-    """Give back the frames of a memory-only log's pages before `until`, where a compaction has left nothing live."""
-    log = e.log
-    while log.head < until:
-        end = log.frames.ends[log.slot_of(log.head)]
-        if end == NO_ADDRESS or end > until:
-            break
-        log.drop_head_page(end)
+        A log in memory only is compacted because it is full: a run moves with its frame, since a second one of its size
+        may not fit the budget, and the other records may use the page in reserve.
+        """
+        log = self.log
+        cursor = self.cursor
+        if log.memory_only and cursor.size() > log.page_bytes:
+            return log.move_run(cursor.address, cursor.size())
+        info = pack_info(head, False, unverified)
+        fresh = append_record(log, cursor.key(), cursor.value(), info, expiry)
+        if fresh < 0 and log.memory_only and log.open_reserved_page():
+            fresh = append_record(log, cursor.key(), cursor.value(), info, expiry)
+        return fresh
 
-
-def memory_target(e: Engine) -> i64:
-    """Return up to where a memory-only log may be compacted: the first page's end, when that page is closed; else 0."""
-    log = e.log
-    end = log.frames.ends[log.slot_of(log.head)]
-    return end if log.head < log.tail and end else i64(0)
+    def wanted_room(self) -> Room:
+        """Return the room that the last slice did not find, where it stopped before a record."""
+        return room_for(self.wanted, self.log.page_bytes)

@@ -1,9 +1,10 @@
-"""Maintenance: what an open store does besides its operations.
+"""Maintainers: what an open store does besides its operations.
 
 DiskMaintainer belongs to a store on disk: its thread flushes what has been sealed, commits at the interval, and
 compacts when too much of the log is dead; when memory is full, the writer itself flushes. MemoryMaintainer belongs to a
-store in memory: it compacts or evicts a little at each step of the log, and has no thread. Nothing here is on the path
-of an operation but `step`, which an operation calls once every 64 KiB of new log.
+store in memory: it compacts or evicts a little at each step of the log, and has no thread. ClosedMaintainer is what a
+closed store has. Nothing here is on the path of an operation but `step`, which an operation calls once every 64 KiB of
+new log.
 """
 
 import _thread
@@ -14,19 +15,22 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core.durability import commit
+from oxidbm._core.counters import Counters
+from oxidbm._core.durability.commit import Commits
 from oxidbm._core.errors import CorruptionError, FullError, error
+from oxidbm._core.life import WRITABLE, Life
+from oxidbm._core.log.flush import FLUSH_BYTES, flush_for, flush_to
+from oxidbm._core.log.room import Room
 from oxidbm._core.store.size_limit import SizeLimit
-from oxidbm._core.table.compaction import Compaction, drop_pages, memory_target
-from oxidbm._core.table.engine import CHANGED_MAX, OPEN, WRITABLE, Engine, Maintainer
-from oxidbm._core.table.locate import settle
+from oxidbm._core.table.compaction import Compaction
+from oxidbm._core.table.settle import settle
+from oxidbm._core.table.table import Maintainer, Table
 
 COMPACT_SLICE_BYTES: Final = 65536
 STEP_SLICE_BYTES: Final = 262144
 SETTLE_SLICE: Final = 256
 SETTLE_HELP: Final = 1024
 DEAD_LEAST: Final = 16777216
-IDLE_SECONDS: Final = 0.2
 
 
 @final
@@ -63,8 +67,13 @@ class Wake:
 class DiskMaintainer(Maintainer):
     """The background thread of a store on disk, and what its writers call."""
 
-    def __init__(self, e: Engine, interval: float, compacts: bool) -> None:
-        self.e = e
+    def __init__(self, commits: Commits, counters: Counters, limit: SizeLimit, interval: float, compacts: bool) -> None:
+        self.commits = commits
+        self.table = commits.table
+        self.log = commits.log
+        self.counters = counters
+        self.limit = limit
+        self.compact_lock = threading.Lock()
         self.interval = interval
         self.compacts = compacts
         self.running = False
@@ -73,44 +82,41 @@ class DiskMaintainer(Maintainer):
         self.wake = Wake()
         self.stopping = False
         self.compaction: Compaction | None = None
-        self.compactions: i64 = 0
         self.settling = False
         self.last_commit = time.monotonic()
         self.failure = ""
-        self.limit: SizeLimit | None = None
 
     def step(self) -> None:
         """Seal what has left the mutable region, and wake the thread."""
-        e = self.e
-        e.log.due = False
-        e.log.other_memory = e.index.size_bytes() + (i64(len(e.pending)) << 3)
-        e.log.follow_tail()
-        e.log.trim()
-        e.log.prepare_ahead()
+        table = self.table
+        log = self.log
+        log.due = False
+        log.follow_tail()
+        log.trim()
+        log.prepare_ahead()
         if not self.running:
             self.start()
         if not self.wake.is_set():
             self.wake.set()
-        if self.limit is not None:
-            self.limit.keep()
-        if self.order is not None and len(e.changed) > CHANGED_MAX:
-            self.order.catch_up()
-        if e.dead_bytes() * 2 > e.log.tail - e.log.begin:
+        self.limit.keep()
+        for watcher in table.watchers:
+            watcher.catch_up_if_far_behind()
+        if table.dead_bytes() * 2 > log.tail - log.begin:
             self.help()
 
     def help(self) -> None:
         """Do a piece of the thread's work: it alone gets too little of the GIL to keep up with writers."""
         current = self.compaction
         if self.settling:
-            settle(self.e, SETTLE_HELP)
+            settle(self.table, SETTLE_HELP)
         elif current is not None and not current.running:
             current.slice(STEP_SLICE_BYTES, False)
-            self.e.log.due = False
+            self.log.due = False
 
-    def make_room(self) -> None:
+    def make_room(self, room: Room) -> None:
         """Flush the oldest page; the caller tries again."""
-        self.e.log.due = False
-        commit.make_room(self.e)
+        self.log.due = False
+        flush_for(self.log, room)
 
     def cleared(self) -> None:
         """Let the thread find out that there is something to compact."""
@@ -141,8 +147,8 @@ class DiskMaintainer(Maintainer):
 
     def loop(self) -> None:
         """Work while there is any, else sleep until woken or the interval is over."""
-        e = self.e
-        while not self.stopping and e.alive() and e.writable == WRITABLE:
+        life = self.log.life
+        while not self.stopping and life.alive() and life.writable == WRITABLE:
             try:
                 busy = self.work()
             except error:
@@ -156,12 +162,12 @@ class DiskMaintainer(Maintainer):
 
     def work(self) -> bool:
         """Do one piece of work; False when there was none."""
-        e = self.e
-        if e.log.sealed - e.log.flushed >= commit.FLUSH_BYTES >> 2:
-            commit.flush_to(e, e.log.sealed)
+        log = self.log
+        if log.sealed - log.flushed >= FLUSH_BYTES >> 2:
+            flush_to(log, log.sealed)
         if self.interval > 0 and time.monotonic() - self.last_commit >= self.interval:
-            commit.commit(e)
-            e.epoch.drain()
+            self.commits.commit()
+            log.epoch.drain()
             self.last_commit = time.monotonic()
         try:
             return self.compacts and self.compact_some()
@@ -171,22 +177,19 @@ class DiskMaintainer(Maintainer):
             return False
 
     def compact_some(self) -> bool:
-        """Do a slice of the compaction under way, or begin one when enough of the log is dead; False when there is
-        none.
-        """
-        e = self.e
+        """Do a slice of the compaction under way, or begin one when enough of the log is dead; False for neither."""
         if self.compaction is None:
             until = self.compaction_target()
             if until == 0:
                 return False
-            self.compaction = Compaction(e, until)
+            self.compaction = Compaction(self.table, until)
         current = self.compaction
         at = current.cursor.following
         if current.slice(COMPACT_SLICE_BYTES, False):
-            if e.log.due:
+            if self.log.due:
                 self.step()
             if current.cursor.following == at:
-                commit.make_room(e)
+                flush_for(self.log, current.wanted_room())
             time.sleep(0)
             return True
         self.finish(current)
@@ -197,10 +200,9 @@ class DiskMaintainer(Maintainer):
 
         Under load a third of the log may be dead, since copying then takes time from the writers; at rest a fifth.
         """
-        e = self.e
-        log = e.log
+        log = self.log
         size = log.tail - log.begin
-        dead = e.dead_bytes()
+        dead = self.table.dead_bytes()
         share = 3 if self.wake.is_set() else 5
         if dead < DEAD_LEAST or dead * share < size:
             return 0
@@ -214,50 +216,50 @@ class DiskMaintainer(Maintainer):
 
     def finish(self, current: Compaction) -> None:
         """Settle what the passed records still say about the number of keys, then move begin."""
-        e = self.e
-        last = e.settled + e.pending_count()
+        pending = self.table.pending
+        last = pending.settled + pending.count()
         self.settling = True
         try:
-            while e.settled < last and not settle(e, SETTLE_SLICE):
+            while pending.settled < last and not settle(self.table, SETTLE_SLICE):
                 time.sleep(0)
         finally:
             self.settling = False
-        commit.move_begin(e, current.until)
+        self.commits.move_begin(current.until)
         self.compaction = None
-        self.compactions += 1
-        e.epoch.drain()
+        self.counters.compactions += 1
+        self.log.epoch.drain()
 
     def compact_all(self) -> None:
         """Compact the whole log now, and return when the space has been given back."""
-        with self.e.compact_lock:
+        with self.compact_lock:
             self.compact_now()
 
     def compact_now(self) -> None:
         """As `compact_all`, one at a time, and never beside a close()."""
-        e = self.e
-        if e.state != OPEN:
-            e.blocked_read()
+        log = self.log
+        log.life.check_open()
         try:
             self.stop()
             if self.compaction is not None:
                 self.go_through(self.compaction)
-            commit.commit(e)
-            e.log.close_tail_page()
-            e.log.device.roll()
-            self.go_through(Compaction(e, e.log.tail))
+            self.commits.commit()
+            log.close_tail_page()
+            log.device.roll()
+            self.go_through(Compaction(self.table, log.tail))
         finally:
             self.stopping = False
             self.start()
 
     def go_through(self, current: Compaction) -> None:
         """Run a compaction to its end in the caller's thread."""
+        log = self.log
         at = current.cursor.following
         while current.slice(COMPACT_SLICE_BYTES, False):
-            if self.e.log.due:
-                self.e.log.due = False
-                self.e.log.follow_tail()
+            if log.due:
+                log.due = False
+                log.follow_tail()
             if current.cursor.following == at:
-                commit.make_room(self.e)
+                flush_for(log, current.wanted_room())
             at = current.cursor.following
             _breath.breathe()
         self.finish(current)
@@ -267,91 +269,89 @@ class DiskMaintainer(Maintainer):
 class MemoryMaintainer(Maintainer):
     """Keeps a store without a path inside its budget."""
 
-    def __init__(self, e: Engine, evict: bool) -> None:
-        self.e = e
+    def __init__(self, table: Table, limit: SizeLimit, evict: bool) -> None:
+        self.table = table
+        self.log = table.log
+        self.limit = limit
         self.evict = evict
         self.compaction: Compaction | None = None
         self.busy = False
-        self.limit: SizeLimit | None = None
 
     def step(self) -> None:
         """Compact a little when half of the log is dead; evict a little when the budget is nearly used up."""
-        e = self.e
-        log = e.log
+        table = self.table
+        log = self.log
         log.due = False
-        log.other_memory = e.index.size_bytes()
         if self.busy:
             return
-        if self.limit is not None:
-            self.limit.keep()
-        if self.order is not None and len(e.changed) > CHANGED_MAX:
-            self.order.catch_up()
+        self.limit.keep()
+        for watcher in table.watchers:
+            watcher.catch_up_if_far_behind()
         log.prepare_ahead()
         tight = log.frames.in_use() + 2 >= log.frames_allowed()
-        if self.compaction is not None or e.dead_bytes() * 2 > log.tail - log.begin or tight:
+        if self.compaction is not None or table.dead_bytes() * 2 > log.tail - log.begin or tight:
             self.slice(self.evict and tight, STEP_SLICE_BYTES)
 
     def cleared(self) -> None:
         """Drop every closed page."""
         self.compaction = None
-        drop_pages(self.e, self.e.log.tail)
+        self.log.drop_pages(self.log.tail)
 
     def compact_all(self) -> None:
         """Compact every page there is now, the tail's too."""
-        self.e.log.close_tail_page()
-        stop = self.e.log.tail
-        while self.e.log.head < stop and self.slice(False, self.e.log.page_bytes):
+        log = self.log
+        log.close_tail_page()
+        stop = log.tail
+        while log.head < stop and self.slice(False, log.page_bytes):
             _breath.breathe()
 
     def slice(self, evict: bool, bytes_max: i64) -> bool:
         """Work on the oldest page; False when nothing can be gained or the copies found no room."""
-        e = self.e
-        log = e.log
+        log = self.log
         if self.compaction is None:
-            until = memory_target(e)
-            if until == 0 or (e.epoch.readers() > 0 and not evict):
+            until = log.first_page_end()
+            if until == 0 or (log.epoch.readers() > 0 and not evict):
                 return False
-            self.compaction = Compaction(e, until)
+            self.compaction = Compaction(self.table, until)
         current = self.compaction
         at = current.cursor.following
-        wanted = log.run_wanted
-        for_batch = log.for_batch
         self.busy = True
-        # The page in reserve is for the copies of the oldest page, which goes in return. Where the index has grown into
-        # the budget of the pages, they get one all the same, or a full store could never become smaller.
-        log.reserve = min(i64(0), log.frames_allowed() - log.frames.in_use() - 1)
-        log.run_wanted = 0
-        log.for_batch = False
         try:
             more = current.slice(bytes_max, evict)
-            if more and current.cursor.following == at and log.prepare():  # with the page that is in reserve
+            if more and current.cursor.following == at and log.prepare_reserved_page():
                 more = current.slice(bytes_max, evict)
         finally:
             self.busy = False
-            log.reserve = 1
-            log.run_wanted = wanted
-            log.for_batch = for_batch
         if more:
             return current.cursor.following > at
-        drop_pages(e, current.until)
+        log.drop_pages(current.until)
         log.trim()
         self.compaction = None
         return True
 
-    def make_room(self) -> None:
-        """Compact, or evict, until a page is free; FullError when all that is there is live."""
-        e = self.e
-        log = e.log
+    def make_room(self, room: Room) -> None:
+        """Compact, or evict, until there is room; FullError when all that is there is live."""
+        table = self.table
+        log = self.log
         if log.shut:
-            e.blocked_read()
+            log.life.blocked_read()
         stop = log.tail  # once over everything: what stays dead after that is the ends of pages
-        while not log.prepare():
-            worthwhile = log.head < stop and (self.evict or e.dead_bytes() >= log.page_bytes)
+        while not log.prepare(room):
+            worthwhile = log.head < stop and (self.evict or table.dead_bytes() >= log.page_bytes)
             if not worthwhile or not self.slice(self.evict, log.page_bytes << 1):
-                log.run_wanted = 0
                 raise FullError(
-                    f"the store in memory is full: {log.frames.frame_bytes + e.index.size_bytes()} bytes of its "
-                    "budget of "
-                    f"{log.memory} are used, {e.live_bytes} of them by live records. Give it more memory=, a "
-                    "path, or evict=True"
+                    f"the store in memory is full: {log.budget.total} bytes of its budget of {log.budget.limit} are "
+                    f"used, {table.live_bytes} of them by live records. Give it more memory=, a path, or evict=True"
                 )
+
+
+@final
+class ClosedMaintainer(Maintainer):
+    """What a closed store has: an operation that was under way asks for room, and learns that there is no store."""
+
+    def __init__(self, life: Life) -> None:
+        self.life = life
+
+    def make_room(self, room: Room) -> None:
+        """Raise: the store is closed."""
+        self.life.blocked_read()

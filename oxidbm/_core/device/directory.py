@@ -1,0 +1,218 @@
+"""A directory that is opened once: every file in it is named relative to that opening.
+
+Where the system has directory descriptors, the directory is held by one, so a process that changes its working
+directory, a directory that is renamed or a link that is switched do not lead a store to another one's files: it goes on
+in the directory that it opened. Elsewhere the absolute path at the opening stands for it. This module also knows, and
+nobody else does, which names make a store.
+"""
+
+import contextlib
+import os
+from typing import Any, Final, final
+
+from oxidbm._core.device.system import HAS_DIRECTORY_DESCRIPTORS, OPEN_FLAGS, host_name, sync_file
+from oxidbm._core.errors import LockedError
+
+STORE: Final = "STORE"  # the superblock; what has one is a store
+LOCK: Final = "LOCK"
+CLEAN: Final = "CLEAN"  # there only while the store is closed cleanly
+LOG: Final = "log"  # the directory of the log's segments
+SEGMENT_SUFFIX: Final = ".seg"
+ASIDE_SUFFIX: Final = ".new"
+BEFORE_A_STORE: Final = (LOCK, LOG, STORE + ASIDE_SUFFIX)  # what may be there before there is a superblock
+
+
+@final
+class Directory:
+    """One directory; `path` is what messages call it."""
+
+    def __init__(self, path: str, above: "Directory | None" = None, name: str = "") -> None:
+        self.path = path
+        self.absolute: str = os.path.abspath(path) if above is None else os.path.join(above.absolute, name)
+        self.descriptor = -1
+        if above is not None and above.descriptor >= 0:
+            self.descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | OPEN_FLAGS, dir_fd=above.descriptor)
+        elif HAS_DIRECTORY_DESCRIPTORS:
+            self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | OPEN_FLAGS)
+
+    def place(self, name: str) -> str:
+        """Return what messages call a file."""
+        return os.path.join(self.path, name)
+
+    def open(self, name: str, flags: int, mode: int = 0o666) -> int:
+        """Return a descriptor of a file."""
+        if self.descriptor >= 0:
+            return os.open(name, flags | OPEN_FLAGS, mode, dir_fd=self.descriptor)
+        return os.open(os.path.join(self.absolute, name), flags | OPEN_FLAGS, mode)
+
+    def names(self) -> list[str]:
+        """Return the names of all that is in it, sorted."""
+        return sorted(os.listdir(self.descriptor if self.descriptor >= 0 else self.absolute))
+
+    def status(self, name: str) -> os.stat_result | None:
+        """Return a file's status, None only where there is no such name: every other failure is raised."""
+        try:
+            if self.descriptor >= 0:
+                return os.stat(name, dir_fd=self.descriptor)
+            return os.stat(os.path.join(self.absolute, name))
+        except FileNotFoundError:
+            return None
+
+    def unlink(self, name: str) -> None:
+        """Delete a file."""
+        if self.descriptor >= 0:
+            os.unlink(name, dir_fd=self.descriptor)
+        else:
+            os.unlink(os.path.join(self.absolute, name))
+
+    def replace(self, name: str, to: str) -> None:
+        """Give a file another name, in place of what has that."""
+        if self.descriptor >= 0:
+            os.replace(name, to, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+        else:
+            os.replace(os.path.join(self.absolute, name), os.path.join(self.absolute, to))
+
+    def make_directory(self, name: str, mode: int) -> None:
+        """Make a directory in it, if it is not there."""
+        with contextlib.suppress(FileExistsError):
+            if self.descriptor >= 0:
+                os.mkdir(name, mode, dir_fd=self.descriptor)
+            else:
+                os.mkdir(os.path.join(self.absolute, name), mode)
+
+    def sub(self, name: str) -> "Directory":
+        """Return a directory in it, opened."""
+        return Directory(self.place(name), self, name)
+
+    def sync(self) -> None:
+        """Make its entries durable; where directories cannot be opened (Windows) the rename itself must do."""
+        if self.descriptor >= 0:
+            os.fsync(self.descriptor)
+
+    def sync_parent(self) -> None:
+        """Make its own entry in the directory above durable."""
+        if self.descriptor >= 0:
+            above = os.open("..", os.O_RDONLY | os.O_DIRECTORY | OPEN_FLAGS, dir_fd=self.descriptor)
+            try:
+                os.fsync(above)
+            finally:
+                os.close(above)
+
+    def write_aside(self, name: str, data: bytes, mode: int, durable: bool = True) -> None:
+        """Write a small file so that it is there whole or not at all, and durably unless that can wait."""
+        aside = name + ASIDE_SUFFIX
+        descriptor = self.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        try:
+            written = os.write(descriptor, data)
+            while written < len(data):
+                written += os.write(descriptor, data[written:])
+            if durable:
+                sync_file(descriptor)
+        finally:
+            os.close(descriptor)
+        self.replace(aside, name)
+        if durable:
+            self.sync()
+
+    def read_start(self, name: str, size: int) -> bytes:
+        """Return the first `size` bytes of a file, fewer where it ends before."""
+        descriptor = self.open(name, os.O_RDONLY)
+        try:
+            data = os.read(descriptor, size)
+            while len(data) < size:
+                more = os.read(descriptor, size - len(data))
+                if not more:
+                    break
+                data += more
+            return data
+        finally:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """Give the descriptor back; a second time does nothing."""
+        descriptor = self.descriptor
+        self.descriptor = -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+@final
+class DirectoryLock:
+    """The one writer's lock: flock where there is one, a locked byte on Windows; it goes with the process."""
+
+    def __init__(self, directory: Directory, mode: int) -> None:
+        self.descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
+        if not self.take():
+            holder = self.holder()
+            os.close(self.descriptor)
+            self.descriptor = -1
+            raise LockedError(
+                f"{directory.path} is open for writing in {holder}; close it there, or open it with read_only=True to "
+                "read the last commit"
+            )
+        note = f'{{"pid": {os.getpid()}, "host": "{host_name()}"}}'.encode()
+        os.ftruncate(self.descriptor, 0)
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        os.write(self.descriptor, note)
+
+    def take(self) -> bool:
+        """Try to take the lock."""
+        try:
+            import fcntl
+        except ImportError:
+            import msvcrt
+
+            windows: Any = msvcrt
+
+            try:
+                os.lseek(self.descriptor, 1 << 20, os.SEEK_SET)
+                windows.locking(self.descriptor, windows.LK_NBLCK, 1)
+            except OSError:
+                return False
+            return True
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def holder(self) -> str:
+        """Return who holds the lock, in words."""
+        import json
+
+        try:
+            os.lseek(self.descriptor, 0, os.SEEK_SET)
+            note = json.loads(os.read(self.descriptor, 4096))
+            return f"process {note['pid']} on {note['host']}"
+        except (ValueError, KeyError, TypeError):
+            return "another process that has not written its number yet"
+
+    def close(self) -> None:
+        """Give the lock back."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+def foreign_name(path: str) -> str:
+    """Return a name in a directory that is no part of a store; "" where there is none."""
+    for name in sorted(os.listdir(path)):
+        if name == LOG:
+            for inner in sorted(os.listdir(os.path.join(path, name))):
+                if not inner.endswith(SEGMENT_SUFFIX):
+                    return f"{name}/{inner}"
+        elif name.removesuffix(ASIDE_SUFFIX) not in (STORE, LOCK, CLEAN):
+            return name
+    return ""
+
+
+def remove_directory(path: str) -> None:
+    """Delete a store's directory, in which nothing foreign is."""
+    log = os.path.join(path, LOG)
+    if os.path.isdir(log):
+        for name in os.listdir(log):
+            os.unlink(os.path.join(log, name))
+        os.rmdir(log)
+    for name in os.listdir(path):
+        os.unlink(os.path.join(path, name))
+    os.rmdir(path)

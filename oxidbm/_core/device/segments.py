@@ -1,0 +1,266 @@
+"""Segment files: the device of a store on disk.
+
+FileDevice keeps the log in files of one directory, each named by its first page. A segment ends at the first page
+boundary past its aim, a sixty-fourth of the log and at least 16 MiB: so there are never more than some hundred files,
+and compaction gives space back in steps of less than two in a hundred. Complete segments are read through mmap, the
+last one, which still grows, with pread; `mapped=False` reads all with pread.
+"""
+
+import contextlib
+import mmap
+import os
+from typing import Final, final
+
+from librt.vecs import append, vec
+from mypy_extensions import i64
+
+from oxidbm._core.address import power_of_two
+from oxidbm._core.device.device import Device
+from oxidbm._core.device.directory import SEGMENT_SUFFIX, Directory
+from oxidbm._core.device.system import read_at, sync_file, write_at
+from oxidbm._core.errors import CorruptionError
+
+SEGMENT_BYTES_MIN: Final = 16 << 20
+SEGMENTS_AIM: Final = 64
+SEGMENT_DIGITS: Final = 10
+
+
+@final
+class Segment:
+    """One file of the log: the range [start, start + size)."""
+
+    def __init__(self, name: str, start: i64, descriptor: int, size: i64) -> None:
+        self.name = name
+        self.start: i64 = start
+        self.descriptor = descriptor
+        self.size: i64 = size
+        self.dirty = False
+        self.map: mmap.mmap | None = None
+
+    def mapping(self) -> mmap.mmap:
+        """Return the file's map, made once, when the file is complete.
+
+        Making one lets other threads run, which may have made it too by then; dropping one does as well, and compiled
+        code lets go of an attribute's old value before it sets the new one, so a map that can be reached is never
+        replaced.
+        """
+        view = self.map
+        if view is None:
+            fresh = mmap.mmap(self.descriptor, self.size, access=mmap.ACCESS_READ)
+            view = self.held_map()
+            if view is None:
+                self.map = view = fresh
+        return view
+
+    def held_map(self) -> mmap.mmap | None:
+        """Return the map, read anew: a second look in one function would be taken to be the first one's."""
+        return self.map
+
+    def unmap(self) -> None:
+        """Drop the map."""
+        old = self.map
+        self.map = None
+        if old is not None:
+            old.close()
+
+    def close(self) -> None:
+        """Close file and mapping."""
+        self.unmap()
+        descriptor = self.descriptor
+        self.descriptor = -1  # before other threads can run: the number may be another file's after it was closed once
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def segment_name(page: i64) -> str:
+    """Return the file name of the segment whose first page is `page`."""
+    return str(page).rjust(SEGMENT_DIGITS, "0") + SEGMENT_SUFFIX
+
+
+@final
+class FileDevice(Device):
+    """The log's files in one directory, which it owns and closes."""
+
+    def __init__(
+        self, directory: Directory, page_bits: int, *, read_only: bool = False, mapped: bool = True, mode: int = 0o666
+    ) -> None:
+        self.directory = directory
+        self.page_bits: i64 = page_bits
+        self.read_only = read_only
+        self.use_maps = mapped
+        self.mode = mode
+        self.segments: list[Segment] = []
+        self.starts: vec[i64] = vec[i64]()
+        self.directory_dirty = not read_only
+        self.rolling = False
+        try:
+            self.open_segments()
+        except BaseException:
+            self.close()
+            raise
+
+    def open_segments(self) -> None:
+        """Open every segment in the directory."""
+        for name in self.directory.names():
+            if not name.endswith(SEGMENT_SUFFIX):
+                continue
+            digits = name[: -len(SEGMENT_SUFFIX)]
+            if not digits.isdigit():
+                raise CorruptionError(
+                    f"{self.directory.place(name)} is not named by a page number; it is no segment of this log"
+                )
+            self.open_segment(name, i64(int(digits)) << self.page_bits)
+
+    def open_segment(self, name: str, start: i64) -> None:
+        """Open an existing segment file and put it last."""
+        descriptor = self.directory.open(name, os.O_RDONLY if self.read_only else os.O_RDWR)
+        self.add_segment(Segment(name, start, descriptor, os.fstat(descriptor).st_size))
+
+    def new_segment(self, start: i64) -> None:
+        """Make a segment file and put it last.
+
+        Between the two nothing is called that Ctrl-C could end: a file that is not in the list would make a gap.
+        """
+        name = segment_name(start >> self.page_bits)
+        descriptor = self.directory.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC, self.mode)
+        self.add_segment(Segment(name, start, descriptor, 0))
+        self.directory_dirty = True
+
+    def add_segment(self, segment: Segment) -> None:
+        """Put a segment last."""
+        segment.dirty = not self.read_only  # whoever wrote it may have died before its sync
+        self.segments.append(segment)  # no call lets another thread run between this line and the next
+        self.starts = append(self.starts, segment.start)
+
+    def find(self, address: i64) -> i64:
+        """Return the index of the segment that holds `address`, -1 for none. O(log segments)."""
+        low: i64 = 0
+        high: i64 = len(self.starts)
+        while low < high:
+            middle = (low + high) >> 1
+            if self.starts[middle] <= address:
+                low = middle + 1
+            else:
+                high = middle
+        return low - 1
+
+    def begin(self) -> i64:
+        """Return the first segment's start, 0 when there is none."""
+        return self.starts[0] if self.segments else 0
+
+    def end(self) -> i64:
+        """Return the end of the last file."""
+        if not self.segments:
+            return 0
+        last = self.segments[-1]
+        return last.start + last.size
+
+    def write(self, address: i64, data: memoryview) -> None:
+        """Write behind what is there, in a new segment where the last one has reached its aim at a page boundary."""
+        page_mask: i64 = power_of_two(self.page_bits) - 1
+        if not self.segments:
+            self.new_segment(address & ~page_mask)
+        last = self.segments[-1]
+        aim: i64 = 1 if self.rolling else max(i64(SEGMENT_BYTES_MIN), self.size() // SEGMENTS_AIM)
+        if address & page_mask == 0 and address - last.start >= aim:
+            self.new_segment(address)
+            self.rolling = False
+            last = self.segments[-1]
+        last.dirty = True
+        write_at(last.descriptor, data, address - last.start)
+        last.size = max(last.size, address - last.start + len(data))
+
+    def read(self, address: i64, size: i64) -> bytes:
+        """Return bytes of one segment; short where it ends."""
+        i = self.find(address)
+        if i < 0:
+            return b""
+        segment = self.segments[i]
+        offset = address - segment.start
+        stop = min(offset + size, segment.size)
+        if offset >= stop:
+            return b""
+        if not self.use_maps or i == len(self.starts) - 1:
+            return read_at(segment.descriptor, stop - offset, offset)
+        data: bytes = segment.mapping()[offset:stop]
+        return data
+
+    def sync(self) -> None:
+        """Sync every file written since the last time, and the directory when it has new files."""
+        for segment in self.segments:
+            if segment.dirty:
+                segment.dirty = False  # before, since it may be written meanwhile
+                try:
+                    sync_file(segment.descriptor)
+                except BaseException:
+                    segment.dirty = True
+                    raise
+        if self.directory_dirty:
+            self.directory_dirty = False
+            try:
+                self.directory.sync()
+            except BaseException:
+                self.directory_dirty = True
+                raise
+
+    def truncate_before(self, address: i64) -> None:
+        """Delete whole segments that end at or before `address`; the last one always stays."""
+        while len(self.segments) > 1 and self.segments[1].start <= address:
+            segment = self.segments[0]
+            segment.close()
+            with contextlib.suppress(FileNotFoundError):  # an earlier call was interrupted here
+                self.directory.unlink(segment.name)
+            self.segments = self.segments[1:]  # only now: one that is left behind must not have a gap after it
+            self.starts = self.starts[1:]
+            self.directory_dirty = True
+
+    def truncate_after(self, address: i64) -> None:
+        """Delete the segments from `address` on, cut the one that holds it, sync both."""
+        changed = False
+        while self.segments and self.segments[-1].start >= address:
+            segment = self.segments.pop()
+            self.starts = self.starts[: len(self.segments)]
+            segment.close()
+            self.directory.unlink(segment.name)
+            changed = True
+        if self.segments:
+            last = self.segments[-1]
+            last.unmap()  # made when the segment was complete; now it grows again, also where nothing is cut off it
+            if self.end() > address:
+                os.ftruncate(last.descriptor, address - last.start)
+                last.size = address - last.start
+                sync_file(last.descriptor)
+        if changed:
+            self.directory.sync()
+
+    def roll(self) -> None:
+        """Begin a new segment with the next write that starts a page."""
+        self.rolling = True
+
+    def segment_end(self, address: i64) -> i64:
+        """Return where the segment that holds `address` ends: the next one's start, or the end of the last file."""
+        i = self.find(address) + 1
+        return self.starts[i] if i < len(self.starts) else self.end()
+
+    def place(self, address: i64) -> str:
+        """Return "FILE at offset N"."""
+        i = self.find(address)
+        if i < 0:
+            return f"{self.directory.path} before its first segment (address {address})"
+        segment = self.segments[i]
+        return f"{self.directory.place(segment.name)} at offset {address - segment.start}"
+
+    def size(self) -> i64:
+        """Return the bytes of all files."""
+        total: i64 = 0
+        for segment in self.segments:
+            total += segment.size
+        return total
+
+    def close(self) -> None:
+        """Close every file, every mapping and the directory."""
+        for segment in self.segments:
+            segment.close()
+        self.segments = []
+        self.starts = vec[i64]()
+        self.directory.close()

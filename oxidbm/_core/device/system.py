@@ -1,0 +1,66 @@
+"""Calls of the operating system, each where systems differ: whole reads and writes at an offset, and syncs.
+
+Nothing here retries or hides a failure; the OSError goes to the caller. All of it may let other threads run.
+"""
+
+import os
+from typing import Final
+
+from mypy_extensions import i64
+
+OPEN_FLAGS: Final[int] = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+WRITE_BYTES_MAX: Final = 0x40000000  # some systems write no more in one call
+HAS_DIRECTORY_DESCRIPTORS: Final[bool] = os.open in os.supports_dir_fd and hasattr(os, "O_DIRECTORY")
+
+
+def sync_file(descriptor: int) -> None:
+    """Make a file's bytes and size durable; on macOS past the drive's cache too, which plain fsync is not."""
+    try:
+        import fcntl
+
+        full = getattr(fcntl, "F_FULLFSYNC", None)
+        if full is not None:
+            fcntl.fcntl(descriptor, full)
+            return
+    except ImportError:
+        pass
+    getattr(os, "fdatasync", os.fsync)(descriptor)
+
+
+def read_at(descriptor: int, size: i64, offset: i64) -> bytes:
+    """Return up to `size` bytes at `offset`, fewer only at the end of the file."""
+    parts: list[bytes] = []
+    while size > 0:
+        if hasattr(os, "pread"):
+            part: bytes = os.pread(descriptor, size, offset)
+        else:
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            part = os.read(descriptor, size)
+        if not part:
+            break
+        parts.append(part)
+        size -= len(part)
+        offset += len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def write_at(descriptor: int, data: memoryview, offset: i64) -> None:
+    """Write all of `data` at `offset`."""
+    done: i64 = 0
+    size: i64 = len(data)
+    while done < size:
+        part = data[done : done + WRITE_BYTES_MAX]
+        if hasattr(os, "pwrite"):
+            done += os.pwrite(descriptor, part, offset + done)
+        else:
+            os.lseek(descriptor, offset + done, os.SEEK_SET)
+            done += os.write(descriptor, part)
+
+
+def host_name() -> str:
+    """Return this machine's name; where the system does not say (Windows), through a module that is slow to import."""
+    if hasattr(os, "uname"):
+        return os.uname().nodename
+    import socket
+
+    return socket.gethostname()

@@ -1,0 +1,98 @@
+"""A commit record's value: what it says and its bytes, in parts by whose they are.
+
+Nine words, then for each named session its serial number, its name's length and its padded name. The parts stand
+interleaved, as docs/format.md states:
+
+    log      sequence, durable_sequence, begin, records, time_ns
+    table    count, pending, live_bytes
+    serials  the number of sessions and, behind the nine words, each one
+"""
+
+from typing import Final, final
+
+from librt.strings import BytesWriter, read_i64_le, write_i64_le
+from mypy_extensions import i64
+
+COMMIT_WORDS: Final = 9
+COMMIT_BYTES: Final = COMMIT_WORDS * 8
+SERIAL_WORDS: Final = 2
+
+
+@final
+class LogPart:
+    """What a commit says of the log: its own number, the last one known durable, where the log begins, how many records
+    stand since the commit before, and when it was made.
+    """
+
+    def __init__(self) -> None:
+        self.sequence: i64 = 0
+        self.durable_sequence: i64 = 0
+        self.begin: i64 = 0
+        self.records: i64 = 0
+        self.time_ns: i64 = 0
+
+
+@final
+class TablePart:
+    """What a commit says of the table: its keys, those records whose effect on that is not known, and live bytes."""
+
+    def __init__(self) -> None:
+        self.count: i64 = 0
+        self.pending: i64 = 0
+        self.live_bytes: i64 = 0
+
+
+@final
+class CommitRecord:
+    """What a commit record says."""
+
+    def __init__(self) -> None:
+        self.log = LogPart()
+        self.table = TablePart()
+        self.serials: dict[str, int] = {}
+
+
+def encode(record: CommitRecord) -> bytes:
+    """Return a commit record's value."""
+    out = BytesWriter()
+    write_i64_le(out, record.log.sequence)
+    write_i64_le(out, record.log.durable_sequence)
+    write_i64_le(out, record.log.begin)
+    write_i64_le(out, record.table.count)
+    write_i64_le(out, record.table.pending)
+    write_i64_le(out, record.log.records)
+    write_i64_le(out, record.table.live_bytes)
+    write_i64_le(out, record.log.time_ns)
+    write_i64_le(out, i64(len(record.serials)))
+    for name, serial in record.serials.items():
+        encoded = name.encode()
+        write_i64_le(out, i64(serial))
+        write_i64_le(out, i64(len(encoded)))
+        out.write(encoded + bytes(-len(encoded) % 8))
+    return out.getvalue()
+
+
+def decode(data: bytes) -> CommitRecord:
+    """Return what a commit record's value says; ValueError or IndexError where it is not one."""
+    if len(data) < COMMIT_BYTES:
+        raise ValueError(f"a commit record of {len(data)} bytes, at least {COMMIT_BYTES} are needed")
+    record = CommitRecord()
+    record.log.sequence = read_i64_le(data, 0)
+    record.log.durable_sequence = read_i64_le(data, 8)
+    record.log.begin = read_i64_le(data, 16)
+    record.table.count = read_i64_le(data, 24)
+    record.table.pending = read_i64_le(data, 32)
+    record.log.records = read_i64_le(data, 40)
+    record.table.live_bytes = read_i64_le(data, 48)
+    record.log.time_ns = read_i64_le(data, 56)
+    left = read_i64_le(data, 64)
+    at: i64 = COMMIT_BYTES
+    head: i64 = SERIAL_WORDS * 8
+    while left > 0:
+        serial = read_i64_le(data, at)
+        length = read_i64_le(data, at + 8)
+        at += head
+        record.serials[data[at : at + length].decode()] = serial
+        at += (length + 7) & -8
+        left -= 1
+    return record

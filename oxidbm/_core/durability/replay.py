@@ -1,0 +1,193 @@
+"""Replay: one pass over the log that does to an index what its records did, and checks each commit record.
+
+Every record is verified. A record that was appended with its key's previous record known (`unverified` not set)
+replaces the index entry that leads to previous_address, so replay compares no keys; for the few others, and in mixed
+chains, keys are compared. A commit record counts when its checksum holds, it follows the one before it, and as many
+records stand between the two as it says.
+"""
+
+from typing import Final, final
+
+from librt.vecs import append, vec
+from mypy_extensions import i64
+
+from oxidbm import _breath
+from oxidbm._core.address import ADDRESS_MAX, FIRST_ADDRESS, with_sign
+from oxidbm._core.durability.commit_record import CommitRecord, decode
+from oxidbm._core.errors import CorruptionError
+from oxidbm._core.hashing import hash_key
+from oxidbm._core.index.entry import address_of, is_mixed
+from oxidbm._core.log.cursor import Cursor
+from oxidbm._core.log.reader import key_of, record_at
+from oxidbm._core.log.record import SHAPE_COMMIT, SHAPE_EXPIRY, TOMBSTONE, previous_address
+from oxidbm._core.table.table import Table
+
+SLICE_RECORDS: Final = 512
+
+
+@final
+class Replay:
+    """One pass over the log."""
+
+    def __init__(self, table: Table, stop: i64) -> None:
+        self.table = table
+        self.log = table.log
+        self.cursor = Cursor(table.log, max(table.log.device.begin(), i64(FIRST_ADDRESS)), stop)
+        self.count: i64 = 0
+        self.records: i64 = 0
+        self.last: CommitRecord | None = None
+        self.last_address: i64 = 0
+        self.last_end: i64 = self.cursor.following
+        self.fault: CorruptionError | None = None
+        self.page: i64 = -1
+        self.pages: vec[i64] = vec[i64]()
+        self.page_ends: vec[i64] = vec[i64]()
+
+    def read_all(self) -> None:
+        """Replay until the range ends or something does not verify, which `fault` then says."""
+        bits = self.log.page_bits
+        cursor = self.cursor
+        left: i64 = SLICE_RECORDS
+        try:
+            while cursor.step():
+                if cursor.address >> bits != self.page:
+                    self.page = cursor.address >> bits
+                    self.pages = append(self.pages, cursor.address)
+                    self.page_ends = append(self.page_ends, cursor.address)
+                self.page_ends[len(self.page_ends) - 1] = cursor.address + cursor.size()
+                if cursor.shape & SHAPE_COMMIT:
+                    self.take_commit()
+                else:
+                    self.apply()
+                    self.records += 1
+                left -= 1
+                if left == 0:
+                    left = SLICE_RECORDS
+                    _breath.breathe()
+        except CorruptionError as failure:
+            self.fault = failure
+
+    def take_commit(self) -> None:
+        """Check a commit record and take it as the last one."""
+        cursor = self.cursor
+        place = self.log.device.place(cursor.address)
+        try:
+            record = decode(cursor.value())
+        except (ValueError, IndexError) as failure:
+            raise CorruptionError(f"{place}: {failure}") from None
+        previous = previous_address(cursor.info)
+        start = self.cursor_start()  # records that commits passed by since then were deleted with their segments
+        sequence = record.log.sequence
+        if self.last is not None:
+            if previous != self.last_address or sequence != self.last.log.sequence + 1:
+                raise CorruptionError(
+                    f"{place}: commit {sequence} follows the one at address {previous}, not commit "
+                    f"{self.last.log.sequence} at {self.last_address}"
+                )
+            if record.log.records != self.records:
+                raise CorruptionError(
+                    f"{place}: {self.records} records stand before commit {sequence}, "
+                    f"which counted {record.log.records}"
+                )
+        elif previous >= start or (previous == 0 and start == FIRST_ADDRESS and record.log.records != self.records):
+            raise CorruptionError(f"{place}: the records before commit {sequence} are not all there")
+        self.last = record
+        self.last_address = cursor.address
+        self.last_end = cursor.following
+        self.records = 0
+
+    def cursor_start(self) -> i64:
+        """Return where the replay began."""
+        return max(self.log.device.begin(), i64(FIRST_ADDRESS))
+
+    def apply(self) -> None:
+        """Do to the index what the current record did."""
+        table = self.table
+        index = table.index
+        cursor = self.cursor
+        address = cursor.address
+        key = cursor.key()
+        key_hash = hash_key(key, table.seed)
+        if cursor.shape & SHAPE_EXPIRY:
+            self.log.expiring = True
+        previous = previous_address(cursor.info)
+        tombstone = cursor.info & TOMBSTONE != 0
+        fresh: i64 = 0 if tombstone else index.entry_for(key_hash, address)
+        if previous != 0:
+            if cursor.info >= 0 and index.replace(key_hash, index.entry_for(key_hash, previous), fresh):
+                self.count -= 1 if tombstone else 0
+                return
+            entry = index.holds(key_hash, previous, ADDRESS_MAX)
+            if entry != 0 and address_of(entry) == previous:
+                self.apply_to_chain(key, key_hash, entry, tombstone)
+                return
+        if not tombstone:
+            index.insert(key_hash, fresh)
+            self.count += 1
+
+    def apply_to_chain(self, key: bytes, key_hash: i64, entry: i64, tombstone: bool) -> None:
+        """Do what the current record did to an entry whose chain may hold other keys, one read for each record.
+
+        The entry stays one for the whole chain, as it was while the store was written: were the keys given entries of
+        their own, a key's old record would be left in the chain of another key's entry, to be found there later.
+        """
+        index = self.table.index
+        chain = Chain(self.table, entry, self.cursor_start())
+        was_live = chain.holds(key)
+        others = chain.live_besides(key)
+        self.count -= 1 if was_live else 0
+        fresh: i64 = 0
+        if others or not tombstone:
+            fresh = index.entry_for(key_hash, self.cursor.address)
+        if others:
+            fresh = with_sign(fresh)
+        index.replace(key_hash, entry, fresh)
+        self.count += 0 if tombstone else 1
+
+
+@final
+class Chain:
+    """The keys that one index entry leads to and whether each is live, read from the newest on as far as is asked."""
+
+    def __init__(self, table: Table, entry: i64, start: i64) -> None:
+        self.log = table.log
+        self.start: i64 = start
+        self.mixed = is_mixed(entry)
+        self.following: i64 = address_of(entry)
+        self.live: dict[bytes, bool] = {}
+
+    def step(self) -> bool:
+        """Read one more record; False at the end."""
+        if self.following < self.start:
+            return False
+        found = record_at(self.log, self.following)
+        self.following = previous_address(found.info) if self.mixed else 0  # a plain entry leads to one key
+        key = key_of(self.log, found)
+        if key not in self.live:
+            self.live[key] = not found.tombstone()
+        return True
+
+    def holds(self, key: bytes) -> bool:
+        """Return whether the chain's newest record of `key` gives it a value."""
+        while key not in self.live:
+            if not self.step():
+                return False
+        return self.live[key]
+
+    def live_besides(self, key: bytes) -> bool:
+        """Return whether another key than `key` has a value in the chain."""
+        while True:
+            for other, alive in self.live.items():
+                if alive and other != key:
+                    return True
+            if not self.step():
+                return False
+
+    def count(self) -> i64:
+        """Return how many keys have a value in the chain."""
+        while self.step():
+            pass
+        count: i64 = 0
+        for alive in self.live.values():
+            count += 1 if alive else 0
+        return count

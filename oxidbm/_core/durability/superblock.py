@@ -1,0 +1,216 @@
+"""The superblock and the mark of a clean end: what a store says of itself beside its log.
+
+STORE (the superblock) is written once: magic, format version, store id, hash seed, page size, the codecs' names. CLEAN
+is there only while a store is closed cleanly, and says where its log ends; it is removed before anything else is
+written. Each carries a checksum, is written aside, synced, renamed, and the directory synced.
+"""
+
+import os
+import struct
+import zlib
+from typing import Final, final
+
+from oxidbm._core.address import PAGE_BITS_MAX, PAGE_BITS_MIN
+from oxidbm._core.device.directory import CLEAN, LOG, STORE, Directory
+from oxidbm._core.device.system import sync_file
+from oxidbm._core.errors import CorruptionError, FormatError
+from oxidbm._core.log.hybrid_log import Prelude
+
+BYTES_NAME: Final = "bytes"  # the codec of keys or values that stay as they are
+MAGIC: Final = b"\x89oxidbm\n"
+FORMAT_VERSION: Final = 1
+CODEC_NAME_MAX: Final = 255
+KEY_CODEC_OFFSET: Final = 48
+SUPERBLOCK: Final = struct.Struct("<8sQ16sQQ256p256p")
+CLEAN_MAGIC: Final = b"\x89oxiend\n"
+CLEAN_MARK: Final = struct.Struct("<8s16sQQQ")
+SUM: Final = struct.Struct("<I")
+
+
+@final
+class Superblock:
+    """What is fixed when a store is made."""
+
+    def __init__(self, store_id: bytes, seed: int, page_bits: int) -> None:
+        self.store_id = store_id
+        self.seed = seed
+        self.page_bits = page_bits
+        self.key_codec = BYTES_NAME
+        self.value_codec = BYTES_NAME
+
+
+@final
+class CleanMark:
+    """Where a cleanly closed log ends, its last commit's sequence number, and how many keys it holds."""
+
+    def __init__(self, tail: int, sequence: int, count: int) -> None:
+        self.tail = tail
+        self.sequence = sequence
+        self.count = count
+
+
+def read_small(directory: Directory, name: str, size: int) -> bytes:
+    """Return a small file's bytes without its checksum, verified."""
+    path = directory.place(name)
+    data = directory.read_start(name, size + SUM.size + 1)
+    if len(data) != size + SUM.size:
+        raise CorruptionError(f"{path} has {len(data)} bytes, {size + SUM.size} were expected; restore it from a copy")
+    (wanted,) = SUM.unpack_from(data, size)
+    if zlib.crc32(data[:size]) != wanted:
+        raise CorruptionError(
+            f"{path}: the checksum at offset {size} does not match the bytes before it; restore it from a copy"
+        )
+    return data[:size]
+
+
+def with_sum(data: bytes) -> bytes:
+    """Return data followed by its checksum."""
+    return data + SUM.pack(zlib.crc32(data))
+
+
+def encode_name(name: str) -> bytes:
+    """Return a codec's name as the superblock keeps it."""
+    data = name.encode()
+    if not 0 < len(data) <= CODEC_NAME_MAX:
+        raise ValueError(f"a codec's name has 1 to {CODEC_NAME_MAX} bytes, not the {len(data)} of {name!r}")
+    return data
+
+
+def decode_name(path: str, offset: int, data: bytes) -> str:
+    """Return a codec's name from the superblock."""
+    try:
+        name = data.decode()
+    except UnicodeDecodeError:
+        name = ""
+    if not name:
+        raise CorruptionError(f"{path} at offset {offset} has no codec's name; restore it from a copy")
+    return name
+
+
+def write_superblock(directory: Directory, block: Superblock, mode: int) -> None:
+    """Make a store of the directory. Nothing in it is durable yet; the first commit calls `sync_creation`."""
+    key_codec = encode_name(block.key_codec)
+    value_codec = encode_name(block.value_codec)
+    data = SUPERBLOCK.pack(MAGIC, FORMAT_VERSION, block.store_id, block.seed, block.page_bits, key_codec, value_codec)
+    directory.write_aside(STORE, with_sum(data), mode, durable=False)
+
+
+def never_durable(directory: Directory) -> bool:
+    """Return whether a crash left a store that was being made: its superblock empty, its log without a segment."""
+    superblock = directory.status(STORE)
+    if superblock is None or superblock.st_size > 0:
+        return False
+    if directory.status(LOG) is None:
+        return True
+    log = directory.sub(LOG)
+    try:
+        return not log.names()
+    finally:
+        log.close()
+
+
+def read_superblock(directory: Directory) -> Superblock:
+    """Return the superblock.
+
+    Raises FormatError for what is no store or a newer one, CorruptionError for a damaged one.
+    """
+    path = directory.place(STORE)
+    head = directory.read_start(STORE, 16)
+    if head[:8] != MAGIC:
+        raise FormatError(
+            f"{path} does not begin at offset 0 as a store's superblock does; {directory.path} is something else"
+        )
+    if len(head) == 16:
+        (version,) = struct.unpack_from("<Q", head, 8)
+        if version > FORMAT_VERSION:
+            raise FormatError(
+                f"{path} at offset 8 says format version {version}; this release reads up to {FORMAT_VERSION}. "
+                "Upgrade oxidbm to open it"
+            )
+    data = read_small(directory, STORE, SUPERBLOCK.size)
+    magic, version, store_id, seed, page_bits, key_codec, value_codec = SUPERBLOCK.unpack(data)
+    if version < 1:
+        raise CorruptionError(
+            f"{path} at offset 8 says format version {version}, which never was; restore it from a copy"
+        )
+    if not PAGE_BITS_MIN <= page_bits <= PAGE_BITS_MAX:
+        raise CorruptionError(
+            f"{path} at offset 40 says pages of 2**{page_bits} bytes, which never were; restore it from a copy"
+        )
+    if SUPERBLOCK.pack(magic, version, store_id, seed, page_bits, key_codec, value_codec) != data:
+        raise CorruptionError(
+            f"{path} from offset {KEY_CODEC_OFFSET} on has bytes behind a codec's name; restore it from a copy"
+        )
+    block = Superblock(store_id, seed, page_bits)
+    block.key_codec = decode_name(path, KEY_CODEC_OFFSET, key_codec)
+    block.value_codec = decode_name(path, KEY_CODEC_OFFSET + CODEC_NAME_MAX + 1, value_codec)
+    return block
+
+
+def write_mark(directory: Directory, block: Superblock, mark: CleanMark, mode: int) -> None:
+    """Say that the log ends cleanly."""
+    data = CLEAN_MARK.pack(CLEAN_MAGIC, block.store_id, mark.tail, mark.sequence, mark.count)
+    directory.write_aside(CLEAN, with_sum(data), mode)
+
+
+def read_mark(directory: Directory, block: Superblock) -> CleanMark | None:
+    """Return the mark of a clean end, or None."""
+    if directory.status(CLEAN) is None:
+        return None
+    magic, store_id, tail, sequence, count = CLEAN_MARK.unpack(read_small(directory, CLEAN, CLEAN_MARK.size))
+    if magic != CLEAN_MAGIC or store_id != block.store_id:
+        raise CorruptionError(
+            f"{directory.place(CLEAN)} is not this store's: magic at offset 0, store id at offset 8. "
+            "Delete it and open again"
+        )
+    return CleanMark(tail, sequence, count)
+
+
+def appearance(directory: Directory) -> tuple[list[str], int]:
+    """Return the names in the log and which clean mark is there: a writer that changes either changes this."""
+    mark = directory.status(CLEAN)
+    log = directory.sub(LOG)
+    try:
+        return log.names(), 0 if mark is None else mark.st_mtime_ns
+    finally:
+        log.close()
+
+
+def remove_mark(directory: Directory) -> None:
+    """Take the mark of a clean end away, durably."""
+    try:
+        directory.unlink(CLEAN)
+    except FileNotFoundError:
+        return
+    directory.sync()
+
+
+@final
+class StorePrelude(Prelude):
+    """What has to be durable before the first byte of a store's log is written: that it is there, and in use."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.directory = directory
+        self.creation_synced = False
+        self.mark_present = False
+
+    def run(self) -> None:
+        """Make superblock, directory and its entry above durable, and take the mark of a clean end away."""
+        if not self.creation_synced:
+            self.sync_creation()
+        if self.mark_present:
+            remove_mark(self.directory)
+            self.mark_present = False
+
+    def sync_creation(self) -> None:
+        """Make the superblock and the directory itself durable, before the first thing that relies on them."""
+        if self.creation_synced:
+            return
+        descriptor = self.directory.open(STORE, os.O_RDWR)
+        try:
+            sync_file(descriptor)
+        finally:
+            os.close(descriptor)
+        self.directory.sync()
+        self.directory.sync_parent()
+        self.creation_synced = True

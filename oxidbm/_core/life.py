@@ -1,0 +1,111 @@
+"""Life: whether a store may be read and written, and the gate behind which a batch is applied.
+
+One object of an open store, shared by its log, its table and its faces. Invariants: 1. `state` is read before every
+operation, so that a closed, forked or poisoned store answers with a sentence; 2. it goes from OPEN to BUSY and back
+while one thread applies a batch, and from OPEN to CLOSED or FORKED for good: every operation that begins while it is
+BUSY waits at the gate, in blocked_read() or blocked_write(), and then goes on; 3. `writable` goes from WRITABLE to
+POISONED for good when a write to the device failed, or is READ_ONLY from the start. Hot paths compare `state` and
+`writable` themselves and call in here only where they do not find OPEN and WRITABLE.
+"""
+
+import threading
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from oxidbm._core.errors import ClosedError, PoisonedError, ReadOnlyError
+
+OPEN: Final = 0
+CLOSED: Final = 1
+FORKED: Final = 2
+BUSY: Final = 3
+
+WRITABLE: Final = 0
+READ_ONLY: Final = 1
+POISONED: Final = 2
+
+
+@final
+class Life:
+    """State of one open store; `path` names it, "" stands for one in memory."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.state: i64 = OPEN
+        self.writable: i64 = WRITABLE
+        self.poison = ""
+        self.gate = threading.Lock()
+        self.gate_thread = 0
+
+    def name(self) -> str:
+        """Return what error messages call the store."""
+        return self.path or "in memory"
+
+    def alive(self) -> bool:
+        """Return whether the store is open, be it busy with a batch or not."""
+        return self.state == OPEN or self.state == BUSY
+
+    def check_open(self) -> None:
+        """Raise unless the store is open; wait while a batch is applied."""
+        if self.state != OPEN:
+            self.blocked_read()
+
+    def check_writable(self) -> None:
+        """Raise unless the store can be written; wait while a batch is applied."""
+        if self.writable != WRITABLE or self.state != OPEN:
+            self.blocked_write()
+
+    def check_not_poisoned(self) -> None:
+        """Raise where nothing can be written any more; not of the gate, since the batch itself may be asking."""
+        if self.writable != WRITABLE:
+            self.blocked_write()
+
+    def wait_at_gate(self) -> None:
+        """Return when no other thread applies a batch."""
+        while self.state == BUSY and threading.get_ident() != self.gate_thread:
+            self.gate.acquire()  # given back by the batch's thread
+            self.gate.release()
+
+    def shut_gate(self) -> None:
+        """Have every operation of another thread wait; the caller holds the gate."""
+        self.check_writable()
+        self.gate_thread = threading.get_ident()
+        self.state = BUSY
+
+    def open_gate(self) -> None:
+        """Let the operations of other threads go on."""
+        if self.state == BUSY:
+            self.state = OPEN
+
+    def blocked_read(self) -> None:
+        """Wait while a batch is applied; raise the sentence for an operation on a store that is not open."""
+        self.wait_at_gate()
+        if self.alive():
+            return
+        if self.state == FORKED:
+            raise ClosedError(
+                f"the store {self.name()} was opened by the parent process; a forked child must open it for itself, "
+                "after the parent closed it"
+            )
+        raise ClosedError(f"the store {self.name()} is closed; open it again to use it")
+
+    def blocked_write(self) -> None:
+        """Wait while a batch is applied; raise the sentence for a write that is not possible."""
+        if self.writable != POISONED:  # else without waiting: who finds that out may hold a lock that the batch needs
+            self.wait_at_gate()
+        if self.writable == WRITABLE and self.alive():
+            return
+        if self.writable == POISONED:
+            raise PoisonedError(
+                f"the store {self.name()} takes no more writes since one failed: {self.poison}. "
+                "Reads still work; reopen it to get the last commit"
+            )
+        if not self.alive():
+            self.blocked_read()
+        raise ReadOnlyError(f"the store {self.path} was opened read-only; open it without read_only=True to write")
+
+    def poison_with(self, failure: OSError) -> None:
+        """Stop all writes for good, because of `failure`."""
+        if self.writable == WRITABLE:
+            self.poison = str(failure) or type(failure).__name__
+            self.writable = POISONED

@@ -1,0 +1,123 @@
+"""Writing records: at the tail, and in place in the mutable region.
+
+Each function runs to its end without a Python call, so under the GIL it is atomic. A record below read_only is never
+written to; the callers look, since what is decided there (in place or copy) is theirs to decide.
+"""
+
+from librt.strings import read_i64_le
+from librt.vecs import vec
+from mypy_extensions import i64
+
+from oxidbm._core.hashing import tail_word
+from oxidbm._core.log.hybrid_log import HybridLog
+from oxidbm._core.log.record import (
+    CAPACITY_SHIFT,
+    HEADER_BYTES,
+    HEADER_WORDS,
+    KEY_LENGTH_SHIFT,
+    SHAPE_COMMIT,
+    SHAPE_EXPIRY,
+    SHAPE_PAGE_RUN,
+    TOMBSTONE,
+    VALUE_LENGTH_MASK,
+    value_word,
+)
+from oxidbm._core.memory import VIEW_WORDS
+
+
+def same_words(frame: vec[i64], o: i64, data: bytes, size: i64) -> bool:
+    """Return whether the bytes from word `o` on are `data`, `size` bytes long."""
+    j: i64 = 0
+    while j + 8 <= size:
+        if frame[o] != read_i64_le(data, j):
+            return False
+        o += 1
+        j += 8
+    if j < size:
+        return frame[o] == tail_word(data, j, size)
+    return True
+
+
+def write_words(frame: vec[i64], o: i64, data: bytes, size: i64) -> None:
+    """Write `data` from word `o` on, the last word padded with zeros; four words a turn while there are as many."""
+    j: i64 = 0
+    while j + 32 <= size:
+        i: i64 = j & VALUE_LENGTH_MASK  # as it is; the C compiler knows by this that it is not negative
+        a = read_i64_le(data, i)
+        b = read_i64_le(data, i + 8)
+        c = read_i64_le(data, i + 16)
+        d = read_i64_le(data, i + 24)
+        frame[o] = a
+        frame[o + 1] = b
+        frame[o + 2] = c
+        frame[o + 3] = d
+        o += 4
+        j += 32
+    while j + 8 <= size:
+        frame[o] = read_i64_le(data, j)
+        o += 1
+        j += 8
+    if j < size:
+        frame[o] = tail_word(data, j, size)
+
+
+def record_bytes(key_length: i64, value_length: i64, expires: bool) -> i64:
+    """Return the size of the record that `append_record` writes."""
+    size: i64 = HEADER_BYTES + ((key_length + 7) & -8) + ((value_length + 7) & -8)
+    return size + 8 if expires else size
+
+
+def append_record(log: HybridLog, key: bytes, value: bytes, info: i64, expiry: i64) -> i64:
+    """Write a record at the tail and return its address; its size, negated, where there is no room for it."""
+    length: i64 = len(key)
+    size: i64 = len(value)
+    value_words: i64 = (size + 7) >> 3
+    words: i64 = HEADER_WORDS + ((length + 7) >> 3) + value_words
+    shape: i64 = (length << KEY_LENGTH_SHIFT) | size
+    if expiry:
+        words += 1
+        shape |= SHAPE_EXPIRY
+    address = log.allocate(words << 3)
+    if address < 0:
+        return address
+    if words << 3 > log.page_bytes:
+        shape |= SHAPE_PAGE_RUN
+    frame = log.frames.words[(address >> log.page_bits) & log.frames.mask]
+    o: i64 = ((address & log.offset_mask) >> 3) + VIEW_WORDS
+    frame[o] = info
+    frame[o + 1] = shape
+    frame[o + 2] = value_words << CAPACITY_SHIFT
+    o += HEADER_WORDS
+    if expiry:
+        log.expiring = True
+        frame[o] = expiry
+        o += 1
+    write_words(frame, o, key, length)
+    write_words(frame, o + ((length + 7) >> 3), value, size)
+    log.records += 1
+    return address
+
+
+def mark_as_commit(log: HybridLog, address: i64) -> None:
+    """Say of a record that was just appended that it is a commit record."""
+    frame = log.frames.words[log.slot_of(address)]
+    o = log.word_of(address)
+    frame[o + 1] = frame[o + 1] | SHAPE_COMMIT
+
+
+def overwrite(log: HybridLog, address: i64, shape: i64, value: bytes, expiry: i64) -> None:
+    """Give a record of the mutable region, whose shape is known, another value, and another expiry where it has one."""
+    frame = log.frames.words[log.slot_of(address)]
+    o = log.word_of(address)
+    size: i64 = len(value)
+    write_words(frame, o + value_word(shape), value, size)
+    frame[o + 1] = (shape & ~VALUE_LENGTH_MASK) | size
+    if expiry != 0:
+        frame[o + HEADER_WORDS] = expiry
+
+
+def bury_in_place(log: HybridLog, address: i64) -> None:
+    """Turn a record of the mutable region into a tombstone."""
+    frame = log.frames.words[log.slot_of(address)]
+    o = log.word_of(address)
+    frame[o] = frame[o] | TOMBSTONE

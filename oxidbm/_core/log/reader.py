@@ -1,0 +1,145 @@
+"""Reading one record at an address: in memory where it stands, or from the device, verified.
+
+A record on the device is read whole and verified by its checksum, and never becomes a value when that fails. One in
+memory is read in place: what is asked of it has to be asked before other threads can run.
+"""
+
+from typing import Final, final
+
+from librt.strings import read_i64_le
+from mypy_extensions import i64
+
+from oxidbm._core.errors import CorruptionError
+from oxidbm._core.hashing import checksum_bytes, checksum_words
+from oxidbm._core.log.hybrid_log import HybridLog
+from oxidbm._core.log.record import (
+    CHECKSUM_MASK,
+    FLAG_EXPIRY,
+    HEADER_BYTES,
+    HEADER_WORDS,
+    SEAL_CAPACITY,
+    TOMBSTONE,
+    content_words,
+    fault_of,
+    flags_of,
+    key_length,
+    key_word,
+    record_words,
+    value_length,
+    value_word,
+)
+
+READ_GUESS_MIN: Final = 128
+READ_GUESS_MAX: Final = 16384
+
+
+@final
+class Record:
+    """A record: its address, header words, and, when it came from disk, its bytes."""
+
+    def __init__(self, address: i64, info: i64, shape: i64, seal: i64, data: bytes) -> None:
+        self.address: i64 = address
+        self.info: i64 = info
+        self.shape: i64 = shape
+        self.seal: i64 = seal
+        self.data = data
+        self.entry: i64 = 0  # the index entry that led here, where one did
+
+    def size(self) -> i64:
+        """Return the record's size in bytes."""
+        return record_words(self.shape, self.seal) << 3
+
+    def tombstone(self) -> bool:
+        """Return whether the record says that its key was deleted."""
+        return self.info & TOMBSTONE != 0
+
+
+def read_disk(log: HybridLog, address: i64) -> Record:
+    """Return the record at an address below head, verified."""
+    device = log.device
+    data = device.read(address, log.read_guess)
+    if len(data) < HEADER_BYTES:
+        log.life.check_open()
+        raise CorruptionError(
+            f"{device.place(address)}: the file ends inside a record's header ({len(data)} of {HEADER_BYTES} bytes)"
+        )
+    info = read_i64_le(data, 0)
+    shape = read_i64_le(data, 8)
+    seal = read_i64_le(data, 16)
+    fault = fault_of(info, shape, seal)
+    if fault:
+        raise CorruptionError(f"{device.place(address)}: the record at address {address} is corrupt: {fault}")
+    size: i64 = content_words(shape) << 3
+    if size > len(data):
+        data = device.read(address, size)
+        if len(data) < size:
+            raise CorruptionError(f"{device.place(address)}: the record of {size} bytes is cut off after {len(data)}")
+    if size <= READ_GUESS_MAX:
+        log.read_guess = max(i64(READ_GUESS_MIN), size)
+    checksum = checksum_bytes(data, 0, seal & SEAL_CAPACITY, size, address)
+    if checksum != seal & CHECKSUM_MASK:
+        raise CorruptionError(
+            f"{device.place(address)}: the record at address {address} has checksum {checksum:#010x}, "
+            f"its header says {seal & CHECKSUM_MASK:#010x}"
+        )
+    return Record(address, info, shape, seal, data)
+
+
+def record_at(log: HybridLog, address: i64) -> Record:
+    """Return the record at an address at or above begin."""
+    if address < log.head:
+        return read_disk(log, address)
+    frame = log.frames.words[log.slot_of(address)]
+    o = log.word_of(address)
+    return Record(address, frame[o], frame[o + 1], frame[o + 2], b"")
+
+
+def part_of(log: HybridLog, record: Record, first_word: i64, size: i64) -> bytes:
+    """Return `size` bytes of a record from one of its words on."""
+    if record.data:
+        return record.data[first_word << 3 : (first_word << 3) + size]
+    return log.frames.copy_out(
+        log.slot_of(record.address), (record.address & log.offset_mask) + (first_word << 3), size
+    )
+
+
+def key_of(log: HybridLog, record: Record) -> bytes:
+    """Return a record's key."""
+    return part_of(log, record, key_word(record.shape), key_length(record.shape))
+
+
+def value_of(log: HybridLog, record: Record) -> bytes:
+    """Return a record's value."""
+    return part_of(log, record, value_word(record.shape), value_length(record.shape))
+
+
+def expiry_of(log: HybridLog, record: Record) -> i64:
+    """Return when a record expires in milliseconds since 1970, 0 for never."""
+    if flags_of(record.shape) & FLAG_EXPIRY:
+        return read_i64_le(part_of(log, record, HEADER_WORDS, 8), 0)
+    return 0
+
+
+def is_live(log: HybridLog, record: Record, now: i64) -> bool:
+    """Return whether a key's newest record gives it a value at `now` (ms since 1970): no tombstone and not expired.
+
+    The time is asked for before the record is located: a clock may be Python code, which lets other threads run.
+    """
+    if record.tombstone():
+        return False
+    expiry = expiry_of(log, record)
+    return expiry == 0 or expiry > now
+
+
+def sealed_fault(log: HybridLog, address: i64) -> str:
+    """Return what is wrong with a sealed record in memory as words of a sentence, or "" where nothing is."""
+    frame = log.frames.words[log.slot_of(address)]
+    o = log.word_of(address)
+    shape = frame[o + 1]
+    seal = frame[o + 2]
+    fault = fault_of(frame[o], shape, seal)
+    if fault:
+        return fault
+    if checksum_words(frame, o, seal & SEAL_CAPACITY, o + content_words(shape), address) != seal & CHECKSUM_MASK:
+        return "it does not match its checksum"
+    return ""

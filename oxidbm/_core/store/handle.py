@@ -1,0 +1,145 @@
+"""The handle: everything that an open store holds, and what closing it gives back.
+
+A handle is closed once, by the store, by the store's finalizer or at the interpreter's exit. In a forked child every
+handle is void: the life says so, and the child's copy of the lock's file is closed, so that the lock stays the
+parent's alone.
+"""
+
+import atexit
+import os
+from typing import final
+
+from oxidbm._core.counters import Counters
+from oxidbm._core.device.directory import Directory, DirectoryLock
+from oxidbm._core.durability.commit import Commits
+from oxidbm._core.durability.superblock import CleanMark, StorePrelude, Superblock, write_mark
+from oxidbm._core.errors import error
+from oxidbm._core.life import CLOSED, FORKED, OPEN, READ_ONLY, WRITABLE
+from oxidbm._core.store.maintainers import ClosedMaintainer, DiskMaintainer
+from oxidbm._core.store.options import Options
+
+
+@final
+class Handle:
+    """An open store: its table, its commits, its codecs, and what it took of the system."""
+
+    def __init__(self, commits: Commits, options: Options, counters: Counters) -> None:
+        self.commits = commits
+        self.table = commits.table
+        self.life = commits.log.life
+        self.options = options
+        self.coders = options.coders
+        self.counters = counters
+        self.disk: DiskMaintainer | None = None
+        self.directory: Directory | None = None
+        self.lock: DirectoryLock | None = None
+        self.superblock: Superblock | None = None
+        self.prelude: StorePrelude | None = None
+        HANDLES[id(self)] = self
+
+    def key_codec(self) -> str:
+        """Return the name of the keys' codec."""
+        return self.coders.key.name if self.superblock is None else self.superblock.key_codec
+
+    def value_codec(self) -> str:
+        """Return the name of the values' codec."""
+        return self.coders.value.name if self.superblock is None else self.superblock.value_codec
+
+    def close(self) -> None:
+        """Commit, mark the clean end, and give everything back, whatever fails; a second time does nothing."""
+        life = self.life
+        life.wait_at_gate()
+        if life.state != OPEN:
+            return
+        HANDLES.pop(id(self), None)
+        disk = self.disk
+        if disk is not None:
+            with disk.compact_lock:
+                if not life.alive():
+                    return  # another thread was faster
+                disk.stop()
+                with life.gate:  # a batch that began meanwhile is applied first
+                    life.state = CLOSED
+        life.state = CLOSED
+        try:
+            if disk is not None and life.writable == WRITABLE:
+                self.commit_all()
+                self.mark_end()
+            elif disk is not None and life.writable != READ_ONLY:
+                life.blocked_write()
+        finally:
+            self.give_back()
+
+    def abandon(self) -> None:
+        """Close without a commit or a mark, as a crash would leave it; for tests of recovery."""
+        if self.life.state != OPEN:
+            return
+        HANDLES.pop(id(self), None)
+        if self.disk is not None:
+            self.disk.stop()
+        self.life.state = CLOSED
+        self.give_back()
+
+    def commit_all(self) -> None:
+        """Commit also what operations that were under way still append, until nothing more can be appended."""
+        log = self.table.log
+        while not log.shut:
+            self.commits.commit()
+            if self.commits.durable_tail >= log.tail:
+                log.shut_down()
+
+    def mark_end(self) -> None:
+        """Write the mark of a clean end."""
+        prelude = self.prelude
+        directory = self.directory
+        block = self.superblock
+        if prelude is None or directory is None or block is None:
+            return
+        prelude.sync_creation()
+        if not prelude.mark_present:
+            count = self.table.count + self.table.pending.count()
+            mark = CleanMark(int(self.commits.end), int(self.commits.durable_sequence), int(count))
+            write_mark(directory, block, mark, self.options.mode)
+
+    def give_back(self) -> None:
+        """Close files, free frames and index, give up the lock."""
+        table = self.table
+        table.maintainer = ClosedMaintainer(self.life)
+        table.log.shut_down()
+        self.disk = None
+        try:
+            table.log.epoch.drain()
+            table.log.device.close()
+        finally:
+            table.log.let_go()
+            table.index = table.index.emptied()
+            if self.lock is not None:
+                self.lock.close()
+            if self.directory is not None:
+                self.directory.close()
+
+
+HANDLES: dict[int, Handle] = {}
+
+
+def close_all() -> None:
+    """Close every store still open when the interpreter exits."""
+    for handle in list(HANDLES.values()):
+        try:
+            handle.close()
+        except error:
+            continue  # poisoned: its writer has been told
+
+
+def forget_all() -> None:
+    """Make every handle void in a forked child."""
+    for handle in list(HANDLES.values()):
+        handle.life.state = FORKED
+        if handle.lock is not None:
+            handle.lock.close()
+    HANDLES.clear()
+
+
+atexit.register(close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget_all)

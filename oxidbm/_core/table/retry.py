@@ -1,0 +1,72 @@
+"""Operations repeated until there is room for them, and read-modify-write, repeated until nothing came in between."""
+
+from mypy_extensions import i64
+
+from oxidbm._core.log.room import Room, room_for
+from oxidbm._core.table import operations
+from oxidbm._core.table.table import Table
+
+
+def wanted_room(table: Table, status: i64) -> Room:
+    """Return the room that an operation, which returned `status` < 0, did not find."""
+    return room_for(-status, table.log.page_bytes)
+
+
+def make_room(table: Table, status: i64) -> None:
+    """Have the maintainer make the room that an operation, which returned `status` < 0, did not find."""
+    table.maintainer.make_room(wanted_room(table, status))
+
+
+def put(table: Table, key: bytes, value: bytes, condition: i64, expected: bytes, expiry: i64) -> bool:
+    """Store a value, making room as often as needed; False where the condition did not hold."""
+    while True:
+        status = operations.upsert(table, key, value, condition, expected, expiry)
+        if status >= 0:
+            return status == operations.DONE
+        make_room(table, status)
+
+
+def remove(table: Table, key: bytes) -> bool:
+    """Delete a key; False where it has no value."""
+    while True:
+        status = operations.delete(table, key)
+        if status >= 0:
+            return status == operations.DONE
+        make_room(table, status)
+
+
+def take(table: Table, key: bytes) -> bytes | None:
+    """Delete a key and return the value it had; None where it had none."""
+    out: list[bytes] = []
+    while True:
+        status = operations.take(table, key, out)
+        if status >= 0:
+            return out[0] if status == operations.DONE else None
+        make_room(table, status)
+
+
+class Modification:
+    """What a read-modify-write does to a value."""
+
+    def apply(self, old: bytes) -> bytes | None:
+        """Return the new value, None to leave the old one; called again when the value was changed meanwhile."""
+        raise NotImplementedError
+
+
+def read_modify_write(table: Table, key: bytes, modification: Modification, initial: bytes | None) -> bytes | None:
+    """Replace a key's value with no update lost; return the new one, None where there is none.
+
+    A key without a value gets `initial`, if that is one.
+    """
+    while True:
+        old = operations.read(table, key)
+        if old is None:
+            if initial is None or put(table, key, initial, operations.IF_ABSENT, b"", 0):
+                return initial
+            continue
+        new = modification.apply(old)
+        if new is None:
+            return None
+        table.life.check_writable()
+        if put(table, key, new, operations.IF_EQUAL, old, operations.KEEP_EXPIRY):
+            return new

@@ -1,0 +1,89 @@
+"""The table: one index over one log, with what is counted of its keys; and whom it tells, or asks for something.
+
+Invariants: 1. `count` plus what settling `pending` adds is the number of keys whose newest record is no tombstone;
+2. `live_bytes` is the size of those records, exact but for pending ones; 3. every change of index and log happens in
+one uninterrupted stretch of compiled code, or is checked afterwards and begun again (operations.py); 4. every key that
+came or went, or may have, is told to the watchers in that same stretch.
+"""
+
+from collections.abc import Callable
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from oxidbm._core.index.hash_index import HashIndex
+from oxidbm._core.life import Life
+from oxidbm._core.log.hybrid_log import HybridLog
+from oxidbm._core.log.record import KEY_LENGTH_MAX, VALUE_LENGTH_MAX
+from oxidbm._core.log.room import Room
+from oxidbm._core.table.pending import Pending
+
+MILLISECONDS: Final = 1000.0
+
+
+class Watcher:
+    """Who wants to know which keys come and go."""
+
+    def changed(self, key: bytes) -> None:
+        """Take note that a key came or went; in the middle of an operation, so nothing else may run in here."""
+
+    def catch_up_if_far_behind(self) -> None:
+        """Between operations: work through the notes if there are very many."""
+
+
+class Maintainer:
+    """What a writer asks for when the log has moved on by a step, or has no room."""
+
+    def step(self) -> None:
+        """Do the work that one step of the log has made due; in small pieces, since an operation waits for it."""
+
+    def make_room(self, room: Room) -> None:
+        """Return when an allocation that found no such room may succeed; raise where it never will."""
+
+    def cleared(self) -> None:
+        """Take note that the whole log is dead."""
+
+    def compact_all(self) -> None:
+        """Give back the space of everything dead now."""
+
+
+@final
+class Table:
+    """Index, log and counters. `clock` returns seconds since 1970 and may be interpreted code."""
+
+    def __init__(self, log: HybridLog, index: HashIndex, seed: i64, clock: Callable[[], float]) -> None:
+        self.life: Life = log.life
+        self.log = log
+        self.index = index
+        self.seed: i64 = seed
+        self.clock = clock
+        self.maintainer = Maintainer()
+        self.watchers: list[Watcher] = []
+        self.count: i64 = 0
+        self.live_bytes: i64 = 0
+        self.pending = Pending(log.budget)
+        self.value_limit: i64 = min(log.budget.limit // 2 - KEY_LENGTH_MAX, i64(VALUE_LENGTH_MAX))
+
+    def now_ms(self) -> i64:
+        """Return the clock's time in milliseconds since 1970."""
+        return i64(int(self.clock() * MILLISECONDS))
+
+    def now_if_expiring(self) -> i64:
+        """Return the time where a record of this log ever had an expiry, else 0 without asking the clock."""
+        return self.now_ms() if self.log.expiring else i64(0)
+
+    def tell(self, key: bytes) -> None:
+        """Tell the watchers that a key came or went; called where there are any."""
+        for watcher in self.watchers:
+            watcher.changed(key)
+
+    def dead_bytes(self) -> i64:
+        """Return how many bytes of the log lead to nothing."""
+        return max(self.log.tail - self.log.begin - self.live_bytes, i64(0))
+
+    def forget_all(self) -> None:
+        """Let the index lead to nothing; the log's records are dead from now on."""
+        self.index = self.index.emptied()
+        self.count = 0
+        self.live_bytes = 0
+        self.pending.drop()
