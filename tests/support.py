@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from oxidbm import Store, _pure
+from oxidbm._core.budget import INDEX
+from oxidbm._core.log.room import Room
 
 ROOT = Path(__file__).resolve().parent.parent
 PURE = not _pure.compiled()
@@ -22,13 +24,22 @@ def scaled(count: int, least: int = 1) -> int:
     return max(least, count // PURE_DIVISOR) if PURE else count
 
 
+def leave_memory(store: Store, size: int) -> None:
+    """Leave a store `size` bytes of memory beside its index."""
+    budget = store.handle.table.log.budget
+    budget.limit = budget.held[INDEX] + size
+
+
+def make_room(store: Store) -> None:
+    """Flush, so that the next page may have a frame."""
+    store.handle.table.maintainer.make_room(Room(1, []))
+
+
 def shrink(store: Store, pages: int) -> None:
     """Leave a store memory for a few pages, and let one record or batch take half of it."""
-    e = store.handle.e
     size = pages * store.stats()["page_bytes"]
-    e.log.memory = e.index.size_bytes() + size
-    e.log.other_memory = e.index.size_bytes()
-    e.value_limit = size // 2
+    leave_memory(store, size)
+    store.handle.table.value_limit = size // 2
 
 
 def run(*functions: Callable[[], None], seconds: float | None = None) -> None:

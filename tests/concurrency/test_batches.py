@@ -15,7 +15,7 @@ import pytest
 
 import oxidbm
 from oxidbm import Store
-from oxidbm._core.table.engine import BUSY
+from oxidbm._core.life import BUSY
 from tests import support
 from tests.devices import HeapDevice
 from tests.support import scaled, shrink
@@ -159,13 +159,13 @@ class Door:
     """A clock at which a batch that is half applied waits until the test has done something."""
 
     def __init__(self) -> None:
-        self.engine: Any = None
+        self.life: Any = None
         self.inside = threading.Event()
         self.go_on = threading.Event()
         self.calls = 0
 
     def __call__(self) -> float:
-        if self.engine is not None and self.engine.state == BUSY:
+        if self.life is not None and self.life.state == BUSY:
             self.calls += 1
             if self.calls == 3:
                 self.inside.set()
@@ -178,13 +178,15 @@ def half_applied(
 ) -> tuple[Store, list[Any]]:
     """Begin `action` in another thread while a batch is half applied, then let that go on.
 
-    With the name of a lock of the engine, the action begins before the batch, waits for the lock, and gets it then.
+    With the name of a lock, the action begins before the batch, waits for the lock, and gets it then.
     """
     door = Door()
     store = Store(path, clock=door, compaction=False, **{**SMALL, **options})
     for key in KEYS:
         store.set(key, b"old", expire=100)
-    held = getattr(store.handle.e, lock) if lock else None
+    held: Any = None
+    if lock:
+        held = {"compaction": store.handle.disk.compact_lock, "commit": store.handle.commits.lock}[lock]
     results: list[Any] = []
 
     def apply() -> None:
@@ -212,12 +214,12 @@ def half_applied(
         assert results == []  # it waits
         door.go_on.set()
 
-    door.engine = store.handle.e
+    door.life = store.handle.life
     if held is not None:
         held.acquire()
     run(apply, act, release)
     assert door.calls >= 3
-    door.engine = None
+    door.life = None
     return store, results
 
 
@@ -261,7 +263,7 @@ def test_half_applied_batch_is_seen_by_nobody(name: str, place: str, tmp_path: P
         assert store.check() == []
 
 
-@pytest.mark.parametrize(("name", "lock"), [("close", "compact_lock"), ("clear", "commit_lock")])
+@pytest.mark.parametrize(("name", "lock"), [("close", "compaction"), ("clear", "commit")])
 def test_who_waited_for_a_lock_waits_for_the_batch_too(name: str, lock: str, tmp_path: Path) -> None:
     store, results = half_applied(tmp_path / "s", ACTIONS[name], lock)
     assert results == [None]
@@ -328,7 +330,7 @@ def test_failed_commit_while_a_batch_waits_for_it(tmp_path: Path) -> None:
     def release() -> None:
         assert device.writing.wait(WAIT)
         until = time.monotonic() + WAIT
-        while store.handle.e.state != BUSY:
+        while store.handle.life.state != BUSY:
             assert time.monotonic() < until
             time.sleep(0.001)
         time.sleep(0.05)

@@ -12,6 +12,7 @@ import pytest
 from oxidbm import Store
 from tests.collisions import colliding_key
 from tests.devices import HeapDevice
+from tests.support import leave_memory
 
 PAGE_BYTES = 4096
 KEYS = 5
@@ -93,10 +94,8 @@ SECOND = [set_same, set_other, delete_same, delete_other, compact, evict, clear]
 def prepared(path: Path, device: HeapDevice) -> tuple[Store, list[bytes]]:
     """Return a store whose colliding keys are on disk, some in front of others unseen, one deleted."""
     store = Store(path, device=device, memory="1MiB", page_size=PAGE_BYTES, durability="manual", compaction=False)
-    e = store.handle.e
-    e.log.memory = e.index.size_bytes() + 8 * PAGE_BYTES
-    e.log.other_memory = e.index.size_bytes()
-    keys = [colliding_key(e.seed, 0, number) for number in range(KEYS)]
+    leave_memory(store, 8 * PAGE_BYTES)
+    keys = [colliding_key(store.table.seed, 0, number) for number in range(KEYS)]
     for i, key in enumerate(keys):
         store[key] = b"value%d" % i
     evict(store, keys)

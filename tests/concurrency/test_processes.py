@@ -198,7 +198,7 @@ while True:
             if number % 23 == 0:
                 store.reorganize()
             if number % 31 == 0:
-                store.handle.e.log.device.roll()
+                store.handle.table.log.device.roll()
     store.close()
     print(number, flush=True)
 """

@@ -12,7 +12,7 @@ import pytest
 import oxidbm
 from oxidbm import Store
 from tests.devices import HeapDevice
-from tests.support import run, scaled
+from tests.support import leave_memory, run, scaled
 
 THREADS = 4
 PAGE_BYTES = 4096
@@ -29,8 +29,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         opened = Store(
             tmp_path / "store", device=device, mapped=request.param != "pread", interval=0.02, compaction=False, **SMALL
         )
-        e = opened.handle.e
-        e.log.memory = e.index.size_bytes() + 16 * PAGE_BYTES
+        leave_memory(opened, 16 * PAGE_BYTES)
     with opened:
         yield opened
         assert opened.check() == []
@@ -137,7 +136,7 @@ def test_reader_sees_what_was_written_before(store: Store) -> None:
 
 
 def test_iteration_during_writes(store: Store) -> None:
-    """Keys that stay are yielded once each, new ones not at all; see oxidbm/_core/scan.py."""
+    """Keys that stay are yielded once each, new ones not at all; see oxidbm/_core/store/iterator.py."""
     steady = {b"steady%d" % i: sealed(i) for i in range(60)}
     store.update(steady)
     done = threading.Event()

@@ -93,9 +93,14 @@ class Disk:
         if path.startswith(self.root) and os.path.basename(path) != LOCK:
             self.events.append(event)
 
+    def located(self, path: Any, descriptor: int | None) -> str:
+        """Return the path of a name that is relative to a directory's descriptor."""
+        name = os.fspath(path)
+        return name if descriptor is None else os.path.normpath(os.path.join(self.open_files[descriptor], name))
+
     def open(self, path: Any, flags: int, mode: int = 0o777, **more: Any) -> int:
         with self.guard:
-            name = os.fspath(path)
+            name = self.located(path, more.get("dir_fd"))
             made = bool(flags & os.O_CREAT) and not os.path.exists(name)
             descriptor: int = self.real["open"](path, flags, mode, **more)
             self.open_files[descriptor] = name
@@ -147,21 +152,25 @@ class Disk:
 
     fdatasync = fsync
 
-    def replace(self, source: Any, target: Any) -> None:
+    def replace(self, source: Any, target: Any, **more: Any) -> None:
         with self.guard:
-            self.real["replace"](source, target)
+            self.real["replace"](source, target, **more)
+            source = self.located(source, more.get("src_dir_fd"))
+            target = self.located(target, more.get("dst_dir_fd"))
             self.files[target] = self.files.pop(source)
             self.record(target, "rename", os.path.dirname(target), os.path.basename(source), os.path.basename(target))
 
     def unlink(self, path: Any, **more: Any) -> None:
         with self.guard:
             self.real["unlink"](path, **more)
+            path = self.located(path, more.get("dir_fd"))
             self.files.pop(path, None)
             self.record(path, "remove", os.path.dirname(path), os.path.basename(path), None)
 
     def mkdir(self, path: Any, *arguments: Any, **more: Any) -> None:
         with self.guard:
             self.real["mkdir"](path, *arguments, **more)
+            path = self.located(path, more.get("dir_fd"))
             self.record(path, "put", os.path.dirname(path), os.path.basename(path), None)
 
 

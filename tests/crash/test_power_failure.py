@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from oxidbm import Store
-from oxidbm._core.durability import commit
+from oxidbm._core.log.flush import flush_to, seal_to
 from oxidbm._core.table.compaction import Compaction
 from tests.crash.disk import Directory, Disk, File, Platter
-from tests.support import PURE
+from tests.support import PURE, leave_memory, make_room
 
 PAGE_BYTES = 4096
 MEMORY = "1MiB"
@@ -37,9 +37,7 @@ class Writer:
     def open(self) -> Store:
         """Open the store with memory for a few pages."""
         store = Store(self.path, memory=MEMORY, page_size=PAGE_BYTES, durability="manual", compaction=False)
-        e = store.handle.e
-        e.log.memory = e.index.size_bytes() + 8 * PAGE_BYTES
-        e.log.other_memory = e.index.size_bytes()
+        leave_memory(store, 8 * PAGE_BYTES)
         return store
 
     def change(self, **pairs: bytes | None) -> None:
@@ -137,11 +135,11 @@ def compaction(w: Writer) -> None:
     for size in (1500, 2500, 900):
         w.fill(8, size)
         w.sync()
-        w.store.handle.e.log.device.roll()
-    log = w.store.handle.e.log
-    job = Compaction(w.store.handle.e, log.device.segment_end(log.begin))
+        w.store.handle.table.log.device.roll()
+    log = w.store.handle.table.log
+    job = Compaction(w.store.handle.table, log.device.segment_end(log.begin))
     while job.slice(2000, False):
-        w.store.handle.e.maintainer.make_room()
+        make_room(w.store)
     w.store.handle.disk.finish(job)
     w.durable()
     w.change(fill1=None, after=b"x" * 700)
@@ -174,10 +172,10 @@ def killed_before_the_sync(w: Writer) -> None:
     w.change(a=b"1")
     w.sync()
     w.change(a=b"2", b=b"3" * 1000)
-    e = w.store.handle.e
-    assert commit.cut(e)
-    commit.seal_to(e, e.commit_end)
-    commit.flush_to(e, e.commit_end)
+    commits = w.store.handle.commits
+    assert commits.cut() > 0
+    seal_to(commits.log, commits.end)
+    flush_to(commits.log, commits.end)
     w.store.handle.abandon()
     w.store = w.open()
     assert dict(w.store.items()) == w.states[-1]

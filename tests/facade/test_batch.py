@@ -179,7 +179,7 @@ def test_several_values_larger_than_a_page(store: Store) -> None:
 
 def test_too_large_a_batch_changes_nothing_and_can_be_repaired(store: Store) -> None:
     store["a"] = "1"
-    size = store.handle.e.value_limit // 10
+    size = store.handle.table.value_limit // 10
     batch = store.batch()
     batch["a"] = "2"
     batch.update((b"%d" % i, bytes(size)) for i in range(11))
@@ -200,7 +200,7 @@ def test_batch_with_little_memory(pages: int, tmp_path: Path) -> None:
         expected = {}
         for size in (1, 500, 2100, 3900, 4100, 6000):
             push_to_disk(store)
-            count = store.handle.e.value_limit // (size + 64)
+            count = store.handle.table.value_limit // (size + 64)
             pairs = {b"%d.%d" % (size, i): b"%d" % (i % 10) * size for i in range(count)}
             with store.batch() as batch:
                 batch.update(pairs)
@@ -248,7 +248,7 @@ def test_full_memory_store_takes_all_or_nothing(shape: str) -> None:
             outcomes.add("done")
         assert store.check() == []
         assert len(store) == len(dict(store.items()))
-        store.handle.e.log.check_order()
+        store.handle.table.log.check_order()
     assert outcomes == {"full", "done"}
 
 
@@ -370,7 +370,7 @@ def test_damaged_record_is_met_before_anything_changes(kind: str, tmp_path: Path
     at = data.index(b"sound")
     data[at : at + 5] = b"other"
     if kind == "many pending":
-        store.handle.e.pending_max = 10
+        store.handle.table.pending.most = 10
     batch = store.batch()
     for i in range(19, -1, -1):
         batch[b"%d" % i] = b"new"

@@ -10,7 +10,7 @@ import pytest
 
 import oxidbm
 from oxidbm import Store
-from tests.support import scaled
+from tests.support import leave_memory, scaled
 
 PAGE_BYTES = 4096
 SMALL: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual", "compaction": False}
@@ -38,9 +38,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Itera
     """A store on each device; sound at the end."""
     with opened(None if request.param == "memory" else tmp_path / "s", clock) as store:
         if request.param == "few pages":
-            e = store.handle.e
-            e.log.memory = e.index.size_bytes() + 8 * PAGE_BYTES
-            e.log.other_memory = e.index.size_bytes()
+            leave_memory(store, 8 * PAGE_BYTES)
         yield store
         assert store.closed or store.check() == []
 
@@ -366,8 +364,7 @@ def test_no_counters_without_int(codec: type) -> None:
 def test_no_count_is_lost(codec: Any, tmp_path: Path) -> None:
     rounds = scaled(2000, least=100)
     with Store(tmp_path / "s", value=codec, memory="1MiB", page_size=PAGE_BYTES, interval=0.01) as store:
-        e = store.handle.e
-        e.log.memory = e.index.size_bytes() + 12 * PAGE_BYTES
+        leave_memory(store, 12 * PAGE_BYTES)
 
         def count(sign: int) -> None:
             for i in range(rounds):

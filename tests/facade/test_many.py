@@ -11,7 +11,7 @@ import pytest
 import oxidbm
 from oxidbm import Store
 from tests.devices import HeapDevice
-from tests.support import scaled
+from tests.support import leave_memory, scaled
 
 PAGE_BYTES = 4096
 SMALL: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
@@ -27,9 +27,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         device = HeapDevice(PAGE_BYTES) if request.param == "own device" else None
         opened = Store(tmp_path / "s", device=device, **SMALL)
         if request.param != "disk":
-            e = opened.handle.e
-            e.log.memory = e.index.size_bytes() + 12 * PAGE_BYTES
-            e.log.other_memory = e.index.size_bytes()
+            leave_memory(opened, 12 * PAGE_BYTES)
     with opened:
         yield opened
         if not opened.closed:

@@ -17,8 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import oxidbm
 from oxidbm import Store, codecs
-from oxidbm._core.table.engine import CHANGED_MAX
-from tests.support import PURE, scaled
+from oxidbm._core.store.ordered import CHANGED_MAX
+from tests.support import PURE, leave_memory, scaled
 
 PAGE_BYTES = 4096
 OPTIONS: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual", "compaction": False}
@@ -53,9 +53,7 @@ class OrderedMachine(RuleBasedStateMachine):
             size_limit=self.size_limit,
             **OPTIONS,
         )
-        e = store.handle.e
-        e.log.memory = e.index.size_bytes() + 12 * PAGE_BYTES
-        e.log.other_memory = e.index.size_bytes()
+        leave_memory(store, 12 * PAGE_BYTES)
         return store
 
     def value(self) -> bytes:
@@ -288,7 +286,7 @@ def test_more_changes_than_are_noted() -> None:
     with Store(ordered=True, memory="64MiB") as store:
         for i in range(count):
             store[b"%d" % (i * 7919 % count)] = b"x"
-        assert len(store.handle.e.changed) <= CHANGED_MAX + 4096
+        assert len(store.order.changes) <= CHANGED_MAX + 4096
         assert [key for key, _ in store.range()] == sorted(b"%d" % i for i in range(count))
 
 

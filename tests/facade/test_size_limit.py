@@ -8,7 +8,7 @@ import pytest
 
 from oxidbm import Store
 from tests.devices import HeapDevice
-from tests.support import scaled
+from tests.support import leave_memory, scaled
 
 PAGE_BYTES = 4096
 SMALL: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
@@ -20,9 +20,7 @@ def opened(place: str, path: Path, limit: int, **options: Any) -> Store:
     if place == "memory":
         return Store(memory="8MiB", page_size=PAGE_BYTES, size_limit=limit, **options)
     store = Store(path, size_limit=limit, **{**SMALL, **options})
-    e = store.handle.e
-    e.log.memory = e.index.size_bytes() + 20 * PAGE_BYTES
-    e.log.other_memory = e.index.size_bytes()
+    leave_memory(store, 20 * PAGE_BYTES)
     return store
 
 

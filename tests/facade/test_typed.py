@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import oxidbm
 from oxidbm import Store, codecs
-from oxidbm._core.store.base import coder_for
+from oxidbm._core.store.coder import coder_for
 from tests.facade.models import Colour, Point, Word
+from tests.support import leave_memory
 
 SMALL: dict[str, Any] = {"memory": "1MiB", "page_size": 4096, "durability": "manual"}
 
@@ -347,8 +348,7 @@ def test_no_codec(spec: Any, tmp_path: Path) -> None:
 
 def test_values_on_disk_and_larger_than_a_page(tmp_path: Path) -> None:
     with Store(tmp_path / "s", key=int, value="pickle", **SMALL) as store:
-        e = store.handle.e
-        e.log.memory = e.index.size_bytes() + 10 * 4096
+        leave_memory(store, 10 * 4096)
         expected: dict[int, Any] = {i: list(range(i * 13 % 700)) for i in range(-150, 150)}
         store.update(expected)
         assert {key: store[key] for key in expected} == expected

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import oxidbm
-from oxidbm._core.durability import files
+from oxidbm._core.device.directory import Directory
+from oxidbm._core.durability.superblock import Superblock, write_superblock
 from oxidbm._core.hashing import checksum_bytes
 from oxidbm._core.log.record import HEADER_BYTES, KEY_LENGTH_MASK, KEY_LENGTH_SHIFT, SHAPE_COMMIT, VALUE_LENGTH_MASK
 
@@ -31,7 +32,9 @@ def clock() -> float:
 def make_directory(path: Path) -> None:
     """Make an empty store's directory with the fixed id and seed."""
     (path / "log").mkdir(parents=True)
-    files.write_superblock(str(path), files.Superblock(STORE_ID, SEED, PAGE_BITS), 0o666)
+    directory = Directory(str(path))
+    write_superblock(directory, Superblock(STORE_ID, SEED, PAGE_BITS), 0o666)
+    directory.close()
 
 
 def open_store(path: Path, *, read_only: bool = False) -> oxidbm.Store:

@@ -294,7 +294,7 @@ def test_lost_info_word_does_not_hide_the_rest_of_a_page(tmp_path: Path) -> None
         expected: Items = {b"%03d" % number: b"v" * 200 for number in range(60)}
         store.update(expected)
         store.sync()
-        while store.e.log.evict_page():
+        while store.table.log.evict_page():
             pass
         assert dict(store.items()) == expected
         offset = record_offsets((path / SEGMENT).read_bytes()[:PAGE_BYTES])[3]

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from oxidbm._core import address
-from oxidbm._core.device import device
-from oxidbm._core.durability import commit, files
+from oxidbm._core.device import directory, segments
+from oxidbm._core.durability import commit_record, superblock
 from oxidbm._core.log import record
 from tests.format.stores import STORE_ID, clock, make_tiny
 from tests.support import ROOT
@@ -73,7 +73,7 @@ def check_offsets(heading: str, fields: int) -> int:
         assert int(row["offset"]) == following
         following += int(row["bytes"])
     assert table[-1]["field"] == "checksum"
-    assert int(table[-1]["bytes"]) == files.SUM.size
+    assert int(table[-1]["bytes"]) == superblock.SUM.size
     return int(table[-1]["offset"])
 
 
@@ -84,16 +84,21 @@ def content(heading: str, field: str) -> str:
 
 
 def test_directory() -> None:
-    assert [row["name"].strip("`") for row in rows("Directory")] == [files.STORE, files.LOCK, files.CLEAN, files.LOG]
+    assert [row["name"].strip("`") for row in rows("Directory")] == [
+        directory.STORE,
+        directory.LOCK,
+        directory.CLEAN,
+        directory.LOG,
+    ]
 
 
 def test_superblock() -> None:
-    assert check_offsets("STORE", 8) == files.SUPERBLOCK.size
-    assert bytes.fromhex(content("STORE", "magic").strip("`")) == files.MAGIC
-    assert int(content("STORE", "format_version")) == files.FORMAT_VERSION
-    assert f"The format's version is {files.FORMAT_VERSION}." in DOCUMENT.read_text(encoding="utf-8")
+    assert check_offsets("STORE", 8) == superblock.SUPERBLOCK.size
+    assert bytes.fromhex(content("STORE", "magic").strip("`")) == superblock.MAGIC
+    assert int(content("STORE", "format_version")) == superblock.FORMAT_VERSION
+    assert f"The format's version is {superblock.FORMAT_VERSION}." in DOCUMENT.read_text(encoding="utf-8")
     assert content("STORE", "page_bits").endswith(f"{address.PAGE_BITS_MIN} to {address.PAGE_BITS_MAX}")
-    packed = files.SUPERBLOCK.pack(files.MAGIC, 1, STORE_ID, 2, 3, b"int", b"str")
+    packed = superblock.SUPERBLOCK.pack(superblock.MAGIC, 1, STORE_ID, 2, 3, b"int", b"str")
     for field, value in [("format_version", 1), ("seed", 2), ("page_bits", 3)]:
         (row,) = (row for row in rows("STORE") if row["field"] == field)
         assert int.from_bytes(packed[int(row["offset"]) :][: int(row["bytes"])], "little") == value
@@ -104,9 +109,9 @@ def test_superblock() -> None:
 
 
 def test_clean_mark() -> None:
-    assert check_offsets("CLEAN", 6) == files.CLEAN_MARK.size
-    assert bytes.fromhex(content("CLEAN", "magic").strip("`")) == files.CLEAN_MAGIC
-    packed = files.CLEAN_MARK.pack(files.CLEAN_MAGIC, STORE_ID, 1, 2, 3)
+    assert check_offsets("CLEAN", 6) == superblock.CLEAN_MARK.size
+    assert bytes.fromhex(content("CLEAN", "magic").strip("`")) == superblock.CLEAN_MAGIC
+    packed = superblock.CLEAN_MARK.pack(superblock.CLEAN_MAGIC, STORE_ID, 1, 2, 3)
     for field, value in [("tail", 1), ("sequence", 2), ("count", 3)]:
         (row,) = (row for row in rows("CLEAN") if row["field"] == field)
         assert int.from_bytes(packed[int(row["offset"]) :][: int(row["bytes"])], "little") == value
@@ -175,20 +180,21 @@ def test_addresses_and_segments() -> None:
     assert f"A word is {['eight'][address.WORD_BYTES - 8]} bytes" in text
     found = re.search(r"`log/(N+)(\.\w+)`: ten digits", text)
     assert found is not None
-    assert len(found[1]) == device.SEGMENT_DIGITS == len("N" * 10)
-    assert found[2] == device.SUFFIX
-    assert device.segment_name(7) == "0" * 9 + "7" + found[2]
+    assert len(found[1]) == segments.SEGMENT_DIGITS == len("N" * 10)
+    assert found[2] == directory.SEGMENT_SUFFIX
+    assert segments.segment_name(7) == "0" * 9 + "7" + found[2]
 
 
 def test_commit_record(tmp_path: Path) -> None:
     table = rows("Commit record")
     names = [row["field"] for row in table]
-    assert [int(row["word"]) for row in table] == list(range(commit.COMMIT_WORDS))
-    written = commit.CommitRecord()
+    assert [int(row["word"]) for row in table] == list(range(commit_record.COMMIT_WORDS))
+    written = commit_record.CommitRecord()
     for number, name in enumerate(names[:-1]):
-        setattr(written, name, 100 + number)
+        part = written.table if name in ("count", "pending", "live_bytes") else written.log
+        setattr(part, name, 100 + number)
     written.serials = {"name": 77, "another name": 78}
-    data = commit.encode(written)
+    data = commit_record.encode(written)
     words = [int.from_bytes(data[offset : offset + 8], "little") for offset in range(0, len(data), 8)]
     assert words[: len(names)] == [*range(100, 100 + len(names) - 1), 2]
     assert [row["field"] for row in rows("Commit record", 1)] == ["serial", "name_length"]
@@ -203,7 +209,7 @@ def test_golden_store_is_what_the_document_says(tmp_path: Path) -> None:
     tail_row = next(row for row in rows("CLEAN") if row["field"] == "tail")
     mark = (tmp_path / "store" / "CLEAN").read_bytes()
     tail = int.from_bytes(mark[int(tail_row["offset"]) :][: int(tail_row["bytes"])], "little")
-    segment = (tmp_path / "store" / "log" / device.segment_name(0)).read_bytes()
+    segment = (tmp_path / "store" / "log" / segments.segment_name(0)).read_bytes()
     assert len(segment) == tail
     session = 8 * (2 + 1)  # serial, name_length, one word of name
     names = [row["field"] for row in rows("Commit record")]

@@ -120,7 +120,7 @@ def make_segments(path: Path, segments: int) -> Items:
                 key = b"%d/%d" % (segment, number)
                 store[key] = expected[key] = key * 30
             store.sync()
-            store.e.log.device.roll()
+            store.table.log.device.roll()
     assert len(list((path / "log").iterdir())) == segments
     return expected
 

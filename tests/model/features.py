@@ -56,7 +56,7 @@ class ExpiringRules(StoreMachine):
 
     def expiring_key(self, number: int) -> bytes:
         """Return a key of these rules."""
-        return colliding_key(self.store.handle.e.seed, number % GROUPS, COLLIDING + number)
+        return colliding_key(self.store.handle.table.seed, number % GROUPS, COLLIDING + number)
 
     def note(self, key: bytes, seconds: float | None) -> None:
         """Note when a key expires."""

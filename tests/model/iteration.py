@@ -1,4 +1,4 @@
-"""What an iterator over a changing store may yield, as oxidbm/_core/scan.py states it."""
+"""What an iterator over a changing store may yield, as oxidbm/_core/store/iterator.py states it."""
 
 from collections.abc import Iterator
 

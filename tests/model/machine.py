@@ -22,10 +22,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 import oxidbm
 from oxidbm import Store
 from oxidbm._core.device.device import Device
+from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.table.compaction import Compaction
-from oxidbm._core.table.scan import Cursor
 from tests.collisions import colliding_key
 from tests.model.iteration import Iteration
+from tests.support import make_room, shrink
 
 PAGE_BYTES = 4096
 MUTABLE_PAGES = 12
@@ -44,11 +45,11 @@ sizes = st.sampled_from(SIZES)
 def live_bytes(store: Store) -> int:
     """Return what the records that hold the store's live keys take of the log, by reading it."""
     live = {record.address for record in store.scan()}
-    cursor = Cursor(store.handle.e, store.stats()["begin"], store.stats()["tail"])
+    cursor = Cursor(store.handle.table.log, store.stats()["begin"], store.stats()["tail"])
     total = 0
     while cursor.step():
         if cursor.address in live:
-            total += store.handle.e.log.footprint(cursor.size())
+            total += store.handle.table.log.footprint(cursor.size())
     return total
 
 
@@ -103,15 +104,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     def shrink(self, store: Store) -> None:
         """Leave the store only a few pages of memory."""
-        e = store.handle.e
-        e.log.memory = e.index.size_bytes() + MUTABLE_PAGES * PAGE_BYTES
-        e.log.other_memory = e.index.size_bytes()
-        e.value_limit = MUTABLE_PAGES * PAGE_BYTES // 2
+        shrink(store, MUTABLE_PAGES)
 
     def key(self, number: int) -> bytes:
         """Return a key: of a group that shares bucket and tag, or an ordinary one; one is empty, one long."""
         if number < COLLIDING:
-            return colliding_key(self.store.handle.e.seed, number % GROUPS, number // GROUPS)
+            return colliding_key(self.store.handle.table.seed, number % GROUPS, number // GROUPS)
         if number == COLLIDING:
             return b""
         return b"%d" % number * (100 if number == COLLIDING + 1 else 1 + number % 4)
@@ -164,7 +162,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.write(apply)
         except ValueError:
             sizes = [24 + 8 + len(key) + 8 + len(value or b"") for key, value in pairs.items()]
-            assert sum(sizes) > self.store.handle.e.value_limit
+            assert sum(sizes) > self.store.handle.table.value_limit
         else:
             for key, value in pairs.items():
                 self.changed(key, value)
@@ -314,7 +312,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(splits=st.integers(1, 50))
     def split_buckets(self, splits: int) -> None:
         for _ in range(splits):
-            self.store.handle.e.index.split_one()
+            self.store.handle.table.index.split_one()
         self.shrink(self.store)
 
     @rule()
@@ -324,7 +322,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def addresses_in_order(self) -> None:
-        self.store.handle.e.log.check_order()
+        self.store.handle.table.log.check_order()
 
     def teardown(self) -> None:
         with contextlib.ExitStack() as stack:
@@ -406,14 +404,14 @@ class DiskMachine(StoreMachine):
     @rule(segments=st.integers(1, 8))
     def start_compaction(self, segments: int) -> None:
         """Begin to compact some segments that have been written, as the background thread does."""
-        log = self.store.handle.e.log
+        log = self.store.handle.table.log
         until = log.begin
         for _ in range(segments):
             end = log.device.segment_end(until)
             if end <= log.flushed and end % PAGE_BYTES == 0:
                 until = end
         if until > log.begin:
-            self.compaction = Compaction(self.store.handle.e, until)
+            self.compaction = Compaction(self.store.handle.table, until)
             self.store.handle.disk.compaction = self.compaction
 
     @precondition(lambda self: self.compaction is not None)
@@ -425,7 +423,7 @@ class DiskMachine(StoreMachine):
         at = self.compaction.cursor.following
         if self.compaction.slice(size, False):
             if self.compaction.cursor.following == at:
-                self.store.handle.e.maintainer.make_room()
+                make_room(self.store)
         else:
             disk.finish(self.compaction)
             self.compaction = None
@@ -433,7 +431,7 @@ class DiskMachine(StoreMachine):
 
     @rule()
     def roll_segment(self) -> None:
-        self.store.handle.e.log.device.roll()
+        self.store.handle.table.log.device.roll()
 
     def finish(self) -> None:
         """The count of live bytes is that of the records, and all is there after a clean end."""

@@ -46,7 +46,7 @@ class MemoryMachine(ExpiringRules, OrderedRules, StoreMachine):
 
     def open(self) -> Store:
         store = Store(memory=self.memory, page_size=PAGE_BYTES, clock=self.clock, ordered=self.ordered)
-        store.handle.e.value_limit = 5 * PAGE_BYTES
+        store.handle.table.value_limit = 5 * PAGE_BYTES
         return store
 
     def shrink(self, store: Store) -> None:

@@ -1,17 +1,23 @@
-"""What unit tests share: engines with a fixed seed, stores whose pages are pushed to disk, keys that collide."""
+"""What unit tests share: tables with a fixed seed, stores whose pages are pushed to disk, keys that collide."""
 
 import functools
 from pathlib import Path
 
 import oxidbm
 from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.budget import Budget
+from oxidbm._core.counters import Counters
 from oxidbm._core.device.device import NullDevice
-from oxidbm._core.durability import files
+from oxidbm._core.device.directory import Directory
+from oxidbm._core.durability.superblock import Superblock, write_superblock
 from oxidbm._core.hashing import hash_key
-from oxidbm._core.index.hash_index import FIRST_BITS, TAG_BITS, HashIndex
+from oxidbm._core.index.entry import TAG_BITS
+from oxidbm._core.index.hash_index import FIRST_BITS, HashIndex
+from oxidbm._core.life import Life
 from oxidbm._core.log.hybrid_log import HybridLog
-from oxidbm._core.store.maintenance import MemoryMaintainer
-from oxidbm._core.table.engine import Engine
+from oxidbm._core.store.maintainers import MemoryMaintainer
+from oxidbm._core.store.size_limit import SizeLimit
+from oxidbm._core.table.table import Table
 
 SEED = 0x1234_5678_9ABC_DEF
 STORE_ID = b"an id of 16 byte"
@@ -31,32 +37,39 @@ class Clock:
         return self.now
 
 
-def memory_engine(*, memory: int = 1 << 20, evict: bool = False) -> Engine:
-    """Return an engine that lives in memory, with small pages and the fixed seed."""
-    log = HybridLog(NullDevice(FIRST_ADDRESS), PAGE_BITS, memory, True)
-    e = Engine("", log, HashIndex(0), SEED, Clock())
-    e.maintainer = MemoryMaintainer(e, evict)
-    log.other_memory = e.index.size_bytes()
-    return e
+def memory_table(*, memory: int = 1 << 20, evict: bool = False) -> Table:
+    """Return a table that lives in memory, with small pages and the fixed seed."""
+    budget = Budget(memory)
+    log = HybridLog(NullDevice(FIRST_ADDRESS), Life(""), budget, PAGE_BITS, True)
+    table = Table(log, HashIndex(0, budget), SEED, Clock())
+    table.maintainer = MemoryMaintainer(table, SizeLimit(table, Counters(), 0), evict)
+    return table
+
+
+def make_superblock(path: Path, store_id: bytes, seed: int) -> None:
+    """Write a superblock with small pages into a directory."""
+    directory = Directory(str(path))
+    write_superblock(directory, Superblock(store_id, seed, PAGE_BITS), 0o666)
+    directory.close()
 
 
 def disk_store(path: Path, **options: object) -> oxidbm.Store:
     """Open a store with small pages and the fixed seed, in which nothing happens in the background; make it first."""
     if not path.exists():
         (path / "log").mkdir(parents=True)
-        files.write_superblock(str(path), files.Superblock(STORE_ID, SEED, PAGE_BITS), 0o666)
+        make_superblock(path, STORE_ID, SEED)
     given: dict[str, object] = {"memory": "1MiB", "durability": "manual", "compaction": False, **options}
     return oxidbm.Store(path, **given)  # type: ignore[arg-type]
 
 
 def push_to_disk(store: oxidbm.Store) -> None:
     """Commit, and take every page out of memory, so that what was written so far is read from the device."""
-    log = store.e.log
+    log = store.table.log
     store.sync()
     log.close_tail_page()
     while log.evict_page():
         pass
-    assert log.head >= store.e.commit_end
+    assert log.head >= store.handle.commits.end
 
 
 def crash(store: oxidbm.Store) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oxidbm
-from oxidbm._core.durability import commit
+from oxidbm._core.durability.commit_record import CommitRecord, LogPart, TablePart, decode, encode
+from oxidbm._core.log.flush import flush_to, seal_to
 from tests.unit.helpers import PAGE_BYTES, crash, disk_store, push_to_disk
 
 WORDS = st.integers(0, 2**63 - 1)
@@ -16,23 +17,28 @@ FIELDS = ("sequence", "durable_sequence", "begin", "count", "pending", "records"
 SEGMENT = "log/0000000000.seg"
 
 
+def part_of(record: CommitRecord, field: str) -> LogPart | TablePart:
+    """Return the part of a commit record that has a field."""
+    return record.table if hasattr(record.table, field) else record.log
+
+
 @given(words=st.tuples(*[WORDS] * len(FIELDS)), serials=st.dictionaries(st.text(min_size=1, max_size=20), WORDS))
 def test_commit_record_comes_back(words: tuple[int, ...], serials: dict[str, int]) -> None:
-    record = commit.CommitRecord()
+    record = CommitRecord()
     for name, word in zip(FIELDS, words, strict=True):
-        setattr(record, name, word)
+        setattr(part_of(record, name), name, word)
     record.serials = serials
-    data = commit.encode(record)
+    data = encode(record)
     assert len(data) % 8 == 0
-    found = commit.decode(data)
-    assert tuple(getattr(found, name) for name in FIELDS) == words
+    found = decode(data)
+    assert tuple(getattr(part_of(found, name), name) for name in FIELDS) == words
     assert found.serials == serials
 
 
 @pytest.mark.parametrize("size", [0, 8, 71])
 def test_commit_record_that_is_too_short(size: int) -> None:
     with pytest.raises(ValueError, match=f"a commit record of {size} bytes, at least 72 are needed"):
-        commit.decode(bytes(size))
+        decode(bytes(size))
 
 
 def test_sequence_and_durable_sequence(tmp_path: Path) -> None:
@@ -68,11 +74,11 @@ def test_flushed_but_not_committed_is_cut_off(tmp_path: Path) -> None:
     store = disk_store(path)
     store[b"a"] = b"1"
     store.sync()
-    tail = store.e.commit_end
+    tail = store.handle.commits.end
     store[b"b"] = b"2" * 3 * PAGE_BYTES
     store[b"a"] = b"3"
-    commit.seal_to(store.e, store.e.log.tail)
-    commit.flush_to(store.e, store.e.log.tail)
+    seal_to(store.table.log, store.table.log.tail)
+    flush_to(store.table.log, store.table.log.tail)
     crash(store)
     assert (path / SEGMENT).stat().st_size > tail
     with disk_store(path, read_only=True) as store:
@@ -94,7 +100,7 @@ def test_every_length_of_a_torn_tail_gives_a_commit(tmp_path: Path) -> None:
     for number in range(4):
         store[b"%d" % number] = b"v" * 9 * number
         store.sync()
-        ends.append(store.e.commit_end)
+        ends.append(store.handle.commits.end)
     crash(store)
     whole = (path / SEGMENT).read_bytes()
     assert len(whole) == ends[-1]

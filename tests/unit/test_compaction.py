@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 import oxidbm
-from oxidbm._core.durability import commit
 from oxidbm._core.table.compaction import Compaction
-from tests.support import scaled
+from tests.support import make_room, scaled
 from tests.unit.helpers import crash, disk_store, push_to_disk
 
 
@@ -62,10 +61,10 @@ def test_crash_in_the_middle(tmp_path: Path) -> None:
     path = tmp_path / "store"
     store = disk_store(path)
     expected = overwrite(store, 3)
-    compaction = Compaction(store.e, store.e.log.tail)
+    compaction = Compaction(store.table, store.table.log.tail)
     for _ in range(5):
         assert compaction.slice(2000, False)
-        store.e.maintainer.make_room()
+        make_room(store)
     store.sync()
     assert compaction.cursor.following < compaction.until
     crash(store)
@@ -86,7 +85,7 @@ def test_readers_keep_their_segments(tmp_path: Path) -> None:
         assert len(list((path / "log").iterdir())) > 1, "the iterator may still read the old segments"
         seen.update(items)
         assert seen == expected
-        store.e.epoch.drain()
+        store.table.log.epoch.drain()
         assert len(list((path / "log").iterdir())) == 1
         assert dict(store.items()) == expected
 
@@ -94,10 +93,10 @@ def test_readers_keep_their_segments(tmp_path: Path) -> None:
 def test_updates_between_slices(tmp_path: Path) -> None:
     with disk_store(tmp_path / "store") as store:
         expected = overwrite(store, 2)
-        compaction = Compaction(store.e, store.e.log.tail)
+        compaction = Compaction(store.table, store.table.log.tail)
         turn = 0
         while compaction.slice(1000, False):
-            store.e.maintainer.make_room()
+            make_room(store)
             key = b"%d" % (turn * 7 % 50)
             if turn % 3 == 0:
                 store.pop(key, None)
@@ -107,7 +106,7 @@ def test_updates_between_slices(tmp_path: Path) -> None:
             turn += 1
         assert turn > 3
         assert len(store) == len(expected)
-        commit.move_begin(store.e, compaction.until)
+        store.handle.commits.move_begin(compaction.until)
         assert dict(store.items()) == expected
         assert store.check() == []
     with disk_store(tmp_path / "store") as store:
@@ -193,7 +192,7 @@ def test_an_index_that_grew_into_the_budget_does_not_keep_compaction_from_making
         for number, key in enumerate(held):
             if number % 100:
                 del store[key]
-        store.e.index.split_one()
+        store.table.index.split_one()
         for key in keys[:100]:
             store[key] = bytes(900)
         assert dict(store) == {**dict.fromkeys(held[::100], bytes(500)), **dict.fromkeys(keys[:100], bytes(900))}
@@ -204,9 +203,9 @@ def test_there_is_no_target_before_the_first_flush(tmp_path: Path) -> None:
     """A segment ends where the device holds something; with nothing on it, the search once went on for ever."""
     with oxidbm.Store(tmp_path / "store", durability="manual") as store:
         store[b"key"] = b"value"
-        engine = store.handle.e
-        live = engine.live_bytes
-        engine.live_bytes = -(64 << 20)  # as though so much of the log were dead
-        assert engine.log.device.size() == 0
+        table = store.handle.table
+        live = table.live_bytes
+        table.live_bytes = -(64 << 20)  # as though so much of the log were dead
+        assert table.log.device.size() == 0
         assert store.handle.disk.compaction_target() == 0
-        engine.live_bytes = live
+        table.live_bytes = live

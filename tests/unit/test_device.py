@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from oxidbm._core.device import device
-from oxidbm._core.device.device import FileDevice, NullDevice, segment_name
+from oxidbm._core.device import segments, system
+from oxidbm._core.device.device import NullDevice
+from oxidbm._core.device.directory import Directory
+from oxidbm._core.device.segments import FileDevice, segment_name
 from oxidbm._core.errors import CorruptionError
 
 PAGE_BITS = 12
@@ -20,7 +22,7 @@ def page_of(number: int) -> memoryview:
 @pytest.fixture(params=[True, False], ids=["mapped", "pread"])
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> FileDevice:
     """An empty device on files."""
-    return FileDevice(str(tmp_path), PAGE_BITS, mapped=request.param)
+    return FileDevice(Directory(str(tmp_path)), PAGE_BITS, mapped=request.param)
 
 
 def fill(files: FileDevice, pages: int, *, each_a_segment: bool = False) -> None:
@@ -33,7 +35,7 @@ def fill(files: FileDevice, pages: int, *, each_a_segment: bool = False) -> None
 
 def names(files: FileDevice) -> list[str]:
     """Return the segment files in the directory."""
-    return sorted(path.name for path in Path(files.path).iterdir())
+    return sorted(path.name for path in Path(files.directory.path).iterdir())
 
 
 def test_null_device_keeps_nothing() -> None:
@@ -100,7 +102,7 @@ def test_segments_rotate_only_at_page_boundaries(files: FileDevice) -> None:
 
 def test_segments_rotate_by_size(files: FileDevice) -> None:
     """A segment ends at the first page boundary at least 16 MiB from its start."""
-    aim = device.SEGMENT_BYTES_MIN
+    aim = segments.SEGMENT_BYTES_MIN
     files.write(aim - PAGE, page_of(0))
     files.write(aim, page_of(1))
     assert len(files.segments) == 1
@@ -116,7 +118,7 @@ def test_reads_end_at_a_segment(files: FileDevice) -> None:
     assert files.read(PAGE - 8, 100) == b"\1" * 8
     assert files.read(PAGE, 2 * PAGE) == b"\2" * PAGE
     assert [files.place(number * PAGE + 5) for number in range(3)] == [
-        f"{files.path}/{segment_name(number)} at offset 5" for number in range(3)
+        f"{files.directory.path}/{segment_name(number)} at offset 5" for number in range(3)
     ]
     files.close()
 
@@ -144,7 +146,7 @@ def test_truncate_after(files: FileDevice, cut: int) -> None:
     whole = b"".join(bytes(page_of(number)) for number in range(3))
     assert b"".join(files.read(number * PAGE, PAGE) for number in range(3)) == whole[:cut]
     assert len(names(files)) == min(-(-cut // PAGE), 3)
-    again = FileDevice(files.path, PAGE_BITS)
+    again = FileDevice(Directory(files.directory.path), PAGE_BITS)
     assert again.end() == files.end()
     again.close()
     if cut and cut % PAGE == 0 and cut <= 3 * PAGE:
@@ -173,7 +175,7 @@ def test_reopened(files: FileDevice) -> None:
     files.sync()
     files.close()
     assert files.segments == []
-    again = FileDevice(files.path, PAGE_BITS, read_only=True)
+    again = FileDevice(Directory(files.directory.path), PAGE_BITS, read_only=True)
     assert (again.begin(), again.end(), again.size()) == (0, 3 * PAGE, 3 * PAGE)
     assert again.read(PAGE, 3) == b"\2\2\2"
     with pytest.raises(OSError, match="Bad file descriptor"):
@@ -197,7 +199,7 @@ def test_sync_is_asked_once(files: FileDevice) -> None:
 def test_names_that_are_no_page_number(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"")
     with pytest.raises(CorruptionError, match="is not named by a page number"):
-        FileDevice(str(tmp_path), PAGE_BITS)
+        FileDevice(Directory(str(tmp_path)), PAGE_BITS)
 
 
 def test_segment_names_sort_by_page() -> None:
@@ -209,15 +211,15 @@ def test_segment_names_sort_by_page() -> None:
 
 def test_files_without_the_suffix_are_not_looked_at(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    files = FileDevice(str(tmp_path), PAGE_BITS)
+    files = FileDevice(Directory(str(tmp_path)), PAGE_BITS)
     assert files.size() == 0
     files.close()
 
 
 def test_write_at_and_read_at(tmp_path: Path) -> None:
     with (tmp_path / "file").open("w+b") as file:
-        device.write_at(file.fileno(), memoryview(b"hello world"), 5)
-        assert device.read_at(file.fileno(), 100, 0) == bytes(5) + b"hello world"
-        assert device.read_at(file.fileno(), 3, 8) == b"lo "[:1] + b"lo"[1:] + b" "
-        assert device.read_at(file.fileno(), 3, 100) == b""
-        assert device.read_at(file.fileno(), 0, 0) == b""
+        system.write_at(file.fileno(), memoryview(b"hello world"), 5)
+        assert system.read_at(file.fileno(), 100, 0) == bytes(5) + b"hello world"
+        assert system.read_at(file.fileno(), 3, 8) == b"lo "[:1] + b"lo"[1:] + b" "
+        assert system.read_at(file.fileno(), 3, 100) == b""
+        assert system.read_at(file.fileno(), 0, 0) == b""

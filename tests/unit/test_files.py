@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oxidbm._core.address import PAGE_BITS_MAX, PAGE_BITS_MIN
-from oxidbm._core.durability import files
+from oxidbm._core.device.directory import Directory, DirectoryLock
+from oxidbm._core.durability import superblock
 from oxidbm._core.errors import CorruptionError, LockedError
 
 WORDS = st.integers(0, 2**64 - 1)
@@ -21,8 +22,8 @@ SAME_DIRECTORY = settings(suppress_health_check=[HealthCheck.function_scoped_fix
 @SAME_DIRECTORY
 @given(store_id=IDS, seed=WORDS, page_bits=st.integers(PAGE_BITS_MIN, PAGE_BITS_MAX))
 def test_superblock_comes_back(tmp_path: Path, store_id: bytes, seed: int, page_bits: int) -> None:
-    files.write_superblock(str(tmp_path), files.Superblock(store_id, seed, page_bits), 0o600)
-    block = files.read_superblock(str(tmp_path))
+    superblock.write_superblock(Directory(str(tmp_path)), superblock.Superblock(store_id, seed, page_bits), 0o600)
+    block = superblock.read_superblock(Directory(str(tmp_path)))
     assert (block.store_id, block.seed, block.page_bits) == (store_id, seed, page_bits)
     assert [path.name for path in tmp_path.iterdir()] == ["STORE"]
 
@@ -30,22 +31,22 @@ def test_superblock_comes_back(tmp_path: Path, store_id: bytes, seed: int, page_
 @SAME_DIRECTORY
 @given(tail=WORDS, sequence=WORDS, count=WORDS)
 def test_clean_mark_comes_back(tmp_path: Path, tail: int, sequence: int, count: int) -> None:
-    block = files.Superblock(bytes(16), 1, PAGE_BITS_MIN)
-    files.write_mark(str(tmp_path), block, files.CleanMark(tail, sequence, count), 0o600)
-    mark = files.read_mark(str(tmp_path), block)
+    block = superblock.Superblock(bytes(16), 1, PAGE_BITS_MIN)
+    superblock.write_mark(Directory(str(tmp_path)), block, superblock.CleanMark(tail, sequence, count), 0o600)
+    mark = superblock.read_mark(Directory(str(tmp_path)), block)
     assert mark is not None
     assert (mark.tail, mark.sequence, mark.count) == (tail, sequence, count)
     with pytest.raises(CorruptionError, match="not this store's"):
-        files.read_mark(str(tmp_path), files.Superblock(b"another store id", 1, PAGE_BITS_MIN))
-    files.remove_mark(str(tmp_path))
-    assert files.read_mark(str(tmp_path), block) is None
-    files.remove_mark(str(tmp_path))
+        superblock.read_mark(Directory(str(tmp_path)), superblock.Superblock(b"another store id", 1, PAGE_BITS_MIN))
+    superblock.remove_mark(Directory(str(tmp_path)))
+    assert superblock.read_mark(Directory(str(tmp_path)), block) is None
+    superblock.remove_mark(Directory(str(tmp_path)))
 
 
 def test_written_aside(tmp_path: Path) -> None:
     (tmp_path / "X").write_bytes(b"old")
     (tmp_path / "X.new").write_bytes(b"left by a crash, and longer")
-    files.write_aside(str(tmp_path), "X", b"new", 0o640)
+    Directory(str(tmp_path)).write_aside("X", b"new", 0o640)
     assert (tmp_path / "X").read_bytes() == b"new"
     assert not (tmp_path / "X.new").exists()
 
@@ -54,7 +55,7 @@ def test_written_aside(tmp_path: Path) -> None:
 def test_mode(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        files.write_aside(str(tmp_path), "X", b"", 0o604)
+        Directory(str(tmp_path)).write_aside("X", b"", 0o604)
     finally:
         os.umask(before)
     assert (tmp_path / "X").stat().st_mode & 0o777 == 0o604
@@ -64,26 +65,26 @@ def test_mode(tmp_path: Path) -> None:
 def test_small_file_of_another_size(tmp_path: Path, size: int) -> None:
     (tmp_path / "X").write_bytes(bytes(size))
     with pytest.raises(CorruptionError, match=f"X has {min(size, 15)} bytes, 14 were expected"):
-        files.read_small(str(tmp_path), "X", 10)
+        superblock.read_small(Directory(str(tmp_path)), "X", 10)
 
 
 def test_lock_names_its_holder(tmp_path: Path) -> None:
-    lock = files.DirectoryLock(str(tmp_path), 0o600)
+    lock = DirectoryLock(Directory(str(tmp_path)), 0o600)
     note = json.loads((tmp_path / "LOCK").read_bytes())
     assert note == {"pid": os.getpid(), "host": socket.gethostname()}
     with pytest.raises(LockedError, match=f"process {os.getpid()} on {socket.gethostname()}") as caught:
-        files.DirectoryLock(str(tmp_path), 0o600)
+        DirectoryLock(Directory(str(tmp_path)), 0o600)
     assert str(tmp_path) in str(caught.value)
     (tmp_path / "LOCK").write_bytes(b"{")
     with pytest.raises(LockedError, match="another process that has not written its number yet"):
-        files.DirectoryLock(str(tmp_path), 0o600)
+        DirectoryLock(Directory(str(tmp_path)), 0o600)
     lock.close()
     lock.close()
-    files.DirectoryLock(str(tmp_path), 0o600).close()
+    DirectoryLock(Directory(str(tmp_path)), 0o600).close()
 
 
 def test_longer_note_of_an_earlier_holder_goes(tmp_path: Path) -> None:
     (tmp_path / "LOCK").write_bytes(b"x" * 1000)
-    lock = files.DirectoryLock(str(tmp_path), 0o600)
+    lock = DirectoryLock(Directory(str(tmp_path)), 0o600)
     assert json.loads((tmp_path / "LOCK").read_bytes())["pid"] == os.getpid()
     lock.close()

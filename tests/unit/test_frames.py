@@ -6,15 +6,9 @@ import pytest
 from librt.vecs import vec
 from mypy_extensions import i64
 
-from oxidbm._core.log.frames import (
-    VIEW_BYTES,
-    VIEW_WORDS,
-    Frames,
-    bytes_header,
-    extend_zero,
-    layout_known,
-    reserve_words,
-)
+from oxidbm._core.budget import Budget
+from oxidbm._core.log.frames import Frames
+from oxidbm._core.memory import VIEW_BYTES, VIEW_WORDS, bytes_header, extend_zero, layout_known, reserve_words
 from tests.support import PURE
 
 PAGE_BITS = 12
@@ -23,7 +17,7 @@ PAGE = 1 << PAGE_BITS
 
 def make(slots: int = 8) -> Frames:
     """Return empty frames of small pages."""
-    return Frames(PAGE_BITS, slots)
+    return Frames(PAGE_BITS, slots, Budget(1 << 30))
 
 
 def opened(frames: Frames, page: int) -> None:
@@ -69,16 +63,16 @@ def test_frames_are_used_again() -> None:
     frames = make()
     filled(frames, 0)
     filled(frames, 1)
-    assert (frames.page_frames, frames.in_use(), frames.frame_bytes) == (2, 2, 2 * PAGE)
+    assert (frames.page_frames, frames.in_use(), frames.budget.frame_bytes()) == (2, 2, 2 * PAGE)
     frames.close(0)
-    assert (frames.page_frames, frames.in_use(), frames.frame_bytes) == (2, 1, 2 * PAGE)
+    assert (frames.page_frames, frames.in_use(), frames.budget.frame_bytes()) == (2, 1, 2 * PAGE)
     data = filled(frames, 2)
     assert (frames.page_frames, frames.in_use()) == (2, 2)
     assert frames.copy_out(2, 0, PAGE) == data
     frames.close(1)
     assert frames.drop_spare()
     assert not frames.drop_spare()
-    assert (frames.page_frames, frames.frame_bytes) == (1, PAGE)
+    assert (frames.page_frames, frames.budget.frame_bytes()) == (1, PAGE)
     assert frames.copy_out(2, 0, PAGE) == data
 
 
@@ -101,7 +95,7 @@ def test_reach_gives_zeros_and_at_least_what_was_asked(words: int) -> None:
 
 
 def test_large_pages_are_reached_in_steps() -> None:
-    frames = Frames(20, 8)
+    frames = Frames(20, 8, Budget(1 << 30))
     opened(frames, 0)
     assert frames.reach(0, 1) == 8192
     assert frames.reach(0, 8193) == 16384
@@ -122,10 +116,10 @@ def test_run_of_pages() -> None:
     frames.fill(1, data)
     assert frames.copy_out(1, 0, words * 8) == data
     assert bytes(frames.export(1, 0, words * 8)) == data
-    assert frames.frame_bytes == PAGE + words * 8
+    assert frames.budget.frame_bytes() == PAGE + words * 8
     assert frames.in_use() == 1, "a run is no page frame"
     frames.close(1)
-    assert frames.frame_bytes == PAGE
+    assert frames.budget.frame_bytes() == PAGE
     assert len(frames.spare_words) == 0, "a run's frame is not kept"
 
 
@@ -148,7 +142,7 @@ def test_free_gives_all_back() -> None:
     frames.prepare_run(3 * PAGE)
     frames.close(0)
     frames.free()
-    assert (frames.frame_bytes, frames.page_frames) == (0, 0)
+    assert (frames.budget.frame_bytes(), frames.page_frames) == (0, 0)
 
 
 @pytest.mark.parametrize("count", [0, 1, 8191, 8192, 8193, 20_000])

@@ -7,23 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxidbm._core.address import FIRST_ADDRESS
-from oxidbm._core.device.device import Device, FileDevice, NullDevice
-from oxidbm._core.log.hybrid_log import NO_ROOM, HybridLog
+from oxidbm._core.budget import Budget
+from oxidbm._core.device.device import Device, NullDevice
+from oxidbm._core.device.directory import Directory
+from oxidbm._core.device.segments import FileDevice
+from oxidbm._core.life import Life
+from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.record import CAPACITY_SHIFT, CHECKSUM_MASK, INFO_VERSION, KEY_LENGTH_SHIFT
+from oxidbm._core.log.room import room_for
 from tests.unit.helpers import PAGE_BITS, PAGE_BYTES
 
 
 def make(device: Device | None = None, *, memory: int = 16 * PAGE_BYTES) -> HybridLog:
     """Return an empty log with small pages; in memory only, where there is no device."""
-    return HybridLog(device or NullDevice(FIRST_ADDRESS), PAGE_BITS, memory, device is None)
+    return HybridLog(device or NullDevice(FIRST_ADDRESS), Life(""), Budget(memory), PAGE_BITS, device is None)
 
 
 def put(log: HybridLog, size: int) -> int:
     """Allocate a record of `size` bytes with an 8-byte key, and write its header."""
     address: int = log.allocate(size)
-    if address == NO_ROOM and log.prepare():
+    if address < 0 and log.prepare(room_for(-address, PAGE_BYTES)):
         address = log.allocate(size)
-    if address != NO_ROOM:
+    if address > 0:
         frame = log.frames.words[log.slot_of(address)]
         o = log.word_of(address)
         frame[o] = INFO_VERSION
@@ -57,9 +62,9 @@ def test_page_exactly_full() -> None:
     assert log.tail == PAGE_BYTES
     assert put(log, PAGE_BYTES) == PAGE_BYTES
     assert put(log, 32) == 2 * PAGE_BYTES
-    assert log.page_end(FIRST_ADDRESS) == PAGE_BYTES
-    assert log.page_end(PAGE_BYTES) == 2 * PAGE_BYTES
-    assert log.page_end(2 * PAGE_BYTES) == log.tail
+    assert log.records_end(FIRST_ADDRESS) == PAGE_BYTES
+    assert log.records_end(PAGE_BYTES) == 2 * PAGE_BYTES
+    assert log.records_end(2 * PAGE_BYTES) == 0
 
 
 @pytest.mark.parametrize("left", [8, 16, 24, 32])
@@ -67,7 +72,7 @@ def test_record_that_does_not_fit_goes_to_the_next_page(left: int) -> None:
     log = make()
     put(log, PAGE_BYTES - FIRST_ADDRESS - left)
     assert put(log, left + 8 if left >= 24 else 32) == PAGE_BYTES
-    assert log.page_end(FIRST_ADDRESS) == PAGE_BYTES - left
+    assert log.records_end(FIRST_ADDRESS) == PAGE_BYTES - left
     if left == 32:
         assert put(log, PAGE_BYTES - 48) == PAGE_BYTES + 40
 
@@ -85,29 +90,29 @@ def test_run_of_pages() -> None:
     address = put(log, 2 * PAGE_BYTES + 8)
     assert address == PAGE_BYTES
     assert log.tail == 4 * PAGE_BYTES
-    assert log.page_end(address) == address + 2 * PAGE_BYTES + 8
+    assert log.records_end(address) == address + 2 * PAGE_BYTES + 8
     assert put(log, 40) == 4 * PAGE_BYTES
-    assert log.frames.frame_bytes == 2 * PAGE_BYTES + 2 * PAGE_BYTES + 8
+    assert log.budget.frame_bytes() == 2 * PAGE_BYTES + 2 * PAGE_BYTES + 8
 
 
 def test_memory_only_log_runs_full_and_stays_sound() -> None:
     log = make()
     made = []
-    while (address := put(log, 1024)) != NO_ROOM:
+    while (address := put(log, 1024)) > 0:
         made.append(address)
     assert log.frames.in_use() <= log.frames_allowed()
     tail = log.tail
-    assert put(log, 1024) == NO_ROOM
-    assert put(log, 5 * PAGE_BYTES) == NO_ROOM
-    log.run_wanted = 0
+    assert put(log, 1024) == -1024
+    assert put(log, 5 * PAGE_BYTES) == -5 * PAGE_BYTES
     assert log.tail == tail
-    assert not log.prepare()
+    assert not log.prepare(room_for(1024, PAGE_BYTES))
+    assert not log.prepare(room_for(5 * PAGE_BYTES, PAGE_BYTES))
     assert [log.frames.words[log.slot_of(a)][log.word_of(a) + 3] for a in made] == made
     assert not log.flush_step(1 << 20), "nothing is sealed, so nothing is written"
 
 
 def test_seal_moves_read_only_and_writes_checksums(tmp_path: Path) -> None:
-    log = make(FileDevice(str(tmp_path), PAGE_BITS))
+    log = make(FileDevice(Directory(str(tmp_path)), PAGE_BITS))
     addresses = [put(log, 48) for _ in range(100)]
     assert log.read_only == log.sealed == FIRST_ADDRESS
     assert not log.seal_step(log.tail, 10)
@@ -125,7 +130,7 @@ def test_seal_moves_read_only_and_writes_checksums(tmp_path: Path) -> None:
 
 
 def test_flush_writes_pages_and_gaps_as_they_are_in_memory(tmp_path: Path) -> None:
-    log = make(FileDevice(str(tmp_path), PAGE_BITS))
+    log = make(FileDevice(Directory(str(tmp_path)), PAGE_BITS))
     for size in (40, 2000, 2400, 5000, 64):
         put(log, size)
     flush(log)
@@ -140,7 +145,7 @@ def test_flush_writes_pages_and_gaps_as_they_are_in_memory(tmp_path: Path) -> No
 
 
 def test_eviction_takes_whole_flushed_pages_in_order(tmp_path: Path) -> None:
-    log = make(FileDevice(str(tmp_path), PAGE_BITS))
+    log = make(FileDevice(Directory(str(tmp_path)), PAGE_BITS))
     for _ in range(10):
         put(log, 2000)
     assert not log.evict_page(), "nothing is flushed"
@@ -159,13 +164,13 @@ def test_eviction_takes_whole_flushed_pages_in_order(tmp_path: Path) -> None:
 
 
 def test_more_than_the_budget_with_flushes(tmp_path: Path) -> None:
-    log = make(FileDevice(str(tmp_path), PAGE_BITS))
+    log = make(FileDevice(Directory(str(tmp_path)), PAGE_BITS))
     failures = 0
     for _ in range(200):
-        while put(log, 1504) == NO_ROOM:
+        while put(log, 1504) < 0:
             failures += 1
             flush(log)
-            assert log.prepare()
+            assert log.prepare(room_for(1504, PAGE_BYTES))
         assert log.frames.in_use() <= log.frames_allowed() <= 16
     assert failures > 0
     assert log.head > FIRST_ADDRESS
@@ -173,7 +178,7 @@ def test_more_than_the_budget_with_flushes(tmp_path: Path) -> None:
 
 
 def test_start_at_and_load_page(tmp_path: Path) -> None:
-    log = make(FileDevice(str(tmp_path), PAGE_BITS))
+    log = make(FileDevice(Directory(str(tmp_path)), PAGE_BITS))
     for size in (400, 4000, 9000, 48):
         put(log, size)
     tail = log.tail
@@ -223,4 +228,4 @@ def test_records_lie_behind_one_another_and_in_one_page(sizes: list[int]) -> Non
         frame = log.frames.words[log.slot_of(address)]
         o = log.word_of(address)
         assert (frame[o + 1] & 0xFFFFFFFF, frame[o + 3]) == (size - 32, address)
-        assert log.page_end(address) >= address + size
+        assert (log.records_end(address) or log.tail) >= address + size

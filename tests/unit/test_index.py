@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxidbm._core.address import with_sign
+from oxidbm._core.budget import Budget
+from oxidbm._core.index.entry import TAG_BITS, TAG_SHIFT
 from oxidbm._core.index.hash_index import (
     BUCKET_ENTRIES,
     CHUNK_LEAD,
@@ -14,8 +16,6 @@ from oxidbm._core.index.hash_index import (
     FIRST_BITS,
     OVERFLOW_SPARE,
     SPLIT_LOAD,
-    TAG_BITS,
-    TAG_SHIFT,
     HashIndex,
 )
 from tests.support import scaled
@@ -41,7 +41,7 @@ def entries(index: HashIndex, key_hash: int) -> list[int]:
 
 
 def test_empty() -> None:
-    index = HashIndex(0)
+    index = HashIndex(0, Budget(1 << 30))
     assert index.buckets() == BUCKETS
     assert index.entries == 0
     assert entries(index, crafted(5, 5)) == []
@@ -53,7 +53,7 @@ def test_empty() -> None:
 
 @pytest.mark.parametrize("expected", [0, 1, 5 * BUCKETS - 1, 5 * BUCKETS, 100_000])
 def test_sized_for_what_is_expected(expected: int) -> None:
-    index = HashIndex(expected)
+    index = HashIndex(expected, Budget(1 << 30))
     assert index.buckets() * SPLIT_LOAD >= expected
     before = index.buckets()
     for number in range(scaled(2000)):
@@ -62,7 +62,7 @@ def test_sized_for_what_is_expected(expected: int) -> None:
 
 
 def test_entries_of_one_tag_are_told_apart_by_address() -> None:
-    index = HashIndex(0)
+    index = HashIndex(0, Budget(1 << 30))
     key_hash = crafted(7, 99)
     found = [add(index, key_hash, address) for address in (64, 128, 4096)]
     other = add(index, crafted(7, 98), 512)
@@ -75,7 +75,7 @@ def test_entries_of_one_tag_are_told_apart_by_address() -> None:
 
 
 def test_mixed_entries_are_followed() -> None:
-    index = HashIndex(0)
+    index = HashIndex(0, Budget(1 << 30))
     key_hash = crafted(1, 1)
     plain = add(index, key_hash, 64)
     mixed = with_sign(plain)
@@ -90,7 +90,7 @@ def test_mixed_entries_are_followed() -> None:
 
 
 def test_largest_address_and_tag() -> None:
-    index = HashIndex(0)
+    index = HashIndex(0, Budget(1 << 30))
     key_hash = crafted(BUCKETS - 1, 2**TAG_BITS - 1) | 1 << 61
     address = 2**48 - 8
     entry = add(index, key_hash, address)
@@ -104,7 +104,7 @@ def test_largest_address_and_tag() -> None:
 @pytest.mark.parametrize("count", [1, 6, 7, 8, 14, 15, 21, 22, 50])
 def test_overflow_buckets(count: int) -> None:
     """A bucket holds seven entries, then each overflow bucket seven more; all are given back in the end."""
-    index = HashIndex(0)
+    index = HashIndex(0, Budget(1 << 30))
     made = {number: add(index, crafted(3, number), 64 + 8 * number) for number in range(count)}
     overflow = max(0, -(-count // BUCKET_ENTRIES) - 1)
     assert index.overflow_in_use == overflow
@@ -121,17 +121,30 @@ def test_overflow_buckets(count: int) -> None:
     assert index.entries == 0
 
 
+def test_a_table_made_for_many_keys_adds_overflow_buckets_before_it_splits() -> None:
+    """No link runs past its bits, however long the table does without a split."""
+    index = HashIndex(1_000_000, Budget(1 << 30))
+    index.overflow_next = CHUNK_WORDS - 2 * OVERFLOW_SPARE
+    count = 4 * OVERFLOW_SPARE
+    for tag in range(count):
+        add(index, tag << index.tag_base | 7, 64 + 8 * tag)
+    assert index.split == 0
+    assert len(index.overflow) == 2
+    assert all(len(chunk) <= CHUNK_WORDS + CHUNK_LEAD for chunk in index.overflow)
+    assert index.faults() == []
+    assert all(len(entries(index, tag << index.tag_base | 7)) == 1 for tag in range(0, count, 17))
+
+
 def test_overflow_buckets_of_a_second_vec() -> None:
     """A chain may lead from one vec to the next, and back to what the first gave back."""
-    index = HashIndex(0)
+    index = HashIndex(0, Budget(1 << 30))
     index.overflow_next = CHUNK_WORDS - OVERFLOW_SPARE + CHUNK_LEAD + 1
     for tag in range(2 * BUCKET_ENTRIES):
         add(index, crafted(4, tag), 64 + 8 * tag)
-    while len(index.overflow) == 1:
-        index.split_one()
+    assert len(index.overflow) == 2, "the next vec is there before it is needed"
     for tag in range(2 * BUCKET_ENTRIES, 5 * BUCKET_ENTRIES):
         add(index, crafted(4, tag), 64 + 8 * tag)
-    assert index.overflow_next == CHUNK_LEAD + 3 * 8
+    assert index.overflow_next == CHUNK_LEAD + 4 * 8
     assert all(len(entries(index, crafted(4, tag))) == 1 for tag in range(5 * BUCKET_ENTRIES))
     for tag in range(5 * BUCKET_ENTRIES):
         key_hash = crafted(4, tag)
@@ -140,7 +153,7 @@ def test_overflow_buckets_of_a_second_vec() -> None:
     assert index.overflow_in_use == 0
     for tag in range(5 * BUCKET_ENTRIES):
         add(index, crafted(5, tag), 64 + 8 * tag)
-    assert index.overflow_next == CHUNK_LEAD + 3 * 8
+    assert index.overflow_next == CHUNK_LEAD + 4 * 8
     assert index.free_overflow == 0
     while index.buckets() < 2 * BUCKETS:
         index.split_one()
@@ -149,7 +162,7 @@ def test_overflow_buckets_of_a_second_vec() -> None:
 
 
 def test_overflow_buckets_are_used_again() -> None:
-    index = HashIndex(0)
+    index = HashIndex(0, Budget(1 << 30))
     for bucket in range(4):
         for tag in range(20):
             add(index, crafted(bucket, tag), 64 + 8 * tag)
@@ -164,7 +177,7 @@ def test_overflow_buckets_are_used_again() -> None:
 
 
 def test_split_divides_a_bucket_by_the_next_bit() -> None:
-    index = HashIndex(0)
+    index = HashIndex(0, Budget(1 << 30))
     hashes = [crafted(0, tag) for tag in range(40)] + [crafted(1, tag) for tag in range(40)]
     for number, key_hash in enumerate(hashes):
         add(index, key_hash, 64 + 8 * number)
@@ -184,7 +197,7 @@ def test_split_divides_a_bucket_by_the_next_bit() -> None:
 
 
 def test_whole_doublings() -> None:
-    index = HashIndex(0)
+    index = HashIndex(0, Budget(1 << 30))
     draw = random.Random(5)
     hashes = {draw.getrandbits(62): 64 + 8 * number for number in range(scaled(3000))}
     for key_hash, address in hashes.items():
@@ -200,7 +213,7 @@ def test_whole_doublings() -> None:
 
 def test_grows_by_itself() -> None:
     """One split for each five entries past the first load, so that no operation does more than one."""
-    index = HashIndex(0)
+    index = HashIndex(0, Budget(1 << 30))
     draw = random.Random(6)
     hashes = []
     count = SPLIT_LOAD * BUCKETS + scaled(10_000)
@@ -219,7 +232,7 @@ def test_grows_by_itself() -> None:
 
 def test_growth_into_a_second_chunk() -> None:
     """The first chunk starts small and grows until it has 65,536 buckets; then there is another."""
-    index = HashIndex(0)
+    index = HashIndex(0, Budget(1 << 30))
     hashes = {number << FIRST_BITS | 4095: 64 + 8 * number for number in range(64)}
     for key_hash, address in hashes.items():
         add(index, key_hash, address)
@@ -236,7 +249,7 @@ def test_growth_into_a_second_chunk() -> None:
 
 
 def test_purge_below() -> None:
-    index = HashIndex(0)
+    index = HashIndex(0, Budget(1 << 30))
     for tag in range(60):
         add(index, crafted(tag % 2, tag), 64 + 8 * tag)
     for tag in (4, 40):
@@ -254,7 +267,7 @@ def test_purge_below() -> None:
 
 
 def test_faults_are_found() -> None:
-    index = HashIndex(0)
+    index = HashIndex(0, Budget(1 << 30))
     key_hash = crafted(9, 6)
     add(index, key_hash, 64)
     while index.buckets() < BUCKETS + 20:
@@ -277,7 +290,7 @@ COMMANDS = st.lists(
 @given(commands=COMMANDS)
 def test_against_a_model(commands: list[tuple[str, int, int]]) -> None:
     """A few buckets and tags, so that overflow, equal tags and splits meet."""
-    index = HashIndex(0)
+    index = HashIndex(0, Budget(1 << 30))
     model: dict[tuple[int, int], list[int]] = {}
     address = 64
     for command, bucket, tag in commands:

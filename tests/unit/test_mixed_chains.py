@@ -18,7 +18,7 @@ from tests.unit.helpers import (
     colliding_keys,
     crash,
     disk_store,
-    memory_engine,
+    memory_table,
     push_to_disk,
     slot_hash,
 )
@@ -26,7 +26,7 @@ from tests.unit.helpers import (
 
 def entries(store: oxidbm.Store, key: bytes) -> list[int]:
     """Return the index entries with the key's tag."""
-    return list(store.e.index.matching(hash_key(key, SEED)))
+    return list(store.table.index.matching(hash_key(key, SEED)))
 
 
 def agree(store: oxidbm.Store, model: dict[bytes, bytes]) -> None:
@@ -40,9 +40,9 @@ def agree(store: oxidbm.Store, model: dict[bytes, bytes]) -> None:
 def test_the_keys_collide() -> None:
     a, b, c, d = colliding_keys()
     assert slot_hash(a) == slot_hash(b) != slot_hash(c) == slot_hash(d)
-    e = memory_engine()
-    assert e.index.bucket_of(hash_key(a, SEED)) == e.index.bucket_of(hash_key(b, SEED))
-    assert e.index.tag_of(hash_key(a, SEED)) == e.index.tag_of(hash_key(b, SEED))
+    table = memory_table()
+    assert table.index.bucket_of(hash_key(a, SEED)) == table.index.bucket_of(hash_key(b, SEED))
+    assert table.index.tag_of(hash_key(a, SEED)) == table.index.tag_of(hash_key(b, SEED))
 
 
 def test_in_memory_each_key_has_its_own_entry(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_newest_of_a_chain_is_found_at_every_depth(tmp_path: Path) -> None:
             store[(a, b)[turn % 2]] = b"%d" % turn
             push_to_disk(store)
         agree(store, {a: b"4", b: b"5"})
-        found = locate(store.e, a, hash_key(a, SEED))
+        found = locate(store.table, a, hash_key(a, SEED))
         assert found is not None
         assert not found.tombstone()
     with disk_store(tmp_path / "store") as store:
@@ -113,8 +113,8 @@ def test_old_record_in_a_chain_does_not_come_back_after_reopening(tmp_path: Path
             store[a] = b"new"
     model = {b: b"1"} if deleted else {a: b"new", b: b"1"}
     with disk_store(tmp_path / "store") as store:
-        while store.e.log.head < 2 * PAGE_BYTES:
-            assert store.e.log.evict_page()
+        while store.table.log.head < 2 * PAGE_BYTES:
+            assert store.table.log.evict_page()
         agree(store, model)
         assert {record.key: record.value for record in store.scan()} == model
         store[b] = b"2"

@@ -9,28 +9,29 @@ from hypothesis import strategies as st
 
 import oxidbm
 from oxidbm._core.hashing import hash_key
+from oxidbm._core.log.reader import expiry_of
 from oxidbm._core.log.record import KEY_LENGTH_MAX
-from oxidbm._core.store.session import put, remove
 from oxidbm._core.table import operations
-from oxidbm._core.table.engine import Engine
-from oxidbm._core.table.locate import expiry_of, locate
+from oxidbm._core.table.locate import locate
+from oxidbm._core.table.retry import put, remove, wanted_room
+from oxidbm._core.table.table import Table
 from tests.support import scaled
 from tests.unit.helpers import (
     PAGE_BYTES,
     Clock,
     disk_store,
     keys_of_a_bucket,
-    memory_engine,
+    memory_table,
     push_to_disk,
     value_filling,
 )
 
 
-def upsert(e: Engine, key: bytes, value: bytes) -> int:
+def upsert(table: Table, key: bytes, value: bytes) -> int:
     """Store a value unconditionally, with a frame more where one is allowed, and return the status."""
-    status: int = operations.upsert(e, key, value, operations.ALWAYS, b"", 0)
-    if status == operations.NO_ROOM and e.log.prepare():
-        status = operations.upsert(e, key, value, operations.ALWAYS, b"", 0)
+    status: int = operations.upsert(table, key, value, operations.ALWAYS, b"", 0)
+    if status < 0 and table.log.prepare(wanted_room(table, status)):
+        status = operations.upsert(table, key, value, operations.ALWAYS, b"", 0)
     return status
 
 
@@ -93,19 +94,19 @@ def test_key_and_value_that_are_too_long() -> None:
 
 
 def test_update_in_place_uses_the_capacity() -> None:
-    e = memory_engine()
-    assert upsert(e, b"k", b"x" * 20) == operations.DONE
-    tail = e.log.tail
+    table = memory_table()
+    assert upsert(table, b"k", b"x" * 20) == operations.DONE
+    tail = table.log.tail
     for value in (b"y" * 20, b"", b"z" * 24, b"12345678", b"w" * 23):
-        assert upsert(e, b"k", value) == operations.DONE
-        assert operations.read(e, b"k") == value
-        assert e.log.tail == tail
-    assert upsert(e, b"k", b"x" * 25) == operations.DONE
-    assert e.log.tail == tail + 64
-    assert operations.read(e, b"k") == b"x" * 25
-    assert e.count == 1
-    assert e.live_bytes == 64
-    assert e.dead_bytes() == 56
+        assert upsert(table, b"k", value) == operations.DONE
+        assert operations.read(table, b"k") == value
+        assert table.log.tail == tail
+    assert upsert(table, b"k", b"x" * 25) == operations.DONE
+    assert table.log.tail == tail + 64
+    assert operations.read(table, b"k") == b"x" * 25
+    assert table.count == 1
+    assert table.live_bytes == 64
+    assert table.dead_bytes() == 56
 
 
 def test_shorter_value_in_place_leaves_no_bytes_of_the_old_one(tmp_path: Path) -> None:
@@ -124,9 +125,9 @@ def test_read_only_region_is_copied(tmp_path: Path) -> None:
     with disk_store(tmp_path / "store") as store:
         store[b"k"] = b"old"
         store.sync()
-        tail = store.e.log.tail
+        tail = store.table.log.tail
         store[b"k"] = b"new"
-        assert store.e.log.tail == tail + 40
+        assert store.table.log.tail == tail + 40
         records = list(store.scan(live=False))
         assert [(record.key, record.value) for record in records] == [(b"k", b"old"), (b"k", b"new")]
         assert records[1].previous_address == records[0].address
@@ -155,19 +156,19 @@ def test_conditions_and_deletes_in_each_region(tmp_path: Path, where: str) -> No
             store.sync()
         elif where == "disk":
             push_to_disk(store)
-        e = store.e
-        assert not put(e, b"a", b"x", operations.IF_ABSENT, b"", 0)
-        assert put(e, b"new", b"5", operations.IF_ABSENT, b"", 0)
-        assert not put(e, b"a", b"x", operations.IF_EQUAL, b"2", 0)
-        assert put(e, b"a", b"one", operations.IF_EQUAL, b"1", 0)
-        assert not put(e, b"none", b"x", operations.IF_EQUAL, b"", 0)
-        assert remove(e, b"b")
-        assert not remove(e, b"b")
-        assert not remove(e, b"none")
-        assert not put(e, b"b", b"x", operations.IF_EQUAL, b"2", 0)
+        table = store.table
+        assert not put(table, b"a", b"x", operations.IF_ABSENT, b"", 0)
+        assert put(table, b"new", b"5", operations.IF_ABSENT, b"", 0)
+        assert not put(table, b"a", b"x", operations.IF_EQUAL, b"2", 0)
+        assert put(table, b"a", b"one", operations.IF_EQUAL, b"1", 0)
+        assert not put(table, b"none", b"x", operations.IF_EQUAL, b"", 0)
+        assert remove(table, b"b")
+        assert not remove(table, b"b")
+        assert not remove(table, b"none")
+        assert not put(table, b"b", b"x", operations.IF_EQUAL, b"2", 0)
         out: list[bytes] = []
-        assert operations.take(e, b"c", out) == operations.DONE
-        assert operations.take(e, b"c", out) == operations.CHANGED
+        assert operations.take(table, b"c", out) == operations.DONE
+        assert operations.take(table, b"c", out) == operations.CHANGED
         assert out == [b"3"]
         assert store.add(b"c", b"again")
         expected = {b"a": b"one", b"c": b"again", b"d": b"4", b"new": b"5"}
@@ -203,39 +204,39 @@ def test_keys_of_one_bucket_fill_overflow_buckets(tmp_path: Path) -> None:
 
 
 def test_no_room_changes_nothing() -> None:
-    e = memory_engine()
+    table = memory_table()
     number = 0
-    while upsert(e, b"%d" % number, bytes(1000)) != operations.NO_ROOM:
+    while upsert(table, b"%d" % number, bytes(1000)) >= 0:
         number += 1
-    before = (e.count, e.live_bytes, e.log.tail, e.index.entries)
-    assert upsert(e, b"0", bytes(2000)) == operations.NO_ROOM
-    assert upsert(e, b"fresh", bytes(9000)) == operations.NO_ROOM
-    assert (e.count, e.live_bytes, e.log.tail, e.index.entries) == before
-    assert all(operations.read(e, b"%d" % held) == bytes(1000) for held in range(number))
-    assert operations.read(e, b"fresh") is None
-    assert upsert(e, b"0", b"shorter") == operations.DONE
-    assert operations.delete(e, b"1") == operations.DONE
+    before = (table.count, table.live_bytes, table.log.tail, table.index.entries)
+    assert upsert(table, b"0", bytes(2000)) == -(24 + 8 + 2000)
+    assert upsert(table, b"fresh", bytes(9000)) == -(24 + 8 + 9000)
+    assert (table.count, table.live_bytes, table.log.tail, table.index.entries) == before
+    assert all(operations.read(table, b"%d" % held) == bytes(1000) for held in range(number))
+    assert operations.read(table, b"fresh") is None
+    assert upsert(table, b"0", b"shorter") == operations.DONE
+    assert operations.delete(table, b"1") == operations.DONE
 
 
 def test_expiry_is_kept_and_obeyed() -> None:
-    e = memory_engine()
-    clock = e.clock
+    table = memory_table()
+    clock = table.clock
     assert isinstance(clock, Clock)
     now = int(clock() * 1000)
-    assert put(e, b"k", b"v", operations.ALWAYS, b"", now + 500)
-    assert put(e, b"l", b"stays", operations.ALWAYS, b"", 0)
-    found = locate(e, b"k", hash_key(b"k", e.seed))
+    assert put(table, b"k", b"v", operations.ALWAYS, b"", now + 500)
+    assert put(table, b"l", b"stays", operations.ALWAYS, b"", 0)
+    found = locate(table, b"k", hash_key(b"k", table.seed))
     assert found is not None
-    assert expiry_of(e, found) == now + 500
+    assert expiry_of(table.log, found) == now + 500
     assert found.size() == 24 + 8 + 8 + 8
-    assert operations.read(e, b"k") == b"v"
+    assert operations.read(table, b"k") == b"v"
     clock.now += 0.499
-    assert operations.read(e, b"k") == b"v"
+    assert operations.read(table, b"k") == b"v"
     clock.now += 0.001
-    assert operations.read(e, b"k") is None
-    assert operations.read(e, b"l") == b"stays"
-    assert put(e, b"k", b"again", operations.IF_ABSENT, b"", 0)
-    assert operations.read(e, b"k") == b"again"
+    assert operations.read(table, b"k") is None
+    assert operations.read(table, b"l") == b"stays"
+    assert put(table, b"k", b"again", operations.IF_ABSENT, b"", 0)
+    assert operations.read(table, b"k") == b"again"
 
 
 @given(
@@ -244,18 +245,18 @@ def test_expiry_is_kept_and_obeyed() -> None:
 )
 def test_memory_store_against_a_dict(pairs: list[tuple[bytes, int]], seed: int) -> None:
     draw = random.Random(seed)
-    e = memory_engine()
+    table = memory_table()
     model: dict[bytes, bytes] = {}
     for key, size in pairs:
         if size == 0 and key in model:
-            assert operations.delete(e, key) == operations.DONE
+            assert operations.delete(table, key) == operations.DONE
             del model[key]
         else:
             value = draw.randbytes(size)
-            assert upsert(e, key, value) == operations.DONE
+            assert upsert(table, key, value) == operations.DONE
             model[key] = value
-        assert {held: operations.read(e, held) for held in model} == model
-        assert e.count == len(model)
+        assert {held: operations.read(table, held) for held in model} == model
+        assert table.count == len(model)
 
 
 def test_many_keys_through_growth_and_disk(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 import oxidbm
 from oxidbm._core.address import FIRST_ADDRESS
-from oxidbm._core.table.scan import CHUNK_BYTES, Cursor
+from oxidbm._core.log.cursor import CHUNK_BYTES, Cursor
 from tests.support import scaled
 from tests.unit.helpers import PAGE_BYTES, disk_store, push_to_disk
 
@@ -99,7 +99,7 @@ def test_a_record_that_goes_to_disk_is_read_again(tmp_path: Path) -> None:
     """A compaction without room steps back; meanwhile the record may be sealed, written, and gone from memory."""
     with disk_store(tmp_path / "store") as store:
         store[b"key"] = b"value"
-        cursor = Cursor(store.e, FIRST_ADDRESS, store.e.log.tail)
+        cursor = Cursor(store.table.log, FIRST_ADDRESS, store.table.log.tail)
         assert cursor.step()
         cursor.following = FIRST_ADDRESS
         push_to_disk(store)

@@ -69,24 +69,38 @@ def record_bytes(key_length: i64, value_length: i64, expires: bool) -> i64:
 
 def append_record(log: HybridLog, key: bytes, value: bytes, info: i64, expiry: i64) -> i64:
     """Write a record at the tail and return its address; its size, negated, where there is no room for it."""
-    length: i64 = len(key)
-    size: i64 = len(value)
-    value_words: i64 = (size + 7) >> 3
-    words: i64 = HEADER_WORDS + ((length + 7) >> 3) + value_words
-    shape: i64 = (length << KEY_LENGTH_SHIFT) | size
+    words: i64 = HEADER_WORDS + ((i64(len(key)) + 7) >> 3) + ((i64(len(value)) + 7) >> 3)
     if expiry:
         words += 1
-        shape |= SHAPE_EXPIRY
     address = log.allocate(words << 3)
-    if address < 0:
-        return address
+    if address > 0:
+        write_record(log, address, words, key, value, info, expiry)
+    return address
+
+
+def append_reserved(log: HybridLog, key: bytes, value: bytes, info: i64, expiry: i64) -> i64:
+    """As `append_record`, of a record that found no room, on the page that a log in memory has in reserve."""
+    size = record_bytes(i64(len(key)), i64(len(value)), expiry != 0)
+    address = log.allocate_reserved(size)
+    if address > 0:
+        write_record(log, address, size >> 3, key, value, info, expiry)
+    return address
+
+
+def write_record(log: HybridLog, address: i64, words: i64, key: bytes, value: bytes, info: i64, expiry: i64) -> None:
+    """Write a record of so many words at an address that was allocated for it."""
+    length: i64 = len(key)
+    size: i64 = len(value)
+    shape: i64 = (length << KEY_LENGTH_SHIFT) | size
+    if expiry:
+        shape |= SHAPE_EXPIRY
     if words << 3 > log.page_bytes:
         shape |= SHAPE_PAGE_RUN
     frame = log.frames.words[(address >> log.page_bits) & log.frames.mask]
     o: i64 = ((address & log.offset_mask) >> 3) + VIEW_WORDS
     frame[o] = info
     frame[o + 1] = shape
-    frame[o + 2] = value_words << CAPACITY_SHIFT
+    frame[o + 2] = ((size + 7) >> 3) << CAPACITY_SHIFT
     o += HEADER_WORDS
     if expiry:
         log.expiring = True
@@ -95,7 +109,6 @@ def append_record(log: HybridLog, key: bytes, value: bytes, info: i64, expiry: i
     write_words(frame, o, key, length)
     write_words(frame, o + ((length + 7) >> 3), value, size)
     log.records += 1
-    return address
 
 
 def mark_as_commit(log: HybridLog, address: i64) -> None:

@@ -138,6 +138,21 @@ class HybridLog:
             if not self.frame_ready():
                 return -size
             self.open_page()
+        return self.take(size)
+
+    def allocate_reserved(self, size: i64) -> i64:
+        """As `allocate`, of a record that found no room, on the page in reserve, whatever the budget says.
+
+        It is for the copies of the oldest page, which goes in return. Where the index has grown into the budget of the
+        pages they get one all the same, or a full store could never become smaller.
+        """
+        if self.shut or size > self.page_bytes or not self.slots_free(1) or self.frames.spares() == 0:
+            return -size
+        self.open_page()
+        return self.take(size)
+
+    def take(self, size: i64) -> i64:
+        """Give out bytes of the tail's page, which has them, and reach as many steps of its frame as that needs."""
         address = self.tail
         page = address >> self.page_bits
         stop: i64 = address + size
@@ -148,24 +163,16 @@ class HybridLog:
         return address
 
     def open_page(self) -> None:
-        """Let the tail go to a new page, for which there is a spare frame."""
+        """Let the tail go to a new page, for which there is a spare frame; a record has to follow at once.
+
+        A page that is open and empty looks like one that is full to its last byte.
+        """
         self.close_tail_page()
         self.frames.open(self.tail >> self.page_bits)
         self.tail_open = True
 
-    def open_reserved_page(self) -> bool:
-        """Let the tail go to the page in reserve, whatever the budget says; False where there is none.
-
-        It is for the copies of the oldest page, which goes in return. Where the index has grown into the budget of the
-        pages they get one all the same, or a full store could never become smaller.
-        """
-        if self.shut or not self.slots_free(1) or self.frames.spares() == 0:
-            return False
-        self.open_page()
-        return True
-
     def prepare_reserved_page(self) -> bool:
-        """Between operations: have a spare frame for `open_reserved_page`; False where no page number is free."""
+        """Between operations: have a spare frame for `allocate_reserved`; False where no page number is free."""
         if not self.slots_free(1):
             return False
         if self.frames.spares() == 0:

@@ -14,7 +14,7 @@ from mypy_extensions import i64
 from oxidbm._core.address import ADDRESS_MAX, with_sign
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import NO_ENTRY, address_of
-from oxidbm._core.log.append import append_record
+from oxidbm._core.log.append import append_record, append_reserved
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import Record
 from oxidbm._core.log.record import SHAPE_COMMIT, SHAPE_EXPIRY, TOMBSTONE, pack_info
@@ -147,8 +147,8 @@ class Compaction:
             return log.move_run(cursor.address, cursor.size())
         info = pack_info(head, False, unverified)
         fresh = append_record(log, cursor.key(), cursor.value(), info, expiry)
-        if fresh < 0 and log.memory_only and log.open_reserved_page():
-            fresh = append_record(log, cursor.key(), cursor.value(), info, expiry)
+        if fresh < 0 and log.memory_only:
+            fresh = append_reserved(log, cursor.key(), cursor.value(), info, expiry)
         return fresh
 
     def wanted_room(self) -> Room:
