@@ -1,21 +1,21 @@
-"""keys(), values() and items() of a store: live views, iterated lazily by a scan of the log."""
+"""keys(), values() and items() of a store: live views, iterated lazily by a scan of the log.
+
+The store imports this module, so its type cannot be named here.
+"""
 
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from oxidbm._core.table.engine import Engine
 from oxidbm._core.table.scan import ITEMS, KEYS, VALUES, StoreIterator
-
-if TYPE_CHECKING:
-    from oxidbm._core.store.store import Store
 
 
 class StoreKeys(KeysView[bytes]):
     """The keys of a store."""
 
-    def __init__(self, store: "Store", e: Engine) -> None:
-        super().__init__(cast(Any, store))
-        self.engine = e
+    def __init__(self, store: Any, engine: Engine) -> None:
+        super().__init__(store)
+        self.engine = engine
 
     def __iter__(self) -> Iterator[bytes]:
         return cast(Iterator[bytes], StoreIterator(self.engine, KEYS))
@@ -24,9 +24,9 @@ class StoreKeys(KeysView[bytes]):
 class StoreValues(ValuesView[bytes]):
     """The values of a store."""
 
-    def __init__(self, store: "Store", e: Engine) -> None:
-        super().__init__(cast(Any, store))
-        self.engine = e
+    def __init__(self, store: Any, engine: Engine) -> None:
+        super().__init__(store)
+        self.engine = engine
 
     def __iter__(self) -> Iterator[bytes]:
         return cast(Iterator[bytes], StoreIterator(self.engine, VALUES))
@@ -38,9 +38,9 @@ class StoreValues(ValuesView[bytes]):
 class StoreItems(ItemsView[bytes, bytes]):
     """The items of a store."""
 
-    def __init__(self, store: "Store", e: Engine) -> None:
-        super().__init__(cast(Any, store))
-        self.engine = e
+    def __init__(self, store: Any, engine: Engine) -> None:
+        super().__init__(store)
+        self.engine = engine
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
         return cast(Iterator[tuple[bytes, bytes]], StoreIterator(self.engine, ITEMS))
