@@ -226,8 +226,8 @@ class Store(MutableMapping[_K, _V]):
         """Store a value under a key.
 
         In place where the newest record is in the mutable region and the value fits it, else as a new record at the
-        tail. A key whose newest record is on disk is written without reading it. Waits for a flush only where memory is
-        full.
+        tail. A key whose newest record is on disk is written without reading it. Waits for a flush only where no memory
+        is left.
         """
 
     @overload
@@ -630,8 +630,8 @@ class Session(Generic[_K, _V]):
     session of its own. Each changing operation takes the next serial number, and every commit says how far each named
     session had come; after a crash, a session of the same name begins at the number that survived.
 
-    Serial numbers: Prasaad et al., "Concurrent Prefix Recovery", SIGMOD 2019; here a commit is one instant for all
-    sessions.
+    Serial numbers: Prasaad et al., "Concurrent Prefix Recovery", SIGMOD 2019; here a commit is one instant
+    for all sessions.
     """
 
     @property

@@ -335,8 +335,8 @@ class Tuple(Generic[T]):
     """Tuples of a fixed length, in bytes whose order is theirs where the parts' codecs keep order: composite keys.
 
     `Tuple(int, str)`, its parts being what `resolve` takes. Ints, floats and the last part stand as their codecs write
-    them; of every other part, zero bytes are escaped (00 ff) and its end is marked (00 01). Named tuples come back as
-    tuples.
+    them; of every other part, zero bytes are escaped (00 ff) and its end is marked (00 01). Named tuples come back
+    as tuples.
     """
 
     @overload

@@ -170,9 +170,9 @@ class Installation:
 
 
 def install() -> Installation:
-    """Let the stdlib's `dbm.open` make, and it, `dbm.whichdb` and `shelve.open` know, oxidbm stores; as a context
-    manager until the block ends.
+    """Let the stdlib's `dbm.open` make oxidbm stores, and let it, `dbm.whichdb` and `shelve.open` know them.
 
-    Databases of the other modules are opened by these as before. It holds for the whole process.
+    It holds for the whole process; as a context manager, until the block ends. Databases of the other modules are
+    opened by these as before.
     """
     return Installation()
