@@ -1,32 +1,38 @@
-"""keys(), values() and items() of a store: live views, iterated lazily by a scan of the log."""
+"""keys(), values() and items() of a store: live views, iterated lazily by a scan of the log.
+
+A store is any object with `iterate(kind)`: this module imports nothing of the core, which imports it.
+"""
 
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
-from typing import Any, cast
+from typing import Any, Final
 
-from oxidbm._core.store.handle import Handle
-from oxidbm._core.store.iterator import ITEMS, KEYS, VALUES, StoreIterator
+KEYS: Final = 0
+VALUES: Final = 1
+ITEMS: Final = 2
 
 
 class StoreKeys(KeysView[bytes]):
     """The keys of a store."""
 
-    def __init__(self, store: Any, handle: Handle) -> None:
+    def __init__(self, store: Any) -> None:
         super().__init__(store)
-        self.handle = handle
+        self.store = store
 
     def __iter__(self) -> Iterator[bytes]:
-        return cast(Iterator[bytes], StoreIterator(self.handle, KEYS))
+        found: Iterator[bytes] = self.store.iterate(KEYS)
+        return found
 
 
 class StoreValues(ValuesView[bytes]):
     """The values of a store."""
 
-    def __init__(self, store: Any, handle: Handle) -> None:
+    def __init__(self, store: Any) -> None:
         super().__init__(store)
-        self.handle = handle
+        self.store = store
 
     def __iter__(self) -> Iterator[bytes]:
-        return cast(Iterator[bytes], StoreIterator(self.handle, VALUES))
+        found: Iterator[bytes] = self.store.iterate(VALUES)
+        return found
 
     def __contains__(self, value: object) -> bool:
         return any(value == held for held in self)
@@ -35,9 +41,10 @@ class StoreValues(ValuesView[bytes]):
 class StoreItems(ItemsView[bytes, bytes]):
     """The items of a store."""
 
-    def __init__(self, store: Any, handle: Handle) -> None:
+    def __init__(self, store: Any) -> None:
         super().__init__(store)
-        self.handle = handle
+        self.store = store
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
-        return cast(Iterator[tuple[bytes, bytes]], StoreIterator(self.handle, ITEMS))
+        found: Iterator[tuple[bytes, bytes]] = self.store.iterate(ITEMS)
+        return found

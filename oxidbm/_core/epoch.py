@@ -64,8 +64,9 @@ class LightEpoch:
         return safe
 
     def drain(self) -> None:
-        """Run the actions whose readers have all left, oldest first, one at a time: deleting a file lets other threads
-        run, and what one of them would drain meanwhile is left to the one that drains already.
+        """Run the actions whose readers have all left, oldest first, one at a time.
+
+        Deleting a file lets other threads run; what one of them would drain is left to the one that drains already.
         """
         if self.draining:
             return

@@ -96,45 +96,46 @@ def finish_sum(a: i64, b: i64) -> i64:
 
 
 def checksum_words(words: vec[i64], first: i64, seal: i64, stop: i64, address: i64) -> i64:
-    """Return the checksum of the record in words[first:stop] at `address`; words[first + 2], the seal, counts as
-    `seal`.
+    """Return the checksum of the record in words[first:stop] at `address`.
 
-    The two lanes are independent, so that their products overlap. O(stop - first).
+    words[first + 2], the seal, counts as `seal`. The two lanes are independent, so that their products overlap.
+    O(stop - first).
     """
-    a: i64 = (address ^ words[first] ^ START_A) & MASK_62
-    a = ((a ^ (words[first] >> 32)) * MULTIPLIER_SUM) & MASK_62
-    w: i64 = words[first + 1]
-    b: i64 = ((seal ^ w ^ (w >> 32) ^ START_B) * MULTIPLIER_ODD) & MASK_62
-    i: i64 = first + 3
-    while i + 1 < stop:
-        w = words[i]
-        a = ((a ^ (a >> 32) ^ w ^ (w >> 32)) * MULTIPLIER_SUM) & MASK_62
-        w = words[i + 1]
-        b = ((b ^ (b >> 32) ^ w ^ (w >> 32)) * MULTIPLIER_ODD) & MASK_62
-        i += 2
-    if i < stop:
-        w = words[i]
-        a = ((a ^ (a >> 32) ^ w ^ (w >> 32)) * MULTIPLIER_SUM) & MASK_62
-    return finish_sum(a, b)
+    lane_a: i64 = (address ^ words[first] ^ START_A) & MASK_62
+    lane_a = ((lane_a ^ (words[first] >> 32)) * MULTIPLIER_SUM) & MASK_62
+    word: i64 = words[first + 1]
+    lane_b: i64 = ((seal ^ word ^ (word >> 32) ^ START_B) * MULTIPLIER_ODD) & MASK_62
+    at: i64 = first + 3
+    while at + 1 < stop:
+        word = words[at]
+        lane_a = ((lane_a ^ (lane_a >> 32) ^ word ^ (word >> 32)) * MULTIPLIER_SUM) & MASK_62
+        word = words[at + 1]
+        lane_b = ((lane_b ^ (lane_b >> 32) ^ word ^ (word >> 32)) * MULTIPLIER_ODD) & MASK_62
+        at += 2
+    if at < stop:
+        word = words[at]
+        lane_a = ((lane_a ^ (lane_a >> 32) ^ word ^ (word >> 32)) * MULTIPLIER_SUM) & MASK_62
+    return finish_sum(lane_a, lane_b)
 
 
 def checksum_bytes(data: bytes, first: i64, seal: i64, stop: i64, address: i64) -> i64:
-    """As `checksum_words`, over the same record as bytes: `first` and `stop` are byte offsets, word aligned from
-    `first`.
+    """As `checksum_words`, over the same record as bytes.
+
+    `first` and `stop` are byte offsets, word aligned from `first`.
     """
-    w: i64 = read_i64_le(data, first)
-    a: i64 = (address ^ w ^ START_A) & MASK_62
-    a = ((a ^ (w >> 32)) * MULTIPLIER_SUM) & MASK_62
-    w = read_i64_le(data, first + 8)
-    b: i64 = ((seal ^ w ^ (w >> 32) ^ START_B) * MULTIPLIER_ODD) & MASK_62
-    i: i64 = first + 24
-    while i + 16 <= stop:
-        w = read_i64_le(data, i)
-        a = ((a ^ (a >> 32) ^ w ^ (w >> 32)) * MULTIPLIER_SUM) & MASK_62
-        w = read_i64_le(data, i + 8)
-        b = ((b ^ (b >> 32) ^ w ^ (w >> 32)) * MULTIPLIER_ODD) & MASK_62
-        i += 16
-    if i + 8 <= stop:
-        w = read_i64_le(data, i)
-        a = ((a ^ (a >> 32) ^ w ^ (w >> 32)) * MULTIPLIER_SUM) & MASK_62
-    return finish_sum(a, b)
+    word: i64 = read_i64_le(data, first)
+    lane_a: i64 = (address ^ word ^ START_A) & MASK_62
+    lane_a = ((lane_a ^ (word >> 32)) * MULTIPLIER_SUM) & MASK_62
+    word = read_i64_le(data, first + 8)
+    lane_b: i64 = ((seal ^ word ^ (word >> 32) ^ START_B) * MULTIPLIER_ODD) & MASK_62
+    at: i64 = first + 24
+    while at + 16 <= stop:
+        word = read_i64_le(data, at)
+        lane_a = ((lane_a ^ (lane_a >> 32) ^ word ^ (word >> 32)) * MULTIPLIER_SUM) & MASK_62
+        word = read_i64_le(data, at + 8)
+        lane_b = ((lane_b ^ (lane_b >> 32) ^ word ^ (word >> 32)) * MULTIPLIER_ODD) & MASK_62
+        at += 16
+    if at + 8 <= stop:
+        word = read_i64_le(data, at)
+        lane_a = ((lane_a ^ (lane_a >> 32) ^ word ^ (word >> 32)) * MULTIPLIER_SUM) & MASK_62
+    return finish_sum(lane_a, lane_b)

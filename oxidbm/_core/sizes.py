@@ -21,8 +21,9 @@ UNITS: Final = {
 
 
 def parse_size(name: str, size: object) -> int:
-    """Return a size in bytes; `name` is the argument's, for the error. Units with an i, or of one letter, are powers of
-    1024.
+    """Return a size in bytes; `name` is the argument's, for the error.
+
+    Units with an i, or of one letter, are powers of 1024.
     """
     if isinstance(size, int) and not isinstance(size, bool):
         if size <= 0:

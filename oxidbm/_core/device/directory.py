@@ -6,7 +6,6 @@ in the directory that it opened. Elsewhere the absolute path at the opening stan
 nobody else does, which names make a store.
 """
 
-import contextlib
 import os
 from typing import Any, Final, final
 
@@ -71,14 +70,6 @@ class Directory:
             os.replace(name, to, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
         else:
             os.replace(os.path.join(self.absolute, name), os.path.join(self.absolute, to))
-
-    def make_directory(self, name: str, mode: int) -> None:
-        """Make a directory in it, if it is not there."""
-        with contextlib.suppress(FileExistsError):
-            if self.descriptor >= 0:
-                os.mkdir(name, mode, dir_fd=self.descriptor)
-            else:
-                os.mkdir(os.path.join(self.absolute, name), mode)
 
     def sub(self, name: str) -> "Directory":
         """Return a directory in it, opened."""

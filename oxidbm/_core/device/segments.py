@@ -41,8 +41,7 @@ class Segment:
         """Return the file's map, made once, when the file is complete.
 
         Making one lets other threads run, which may have made it too by then; dropping one does as well, and compiled
-        code lets go of an attribute's old value before it sets the new one, so a map that can be reached is never
-        replaced.
+        code lets go of an attribute's old value before it sets the new one: a map that can be reached is not replaced.
         """
         view = self.map
         if view is None:

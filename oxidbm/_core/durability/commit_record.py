@@ -20,8 +20,10 @@ SERIAL_WORDS: Final = 2
 
 @final
 class LogPart:
-    """What a commit says of the log: its own number, the last one known durable, where the log begins, how many records
-    stand since the commit before, and when it was made.
+    """What a commit says of the log.
+
+    Its own number, the last one known durable, where the log begins, how many records stand since the commit before,
+    and when it was made.
     """
 
     def __init__(self) -> None:

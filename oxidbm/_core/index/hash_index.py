@@ -43,8 +43,10 @@ def reserve_chunk(huge: bool) -> vec[i64]:
 
 @final
 class HashIndex:
-    """The table. `chunks[b >> CHUNK_BITS]` holds bucket b's eight words, behind CHUNK_LEAD words; a link is the place
-    of an overflow bucket: which of the vecs in `overflow`, above LINK_BITS of word offset.
+    """The table.
+
+    `chunks[b >> CHUNK_BITS]` holds bucket b's eight words, behind CHUNK_LEAD words; a link is the place of an overflow
+    bucket: which of the vecs in `overflow`, above LINK_BITS of word offset.
     """
 
     def __init__(self, expected: i64, budget: Budget) -> None:
@@ -147,8 +149,11 @@ class HashIndex:
             position += 1
 
     def holds(self, key_hash: i64, address: i64, since: i64) -> i64:
-        """Return the entry with the hash's tag that leads to exactly `address`; else one with that tag that is mixed or
-        leads to `since` or behind it, for the caller to follow; else 0: the record at `address` is superseded."""
+        """Return the entry with the hash's tag that leads to exactly `address`.
+
+        Else one with that tag that is mixed or leads to `since` or behind it, for the caller to follow; else 0: the
+        record at `address` is superseded.
+        """
         tag = self.tag_of(key_hash)
         suspect: i64 = 0
         bucket = self.bucket_of(key_hash)

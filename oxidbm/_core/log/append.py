@@ -38,27 +38,27 @@ def same_words(frame: vec[i64], o: i64, data: bytes, size: i64) -> bool:
     return True
 
 
-def write_words(frame: vec[i64], o: i64, data: bytes, size: i64) -> None:
-    """Write `data` from word `o` on, the last word padded with zeros; four words a turn while there are as many."""
-    j: i64 = 0
-    while j + 32 <= size:
-        i: i64 = j & VALUE_LENGTH_MASK  # as it is; the C compiler knows by this that it is not negative
-        a = read_i64_le(data, i)
-        b = read_i64_le(data, i + 8)
-        c = read_i64_le(data, i + 16)
-        d = read_i64_le(data, i + 24)
-        frame[o] = a
-        frame[o + 1] = b
-        frame[o + 2] = c
-        frame[o + 3] = d
-        o += 4
-        j += 32
-    while j + 8 <= size:
-        frame[o] = read_i64_le(data, j)
-        o += 1
-        j += 8
-    if j < size:
-        frame[o] = tail_word(data, j, size)
+def write_words(frame: vec[i64], at: i64, data: bytes, size: i64) -> None:
+    """Write `data` from word `at` on, the last word padded with zeros; four words a turn while there are as many."""
+    done: i64 = 0
+    while done + 32 <= size:
+        from_byte: i64 = done & VALUE_LENGTH_MASK  # as it is; the C compiler knows by this that it is not negative
+        a = read_i64_le(data, from_byte)
+        b = read_i64_le(data, from_byte + 8)
+        c = read_i64_le(data, from_byte + 16)
+        d = read_i64_le(data, from_byte + 24)
+        frame[at] = a
+        frame[at + 1] = b
+        frame[at + 2] = c
+        frame[at + 3] = d
+        at += 4
+        done += 32
+    while done + 8 <= size:
+        frame[at] = read_i64_le(data, done)
+        at += 1
+        done += 8
+    if done < size:
+        frame[at] = tail_word(data, done, size)
 
 
 def record_bytes(key_length: i64, value_length: i64, expires: bool) -> i64:

@@ -110,22 +110,22 @@ class Cursor:
         """Read the record at an address below head; False where its page's records end before it."""
         device = self.log.device
         have = self.load(address, HEADER_BYTES)
-        o: i64 = address - self.chunk_start
-        info = read_i64_le(self.chunk, o) if have >= HEADER_BYTES else i64(0)
+        offset: i64 = address - self.chunk_start
+        info = read_i64_le(self.chunk, offset) if have >= HEADER_BYTES else i64(0)
         if info == 0:
             self.log.life.check_open()
             self.check_gap(address)
             return False
-        shape = read_i64_le(self.chunk, o + 8)
-        seal = read_i64_le(self.chunk, o + 16)
+        shape = read_i64_le(self.chunk, offset + 8)
+        seal = read_i64_le(self.chunk, offset + 16)
         fault = fault_of(info, shape, seal)
         size: i64 = content_words(shape) << 3
         if not fault and self.load(address, size) < size:
             fault = f"its {size} bytes are cut off"
         if fault:
             raise CorruptionError(f"{device.place(address)}: the record at address {address} is corrupt: {fault}")
-        o = address - self.chunk_start
-        if checksum_bytes(self.chunk, o, seal & SEAL_CAPACITY, o + size, address) != seal & CHECKSUM_MASK:
+        offset = address - self.chunk_start
+        if checksum_bytes(self.chunk, offset, seal & SEAL_CAPACITY, offset + size, address) != seal & CHECKSUM_MASK:
             raise CorruptionError(
                 f"{device.place(address)}: the record at address {address} does not match its checksum"
             )
@@ -133,7 +133,7 @@ class Cursor:
         self.info = info
         self.shape = shape
         self.seal = seal
-        self.offset = o
+        self.offset = offset
         self.in_memory = False
         self.following = self.behind(address)
         return True

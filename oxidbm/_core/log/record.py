@@ -110,8 +110,7 @@ def record_words(shape: i64, seal: i64) -> i64:
 def fault_of(info: i64, shape: i64, seal: i64) -> str:
     """Return what is wrong with a header as words of a sentence, or "" where nothing is.
 
-    Version and flag bits that this release does not know, a capacity that its value does not fit: none becomes a
-    default.
+    Version and flag bits that this release does not know, a capacity that its value does not fit: none is passed over.
     """
     version: i64 = (info >> VERSION_SHIFT) & VERSION_MASK
     if version != VERSION_FIRST:

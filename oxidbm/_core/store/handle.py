@@ -7,7 +7,7 @@ parent's alone.
 
 import atexit
 import os
-from typing import final
+from typing import Final, final
 
 from oxidbm._core.counters import Counters
 from oxidbm._core.device.directory import Directory, DirectoryLock
@@ -119,7 +119,7 @@ class Handle:
                 self.directory.close()
 
 
-HANDLES: dict[int, Handle] = {}
+HANDLES: Final[dict[int, Handle]] = {}
 
 
 def close_all() -> None:

@@ -18,7 +18,7 @@ from oxidbm._core.store.base import StoreBase
 from oxidbm._core.store.iterator import KEYS, StoreIterator
 from oxidbm._core.store.ordered import KeyOrder, RangeIterator, prefix_end
 from oxidbm._core.table import operations
-from oxidbm._core.table.retry import make_room, put, remove, take
+from oxidbm._core.table.retry import put, remove, take
 from oxidbm._core.table.settle import settle
 from oxidbm._views import StoreItems, StoreKeys, StoreValues
 
@@ -33,35 +33,33 @@ class Store(StoreBase):
     def __getitem__(self, key: object) -> Any:
         if self.life.state != OPEN:
             self.life.blocked_read()
-        if self.typed:
-            return self.typed_item(key)
-        value = operations.read(self.table, key if isinstance(key, bytes) else to_key(self.handle, key))
-        if value is None:
-            raise KeyError(key)
-        return value
+        if isinstance(key, bytes) and not self.typed:
+            value = operations.read(self.table, key)
+            if value is None:
+                raise KeyError(key)
+            return value
+        return self.item_of(key)
 
-    def typed_item(self, key: object) -> object:
-        """As `__getitem__`, with codecs."""
+    def item_of(self, key: object) -> object:
+        """As `__getitem__`, of a key that is no bytes, or with codecs."""
         value = operations.read(self.table, to_key(self.handle, key))
         if value is None:
             raise KeyError(key)
-        return self.coders.value.decode(value)
+        return self.coders.from_value(value)
 
     def __setitem__(self, key: object, value: object) -> None:
         if self.life.writable != WRITABLE or self.life.state != OPEN:
             self.life.blocked_write()
         if isinstance(key, bytes) and len(key) <= KEY_LENGTH_MAX and isinstance(value, bytes) and not self.typed:
-            k = key
-            v = value
+            key_bytes: bytes = key  # locals of the type, or each use would look at the type again
+            value_bytes: bytes = value
+            if i64(len(value_bytes)) > self.table.value_limit:
+                raise too_large(self.handle, len(key_bytes), len(value_bytes))
+            if operations.upsert(self.table, key_bytes, value_bytes, operations.ALWAYS, b"", 0) < 0:
+                put(self.table, key_bytes, value_bytes, operations.ALWAYS, b"", 0)
         else:
-            k = to_key(self.handle, key)
-            v = to_value(self.handle, k, value)
-        if i64(len(v)) > self.table.value_limit:
-            raise too_large(self.handle, len(k), len(v))
-        status = operations.upsert(self.table, k, v, operations.ALWAYS, b"", 0)
-        if status < 0:
-            make_room(self.table, status)
-            put(self.table, k, v, operations.ALWAYS, b"", 0)
+            key_bytes = to_key(self.handle, key)
+            put(self.table, key_bytes, to_value(self.handle, key_bytes, value), operations.ALWAYS, b"", 0)
         if self.table.log.due:
             self.table.maintainer.step()
         if self.always:
@@ -75,7 +73,8 @@ class Store(StoreBase):
             self.handle.commits.commit()
 
     def __delitem__(self, key: object) -> None:
-        self.check_writable()
+        if self.life.writable != WRITABLE or self.life.state != OPEN:
+            self.life.blocked_write()
         if not remove(self.table, to_key(self.handle, key)):
             raise KeyError(key)
         self.written()
@@ -96,6 +95,10 @@ class Store(StoreBase):
 
     def __iter__(self) -> Iterator[bytes]:
         return cast(Iterator[bytes], StoreIterator(self.handle, KEYS))
+
+    def iterate(self, kind: int) -> Any:
+        """Return an iterator over the keys, values or items; for the views."""
+        return StoreIterator(self.handle, i64(kind))
 
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, (Store, Mapping)):
@@ -123,15 +126,15 @@ class Store(StoreBase):
 
     def keys(self) -> KeysView[bytes]:
         """Return a live view of the keys."""
-        return StoreKeys(self, self.handle)
+        return StoreKeys(self)
 
     def values(self) -> ValuesView[bytes]:
         """Return a live view of the values."""
-        return StoreValues(self, self.handle)
+        return StoreValues(self)
 
     def items(self) -> ItemsView[bytes, bytes]:
         """Return a live view of the items."""
-        return StoreItems(self, self.handle)
+        return StoreItems(self)
 
     def setdefault(self, key: object, default: object = b"") -> Any:
         """Return the key's value, after storing `default` where it has none."""

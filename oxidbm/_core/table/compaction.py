@@ -33,7 +33,6 @@ class Compaction:
         self.log = table.log
         self.until: i64 = until
         self.cursor = Cursor(table.log, table.log.begin, until)
-        self.copied_bytes: i64 = 0
         self.dropped_keys: i64 = 0
         self.running = False
         self.now: i64 = 0
@@ -130,9 +129,7 @@ class Compaction:
         plain = table.index.entry_for(key_hash, fresh)
         replaced = table.index.replace(key_hash, entry, plain if at_head else with_sign(plain))
         assert replaced
-        size = self.log.tail - fresh
-        table.live_bytes += size - old_size
-        self.copied_bytes += size
+        table.live_bytes += self.log.tail - fresh - old_size
         return True
 
     def append_copy(self, head: i64, unverified: bool, expiry: i64) -> i64:

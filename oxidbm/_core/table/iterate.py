@@ -18,9 +18,7 @@ from oxidbm._core.table.table import Table
 
 
 def newest_since(table: Table, key: bytes, key_hash: i64, address: i64, since: i64) -> Record | None:
-    """Return the newest record of `key` if the one at `address` was its newest when the tail stood at `since`, else
-    None.
-    """
+    """Return the newest record of `key` if the one at `address` was that when the tail stood at `since`, else None."""
     for entry in table.index.matching(key_hash):
         newest: Record | None = None
         at: i64 = address_of(entry)

@@ -8,23 +8,23 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from oxidbm._core.index.entry import address_of, is_mixed
+from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import Record, key_of, record_at
 from oxidbm._core.log.record import key_length, previous_address
 from oxidbm._core.table.table import Table
 
 
-def locate_among(table: Table, key: bytes, entries: vec[i64]) -> Record | None:
+def locate_among(log: HybridLog, key: bytes, entries: vec[i64]) -> Record | None:
     """Return the newest record of `key` that one of the entries leads to, with that entry; a tombstone too.
 
     Begin may move while the device reads. What the entries led to stays readable, since the caller is inside the epoch.
     """
-    begin = table.log.begin
-    length: i64 = len(key)
+    begin = log.begin
     for entry in entries:
         address: i64 = address_of(entry)
         while address >= begin:
-            found = record_at(table.log, address)
-            if key_length(found.shape) == length and key_of(table.log, found) == key:
+            found = record_at(log, address)
+            if key_length(found.shape) == len(key) and key_of(log, found) == key:
                 found.entry = entry
                 return found
             if not is_mixed(entry):
@@ -35,27 +35,28 @@ def locate_among(table: Table, key: bytes, entries: vec[i64]) -> Record | None:
 
 def locate(table: Table, key: bytes, key_hash: i64) -> Record | None:
     """Return the newest record of `key`, or None. Other threads may run while the device reads."""
-    slot = table.log.epoch.protect()
+    epoch = table.log.epoch
+    slot = epoch.protect()
     try:
-        return locate_among(table, key, table.index.matching(key_hash))
+        return locate_among(table.log, key, table.index.matching(key_hash))
     finally:
-        table.log.epoch.leave(slot)
+        epoch.leave(slot)
 
 
 def locate_steady(table: Table, key: bytes, key_hash: i64) -> Record | None:
-    """As `locate`, and nothing has moved meanwhile: what follows in the same stretch of compiled code is atomic with
-    it.
+    """As `locate`, and nothing has moved meanwhile.
 
-    A record in memory is looked at after the last read from the device, one on disk never changes; so it is enough that
-    the entries are the same as before.
+    What follows in the same stretch of compiled code is atomic with it. A record in memory is looked at after the last
+    read from the device, one on disk never changes; so it is enough that the entries are the same as before.
     """
+    epoch = table.log.epoch
     while True:
         entries = table.index.matching(key_hash)
-        slot = table.log.epoch.protect()
+        slot = epoch.protect()
         try:
-            found = locate_among(table, key, entries)
+            found = locate_among(table.log, key, entries)
         finally:
-            table.log.epoch.leave(slot)
+            epoch.leave(slot)
         if same_entries(entries, table.index.matching(key_hash)):
             return found
 

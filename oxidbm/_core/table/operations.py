@@ -95,17 +95,17 @@ def read(table: Table, key: bytes) -> bytes | None:
                 break
             slot: i64 = (address >> table.log.page_bits) & table.log.frames.mask
             offset: i64 = address & table.log.offset_mask & ADDRESS_MASK
-            o: i64 = (offset >> 3) + VIEW_WORDS
-            o1: i64 = o + 1
-            o3: i64 = o + 3
-            o4: i64 = o + 4
-            info = table.log.frames.words[slot][o]
-            shape = table.log.frames.words[slot][o1]
+            head: i64 = (offset >> 3) + VIEW_WORDS
+            head_1: i64 = head + 1
+            head_3: i64 = head + 3
+            head_4: i64 = head + 4
+            info = table.log.frames.words[slot][head]
+            shape = table.log.frames.words[slot][head_1]
             if (shape >> KEY_LENGTH_SHIFT) == length and (
-                table.log.frames.words[slot][o3] == first
-                and (length <= 8 or table.log.frames.words[slot][o4] == second)
+                table.log.frames.words[slot][head_3] == first
+                and (length <= 8 or table.log.frames.words[slot][head_4] == second)
                 if short
-                else same_words(table.log.frames.words[slot], o3, key, length)
+                else same_words(table.log.frames.words[slot], head_3, key, length)
             ):
                 if info & TOMBSTONE:
                     return None
@@ -149,7 +149,6 @@ def upsert(table: Table, key: bytes, value: bytes, condition: i64, expected: byt
     bucket >>= CHUNK_BITS
     words = table.index.chunks[bucket]
     tag: i64 = (key_hash >> table.index.tag_base) & TAG_FIELD
-    size: i64 = len(value)
     end: i64 = position + BUCKET_ENTRIES
     disk_words = words
     disk: i64 = -1
@@ -168,33 +167,31 @@ def upsert(table: Table, key: bytes, value: bytes, condition: i64, expected: byt
                 disk = position
             else:
                 slot: i64 = (address >> table.log.page_bits) & table.log.frames.mask
-                o: i64 = ((address & table.log.offset_mask) >> 3) + VIEW_WORDS
-                o1: i64 = o + 1
-                o3: i64 = o + 3
-                o4: i64 = o + 4
-                info = table.log.frames.words[slot][o]
-                shape = table.log.frames.words[slot][o1]
+                head: i64 = ((address & table.log.offset_mask) >> 3) + VIEW_WORDS
+                head_1: i64 = head + 1
+                head_3: i64 = head + 3
+                head_4: i64 = head + 4
+                info = table.log.frames.words[slot][head]
+                shape = table.log.frames.words[slot][head_1]
                 if (shape >> KEY_LENGTH_SHIFT) == length and (
-                    table.log.frames.words[slot][o3] == first
-                    and (length <= 8 or table.log.frames.words[slot][o4] == second)
+                    table.log.frames.words[slot][head_3] == first
+                    and (length <= 8 or table.log.frames.words[slot][head_4] == second)
                     if short
-                    else same_words(table.log.frames.words[slot], o3, key, length)
+                    else same_words(table.log.frames.words[slot], head_3, key, length)
                 ):
                     if condition != ALWAYS or expiry != 0 or info & TOMBSTONE:
                         return upsert_slow(table, key, value, key_hash, condition, expected, expiry)
-                    if address >= table.log.read_only and (shape & VALUE_LENGTH_MASK) == size:
-                        write_words(table.log.frames.words[slot], o3 + ((length + 7) >> 3), value, size)
+                    if address >= table.log.read_only and (shape & VALUE_LENGTH_MASK) == len(value):
+                        write_words(table.log.frames.words[slot], head_3 + ((length + 7) >> 3), value, len(value))
                         return DONE
-                    seal = table.log.frames.words[slot][o + 2]
+                    seal = table.log.frames.words[slot][head + 2]
                     return update(table, key, value, words, position, address, shape, seal)
                 if entry < 0 or (shape >> FLAGS_SHIFT) != 0:
                     return upsert_slow(table, key, value, key_hash, condition, expected, expiry)
         position += 1
-    if (
-        disk >= 0 and table.pending.count() >= table.pending.most
-    ):  # many to settle: one read now is cheaper than two later
-        return upsert_slow(table, key, value, key_hash, condition, expected, expiry)
     if disk >= 0:
+        if table.pending.count() >= table.pending.most:  # many to settle: one read now is cheaper than two later
+            return upsert_slow(table, key, value, key_hash, condition, expected, expiry)
         return upsert_blind(table, key, value, expiry, disk_words, disk)
     if condition == IF_EQUAL:
         return CHANGED
@@ -302,7 +299,7 @@ def delete(table: Table, key: bytes) -> i64:
     key_hash = hash_key(key, table.seed)
     now = table.now_if_expiring()
     found = locate_steady(table, key, key_hash)
-    if found is None or found.tombstone():
+    if found is None or found.info & TOMBSTONE:
         return CHANGED
     status = DONE if is_live(table.log, found, now) else CHANGED
     return bury(table, key, key_hash, found, status)
@@ -331,7 +328,7 @@ def bury(table: Table, key: bytes, key_hash: i64, found: Record, status: i64) ->
     if found.address >= log.read_only:
         bury_in_place(log, found.address)
         if not mixed:
-            index.replace(key_hash, entry, NO_ENTRY)
+            index.replace_in(index.bucket_of(key_hash), entry, NO_ENTRY)
     else:
         head: i64 = address_of(entry)
         fresh = append_record(log, key, b"", pack_info(head, True, found.address != head), 0)
