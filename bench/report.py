@@ -13,7 +13,7 @@ from bench.rounds import Result
 
 FORMAT = 2
 ENGINES_PER_TABLE = 5
-TEXT_COLUMNS = ("unit", "version", "opened by")
+TEXT_COLUMNS = ("unit", "version", "opened by", "interpreter")
 Rows = list[list[str]]
 Report = dict[str, Any]
 
