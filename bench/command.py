@@ -1,4 +1,4 @@
-"""The command line: `python -m bench [names] [options]`, `python -m bench chart`, `python -m bench table`."""
+"""The command line: `python -m bench [names] [options]`, and what is done with results: chart, table, record, page."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bench.engines import ENGINES, select_engines
 from bench.loops import empty_loop_figures
 from bench.machine import describe_machine
 from bench.measures import MEASURES, Figure, Measure, Settings
+from bench.page import record, write_pages
 from bench.report import (
     FORMAT,
     Report,
@@ -34,6 +35,7 @@ GROUPS = {
     "measures": tuple(MEASURES),
     "all": (*ALL_WORKLOADS, *MEASURES),
 }
+CONVERSIONS = ("chart", "table", "record", "page")
 DATA_LIMIT = 128 << 20
 NUM = 100_000
 SMOKE_NUM = 200
@@ -42,7 +44,12 @@ SMOKE_SECONDS = 0.05
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
-    made = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks of oxidbm and its peers.")
+    made = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Benchmarks of oxidbm and its peers.",
+        epilog="With results: `chart RESULTS.json OUT.png`, `table RESULTS.json`, `record RESULTS.json NAME`; "
+        "`page` writes what is recorded into the documentation.",
+    )
     made.add_argument("names", nargs="*", help="workloads, measures or groups of them (--list); default: workloads")
     made.add_argument("--engines", help="comma-separated; also: default, all")
     made.add_argument("--base", default="oxidbm", help="engine that the ratios compare with")
@@ -62,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run what the command line says; the exit status."""
     try:
-        if arguments and arguments[0] in ("chart", "table"):
+        if arguments and arguments[0] in CONVERSIONS:
             return convert(arguments)
         options = parser().parse_args(arguments)
         if options.list:
@@ -79,16 +86,29 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def convert(arguments: Sequence[str]) -> int:
-    """`chart RESULTS.json OUT.png` draws, `table RESULTS.json` prints Markdown."""
-    made = argparse.ArgumentParser(prog=f"python -m bench {arguments[0]}")
-    made.add_argument("results", type=Path)
-    if arguments[0] == "chart":
+    """`chart RESULTS.json OUT.png` draws, `table RESULTS.json` prints Markdown.
+
+    `record RESULTS.json NAME` keeps results for the documentation, `page` writes them into it.
+    """
+    kind = arguments[0]
+    made = argparse.ArgumentParser(prog=f"python -m bench {kind}")
+    if kind != "page":
+        made.add_argument("results", type=Path)
+    if kind == "chart":
         made.add_argument("output", type=Path)
+    if kind == "record":
+        made.add_argument("name", help="the recording to replace")
     options = made.parse_args(arguments[1:])
-    if arguments[0] == "chart":
+    if kind == "page":
+        write_pages()
+    elif kind == "chart":
         draw_chart(options.results, options.output)
     else:
-        print(markdown_report(json.loads(options.results.read_text(encoding="utf-8"))))
+        report = json.loads(options.results.read_text(encoding="utf-8"))
+        if kind == "record":
+            record(report, options.name)
+        else:
+            print(markdown_report(report))
     return 0
 
 
@@ -96,13 +116,13 @@ def listing() -> str:
     """What there is to run, and with what."""
     lines = ["workloads:"]
     lines += [f"  {name:<12} {workload.summary}" for name, workload in ALL_WORKLOADS.items()]
-    lines.append("measures (figures beside what is asked of them):")
+    lines.append("measures (workloads at sizes of their own, and what no timed loop can give):")
     lines += [f"  {name:<12} {measure_type.summary}" for name, measure_type in MEASURES.items()]
     lines.append("groups: " + ", ".join(GROUPS))
     lines.append("engines:")
     for name, engine in ENGINES.items():
         state = engine.version() if engine.available() else "not installed"
-        lines.append(f"  {name:<14} {state:<16} {engine.note}".rstrip())
+        lines.append(f"  {name:<14} {state:<16} {engine.settings()}")
     return "\n".join(lines)
 
 
@@ -168,7 +188,7 @@ def measure(options: argparse.Namespace, arguments: Sequence[str]) -> Report:
             continue
         kind: type[Measure] = MEASURES[name]
         if not installed.issuperset(kind.needs):
-            figures.append(Figure(name, "all", None, "", note=f"needs {', '.join(kind.needs)}"))
+            figures.append(Figure(name, "all", ", ".join(kind.needs), None, ""))
             continue
         outcome = kind().run(settings)
         results += outcome.results
@@ -188,7 +208,7 @@ def measure(options: argparse.Namespace, arguments: Sequence[str]) -> Report:
         },
         "empty_loop_ns": {shape: round(figure, 2) for shape, figure in empty_loop_figures().items()},
         "results": result_entries(results, options.base),
-        "figures": [figure_entry(figure, settings.smoke) for figure in figures],
+        "figures": [figure_entry(figure) for figure in figures],
     }
 
 

@@ -1,9 +1,10 @@
 """Instructions an operation executes, counted by valgrind's callgrind: `python -m bench.instructions [OPERATION...]`.
 
-Counts are repeatable where times are not, so two versions of the core can be compared on a noisy machine. Each
-operation runs in a process of its own, once with few and once with many turns; the difference, divided, is free of what
-starting costs. A turn is one call from Python with the loop around it; `empty` is that loop alone. The hash seed is
-fixed, so both versions meet the same collisions. Needs valgrind and the optimized core (`make build-optimized`).
+Counts can be repeated where times cannot, so that two versions of the core can be compared on a noisy machine. Each
+operation runs in processes of its own, with few turns and with many; the difference, divided, is free of what starting
+costs. A turn is one operation with the loop around it, and `empty` is that loop alone. What is drawn at random, the
+hash seeds of Python and of the store, is fixed, so that both versions meet the same collisions. Needs valgrind, and
+the optimized core that `make demo` builds.
 """
 
 from __future__ import annotations
@@ -13,145 +14,179 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.engines.base import optional_module
+
+if TYPE_CHECKING:
+    import oxidbm
 
 PROJECT = Path(__file__).resolve().parent.parent
-FEW = 5_000
-MANY = 25_000
 TOTAL = re.compile(r"^==\d+== Collected : (\d+)", re.MULTILINE)
-SMALL = b"v" * 8
-MIDDLE = b"v" * 100
-LONG = b"v" * 1000
-
-Operation = Callable[[object, list[bytes], int], None]
+MEMORY = "64MiB"
+VALUES = {size: b"v" * size for size in (8, 100, 1000)}
 
 
-def keys_of(turns: int) -> list[bytes]:
-    """Return as many different 16-byte keys."""
-    return [b"%016d" % number for number in range(turns)]
+@dataclass(frozen=True)
+class Turns:
+    """The two numbers of turns that are subtracted from each other; `few` divides `many`."""
+
+    few: int
+    many: int
 
 
-def empty(store: object, keys: list[bytes], turns: int) -> None:
+USUAL = Turns(few=5_000, many=25_000)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one process has to do, so many times. There are as many keys as the longest process takes."""
+
+    store: oxidbm.Store
+    path: str
+    keys: Sequence[bytes]
+    few: int
+    turns: int
+
+
+Operation = Callable[[Task], None]
+
+
+def fill(task: Task, value: bytes) -> None:
+    """Store every key, however many of them the turns take: both processes do the same before they differ."""
+    for key in task.keys:
+        task.store[key] = value
+
+
+def empty(task: Task) -> None:
     """Run the loop alone."""
-    for _ in keys[:turns]:
+    for _ in task.keys[: task.turns]:
         pass
 
 
 def getter(value: bytes) -> Operation:
-    """Return a loop of gets of values like this one, over all keys."""
+    """Return the gets of values like this one."""
 
-    def get(store: object, keys: list[bytes], turns: int) -> None:
-        for key in keys:
-            store[key] = value  # type: ignore[index]
-        for key in keys[:turns]:
-            store[key]  # type: ignore[index]
+    def get(task: Task) -> None:
+        fill(task, value)
+        store = task.store
+        for key in task.keys[: task.turns]:
+            store[key]
 
     return get
 
 
 def setter(value: bytes) -> Operation:
-    """Return a loop of overwriting sets."""
+    """Return the sets of values like this one, over those that are there."""
 
-    def overwrite(store: object, keys: list[bytes], turns: int) -> None:
-        for key in keys:
-            store[key] = value  # type: ignore[index]
-        for key in keys[:turns]:
-            store[key] = value  # type: ignore[index]
+    def overwrite(task: Task) -> None:
+        fill(task, value)
+        store = task.store
+        for key in task.keys[: task.turns]:
+            store[key] = value
 
     return overwrite
 
 
-def insert(store: object, keys: list[bytes], turns: int) -> None:
+def insert(task: Task) -> None:
     """Store keys that are new."""
-    for key in keys[:turns]:
-        store[key] = MIDDLE  # type: ignore[index]
+    store, value = task.store, VALUES[100]
+    for key in task.keys[: task.turns]:
+        store[key] = value
 
 
-def delete(store: object, keys: list[bytes], turns: int) -> None:
+def delete(task: Task) -> None:
     """Delete keys that are there."""
-    for key in keys:
-        store[key] = MIDDLE  # type: ignore[index]
-    for key in keys[:turns]:
-        del store[key]  # type: ignore[attr-defined]
+    fill(task, VALUES[100])
+    store = task.store
+    for key in task.keys[: task.turns]:
+        del store[key]
 
 
-def scan(store: object, keys: list[bytes], turns: int) -> None:
-    """Visit records in an iteration of the items."""
-    for key in keys:
-        store[key] = MIDDLE  # type: ignore[index]
-    iterator = iter(store.items())  # type: ignore[attr-defined]
-    for _ in keys[:turns]:
-        next(iterator)
+def scan(task: Task) -> None:
+    """Take items out of an iteration."""
+    fill(task, VALUES[100])
+    items = iter(task.store.items())
+    for _ in task.keys[: task.turns]:
+        next(items)
 
 
-def replay(store: object, keys: list[bytes], turns: int) -> None:
-    """Replay a log of `turns` records; the store is one on disk, closed as by a crash and opened again."""
-    import oxidbm
-
-    path = os.environ["OXIDBM_INSTRUCTIONS_PATH"]
-    shutil.rmtree(path, ignore_errors=True)
-    with oxidbm.Store(path) as disk:
-        for key in keys:
-            disk[key] = MIDDLE
-    for _ in range(turns // FEW):
-        oxidbm.Store(path, read_only=True).close()
+def replay(task: Task) -> None:
+    """Open a store of `few` records on disk once for as many turns: each opening replays all of them."""
+    store = type(task.store)
+    with store(task.path) as disk:
+        for key in task.keys[: task.few]:
+            disk[key] = VALUES[100]
+    for _ in range(task.turns // task.few):
+        store(task.path, read_only=True).close()
 
 
 OPERATIONS: dict[str, Operation] = {
     "empty": empty,
-    "get 8": getter(SMALL),
-    "get 100": getter(MIDDLE),
-    "get 1000": getter(LONG),
-    "set 8": setter(SMALL),
-    "set 100": setter(MIDDLE),
-    "set 1000": setter(LONG),
+    **{f"get {size}": getter(value) for size, value in VALUES.items()},
+    **{f"set {size}": setter(value) for size, value in VALUES.items()},
     "insert 100": insert,
-    "delete": delete,
+    "delete 100": delete,
     "scan 100": scan,
     "replay 100": replay,
 }
 
 
-def run(name: str, turns: int) -> None:
-    """Do one operation so often, in this process."""
-    os.urandom = lambda size: bytes(range(1, size + 1))  # every store gets this seed
-    import oxidbm
+def perform(name: str, directory: str, turns: Turns, count: int) -> None:
+    """Do one operation `count` times, in this process."""
+    module = optional_module("oxidbm")
+    assert module is not None
+    keys = [b"%016d" % number for number in range(turns.many)]
+    with module.Store(memory=MEMORY) as store:
+        OPERATIONS[name](Task(store, os.path.join(directory, "store"), keys, turns.few, count))
 
-    keys = keys_of(FEW if name == "replay 100" else MANY)
-    with oxidbm.Store(memory="64MiB") as store:
-        OPERATIONS[name](store, keys, turns)
 
-
-def count(name: str, turns: int, directory: str) -> int:
-    """Return the instructions of a whole process that does an operation so often."""
-    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable]
-    command += ["-m", "bench.instructions", "--run", name, str(turns)]
-    environment = {**os.environ, "PYTHONHASHSEED": "0", "OXIDBM_INSTRUCTIONS_PATH": os.path.join(directory, "store")}
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+def instructions_of_process(name: str, turns: Turns, count: int) -> int:
+    """The instructions of a whole process that does an operation `count` times."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable]
+        command += ["-m", "bench.instructions", "--process", name, directory]
+        command += [str(number) for number in (turns.few, turns.many, count)]
+        environment = os.environ | {"PYTHONHASHSEED": "0"}
+        done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
     found = TOTAL.search(done.stderr)
-    if found is None:
-        raise SystemExit(f"valgrind counted nothing for {name!r}; its last words:\n{done.stderr[-2000:]}")
+    if done.returncode or found is None:
+        raise RuntimeError(f"valgrind counted nothing for {name!r}; its last words:\n{done.stderr[-2000:]}")
     return int(found[1])
 
 
-def main(arguments: list[str]) -> None:
-    """Print a line for each operation named, or for all."""
-    import tempfile
+def instructions(name: str, turns: Turns) -> float:
+    """The instructions of one operation."""
+    few, many = (instructions_of_process(name, turns, count) for count in (turns.few, turns.many))
+    return (many - few) / (turns.many - turns.few)
 
-    if arguments[:1] == ["--run"]:
-        run(arguments[1], int(arguments[2]))
-        return
-    if shutil.which("valgrind") is None:
-        raise SystemExit("valgrind is not installed; it counts the instructions")
-    unknown = set(arguments) - OPERATIONS.keys()
+
+def process(name: str, directory: str, few: str, many: str, count: str) -> None:
+    """What runs under valgrind; its randomness is fixed first."""
+    os.urandom = lambda size: bytes(range(1, size + 1))
+    perform(name, directory, Turns(int(few), int(many)), int(count))
+
+
+def main(arguments: Sequence[str], turns: Turns = USUAL) -> int:
+    """Print a line for each operation named, or for all; the exit status."""
+    if arguments and arguments[0] == "--process":
+        process(*arguments[1:])
+        return 0
+    unknown = [name for name in arguments if name not in OPERATIONS]
     if unknown:
-        raise SystemExit(f"no operation {', '.join(sorted(unknown))}; there are {', '.join(OPERATIONS)}")
-    with tempfile.TemporaryDirectory() as directory:
-        for name in arguments or OPERATIONS:
-            few, many = count(name, FEW, directory), count(name, MANY, directory)
-            print(f"{name:12} {(many - few) / (MANY - FEW):10.1f}", flush=True)
+        print(f"no operation is called {', '.join(unknown)}: there are {', '.join(OPERATIONS)}", file=sys.stderr)
+        return 2
+    if shutil.which("valgrind") is None:
+        print("valgrind is not installed: it counts the instructions", file=sys.stderr)
+        return 2
+    for name in arguments or OPERATIONS:
+        print(f"{name:12} {instructions(name, turns):10,.1f}", flush=True)
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -11,8 +11,9 @@ from bench.engines import ENGINES
 from bench.measures import Figure
 from bench.rounds import Result
 
-FORMAT = 1
+FORMAT = 2
 ENGINES_PER_TABLE = 5
+TEXT_COLUMNS = ("unit", "version", "opened by", "interpreter")
 Rows = list[list[str]]
 Report = dict[str, Any]
 
@@ -41,16 +42,14 @@ def result_entries(results: Sequence[Result], base_engine: str) -> list[Report]:
     return [result_entry(result, base.get((result.workload, result.case))) for result in results]
 
 
-def figure_entry(figure: Figure, smoke: bool) -> Report:
-    """One figure as JSON has it; tiny sizes say nothing about a bound."""
+def figure_entry(figure: Figure) -> Report:
+    """One figure as JSON has it."""
     return {
         "measure": figure.measure,
         "name": figure.name,
+        "subject": figure.subject,
         "measured": None if figure.measured is None else round(figure.measured, 4),
         "unit": figure.unit,
-        "asked": figure.asked,
-        "bound": None if figure.asked is None else "at most" if figure.at_most else "at least",
-        "met": None if smoke else figure.met,
         "note": figure.note,
     }
 
@@ -62,7 +61,7 @@ def engine_entries(chosen: Sequence[str]) -> dict[str, Report]:
             "installed": engine.available(),
             "version": engine.version() if engine.available() else None,
             "chosen": name in chosen,
-            "note": engine.note,
+            "settings": engine.settings(),
         }
         for name, engine in ENGINES.items()
     }
@@ -88,28 +87,39 @@ def result_rows(report: Report) -> list[tuple[list[str], Rows]]:
         cells.setdefault(key, {})[entry["engine"]] = text
     groups = [peers[start : start + ENGINES_PER_TABLE] for start in range(0, len(peers), ENGINES_PER_TABLE)] or [[]]
     tables = []
-    for group in groups:
+    for place, group in enumerate(groups):
         columns = [name for name in names if name == base or name in group]
         header = ["workload", "value", "records", *columns]
         rows = [
             [workload, size_text(value_size), f"{num:,}", *(found.get(column, "-") for column in columns)]
             for (workload, value_size, num), found in cells.items()
-            if any(column in found for column in columns)
+            # A row stands where its peers are, in the first table if it has none.
+            if found.keys() & set(group) or (place == 0 and not found.keys() & set(peers))
         ]
         tables.append((header, rows))
     return tables
 
 
-def figure_rows(report: Report) -> tuple[list[str], Rows]:
-    """The measured figures beside the asked ones."""
-    header = ["measure", "figure", "measured", "asked", "met"]
-    rows = []
-    for entry in report["figures"]:
-        asked = f"{entry['bound']} {number(entry['asked'])}" if entry["asked"] is not None else ""
-        measured = f"{number(entry['measured'])} {entry['unit']}" if entry["measured"] is not None else "not measured"
-        met = {True: "yes", False: "NO", None: ""}[entry["met"]]
-        rows.append([entry["measure"], entry["name"], measured, asked, met])
-    return header, rows
+def figure_tables(report: Report) -> list[tuple[list[str], Rows]]:
+    """Tables of figures by what was measured, one for each measure: header and rows each."""
+    tables = []
+    for measure in dict.fromkeys(entry["measure"] for entry in report["figures"]):
+        entries = [entry for entry in report["figures"] if entry["measure"] == measure]
+        subjects = list(dict.fromkeys(entry["subject"] for entry in entries))
+        cells: dict[tuple[str, str], dict[str, str]] = {}
+        for entry in entries:
+            text = "not measured" if entry["measured"] is None else number(entry["measured"])
+            cells.setdefault((entry["name"], entry["unit"]), {})[entry["subject"]] = text
+        rows = [
+            [name, unit, *(found.get(subject, "-") for subject in subjects)] for (name, unit), found in cells.items()
+        ]
+        tables.append(([measure, "unit", *subjects], rows))
+    return tables
+
+
+def tables_of(report: Report) -> list[tuple[list[str], Rows]]:
+    """All tables of a report."""
+    return [*(result_rows(report) if report["results"] else []), *figure_tables(report)]
 
 
 def notes(report: Report) -> list[str]:
@@ -119,52 +129,57 @@ def notes(report: Report) -> list[str]:
     lines = [
         f"ns an operation, median of the rounds; in brackets as a multiple of {base}'s (above 1: {base} is faster).",
         f"Nothing is subtracted. Loops around an empty statement, ns an iteration: {empty}.",
+        *notes_of_entries(report),
     ]
-    seen: dict[tuple[str, str], list[str]] = {}
-    for entry in report["results"]:
-        if entry["note"]:
-            names = seen.setdefault((entry["workload"].split()[0], entry["note"]), [])
-            if entry["engine"] not in names:
-                names.append(entry["engine"])
-    lines += [f"{workload} is {note}: {', '.join(names)}." for (workload, note), names in seen.items()]
-    used = {entry["engine"] for entry in report["results"]}
+    used = {entry["engine"] for entry in report["results"]} | {entry["subject"] for entry in report["figures"]}
     for name, engine in report["engines"].items():
         if engine["installed"] and (engine["chosen"] or name in used):
-            lines.append(f"{name} {engine['version']}" + (f": {engine['note']}." if engine["note"] else "."))
+            lines.append(f"{name} {engine['version']}, {engine['settings']}.")
     missing = [name for name, engine in report["engines"].items() if engine["chosen"] and not engine["installed"]]
     if missing:
         lines.append(f"Not installed: {', '.join(missing)}.")
-    lines += [f"{entry['measure']}, {entry['name']}: {entry['note']}." for entry in report["figures"] if entry["note"]]
     return lines
+
+
+def notes_of_entries(report: Report) -> list[str]:
+    """What must be known about single results and figures."""
+    seen: dict[tuple[str, str], list[str]] = {}
+    for entry in report["results"]:
+        if entry["note"]:
+            names = seen.setdefault((entry["workload"].split()[0].rstrip(","), entry["note"]), [])
+            if entry["engine"] not in names:
+                names.append(entry["engine"])
+    lines = [f"{workload} is {note}: {', '.join(names)}." for (workload, note), names in seen.items()]
+    told = dict.fromkeys((entry["measure"], entry["note"]) for entry in report["figures"] if entry["note"])
+    return lines + [f"{measure}: {note}." for measure, note in told]
 
 
 def text_report(report: Report) -> str:
     """Everything, as plain text."""
-    parts = []
-    if report["results"]:
-        parts += [plain_table(header, rows) for header, rows in result_rows(report)]
-    if report["figures"]:
-        parts.append(plain_table(*figure_rows(report)))
+    parts = [plain_table(header, rows) for header, rows in tables_of(report)]
     parts.append("\n".join(notes(report)))
     return "\n\n".join(parts)
 
 
 def markdown_report(report: Report) -> str:
-    """Everything, as Markdown for the documentation."""
-    machine = report["machine"]
-    memory = f"{machine['memory_mib'] / 1024:.0f} GiB"
-    parts = [
-        f"{machine['processor']}, {machine['cores']} cores, {memory}, {machine['system']}, {machine['python']}.",
-        f"    {report['command']}",
-    ]
-    tables = result_rows(report) if report["results"] else []
-    if report["figures"]:
-        tables.append(figure_rows(report))
-    for header, rows in tables:
-        lines = ["| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *rows]]
-        parts.append("\n".join(lines))
+    """Everything, as Markdown."""
+    parts = [f"{machine_words(report)}.", f"    {report['command']}"]
+    parts += [markdown_table(header, rows) for header, rows in tables_of(report)]
     parts.append("\n".join(f"- {note}" for note in notes(report)))
     return "\n\n".join(parts)
+
+
+def machine_words(report: Report) -> str:
+    """What it was measured on."""
+    machine = report["machine"]
+    memory = f"{machine['memory_mib'] / 1024:.0f} GiB"
+    return f"{machine['processor']}, {machine['cores']} cores, {memory}, {machine['system']}, {machine['python']}"
+
+
+def markdown_table(header: list[str], rows: Rows) -> str:
+    """A table; numbers to the right."""
+    rules = ["---" if title in TEXT_COLUMNS or place == 0 else "---:" for place, title in enumerate(header)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [header, rules, *rows])
 
 
 def print_report(report: Report) -> None:
@@ -179,10 +194,7 @@ def print_report(report: Report) -> None:
     if not console.is_terminal:
         print(text_report(report))
         return
-    tables = result_rows(report) if report["results"] else []
-    if report["figures"]:
-        tables.append(figure_rows(report))
-    for header, rows in tables:
+    for header, rows in tables_of(report):
         table = Table()
         for place, title in enumerate(header):
             table.add_column(title, justify="left" if place == 0 else "right")
@@ -195,7 +207,7 @@ def print_report(report: Report) -> None:
 def plain_table(header: list[str], rows: Rows) -> str:
     """Columns padded to their widest cell; numbers to the right."""
     widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
-    left = {place for place, title in enumerate(header) if title in ("workload", "measure", "figure", "asked", "met")}
+    left = {place for place, title in enumerate(header) if title in TEXT_COLUMNS or place == 0}
     lines = []
     for row in [header, *rows]:
         cells = [
@@ -214,6 +226,8 @@ def nanoseconds(figure: float) -> str:
 
 def times(ratio: float) -> str:
     """A ratio, with as many digits as mean something."""
+    if ratio < 0.005:
+        return "<0.01x"
     return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:,.0f}x"
 
 

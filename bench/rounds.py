@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from bench.engines import Engine
-from bench.engines.base import MINIMUM_MEMORY
+from bench.engines.base import MEMORY_BEYOND_RECORD, MEMORY_TIMES, MINIMUM_MEMORY
 from bench.loops import Key, Loop, LoopInput, Value, build
 from bench.records import ValuePool, ordered_keys, random_keys, shuffled
 
@@ -40,7 +40,8 @@ class Case:
     @property
     def memory(self) -> int:
         """The budget for engines that have one: large enough that the data stays in memory."""
-        return max(MINIMUM_MEMORY, 4 * self.num * (self.key_size + self.value_size + 64))
+        record = self.key_size + self.value_size + MEMORY_BEYOND_RECORD
+        return max(MINIMUM_MEMORY, MEMORY_TIMES * self.num * record)
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,22 @@
 
 import json
 import math
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from bench import report
+from bench import instructions, report
 from bench.chart import COLOURS
 from bench.command import ALL_WORKLOADS, GROUPS, listing, main, select_names
 from bench.engines import ENGINES, Engine, select_engines
 from bench.loops import EMPTY_SHAPES, LoopInput, build
-from bench.measures import MEASURES, Figure
+from bench.measures import MEASURES
+from bench.measures.files import WithoutCompaction
 from bench.measures.growth import latency_at
+from bench.page import BLOCKS, MARKED, PAGES, TOPICS, filled, part_of, record, recordings, trimmed
 from bench.records import ValuePool, ordered_keys, random_keys, zipfian
 from bench.rounds import Case, Sample, Stage, run_case
 from tests.support import PURE
@@ -131,10 +134,10 @@ def test_every_measure_runs(name: str, tmp_path: Path) -> None:
         )
         == 0
     )
-    figures = json.loads(output.read_text())["figures"]
-    assert figures
-    assert {figure["measure"] for figure in figures} == {name}
-    assert any(figure["measured"] is not None for figure in figures)
+    written = json.loads(output.read_text())
+    assert written["results"] or written["figures"]
+    assert {figure["measure"] for figure in written["figures"]} <= {name}
+    assert all(figure["measured"] is not None for figure in written["figures"])
     assert list(work.iterdir()) == []
 
 
@@ -150,6 +153,7 @@ def test_json_has_what_a_reader_needs(tmp_path: Path, capsys: pytest.CaptureFixt
     assert set(written["empty_loop_ns"]) == set(EMPTY_SHAPES)
     assert set(written["engines"]) == set(ENGINES)
     assert written["engines"]["dict"]["installed"] is True
+    assert written["engines"]["dict"]["settings"] == ENGINES["dict"].settings()
     cases = Counter((entry["workload"], entry["value_size"], entry["engine"]) for entry in written["results"])
     workloads = ("readrandom", "ycsb-a uniform", "ycsb-a zipfian")
     assert cases == Counter((w, s, e) for w in workloads for s in (8, 100) for e in ("dict", "dbm.dumb"))
@@ -160,6 +164,66 @@ def test_json_has_what_a_reader_needs(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "ycsb-a zipfian" in capsys.readouterr().out
     assert main(["table", str(output)]) == 0
     assert "| readrandom | 8 B |" in capsys.readouterr().out
+
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    record(written, "small", kept)
+    recorded = recordings(kept)["small"]
+    assert recorded == json.loads(json.dumps(trimmed(written)))
+    assert recorded["command"].endswith("--smoke --rounds 3 --dir " + tmp_path.name)
+    assert set(recorded["engines"]) == {"dict", "dbm.dumb"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_has_the_figures_that_were_recorded(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert MARKED.search(text)
+    assert filled(text, recordings()) == text, "write it again by `python -m bench page`"
+
+
+def test_the_page_leaves_out_nothing_that_was_recorded() -> None:
+    text = PAGES[0].read_text(encoding="utf-8")
+    assert Counter(MARKED.findall(text)) == Counter([*BLOCKS, *TOPICS])
+    for name, recorded in recordings().items():
+        parts = [part_of(recorded, topic) for topic in TOPICS.values() if topic.recording == name]
+        for kind in ("results", "figures"):
+            shown = [entry for part in parts for entry in part[kind]]
+            assert sorted(map(str, shown)) == sorted(map(str, recorded[kind]))
+
+
+def test_the_page_says_how_each_engine_is_opened() -> None:
+    text = PAGES[0].read_text(encoding="utf-8")
+    for engine in (*ENGINES.values(), WithoutCompaction):
+        assert text.count(engine.settings()) == 1
+    for recorded in recordings().values():
+        for name, engine in recorded["engines"].items():
+            assert engine["settings"] == ENGINES[name].settings(), "it was measured with other settings"
+
+
+def test_an_unknown_block_is_refused() -> None:
+    with pytest.raises(ValueError, match="no-such-block"):
+        filled("<!-- figures no-such-block -->\n<!-- /figures -->", recordings())
+
+
+def test_lmdb_is_opened_as_its_settings_say(tmp_path: Path) -> None:
+    pytest.importorskip("lmdb")
+    engine = ENGINES["lmdb"](tmp_path)
+    engine.recreate()
+    flags = engine.environment.flags()
+    assert {name: flags[name] for name in engine.options} == engine.options
+    engine.close()
+
+
+def test_rocksdict_is_opened_as_its_settings_say(tmp_path: Path) -> None:
+    pytest.importorskip("rocksdict")
+    engine = ENGINES["rocksdict"](tmp_path)
+    engine.recreate()
+    engine.m[b"key"] = b"value"
+    assert [path.stat().st_size for path in (tmp_path / "store").glob("*.log")] == [0]
+    [options] = (tmp_path / "store").glob("OPTIONS-*")
+    chosen = {line.strip() for line in options.read_text().splitlines()}
+    assert chosen >= {f"write_buffer_size={64 << 20}", "compression=kSnappyCompression", "filter_policy=nullptr"}
+    engine.close()
 
 
 def test_chart_is_a_picture(tmp_path: Path) -> None:
@@ -177,6 +241,7 @@ def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["readrandom", "--engines", "no-such-engine"]) == 2
     assert "no-such-engine" in capsys.readouterr().err
     assert main(["readrandom", "--value-size", "big"]) == 2
+    assert instructions.main(["no-such-operation"]) == 2
 
 
 def test_listing_and_groups_name_everything() -> None:
@@ -222,8 +287,17 @@ def test_latency_quantiles() -> None:
     assert [latency_at(latencies, quantile) for quantile in (0.5, 0.98, 0.99, 1.0)] == [10, 10, 20, 500]
 
 
-def test_figures_know_whether_they_are_met() -> None:
-    assert Figure("m", "n", 2.0, "x", 3.0).met is True
-    assert Figure("m", "n", 4.0, "x", 3.0).met is False
-    assert Figure("m", "n", 4.0, "x", 3.0, at_most=False).met is True
-    assert Figure("m", "n", None, "x", 3.0).met is None
+@pytest.mark.parametrize("name", instructions.OPERATIONS)
+def test_every_operation_whose_instructions_are_counted_runs(name: str, tmp_path: Path) -> None:
+    instructions.perform(name, str(tmp_path), instructions.Turns(few=5, many=10), 10)
+
+
+def test_instructions_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    if PURE:
+        pytest.skip("the core is not compiled: what would be counted is the interpreter's work")
+    if shutil.which("valgrind") is None:
+        pytest.skip("valgrind is not installed: it counts the instructions")
+    assert instructions.main(["get 100"], instructions.Turns(few=100, many=300)) == 0
+    name, count = capsys.readouterr().out.rsplit(maxsplit=1)
+    assert name == "get 100"
+    assert 100 < float(count.replace(",", "")) < 100_000

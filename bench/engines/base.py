@@ -1,23 +1,28 @@
 """Engine: how the harness opens a store, and the statements a user of that store would write.
 
 A statement is Python text in the names of `bench.loops`; the loops are generated around it. `None` means that the
-engine has nothing better than a loop of single operations.
+engine has nothing better than a loop of single operations. How an engine is opened is said in one place, `settings`,
+which every report and the documentation print.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import json
 import platform
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.loops import Key, LoopInput, Value, build
 from bench.records import rotate
 
+# The budget of an engine that has one: room for TIMES the records, but never less than the minimum.
 MINIMUM_MEMORY = 256 << 20
+MEMORY_TIMES = 4
+MEMORY_BEYOND_RECORD = 64
 
 
 def optional_module(name: str) -> Any | None:
@@ -26,6 +31,17 @@ def optional_module(name: str) -> Any | None:
         return importlib.import_module(name)
     except ImportError:
         return None
+
+
+def spelled(options: Mapping[str, object]) -> str:
+    """Keyword arguments as a user would write them."""
+
+    def word(option: object) -> str:
+        if isinstance(option, type):
+            return option.__name__
+        return json.dumps(option) if isinstance(option, str) else repr(option)
+
+    return ", ".join(f"{name}={word(option)}" for name, option in options.items())
 
 
 class Engine:
@@ -37,7 +53,8 @@ class Engine:
     name: ClassVar[str]
     module: ClassVar[str]
     distribution: ClassVar[str | None] = None
-    note: ClassVar[str] = ""
+    opened_by: ClassVar[str]  # the call, with every argument that is not left at its default
+    effect: ClassVar[str]  # what a reader of the figures must know beyond the call
     persistent: ClassVar[bool] = True
     text_keys: ClassVar[bool] = False
     change: ClassVar[Callable[..., Value]] = staticmethod(rotate)  # the rmw function
@@ -74,6 +91,16 @@ class Engine:
             return importlib.metadata.version(cls.distribution)
         except importlib.metadata.PackageNotFoundError:
             return "unknown"
+
+    @classmethod
+    def call(cls) -> str:
+        """The call that opens the store."""
+        return cls.opened_by
+
+    @classmethod
+    def settings(cls) -> str:
+        """What the store is opened with, and what that means."""
+        return f"`{cls.call()}`: {cls.effect}"
 
     def open(self) -> None:
         """Open the store in `directory`, creating it where there is none."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from bench.engines.base import Engine, optional_module
+from bench.engines.base import Engine, optional_module, spelled
 from bench.loops import Key, Value
 
 
@@ -14,6 +14,8 @@ class DictEngine(Engine):
 
     name = "dict"
     module = "builtins"
+    opened_by = "{}"
+    effect = "no file, no copy of a value"
     persistent = False
     set_many = set_many_ordered = "m.update(pairs)"
     get_many = "[m[k] for k in keys]"
@@ -44,7 +46,8 @@ class DbmGnuEngine(_DbmEngine):
 
     name = "dbm.gnu"
     module = "dbm.gnu"
-    note = 'opened with "cf": not synced'
+    opened_by = 'dbm.gnu.open(path, "cf")'
+    effect = "fast mode, not synced"
     scan = "k = m.firstkey()\nwhile k is not None: m[k]; k = m.nextkey(k)"
 
     def flag(self) -> str:
@@ -57,7 +60,8 @@ class DbmDumbEngine(_DbmEngine):
 
     name = "dbm.dumb"
     module = "dbm.dumb"
-    note = "a delete writes the whole index again"
+    opened_by = 'dbm.dumb.open(path, "c")'
+    effect = "not synced; the index is in memory, a new key is appended to its file, a delete writes it anew"
 
 
 class DbmSqliteEngine(_DbmEngine):
@@ -65,7 +69,11 @@ class DbmSqliteEngine(_DbmEngine):
 
     name = "dbm.sqlite3"
     module = "dbm.sqlite3"
-    note = "every write is a transaction of its own"
+    opened_by = 'dbm.sqlite3.open(path, "c")'
+    effect = (
+        "each write is a transaction of its own and is synced (journal_mode=wal, synchronous=FULL), for which it has "
+        "no switch"
+    )
     scan = "for k, v in m.items(): pass"
 
     def load(self, keys: Sequence[Key], values: Sequence[Value]) -> None:
@@ -82,6 +90,8 @@ class SemidbmEngine(_DbmEngine):
     name = "semidbm"
     module = "semidbm"
     distribution = "semidbm"
+    opened_by = 'semidbm.open(path, "c")'
+    effect = "not synced, checksums not verified; the index is in memory"
     missing = "k in m"
 
     @classmethod
@@ -99,7 +109,8 @@ class ShelveEngine(Engine):
 
     name = "shelve"
     module = "shelve"
-    note = "pickles its values; str keys; over the dbm module that this Python prefers"
+    opened_by = "shelve.open(path)"
+    effect = "pickled values, str keys, over the first there is of dbm.sqlite3, dbm.gnu, dbm.ndbm and dbm.dumb"
     text_keys = True
 
     def open(self) -> None:
@@ -124,15 +135,20 @@ class DiskcacheEngine(Engine):
     name = "diskcache"
     module = "diskcache"
     distribution = "diskcache"
-    note = "every write is a transaction of its own"
+    options: ClassVar[dict[str, Any]] = {"eviction_policy": "none"}  # so that it keeps what it is given
+    opened_by = f"Cache(path, {spelled(options)})"
+    effect = (
+        "each write is a transaction of its own, synced at checkpoints only (its defaults: sqlite_journal_mode=wal, "
+        "sqlite_synchronous=NORMAL)"
+    )
     scan = "for k in m: m[k]"
     set_many = "with m.transact():\n    for k, v in pairs: m[k] = v"
 
     def open(self) -> None:
-        """Open with eviction switched off, so that it keeps what it is given."""
+        """Open with eviction switched off."""
         module = optional_module(self.module)
         assert module is not None
-        self.m = module.Cache(str(self.directory / "store"), eviction_policy="none")
+        self.m = module.Cache(str(self.directory / "store"), **self.options)
 
     def load(self, keys: Sequence[Key], values: Sequence[Value]) -> None:
         """One transaction."""
@@ -146,7 +162,14 @@ class SqlitedictEngine(Engine):
     name = "sqlitedict"
     module = "sqlitedict"
     distribution = "sqlitedict"
-    note = "no pickle, no journal, committed when closed"
+    options: ClassVar[dict[str, Any]] = {
+        "autocommit": False,
+        "encode": bytes,
+        "decode": bytes,
+        "journal_mode": "OFF",
+    }
+    opened_by = f"SqliteDict(path, {spelled(options)})"
+    effect = "no pickle, no journal, committed when it is closed, not synced (it sets synchronous=OFF itself)"
     set_many = "m.update(pairs)"
 
     def open(self) -> None:
@@ -154,7 +177,7 @@ class SqlitedictEngine(Engine):
         module = optional_module(self.module)
         assert module is not None
         path = str(self.directory / "store.sqlite")
-        self.m = module.SqliteDict(path, autocommit=False, encode=bytes, decode=bytes, journal_mode="OFF")
+        self.m = module.SqliteDict(path, **self.options)
 
     def load(self, keys: Sequence[Key], values: Sequence[Value]) -> None:
         """One executemany."""

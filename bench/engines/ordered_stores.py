@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from bench.engines.base import Engine, optional_module
+from bench.engines.base import Engine, optional_module, spelled
 from bench.loops import Key, Value
 
 MAP_SIZES = (64 << 30, 16 << 30, 1 << 30)
@@ -19,7 +19,13 @@ class LmdbEngine(Engine):
     name = "lmdb"
     module = "lmdb"
     distribution = "lmdb"
-    note = "one open write transaction, sync off, writable map"
+    options: ClassVar[dict[str, Any]] = {"sync": False, "metasync": False, "writemap": True, "map_async": True}
+    opened_by = f"lmdb.open(path, map_size=S, {spelled(options)})"
+    effect = (
+        "one write transaction from opening to closing, not synced; S is the largest of "
+        f"{', '.join(str(size >> 30) for size in MAP_SIZES)} GiB that the system grants; without writemap and "
+        "map_async where it grants none"
+    )
     get = "m.get(k)"
     set = "m.put(k, v)"
     set_ordered = "m.put(k, v, append=True)"
@@ -39,11 +45,10 @@ class LmdbEngine(Engine):
         lmdb = optional_module(self.module)
         assert lmdb is not None
         path = str(self.directory / "store")
-        for map_size, writemap in [(size, True) for size in MAP_SIZES] + [(size, False) for size in MAP_SIZES]:
+        plain = self.options | {"writemap": False, "map_async": False}
+        for map_size, options in [(size, self.options) for size in MAP_SIZES] + [(size, plain) for size in MAP_SIZES]:
             try:
-                self.environment = lmdb.open(
-                    path, map_size=map_size, sync=False, metasync=False, writemap=writemap, map_async=writemap
-                )
+                self.environment = lmdb.open(path, map_size=map_size, **options)
                 break
             except (lmdb.Error, OverflowError):
                 shutil.rmtree(path, ignore_errors=True)
@@ -65,7 +70,12 @@ class RocksdictEngine(Engine):
     name = "rocksdict"
     module = "rocksdict"
     distribution = "rocksdict"
-    note = "raw mode, write-ahead log off"
+    options: ClassVar[dict[str, Any]] = {"raw_mode": True}
+    opened_by = f"Rdict(path, Options({spelled(options)}))"
+    effect = (
+        "bytes as they are; write-ahead log off (`WriteOptions.disable_wal = True`), flushed when it is closed; all "
+        "else by default: 64 MiB of memtable, 32 MiB of block cache, Snappy, no Bloom filter"
+    )
     get_many = "m[keys]"
     set_many = "b = s()\nfor k, v in pairs: b.put(k, v)\nm.write(b)"
     range = "for p in islice(m.items(from_key=k), 100): pass"
@@ -74,11 +84,11 @@ class RocksdictEngine(Engine):
         """Open in raw mode."""
         rocksdict = optional_module(self.module)
         assert rocksdict is not None
-        self.m = rocksdict.Rdict(str(self.directory / "store"), rocksdict.Options(raw_mode=True))
+        self.m = rocksdict.Rdict(str(self.directory / "store"), rocksdict.Options(**self.options))
         options = rocksdict.WriteOptions()
         options.disable_wal = True
         self.m.set_write_options(options)
-        self.s = functools.partial(rocksdict.WriteBatch, raw_mode=True)
+        self.s = functools.partial(rocksdict.WriteBatch, **self.options)
 
     def close(self) -> None:
         """Flush first: without a log, what is only in the memtable would be lost."""
@@ -94,7 +104,12 @@ class PlyvelEngine(Engine):
     name = "plyvel"
     module = "plyvel"
     distribution = "plyvel"
-    note = "not synced; its write-ahead log cannot be switched off"
+    options: ClassVar[dict[str, Any]] = {"create_if_missing": True}
+    opened_by = f"plyvel.DB(path, {spelled(options)})"
+    effect = (
+        "not synced, but with its write-ahead log, which cannot be switched off; all else by default: 4 MiB of "
+        "memtable, 8 MiB of block cache, Snappy, no Bloom filter"
+    )
     get = "m.get(k)"
     set = "m.put(k, v)"
     delete = "m.delete(k)"
@@ -107,7 +122,7 @@ class PlyvelEngine(Engine):
         """Open, creating the database."""
         plyvel = optional_module(self.module)
         assert plyvel is not None
-        self.m = plyvel.DB(str(self.directory / "store"), create_if_missing=True)
+        self.m = plyvel.DB(str(self.directory / "store"), **self.options)
 
     def load(self, keys: Sequence[Key], values: Sequence[Value]) -> None:
         """One write batch."""

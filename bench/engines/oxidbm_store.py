@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from bench.engines.base import Engine, optional_module
+from bench.engines.base import MEMORY_BEYOND_RECORD, MEMORY_TIMES, MINIMUM_MEMORY, Engine, optional_module, spelled
 from bench.loops import Key, Value
 
 INT_BYTES = 7
+
 ASCII = bytes(byte & 127 for byte in range(256))
 
 
@@ -19,14 +20,25 @@ class OxidbmEngine(Engine):
     module = "oxidbm"
     distribution = "oxidbm"
     rmw = "s.rmw(k, f)"
-    get_many = "m.get_many(keys)"
-    set_many = set_many_ordered = "m.set_many(pairs)"
+    get_many: str | None = "m.get_many(keys)"
+    set_many: str | None = "m.set_many(pairs)"
+    set_many_ordered: str | None = "m.set_many(pairs)"
+    effect = (
+        f"not synced before it is closed; M is {MINIMUM_MEMORY >> 20} MiB, or {MEMORY_TIMES} times the records at "
+        f"{MEMORY_BEYOND_RECORD} bytes beyond key and value where that is more, unless the figure says otherwise"
+    )
     options: ClassVar[dict[str, Any]] = {"durability": "manual"}
 
     @classmethod
     def available(cls) -> bool:
         """Whether oxidbm is installed and has its Store."""
         return hasattr(optional_module(cls.module), "Store")
+
+    @classmethod
+    def call(cls) -> str:
+        """Made of the arguments that `open` gives."""
+        arguments = ["path"] * cls.persistent + ["memory=M"] + [spelled(cls.options)] * bool(cls.options)
+        return f"Store({', '.join(arguments)})"
 
     def path(self) -> str | None:
         """Where the store lives."""
@@ -59,6 +71,7 @@ class OxidbmIntervalEngine(OxidbmEngine):
     """`oxidbm.Store(path)`: the default, a commit and a sync each second, which no peer does here."""
 
     name = "oxidbm-interval"
+    effect = "as it is by default, with a commit and a sync each second, which no peer makes unless its line says so"
     options: ClassVar[dict[str, Any]] = {}
 
 
@@ -66,6 +79,7 @@ class OxidbmMemoryEngine(OxidbmEngine):
     """`oxidbm.Store()`: no files."""
 
     name = "oxidbm-memory"
+    effect = "no files"
     persistent = False
 
     def path(self) -> str | None:
@@ -77,7 +91,7 @@ class OxidbmTypedEngine(OxidbmEngine):
     """`Store(key=str, value=str)`: the same characters as the bytes of the other engines."""
 
     name = "oxidbm-typed"
-    note = "str keys and values"
+    effect = "keys and values are str, with as many characters as the others have bytes"
     text_keys = True
     options: ClassVar[dict[str, Any]] = {**OxidbmEngine.options, "key": str, "value": str}
 
@@ -95,7 +109,7 @@ class OxidbmIntEngine(OxidbmEngine):
     """`Store(key=int, value=int)`: numbers of up to seven bytes, whatever the size of the value."""
 
     name = "oxidbm-int"
-    note = "int keys and values of up to 7 bytes"
+    effect = f"keys and values are int, of up to {INT_BYTES} bytes"
     options: ClassVar[dict[str, Any]] = {**OxidbmEngine.options, "key": int, "value": int}
     change: ClassVar[Callable[..., Value]] = staticmethod(increase)
 
@@ -112,7 +126,7 @@ class OxidbmOrderedEngine(OxidbmEngine):
     """`Store(ordered=True)`: the hash index, and the keys in order beside it."""
 
     name = "oxidbm-ordered"
-    note = "ordered=True"
+    effect = "the keys in order beside the hash index"
     range = "for p in islice(m.range(k), 100): pass"
     options: ClassVar[dict[str, Any]] = {**OxidbmEngine.options, "ordered": True}
 
@@ -123,7 +137,8 @@ class OxidbmDbmEngine(Engine):
     name = "oxidbm.open"
     module = "oxidbm"
     distribution = "oxidbm"
-    note = 'opened with "cf": durable when it is closed'
+    opened_by = 'oxidbm.open(path, "cf")'
+    effect = "the dbm protocol; not synced before it is closed"
     scan = "for k in m.keys(): m[k]"
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Measure: one of the figures the store must reach, taken by itself and printed beside what was asked."""
+"""Measure: workloads at sizes of their own, or a figure that no timed loop can give: memory, files, a pause."""
 
 from __future__ import annotations
 
@@ -15,22 +15,14 @@ from bench.rounds import Case, Result, Workload, run_case
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number and the bound it is held against, if there is one."""
+    """One measured number. `subject` is what was measured, an engine by itself or with a setting: a column."""
 
     measure: str
     name: str
+    subject: str
     measured: float | None
     unit: str
-    asked: float | None = None
-    at_most: bool = True
     note: str = ""
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the bound is kept; None without a bound or a measurement."""
-        if self.asked is None or self.measured is None:
-            return None
-        return self.measured <= self.asked if self.at_most else self.measured >= self.asked
 
 
 @dataclass
@@ -71,7 +63,7 @@ class Settings:
 
 @dataclass
 class Outcome:
-    """What a measure found: figures against bounds, and the workload results they were computed from."""
+    """What a measure found: figures, results of workloads, or both."""
 
     figures: list[Figure] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
@@ -88,27 +80,9 @@ class Measure(ABC):
     def run(self, settings: Settings) -> Outcome:
         """Measure."""
 
-    def figure(
-        self,
-        name: str,
-        measured: float | None,
-        unit: str,
-        *,
-        at_most: float | None = None,
-        at_least: float | None = None,
-        note: str = "",
-    ) -> Figure:
-        """A figure of this measure, with one bound or none."""
-        asked = at_most if at_most is not None else at_least
-        return Figure(self.name, name, measured, unit, asked, at_most is not None, note)
-
-
-def ratio(results: Sequence[Result], numerator: str, denominator: str) -> float | None:
-    """Median nanoseconds of one engine over another's, or None where either is missing."""
-    medians = {result.engine: result.median_ns for result in results}
-    if numerator not in medians or denominator not in medians:
-        return None
-    return medians[numerator] / medians[denominator]
+    def figure(self, name: str, subject: str, measured: float | None, unit: str, note: str = "") -> Figure:
+        """A figure of this measure."""
+        return Figure(self.name, name, subject, measured, unit, note)
 
 
 def median(values: Sequence[float]) -> float:
