@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import oxidbm
 from oxidbm._core.hashing import hash_key
-from oxidbm._core.log.reader import expiry_of
+from oxidbm._core.log.reader import expiry_of, value_of
 from oxidbm._core.log.record import KEY_LENGTH_MAX
 from oxidbm._core.table import operations
 from oxidbm._core.table.locate import locate
@@ -201,6 +201,42 @@ def test_keys_of_one_bucket_fill_overflow_buckets(tmp_path: Path) -> None:
         assert store.check() == []
     with disk_store(tmp_path / "store") as store:
         assert dict(store.items()) == expected
+
+
+@pytest.mark.parametrize("splits", [0, 1, 700])
+def test_the_hot_paths_copies_of_hash_walk_and_frame_agree_with_the_originals(splits: int) -> None:
+    """`read` and `upsert` have copies of hash_key, HashIndex.matching and a frame's places, which `locate` calls."""
+    table = memory_table(memory=1 << 22)
+    draw = random.Random(splits)
+    keys = [draw.randbytes(length) for length in range(41) for _ in range(1 if length == 0 else 12)]
+    keys += keys_of_a_bucket(40)
+    values = {key: draw.randbytes(draw.choice((0, 1, 8, 9, 100))) for key in keys}
+    for key, value in values.items():
+        assert upsert(table, key, value) == operations.DONE
+    for _ in range(splits):
+        table.index.split_one()
+    for key in [*values, b"none", b"none that is long enough to be hashed by words"]:
+        found = locate(table, key, hash_key(key, table.seed))
+        assert (found is None) == (key not in values)
+        assert operations.read(table, key) == (None if found is None else value_of(table.log, found))
+        assert operations.read(table, key) == values.get(key)
+    tail = table.log.tail
+    for key, value in values.items():
+        before = locate(table, key, hash_key(key, table.seed))
+        assert upsert(table, key, value[::-1]) == operations.DONE
+        after = locate(table, key, hash_key(key, table.seed))
+        assert before is not None
+        assert after is not None
+        assert (after.address, value_of(table.log, after)) == (before.address, value[::-1])
+    assert table.log.tail == tail, "all were updated in place"
+
+
+def test_a_value_is_never_equal_where_there_is_none() -> None:
+    table = memory_table()
+    assert operations.upsert(table, b"key", b"x", operations.IF_EQUAL, b"", 0) == operations.CHANGED
+    assert not put(table, b"key", b"x", operations.IF_EQUAL, b"", operations.KEEP_EXPIRY)
+    assert operations.read(table, b"key") is None
+    assert table.count == 0
 
 
 def test_no_room_changes_nothing() -> None:
