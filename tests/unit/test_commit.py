@@ -12,7 +12,7 @@ from oxidbm._core.durability.commit_record import CommitRecord, LogPart, TablePa
 from oxidbm._core.log.flush import flush_to, seal_to
 from tests.unit.helpers import PAGE_BYTES, crash, disk_store, push_to_disk
 
-WORDS = st.integers(0, 2**63 - 1)
+WORDS = st.integers(0, 2**48 - 1)
 FIELDS = ("sequence", "durable_sequence", "begin", "count", "pending", "records", "live_bytes", "time_ns")
 SEGMENT = "log/0000000000.seg"
 
@@ -24,6 +24,9 @@ def part_of(record: CommitRecord, field: str) -> LogPart | TablePart:
 
 @given(words=st.tuples(*[WORDS] * len(FIELDS)), serials=st.dictionaries(st.text(min_size=1, max_size=20), WORDS))
 def test_commit_record_comes_back(words: tuple[int, ...], serials: dict[str, int]) -> None:
+    first, second, begin, *others = words
+    sequence = max(first, second, 1)
+    words = (sequence, min(first, second, sequence - 1), begin % 2**48, *others)
     record = CommitRecord()
     for name, word in zip(FIELDS, words, strict=True):
         setattr(part_of(record, name), name, word)
@@ -39,6 +42,74 @@ def test_commit_record_comes_back(words: tuple[int, ...], serials: dict[str, int
 def test_commit_record_that_is_too_short(size: int) -> None:
     with pytest.raises(ValueError, match=f"a commit record of {size} bytes, at least 72 are needed"):
         decode(bytes(size))
+
+
+def commit_words(**words: int) -> bytearray:
+    """Return a commit record's value with one session, all of it in order but for the words given."""
+    record = CommitRecord()
+    given_words = {"sequence": 1, **words}
+    for name, word in given_words.items():
+        setattr(part_of(record, name), name, word)
+    record.serials = {"name": 7}
+    return bytearray(encode(record))
+
+
+def test_a_count_may_be_negative_while_records_are_pending() -> None:
+    found = decode(bytes(commit_words(count=-3, pending=3, live_bytes=-100)))
+    assert (found.table.count, found.table.pending, found.table.live_bytes) == (-3, 3, -100)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ({"sequence": 0}, "of sequence 0 that knew 0 to be durable"),
+        ({"sequence": 5, "durable_sequence": 5}, "of sequence 5 that knew 5 to be durable"),
+        ({"durable_sequence": -1}, "of sequence 1 that knew -1 to be durable"),
+        ({"begin": 2**48}, f"says the log begins at address {2**48}"),
+        ({"begin": -8}, "says the log begins at address -8"),
+        ({"records": -1}, "counts -1 records and 0 live bytes"),
+        ({"pending": -1}, "counts 0 keys and -1 pending records"),
+        ({"count": -2, "pending": 1}, "counts -2 keys and 1 pending records"),
+        ({"count": 2**48}, f"counts {2**48} keys and 0 pending records"),
+        ({"live_bytes": -1}, "counts 0 records and -1 live bytes"),
+    ],
+)
+def test_commit_record_that_cannot_be(words: dict[str, int], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        decode(bytes(commit_words(**words)))
+
+
+@pytest.mark.parametrize(
+    ("offset", "word", "sentence"),
+    [
+        (64, -1, "of 96 bytes that counts -1 sessions"),
+        (64, 2**40, f"of 96 bytes that counts {2**40} sessions"),
+        (72, -7, "with a session of serial -7 whose name has 4 bytes"),
+        (80, -8, "with a session of serial 7 whose name has -8 bytes"),
+        (80, 9, "with a session of serial 7 whose name has 9 bytes"),
+    ],
+)
+def test_commit_record_with_a_session_that_cannot_be(offset: int, word: int, sentence: str) -> None:
+    data = commit_words()
+    data[offset : offset + 8] = word.to_bytes(8, "little", signed=True)
+    with pytest.raises(ValueError, match=sentence):
+        decode(bytes(data))
+    data = commit_words()
+    data[88] = 0xFF
+    with pytest.raises(UnicodeDecodeError):
+        decode(bytes(data))
+
+
+def test_commit_record_that_ends_inside_a_session() -> None:
+    data = commit_words()
+    data[64:72] = (1).to_bytes(8, "little")
+    data[80:88] = (0).to_bytes(8, "little")
+    assert decode(bytes(data)).serials == {"": 7}
+    data[64:72] = (2).to_bytes(8, "little")
+    with pytest.raises(ValueError, match="counts 2 sessions"):
+        decode(bytes(data))
+    with pytest.raises(ValueError, match="ends inside a session's words"):
+        decode(bytes(data[:80]) + (8).to_bytes(8, "little") + bytes(data[88:96]) + bytes(8))
 
 
 def test_sequence_and_durable_sequence(tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oxidbm._core.address import PAGE_BITS_MAX, PAGE_BITS_MIN
+import oxidbm
+from oxidbm._core.address import ADDRESS_MAX, PAGE_BITS_MAX, PAGE_BITS_MIN
 from oxidbm._core.device.directory import Directory, DirectoryLock
 from oxidbm._core.durability import superblock
 from oxidbm._core.errors import CorruptionError, LockedError
 
 WORDS = st.integers(0, 2**64 - 1)
+ADDRESSES = st.integers(0, ADDRESS_MAX)
 IDS = st.binary(min_size=16, max_size=16)
 SAME_DIRECTORY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 
@@ -29,7 +31,7 @@ def test_superblock_comes_back(tmp_path: Path, store_id: bytes, seed: int, page_
 
 
 @SAME_DIRECTORY
-@given(tail=WORDS, sequence=WORDS, count=WORDS)
+@given(tail=ADDRESSES, sequence=ADDRESSES, count=ADDRESSES)
 def test_clean_mark_comes_back(tmp_path: Path, tail: int, sequence: int, count: int) -> None:
     block = superblock.Superblock(bytes(16), 1, PAGE_BITS_MIN)
     superblock.write_mark(Directory(str(tmp_path)), block, superblock.CleanMark(tail, sequence, count), 0o600)
@@ -41,6 +43,15 @@ def test_clean_mark_comes_back(tmp_path: Path, tail: int, sequence: int, count: 
     superblock.remove_mark(Directory(str(tmp_path)))
     assert superblock.read_mark(Directory(str(tmp_path)), block) is None
     superblock.remove_mark(Directory(str(tmp_path)))
+
+
+@pytest.mark.parametrize("words", [(2**48, 1, 1), (64, 2**63, 1), (64, 1, 2**64 - 1)])
+def test_clean_mark_that_cannot_be(tmp_path: Path, words: tuple[int, int, int]) -> None:
+    """A mark whose checksum holds and whose numbers do not: nothing is allocated for them."""
+    block = superblock.Superblock(bytes(16), 1, PAGE_BITS_MIN)
+    superblock.write_mark(Directory(str(tmp_path)), block, superblock.CleanMark(*words), 0o600)
+    with pytest.raises(CorruptionError, match=f"commit {words[1]} ends at address {words[0]} with {words[2]} keys"):
+        superblock.read_mark(Directory(str(tmp_path)), block)
 
 
 def test_written_aside(tmp_path: Path) -> None:
@@ -81,6 +92,66 @@ def test_lock_names_its_holder(tmp_path: Path) -> None:
     lock.close()
     lock.close()
     DirectoryLock(Directory(str(tmp_path)), 0o600).close()
+
+
+def test_a_lock_on_a_file_that_was_replaced_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the opening of LOCK and its locking another writer put a directory's files anew."""
+    real = os.stat
+    turns = []
+
+    def replaced_once(name: str, *, dir_fd: int | None = None) -> os.stat_result:
+        if not turns:
+            (tmp_path / "LOCK").unlink()
+            (tmp_path / "LOCK").write_bytes(b"")
+        turns.append(name)
+        return real(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "stat", replaced_once)
+    lock = DirectoryLock(Directory(str(tmp_path)), 0o600)
+    monkeypatch.undo()
+    assert os.fstat(lock.descriptor).st_ino == (tmp_path / "LOCK").stat().st_ino
+    assert json.loads((tmp_path / "LOCK").read_bytes())["pid"] == os.getpid()
+    lock.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+@pytest.mark.parametrize("name", ["STORE", "CLEAN", "LOCK", "STORE.new", "log/0000000000.seg"])
+def test_a_pipe_in_a_files_place_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "store"
+    with oxidbm.Store(path) as store:
+        store[b"a"] = b"1"
+    (path / name).unlink(missing_ok=True)
+    os.mkfifo(path / name)
+    if name == "STORE.new":
+        oxidbm.Store(path).close()
+        return
+    with pytest.raises(oxidbm.FormatError, match="is no regular file"):
+        oxidbm.Store(path)
+
+
+def test_a_link_to_nowhere_is_no_missing_file(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    oxidbm.Store(path).close()
+    (path / "STORE").unlink()
+    (path / "STORE").symlink_to(tmp_path / "gone")
+    with pytest.raises(FileNotFoundError):
+        oxidbm.Store(path)
+    assert (path / "STORE").is_symlink()
+
+
+def test_a_superblock_of_zeros_and_an_empty_log_are_what_a_crash_left(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    oxidbm.Store(path).close()
+    size = (path / "STORE").stat().st_size
+    (path / "CLEAN").unlink(missing_ok=True)
+    for segment in (path / "log").iterdir():
+        segment.unlink()
+    (path / "STORE").write_bytes(bytes(size))
+    with oxidbm.Store(path) as store:
+        store[b"a"] = b"1"
+    (path / "STORE").write_bytes(bytes(size))
+    with pytest.raises(oxidbm.FormatError):
+        oxidbm.Store(path)
 
 
 def test_longer_note_of_an_earlier_holder_goes(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ nobody else does, which names make a store.
 """
 
 import os
+import stat
 from typing import Any, Final, final
 
 from oxidbm._core.device.system import HAS_DIRECTORY_DESCRIPTORS, OPEN_FLAGS, host_name, sync_file
-from oxidbm._core.errors import LockedError
+from oxidbm._core.errors import FormatError, LockedError
 
 STORE: Final = "STORE"  # the superblock; what has one is a store
 LOCK: Final = "LOCK"
@@ -18,6 +19,7 @@ CLEAN: Final = "CLEAN"  # there only while the store is closed cleanly
 LOG: Final = "log"  # the directory of the log's segments
 SEGMENT_SUFFIX: Final = ".seg"
 ASIDE_SUFFIX: Final = ".new"
+NO_WAITING: Final[int] = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for its other end
 BEFORE_A_STORE: Final = (LOCK, LOG, STORE + ASIDE_SUFFIX)  # what may be there before there is a superblock
 
 
@@ -39,10 +41,16 @@ class Directory:
         return os.path.join(self.path, name)
 
     def open(self, name: str, flags: int, mode: int = 0o666) -> int:
-        """Return a descriptor of a file."""
+        """Return a descriptor of a regular file; FormatError for anything else, which is not waited for."""
+        flags |= OPEN_FLAGS | NO_WAITING
         if self.descriptor >= 0:
-            return os.open(name, flags | OPEN_FLAGS, mode, dir_fd=self.descriptor)
-        return os.open(os.path.join(self.absolute, name), flags | OPEN_FLAGS, mode)
+            descriptor = os.open(name, flags, mode, dir_fd=self.descriptor)
+        else:
+            descriptor = os.open(os.path.join(self.absolute, name), flags, mode)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise FormatError(f"{self.place(name)} is no regular file; a store has no other ones")
+        return descriptor
 
     def names(self) -> list[str]:
         """Return the names of all that is in it, sorted."""
@@ -55,6 +63,8 @@ class Directory:
                 return os.stat(name, dir_fd=self.descriptor)
             return os.stat(os.path.join(self.absolute, name))
         except FileNotFoundError:
+            if name in self.names():  # a link that leads nowhere
+                raise
             return None
 
     def unlink(self, name: str) -> None:
@@ -92,7 +102,9 @@ class Directory:
     def write_aside(self, name: str, data: bytes, mode: int, durable: bool = True) -> None:
         """Write a small file so that it is there whole or not at all, and durably unless that can wait."""
         aside = name + ASIDE_SUFFIX
-        descriptor = self.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        if self.status(aside) is not None:
+            self.unlink(aside)  # a crash left it, or it is a link or a pipe that somebody put there
+        descriptor = self.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             written = os.write(descriptor, data)
             while written < len(data):
@@ -132,19 +144,31 @@ class DirectoryLock:
     """The one writer's lock: flock where there is one, a locked byte on Windows; it goes with the process."""
 
     def __init__(self, directory: Directory, mode: int) -> None:
+        self.directory = directory
         self.descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
+        try:
+            while not self.take_named():
+                os.close(self.descriptor)
+                self.descriptor = -1
+                self.descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
+            note = f'{{"pid": {os.getpid()}, "host": "{host_name()}"}}'.encode()
+            os.ftruncate(self.descriptor, 0)
+            os.lseek(self.descriptor, 0, os.SEEK_SET)
+            os.write(self.descriptor, note)
+        except BaseException:
+            self.close()
+            raise
+
+    def take_named(self) -> bool:
+        """Take the lock; False where it is one on a file that the name does not lead to any more."""
         if not self.take():
-            holder = self.holder()
-            os.close(self.descriptor)
-            self.descriptor = -1
             raise LockedError(
-                f"{directory.path} is open for writing in {holder}; close it there, or open it with read_only=True to "
-                "read the last commit"
+                f"{self.directory.path} is open for writing in {self.holder()}; close it there, or open it with "
+                "read_only=True to read the last commit"
             )
-        note = f'{{"pid": {os.getpid()}, "host": "{host_name()}"}}'.encode()
-        os.ftruncate(self.descriptor, 0)
-        os.lseek(self.descriptor, 0, os.SEEK_SET)
-        os.write(self.descriptor, note)
+        named = self.directory.status(LOCK)
+        held = os.fstat(self.descriptor)
+        return named is not None and (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
 
     def take(self) -> bool:
         """Try to take the lock."""

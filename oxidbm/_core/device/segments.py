@@ -14,7 +14,7 @@ from typing import Final, final
 from librt.vecs import append, vec
 from mypy_extensions import i64
 
-from oxidbm._core.address import power_of_two
+from oxidbm._core.address import ADDRESS_MAX, power_of_two
 from oxidbm._core.device.device import Device
 from oxidbm._core.device.directory import SEGMENT_SUFFIX, Directory
 from oxidbm._core.device.system import read_at, sync_file, write_at
@@ -104,7 +104,7 @@ class FileDevice(Device):
             if not name.endswith(SEGMENT_SUFFIX):
                 continue
             digits = name[: -len(SEGMENT_SUFFIX)]
-            if not digits.isdigit():
+            if not (digits.isascii() and digits.isdigit() and int(digits) <= ADDRESS_MAX >> int(self.page_bits)):
                 raise CorruptionError(
                     f"{self.directory.place(name)} is not named by a page number; it is no segment of this log"
                 )

@@ -13,6 +13,8 @@ from typing import Final, final
 from librt.strings import BytesWriter, read_i64_le, write_i64_le
 from mypy_extensions import i64
 
+from oxidbm._core.address import ADDRESS_MAX
+
 COMMIT_WORDS: Final = 9
 COMMIT_BYTES: Final = COMMIT_WORDS * 8
 SERIAL_WORDS: Final = 2
@@ -75,7 +77,7 @@ def encode(record: CommitRecord) -> bytes:
 
 
 def decode(data: bytes) -> CommitRecord:
-    """Return what a commit record's value says; ValueError or IndexError where it is not one."""
+    """Return what a commit record's value says; ValueError where it is not one."""
     if len(data) < COMMIT_BYTES:
         raise ValueError(f"a commit record of {len(data)} bytes, at least {COMMIT_BYTES} are needed")
     record = CommitRecord()
@@ -87,14 +89,37 @@ def decode(data: bytes) -> CommitRecord:
     record.log.records = read_i64_le(data, 40)
     record.table.live_bytes = read_i64_le(data, 48)
     record.log.time_ns = read_i64_le(data, 56)
+    check_words(record)
     left = read_i64_le(data, 64)
-    at: i64 = COMMIT_BYTES
     head: i64 = SERIAL_WORDS * 8
+    at: i64 = COMMIT_BYTES
+    size: i64 = len(data)
+    if left < 0 or left > (size - at) // head:
+        raise ValueError(f"a commit record of {size} bytes that counts {left} sessions")
     while left > 0:
+        if at + head > size:
+            raise ValueError(f"a commit record of {size} bytes that ends inside a session's words")
         serial = read_i64_le(data, at)
         length = read_i64_le(data, at + 8)
         at += head
+        if serial < 0 or length < 0 or length > size - at:
+            raise ValueError(f"a commit record with a session of serial {serial} whose name has {length} bytes")
         record.serials[data[at : at + length].decode()] = serial
         at += (length + 7) & -8
         left -= 1
     return record
+
+
+def check_words(record: CommitRecord) -> None:
+    """Raise ValueError where a word of a commit record says what cannot be."""
+    log = record.log
+    table = record.table
+    if log.sequence < 1 or not 0 <= log.durable_sequence < log.sequence:
+        raise ValueError(f"a commit record of sequence {log.sequence} that knew {log.durable_sequence} to be durable")
+    if not 0 <= log.begin <= ADDRESS_MAX:
+        raise ValueError(f"a commit record that says the log begins at address {log.begin}")
+    if not 0 <= table.pending <= ADDRESS_MAX or not -table.pending <= table.count <= ADDRESS_MAX:
+        raise ValueError(f"a commit record that counts {table.count} keys and {table.pending} pending records")
+    settled: bool = table.pending == 0  # what is pending may have been deleted, and was not counted before that
+    if log.records < 0 or (settled and table.live_bytes < 0):
+        raise ValueError(f"a commit record that counts {log.records} records and {table.live_bytes} live bytes")

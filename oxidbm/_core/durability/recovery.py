@@ -62,7 +62,7 @@ def later_durable_commit(log: HybridLog, start: i64, sequence: i64) -> i64:
                 if len(data) == length:
                     seal = read_i64_le(data, 16)
                     if checksum_bytes(data, 0, seal & SEAL_CAPACITY, length, address + o) == seal & CHECKSUM_MASK:
-                        if decode(data[HEADER_BYTES:]).log.durable_sequence > sequence:
+                        if knew_durable(data) > sequence:
                             return address + o
             o += 8
         if size < CHUNK_BYTES:  # the end of a segment: the next one starts at a page
@@ -73,20 +73,29 @@ def later_durable_commit(log: HybridLog, start: i64, sequence: i64) -> i64:
     return 0
 
 
+def knew_durable(data: bytes) -> i64:
+    """Return which commit a commit record knew to be durable; 0 for what is no commit record after all."""
+    try:
+        return decode(data[HEADER_BYTES:]).log.durable_sequence
+    except ValueError:
+        return 0
+
+
 def recover(commits: Commits, mark: CleanMark | None, read_only: bool) -> None:
     """Bring index and log to the state of the last commit."""
     table = commits.table
     log = commits.log
     device = log.device
     if mark is not None:
-        table.index = HashIndex(i64(mark.count), log.budget)
+        table.index = HashIndex(min(i64(mark.count), device.size() // HEADER_BYTES), log.budget)
     log.read_from_device()
     replay = Replay(table, device.end())
     replay.read_all()
     last = replay.last
     check_end(log, replay, mark)
     if replay.cursor.address >= replay.last_end and len(replay.pages) > 0:  # records past the commit were applied
-        table.index = HashIndex(last.table.count if last is not None else 0, log.budget)
+        count: i64 = last.table.count if last is not None else 0
+        table.index = HashIndex(min(max(count, i64(0)), replay.last_end // HEADER_BYTES), log.budget)
         replay = Replay(table, replay.last_end)
         replay.read_all()
         last = replay.last

@@ -66,6 +66,12 @@ class Replay:
                     _breath.breathe()
         except CorruptionError as failure:
             self.fault = failure
+        except (ArithmeticError, LookupError, TypeError, ValueError) as failure:  # a fault that no check knows yet
+            place = self.log.device.place(cursor.address)
+            raise CorruptionError(
+                f"{place}: replaying the record at address {cursor.address} failed: {failure!r}. Restore the store "
+                "from a copy"
+            ) from failure
 
     def take_commit(self) -> None:
         """Check a commit record and take it as the last one."""
@@ -73,7 +79,7 @@ class Replay:
         place = self.log.device.place(cursor.address)
         try:
             record = decode(cursor.value())
-        except (ValueError, IndexError) as failure:
+        except ValueError as failure:
             raise CorruptionError(f"{place}: {failure}") from None
         previous = previous_address(cursor.info)
         start = self.cursor_start()  # records that commits passed by since then were deleted with their segments

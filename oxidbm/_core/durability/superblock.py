@@ -10,7 +10,7 @@ import struct
 import zlib
 from typing import Final, final
 
-from oxidbm._core.address import PAGE_BITS_MAX, PAGE_BITS_MIN
+from oxidbm._core.address import ADDRESS_MAX, PAGE_BITS_MAX, PAGE_BITS_MIN
 from oxidbm._core.device.directory import CLEAN, LOG, STORE, Directory
 from oxidbm._core.device.system import sync_file
 from oxidbm._core.errors import CorruptionError, FormatError
@@ -96,9 +96,11 @@ def write_superblock(directory: Directory, block: Superblock, mode: int) -> None
 
 
 def never_durable(directory: Directory) -> bool:
-    """Return whether a crash left a store that was being made: its superblock empty, its log without a segment."""
+    """Return whether a crash left a store that was being made: its superblock empty or zeros, its log empty."""
     superblock = directory.status(STORE)
-    if superblock is None or superblock.st_size > 0:
+    if superblock is None or superblock.st_size > SUPERBLOCK.size + SUM.size:
+        return False
+    if any(directory.read_start(STORE, SUPERBLOCK.size + SUM.size)):
         return False
     if directory.status(LOG) is None:
         return True
@@ -162,6 +164,11 @@ def read_mark(directory: Directory, block: Superblock) -> CleanMark | None:
         raise CorruptionError(
             f"{directory.place(CLEAN)} is not this store's: magic at offset 0, store id at offset 8. "
             "Delete it and open again"
+        )
+    if tail > ADDRESS_MAX or sequence > ADDRESS_MAX or count > ADDRESS_MAX:
+        raise CorruptionError(
+            f"{directory.place(CLEAN)} says that commit {sequence} ends at address {tail} with {count} keys, which "
+            "cannot be. Delete it and open again"
         )
     return CleanMark(tail, sequence, count)
 

@@ -12,6 +12,7 @@ from mypy_extensions import i64
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import checksum_bytes
 from oxidbm._core.log.hybrid_log import HybridLog
+from oxidbm._core.log.reader import fault_at
 from oxidbm._core.log.record import (
     CHECKSUM_MASK,
     HEADER_BYTES,
@@ -19,7 +20,6 @@ from oxidbm._core.log.record import (
     SEAL_CAPACITY,
     SHAPE_EXPIRY,
     content_words,
-    fault_of,
     key_length,
     key_word,
     record_words,
@@ -118,7 +118,7 @@ class Cursor:
             return False
         shape = read_i64_le(self.chunk, offset + 8)
         seal = read_i64_le(self.chunk, offset + 16)
-        fault = fault_of(info, shape, seal)
+        fault = fault_at(self.log, address, info, shape, seal)
         size: i64 = content_words(shape) << 3
         if not fault and self.load(address, size) < size:
             fault = f"its {size} bytes are cut off"

@@ -3,6 +3,7 @@
 Other threads run meanwhile; one at a time writes, under the log's flush lock. A failed write poisons the store.
 """
 
+import errno
 import time
 from typing import Final
 
@@ -15,6 +16,7 @@ from oxidbm._core.log.room import Room
 
 FLUSH_BYTES: Final = 4194304
 SLICE_WORDS: Final = 65536
+SHORTAGES: Final = (errno.EMFILE, errno.ENFILE)  # only opening a file says so: nothing was written, and it may be again
 
 
 def flush_to(log: HybridLog, target: i64) -> None:
@@ -26,6 +28,8 @@ def flush_to(log: HybridLog, target: i64) -> None:
             while log.flushed < target and log.flush_step(FLUSH_BYTES):
                 pass
         except OSError as failure:
+            if failure.errno in SHORTAGES:
+                raise
             log.life.poison_with(failure)
             log.life.blocked_write()
 

@@ -15,6 +15,7 @@ from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.record import (
     CHECKSUM_MASK,
     FLAG_EXPIRY,
+    FLAG_PAGE_RUN,
     HEADER_BYTES,
     HEADER_WORDS,
     SEAL_CAPACITY,
@@ -24,6 +25,7 @@ from oxidbm._core.log.record import (
     flags_of,
     key_length,
     key_word,
+    previous_address,
     record_words,
     value_length,
     value_word,
@@ -54,6 +56,23 @@ class Record:
         return self.info & TOMBSTONE != 0
 
 
+def fault_at(log: HybridLog, address: i64, info: i64, shape: i64, seal: i64) -> str:
+    """Return what is wrong with a header at its place in the log as words of a sentence, or "" where nothing is."""
+    fault = fault_of(info, shape, seal)
+    if fault:
+        return fault
+    if previous_address(info) >= address:
+        return f"its previous address {previous_address(info)} does not lie before it"
+    size: i64 = record_words(shape, seal) << 3
+    offset: i64 = address & log.offset_mask
+    is_run: bool = flags_of(shape) & FLAG_PAGE_RUN != 0
+    if is_run != (size > log.page_bytes):
+        return f"its {size} bytes and the flag page_run do not agree about pages of {log.page_bytes} bytes"
+    if (offset != 0) if is_run else (offset + size > log.page_bytes):
+        return f"its {size} bytes from offset {offset} of its page on reach over the page's end"
+    return ""
+
+
 def read_disk(log: HybridLog, address: i64) -> Record:
     """Return the record at an address below head, verified."""
     device = log.device
@@ -66,7 +85,7 @@ def read_disk(log: HybridLog, address: i64) -> Record:
     info = read_i64_le(data, 0)
     shape = read_i64_le(data, 8)
     seal = read_i64_le(data, 16)
-    fault = fault_of(info, shape, seal)
+    fault = fault_at(log, address, info, shape, seal)
     if fault:
         raise CorruptionError(f"{device.place(address)}: the record at address {address} is corrupt: {fault}")
     size: i64 = content_words(shape) << 3

@@ -9,11 +9,11 @@ import atexit
 import os
 from typing import Final, final
 
+from oxidbm import _breath
 from oxidbm._core.counters import Counters
 from oxidbm._core.device.directory import Directory, DirectoryLock
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.durability.superblock import CleanMark, StorePrelude, Superblock, write_mark
-from oxidbm._core.errors import error
 from oxidbm._core.life import CLOSED, FORKED, OPEN, READ_ONLY, WRITABLE
 from oxidbm._core.store.maintainers import ClosedMaintainer, DiskMaintainer
 from oxidbm._core.store.options import Options
@@ -127,8 +127,8 @@ def close_all() -> None:
     for handle in list(HANDLES.values()):
         try:
             handle.close()
-        except error:
-            continue  # poisoned: its writer has been told
+        except Exception as failure:  # each store has its own chance, and what it lost is said
+            _breath.LastWord(failure)
 
 
 def forget_all() -> None:

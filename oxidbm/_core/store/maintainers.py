@@ -153,6 +153,8 @@ class DiskMaintainer(Maintainer):
                 busy = self.work()
             except error:
                 break  # poisoned: the next write says why
+            except OSError:
+                busy = False  # a shortage that is not the device's fault: tried again after the interval
             except Exception as failure:  # a fault of the store must not end the thread without a word
                 self.failure = repr(failure)
                 break
@@ -308,9 +310,11 @@ class MemoryMaintainer(Maintainer):
     def slice(self, evict: bool, bytes_max: i64) -> bool:
         """Work on the oldest page; False when nothing can be gained or the copies found no room."""
         log = self.log
+        if log.epoch.readers() > 0 and not evict:
+            return False  # a copy behind where an iteration stops, and its page gone, would be lost to it
         if self.compaction is None:
             until = log.first_page_end()
-            if until == 0 or (log.epoch.readers() > 0 and not evict):
+            if until == 0:
                 return False
             self.compaction = Compaction(self.table, until)
         current = self.compaction
@@ -339,10 +343,17 @@ class MemoryMaintainer(Maintainer):
         while not log.prepare(room):
             worthwhile = log.head < stop and (self.evict or table.dead_bytes() >= log.page_bytes)
             if not worthwhile or not self.slice(self.evict, log.page_bytes << 1):
-                raise FullError(
-                    f"the store in memory is full: {log.budget.total} bytes of its budget of {log.budget.limit} are "
-                    f"used, {table.live_bytes} of them by live records. Give it more memory=, a path, or evict=True"
-                )
+                raise self.full()
+
+    def full(self) -> FullError:
+        """Return the error for a store that has no room, with the numbers and what to do."""
+        budget = self.log.budget
+        readers = self.log.epoch.readers()
+        why = f"; {readers} iterations under way keep the space of the others: end or close them" if readers else ""
+        return FullError(
+            f"the store in memory is full: {budget.total} bytes of its budget of {budget.limit} are used, "
+            f"{self.table.live_bytes} of them by live records{why}. Give it more memory=, a path, or evict=True"
+        )
 
 
 @final
