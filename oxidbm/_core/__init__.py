@@ -1,1 +1,1 @@
-"""The engine: every module here is compiled, all in one mypyc group, and imports only modules of a lower layer."""
+"""The core: every module here is compiled, all in one mypyc group, and imports only from its own floor and below."""
