@@ -67,6 +67,10 @@ class Directory:
                 raise
             return None
 
+    def removed(self) -> bool:
+        """Return whether the directory was deleted, so that what is written to it is lost."""
+        return self.descriptor >= 0 and os.fstat(self.descriptor).st_nlink == 0
+
     def unlink(self, name: str) -> None:
         """Delete a file."""
         if self.descriptor >= 0:

@@ -5,6 +5,7 @@ is there only while a store is closed cleanly, and says where its log ends; it i
 written. Each carries a checksum, is written aside, synced, renamed, and the directory synced.
 """
 
+import errno
 import os
 import struct
 import zlib
@@ -202,7 +203,12 @@ class StorePrelude(Prelude):
         self.mark_present = False
 
     def run(self) -> None:
-        """Make superblock, directory and its entry above durable, and take the mark of a clean end away."""
+        """Make superblock, directory and its entry above durable, and take the mark of a clean end away.
+
+        FileNotFoundError where the directory is gone: what would be written to its files could never be found again.
+        """
+        if self.directory.removed():
+            raise FileNotFoundError(errno.ENOENT, "the store's directory was deleted", self.directory.path)
         if not self.creation_synced:
             self.sync_creation()
         if self.mark_present:

@@ -150,12 +150,12 @@ class StoreBase:
         """Return a session; one with a name goes on from its last durable serial number."""
         self.life.check_open()
         self.unnamed += 1
-        return open_session(self.handle, name, self.unnamed, self.always)
+        return open_session(self.handle, name, self.unnamed, self.always, self)
 
     def batch(self) -> Batch:
         """Return a batch: writes that become visible and durable together, or not at all."""
         self.check_writable()
-        return Batch(self.handle, self.always)
+        return Batch(self.handle, self.always, self)
 
     def sync(self) -> None:
         """Return when everything written so far is durable."""
@@ -182,7 +182,7 @@ class StoreBase:
         log = self.table.log
         first = int(log.begin) if start is None else max(start, int(log.begin))
         last = int(log.tail) if stop is None else min(stop, int(log.tail))
-        return LogScan(self.table, first, last, live)
+        return LogScan(self.table, first, last, live, self)
 
     def grow_index(self) -> None:
         """Double the number of the index's buckets, in slices."""

@@ -32,7 +32,8 @@ DELETED: Final = b"\0deleted"  # compared by identity
 class Batch:
     """The writes of one `with store.batch()` block; documented in oxidbm/__init__.pyi."""
 
-    def __init__(self, handle: Handle, always: bool) -> None:
+    def __init__(self, handle: Handle, always: bool, owner: object = None) -> None:
+        self.owner = owner  # a store with a batch stays open
         self.handle = handle
         self.always = always
         self.values: dict[bytes, bytes] = {}

@@ -21,8 +21,15 @@ from oxidbm._core.table.retry import make_room, put, remove
 SLICE: Final = 1024  # keys between two breaths
 
 
+def check_keys(keys: object) -> None:
+    """Raise TypeError for one key in the place of many, which would be taken letter by letter."""
+    if isinstance(keys, (str, bytes, bytearray, memoryview)):
+        raise TypeError(f"keys is an iterable of keys, not one {type(keys).__name__}; put it into a list")
+
+
 def get_many(handle: Handle, keys: object, default: object) -> list[object]:
     """Return the values of many keys, in their order; `default` for each that has none."""
+    check_keys(keys)
     table = handle.table
     coders = handle.coders
     found: list[object] = []
@@ -128,6 +135,7 @@ def set_many(handle: Handle, pairs: object, expire: object) -> None:
 
 def delete_many(handle: Handle, keys: object) -> int:
     """Delete many keys, and return how many of them had a value."""
+    check_keys(keys)
     table = handle.table
     count = 0
     left: i64 = SLICE

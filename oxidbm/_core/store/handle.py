@@ -95,6 +95,8 @@ class Handle:
         block = self.superblock
         if prelude is None or directory is None or block is None:
             return
+        if directory.removed():
+            return  # with all that was durable; what was not has raised in commit_all
         prelude.sync_creation()
         if not prelude.mark_present:
             count = self.table.count + self.table.pending.count()

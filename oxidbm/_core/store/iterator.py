@@ -32,7 +32,8 @@ class StoreIterator:
 
     slot: i64 = -1  # a default of the class is there for the finalizer even when __init__ failed
 
-    def __init__(self, handle: Handle, kind: i64, raw: bool = False) -> None:
+    def __init__(self, handle: Handle, kind: i64, owner: object = None, raw: bool = False) -> None:
+        self.owner = owner  # a store that is iterated stays open, also when nobody else holds it
         table = handle.table
         table.life.check_open()
         self.table = table
@@ -96,6 +97,7 @@ class StoreIterator:
         if self.slot >= 0:
             self.table.log.epoch.leave(self.slot)
             self.slot = -1
+            self.owner = None
 
     def __del__(self) -> None:
         self.close()

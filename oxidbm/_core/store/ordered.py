@@ -64,7 +64,7 @@ class KeyOrder(Watcher):
         """Make the list from what the store holds."""
         self.changes = []
         found: list[bytes] = []
-        for key in StoreIterator(self.handle, KEYS, True):
+        for key in StoreIterator(self.handle, KEYS, None, True):
             assert isinstance(key, bytes)
             found.append(key)
         self.keys = self.sorted_list(found)
@@ -205,7 +205,10 @@ class KeyOrder(Watcher):
 class RangeIterator:
     """Iterates the items of a range of keys in order, lazily: each key that is there when its place is reached."""
 
-    def __init__(self, order: KeyOrder, low: bytes | None, high: bytes | None, reverse: bool) -> None:
+    def __init__(
+        self, order: KeyOrder, low: bytes | None, high: bytes | None, reverse: bool, owner: object = None
+    ) -> None:
+        self.owner = owner  # a store that is iterated stays open
         self.order = order
         self.handle = order.handle
         self.low = low
@@ -241,6 +244,7 @@ class RangeIterator:
             if value is not None:
                 return handle.coders.from_key(key), handle.coders.from_value(value)
         self.ended = True
+        self.owner = None
         raise StopIteration
 
     def load(self) -> None:

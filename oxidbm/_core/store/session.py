@@ -35,8 +35,8 @@ class Change(Modification):
         return None if result is None else to_value(self.handle, self.key, result)
 
 
-def open_session(handle: Handle, name: str | None, unnamed: int, always: bool) -> "Session":
-    """Return a session; `unnamed` numbers those without a name."""
+def open_session(handle: Handle, name: str | None, unnamed: int, always: bool, owner: object) -> "Session":
+    """Return a session of the store `owner`; `unnamed` numbers those without a name."""
     serials = handle.commits.serials
     if name is None:
         state = SessionState(UNNAMED + str(unnamed), 0)
@@ -49,13 +49,16 @@ def open_session(handle: Handle, name: str | None, unnamed: int, always: bool) -
         state = SessionState(name, i64(serials.recovered.get(name, 0))) if held is None else held
         state.open = True
     serials.sessions[state.name] = state
-    return Session(handle, state, name, always)
+    return Session(handle, state, name, always, owner)
 
 
 class Session:
     """A numbered sequence of operations on a store; made by `Store.session`, used in a `with` block."""
 
-    def __init__(self, handle: Handle, state: SessionState, name: str | None, always: bool) -> None:
+    def __init__(
+        self, handle: Handle, state: SessionState, name: str | None, always: bool, owner: object = None
+    ) -> None:
+        self.owner = owner  # a store with a session stays open
         self.handle = handle
         self.table = handle.table
         self.state = state
@@ -151,6 +154,7 @@ class Session:
         if not self.closed_already:
             self.closed_already = True
             self.state.open = False
+            self.owner = None
             if self.session_name is None:
                 self.handle.commits.serials.sessions.pop(self.state.name, None)
 

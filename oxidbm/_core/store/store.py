@@ -15,10 +15,11 @@ from oxidbm._core.log.record import KEY_LENGTH_MAX
 from oxidbm._core.store import bulk, expiring
 from oxidbm._core.store.arguments import expiry_at, to_bound, to_key, to_prefix, to_value, too_large
 from oxidbm._core.store.base import StoreBase
+from oxidbm._core.store.coder import PLAIN
 from oxidbm._core.store.iterator import KEYS, StoreIterator
 from oxidbm._core.store.ordered import KeyOrder, RangeIterator, prefix_end
 from oxidbm._core.table import operations
-from oxidbm._core.table.retry import put, remove, take
+from oxidbm._core.table.retry import put, remove, remove_equal, take
 from oxidbm._core.table.settle import settle
 from oxidbm._views import StoreItems, StoreKeys, StoreValues
 
@@ -94,11 +95,11 @@ class Store(StoreBase):
         return table.count
 
     def __iter__(self) -> Iterator[bytes]:
-        return cast(Iterator[bytes], StoreIterator(self.handle, KEYS))
+        return cast(Iterator[bytes], StoreIterator(self.handle, KEYS, self))
 
     def iterate(self, kind: int) -> Any:
         """Return an iterator over the keys, values or items; for the views."""
-        return StoreIterator(self.handle, i64(kind))
+        return StoreIterator(self.handle, i64(kind), self)
 
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, (Store, Mapping)):
@@ -136,9 +137,11 @@ class Store(StoreBase):
         """Return a live view of the items."""
         return StoreItems(self)
 
-    def setdefault(self, key: object, default: object = b"") -> Any:
-        """Return the key's value, after storing `default` where it has none."""
+    def setdefault(self, key: object, default: object = NO_DEFAULT) -> Any:
+        """Return the key's value, after storing `default` where it has none: b"", in a typed store None."""
         self.check_writable()
+        if default is NO_DEFAULT:
+            default = None if self.typed and self.coders.value.kind != PLAIN else b""
         k = to_key(self.handle, key)
         while True:
             value = operations.read(self.table, k)
@@ -152,13 +155,29 @@ class Store(StoreBase):
     def pop(self, key: object, default: object = NO_DEFAULT) -> Any:
         """Remove a key and return its value; `default`, or KeyError, where it has none."""
         self.check_writable()
-        value = take(self.table, to_key(self.handle, key))
+        key_bytes = to_key(self.handle, key)
+        if self.typed:
+            return self.pop_typed(key, key_bytes, default)
+        value = take(self.table, key_bytes)
         if value is None:
             if default is NO_DEFAULT:
                 raise KeyError(key)
             return default
         self.written()
-        return self.coders.from_value(value)
+        return value
+
+    def pop_typed(self, key: object, key_bytes: bytes, default: object) -> object:
+        """As `pop`, with codecs: the value is decoded before it is removed, so one that cannot be stays."""
+        while True:
+            data = operations.read(self.table, key_bytes)
+            if data is None:
+                if default is NO_DEFAULT:
+                    raise KeyError(key)
+                return default
+            value = self.coders.value.decode(data)
+            if remove_equal(self.table, key_bytes, data):
+                self.written()
+                return value
 
     def popitem(self) -> tuple[Any, Any]:
         """Remove and return the item that was written longest ago; KeyError when the store is empty."""
@@ -190,9 +209,12 @@ class Store(StoreBase):
         if self.always:
             self.handle.commits.commit()
 
-    def update(self, other: object = (), /, **more: object) -> None:
-        """Store the pairs of a mapping, of an iterable of pairs, and of keyword arguments."""
-        self.set_many(other)
+    def update(self, *others: object, **more: object) -> None:
+        """Store the pairs of a mapping or of an iterable of pairs, at most one, and of keyword arguments."""
+        if len(others) > 1:  # compiled code would take a positional-only parameter by its name, too
+            raise TypeError(f"update() takes at most one mapping or iterable, not {len(others)}")
+        if others:
+            self.set_many(others[0])
         if more:
             self.set_many(more)
 
@@ -287,13 +309,13 @@ class Store(StoreBase):
         order = self.key_order()
         start = None if low is None else to_bound(self.handle, low)
         end = None if high is None else to_bound(self.handle, high)
-        return RangeIterator(order, start, end, reverse)
+        return RangeIterator(order, start, end, reverse, self)
 
     def prefix(self, prefix: object, *, reverse: bool = False) -> RangeIterator:
         """Iterate the items whose keys begin with a prefix in the order of the keys."""
         order = self.key_order()
         start = to_prefix(self.handle, prefix)
-        return RangeIterator(order, start, prefix_end(start), reverse)
+        return RangeIterator(order, start, prefix_end(start), reverse, self)
 
     def first_key(self) -> Any:
         """Return the first key in order; None when there is none."""

@@ -59,7 +59,8 @@ class LogScan:
 
     slot: i64 = -1
 
-    def __init__(self, table: Table, start: int, stop: int, live: bool) -> None:
+    def __init__(self, table: Table, start: int, stop: int, live: bool, owner: object = None) -> None:
+        self.owner = owner  # a store that is scanned stays open
         table.life.check_open()
         self.table = table
         self.live = live
@@ -111,6 +112,7 @@ class LogScan:
         if self.slot >= 0:
             self.table.log.epoch.leave(self.slot)
             self.slot = -1
+            self.owner = None
 
     def __del__(self) -> None:
         self.close()

@@ -319,6 +319,16 @@ def take(table: Table, key: bytes, out: list[bytes]) -> i64:
     return status
 
 
+def delete_equal(table: Table, key: bytes, expected: bytes) -> i64:
+    """As `delete`, where the key's value is `expected`; CHANGED where it is not."""
+    key_hash = hash_key(key, table.seed)
+    now = table.now_if_expiring()
+    found = locate_steady(table, key, key_hash)
+    if found is None or not is_live(table.log, found, now) or value_of(table.log, found) != expected:
+        return CHANGED
+    return bury(table, key, key_hash, found, DONE)
+
+
 def bury(table: Table, key: bytes, key_hash: i64, found: Record, status: i64) -> i64:
     """Make a found record's key absent, and return `status`; < 0 for no room."""
     log = table.log

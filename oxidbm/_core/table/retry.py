@@ -35,6 +35,15 @@ def remove(table: Table, key: bytes) -> bool:
         make_room(table, status)
 
 
+def remove_equal(table: Table, key: bytes, expected: bytes) -> bool:
+    """Delete a key whose value is `expected`; False where it is not."""
+    while True:
+        status = operations.delete_equal(table, key, expected)
+        if status >= 0:
+            return status == operations.DONE
+        make_room(table, status)
+
+
 def take(table: Table, key: bytes) -> bytes | None:
     """Delete a key and return the value it had; None where it had none."""
     out: list[bytes] = []

@@ -1,0 +1,113 @@
+"""Edges that outsiders met: who keeps a store open, what a failed conversion leaves, arguments that look alike."""
+
+import gc
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import oxidbm
+from oxidbm import Store
+from oxidbm.codecs import RAW, DecodeError
+
+
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_what_uses_a_store_keeps_it_open(tmp_path: Path, where: str) -> None:
+    """A store that only its iterator, session, batch or range still holds is open until that ends."""
+
+    def opened(**options: Any) -> Store:
+        store = Store(tmp_path / "store" if where == "disk" else None, **options)
+        store.update({b"a": b"1", b"b": b"2"})
+        return store
+
+    assert dict(opened().items()) == {b"a": b"1", b"b": b"2"}
+    assert sorted(opened()) == [b"a", b"b"]
+    assert [record.key for record in opened().scan()] == [b"a", b"b"]
+    assert list(opened(ordered=True).range()) == [(b"a", b"1"), (b"b", b"2")]
+    assert list(opened(ordered=True).prefix(b"b")) == [(b"b", b"2")]
+    session = opened().session("s")
+    session.upsert(b"c", b"3")
+    assert session.read(b"c") == b"3"
+    session.close()
+    session = None
+    gc.collect()
+    batch = opened().batch()
+    with batch:
+        batch[b"d"] = b"4"
+    batch = None
+    gc.collect()
+    if where == "disk":
+        with Store(tmp_path / "store", read_only=True) as store:
+            assert dict(store) == {b"a": b"1", b"b": b"2", b"c": b"3", b"d": b"4"}
+
+
+def test_pop_of_a_value_that_cannot_be_decoded_leaves_it(tmp_path: Path) -> None:
+    with Store(tmp_path / "s") as store:
+        store[b"key"] = b"\xff\xfe"
+        store[b"good"] = b"text"
+    path = tmp_path / "typed"
+    with Store(path, value=str) as store:
+        store[b"good"] = "text"
+    with Store(path, key=RAW, value=RAW) as store:
+        store[b"key"] = b"\xff\xfe"
+    with Store(path, value=str) as store:
+        for _ in range(2):
+            with pytest.raises(DecodeError):
+                store.pop(b"key")
+        assert b"key" in store
+        assert store.pop(b"good") == "text"
+        assert store.pop(b"good", "none") == "none"
+        with pytest.raises(KeyError):
+            store.pop(b"good")
+        assert len(store) == 1
+
+
+def test_one_key_in_the_place_of_many_is_refused() -> None:
+    with Store() as store:
+        store["a"] = "1"
+        for one in ("abc", b"abc", bytearray(b"abc"), memoryview(b"abc")):
+            with pytest.raises(TypeError, match="is an iterable of keys, not one"):
+                store.get_many(one)
+            with pytest.raises(TypeError, match="is an iterable of keys, not one"):
+                store.delete_many(one)
+        assert store.get_many(["a"]) == [b"1"]
+
+
+def test_update_takes_a_key_named_as_its_parameter_might_be() -> None:
+    with Store() as store:
+        store.update(other="1", self_="2", others="3")
+        store.update({"x": "4"}, y="5")
+        assert dict(store) == {b"other": b"1", b"self_": b"2", b"others": b"3", b"x": b"4", b"y": b"5"}
+        with pytest.raises(TypeError, match="at most one mapping or iterable, not 2"):
+            store.update({}, {})
+
+
+def test_setdefault_without_a_default_in_a_typed_store() -> None:
+    with Store(value=int) as store:
+        with pytest.raises(TypeError):
+            store.setdefault(b"key")
+        assert b"key" not in store
+    with Store() as store:
+        assert store.setdefault(b"key") == b""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open directory cannot be deleted")
+def test_a_store_whose_directory_was_deleted(tmp_path: Path) -> None:
+    """Nothing owed: closing is quiet. Something owed: it is said, and nothing is written anywhere else."""
+    path = tmp_path / "s"
+    store = Store(path, durability="manual")
+    store[b"a"] = b"1"
+    store.sync()
+    shutil.rmtree(path)
+    store.close()
+    store = Store(path, durability="manual")
+    store[b"a"] = b"1"
+    store.sync()
+    store[b"b"] = b"2"
+    shutil.rmtree(path)
+    path.mkdir()
+    with pytest.raises(oxidbm.PoisonedError, match="the store's directory was deleted"):
+        store.close()
+    assert list(path.iterdir()) == []
