@@ -167,8 +167,8 @@ def test_conditions_and_deletes_in_each_region(tmp_path: Path, where: str) -> No
         assert not remove(table, b"none")
         assert not put(table, b"b", b"x", operations.IF_EQUAL, b"2", 0)
         out: list[bytes] = []
-        assert operations.take(table, b"c", out) == operations.DONE
-        assert operations.take(table, b"c", out) == operations.CHANGED
+        assert operations.take(table, b"c", None, out) == operations.DONE
+        assert operations.take(table, b"c", None, out) == operations.CHANGED
         assert out == [b"3"]
         assert store.add(b"c", b"again")
         expected = {b"a": b"one", b"c": b"again", b"d": b"4", b"new": b"5"}

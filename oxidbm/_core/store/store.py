@@ -19,7 +19,7 @@ from oxidbm._core.store.coder import PLAIN
 from oxidbm._core.store.iterator import KEYS, StoreIterator
 from oxidbm._core.store.ordered import KeyOrder, RangeIterator, prefix_end
 from oxidbm._core.table import operations
-from oxidbm._core.table.retry import put, remove, remove_equal, take
+from oxidbm._core.table.retry import put, remove, take
 from oxidbm._core.table.settle import settle
 from oxidbm._views import StoreItems, StoreKeys, StoreValues
 
@@ -158,7 +158,7 @@ class Store(StoreBase):
         key_bytes = to_key(self.handle, key)
         if self.typed:
             return self.pop_typed(key, key_bytes, default)
-        value = take(self.table, key_bytes)
+        value = take(self.table, key_bytes, None)
         if value is None:
             if default is NO_DEFAULT:
                 raise KeyError(key)
@@ -175,7 +175,7 @@ class Store(StoreBase):
                     raise KeyError(key)
                 return default
             value = self.coders.value.decode(data)
-            if remove_equal(self.table, key_bytes, data):
+            if take(self.table, key_bytes, data) is not None:
                 self.written()
                 return value
 

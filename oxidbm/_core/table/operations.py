@@ -305,28 +305,20 @@ def delete(table: Table, key: bytes) -> i64:
     return bury(table, key, key_hash, found, status)
 
 
-def take(table: Table, key: bytes, out: list[bytes]) -> i64:
-    """As `delete`, and append the value the key had to `out`."""
+def take(table: Table, key: bytes, expected: bytes | None, out: list[bytes]) -> i64:
+    """As `delete`, and append the value the key had to `out`; CHANGED also where `expected` is given and it is not."""
     key_hash = hash_key(key, table.seed)
     now = table.now_if_expiring()
     found = locate_steady(table, key, key_hash)
     if found is None or not is_live(table.log, found, now):
         return CHANGED
     value = value_of(table.log, found)
+    if expected is not None and value != expected:
+        return CHANGED
     status = bury(table, key, key_hash, found, DONE)
     if status == DONE:
         out.append(value)
     return status
-
-
-def delete_equal(table: Table, key: bytes, expected: bytes) -> i64:
-    """As `delete`, where the key's value is `expected`; CHANGED where it is not."""
-    key_hash = hash_key(key, table.seed)
-    now = table.now_if_expiring()
-    found = locate_steady(table, key, key_hash)
-    if found is None or not is_live(table.log, found, now) or value_of(table.log, found) != expected:
-        return CHANGED
-    return bury(table, key, key_hash, found, DONE)
 
 
 def bury(table: Table, key: bytes, key_hash: i64, found: Record, status: i64) -> i64:

@@ -35,20 +35,11 @@ def remove(table: Table, key: bytes) -> bool:
         make_room(table, status)
 
 
-def remove_equal(table: Table, key: bytes, expected: bytes) -> bool:
-    """Delete a key whose value is `expected`; False where it is not."""
-    while True:
-        status = operations.delete_equal(table, key, expected)
-        if status >= 0:
-            return status == operations.DONE
-        make_room(table, status)
-
-
-def take(table: Table, key: bytes) -> bytes | None:
-    """Delete a key and return the value it had; None where it had none."""
+def take(table: Table, key: bytes, expected: bytes | None) -> bytes | None:
+    """Delete a key and return the value it had; None where it had none, or another than `expected`, if that is one."""
     out: list[bytes] = []
     while True:
-        status = operations.take(table, key, out)
+        status = operations.take(table, key, expected, out)
         if status >= 0:
             return out[0] if status == operations.DONE else None
         make_room(table, status)
