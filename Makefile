@@ -38,8 +38,8 @@ lint: $(VENV)/.extra-dev
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check .
 
-types: $(VENV)/.extra-dev
-	$(BIN)/mypy --strict oxidbm examples
+types: $(VENV)/.extra-dev $(VENV)/.extra-test
+	$(BIN)/mypy --strict oxidbm examples tests
 	OXIDBM_PURE=1 $(RUN) -m mypy.stubtest oxidbm --allowlist tests/stubtest_allowlist.txt --ignore-unused-allowlist
 
 # The documentation as a site in build/site. Its search needs a server: python3 -m http.server -d build/site

@@ -7,16 +7,51 @@ import threading
 from collections.abc import Callable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from oxidbm import Store, _pure
 from oxidbm._core.budget import INDEX
 from oxidbm._core.log.room import Room
+from tests.inside import log_of, table_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PURE = not _pure.compiled()
 PURE_DIVISOR = 20  # an operation costs 15 to 120 times as much on the sources
 REBUILD = "rebuild it with `make build` (quick, not optimized) or run the tests with `make test`"
+
+Durability = Literal["manual", "interval", "always"]
+
+
+class Small(TypedDict):
+    """Options of a store that has to leave its memory soon."""
+
+    memory: str
+    page_size: int
+
+
+class Manual(Small):
+    """The same, of a store whose commits are asked for."""
+
+    durability: Durability
+
+
+class Quiet(Manual):
+    """The same, of a store in which nothing happens in the background."""
+
+    compaction: bool
+
+
+class Options(TypedDict, total=False):
+    """Options that a test's own function hands on to the store."""
+
+    memory: int | str
+    page_size: int | str
+    durability: Durability
+    compaction: bool
+    read_only: bool
+    create: bool
+    evict: bool
+    ordered: bool
 
 
 def scaled(count: int, least: int = 1) -> int:
@@ -24,22 +59,22 @@ def scaled(count: int, least: int = 1) -> int:
     return max(least, count // PURE_DIVISOR) if PURE else count
 
 
-def leave_memory(store: Store, size: int) -> None:
+def leave_memory(store: Store[Any, Any], size: int) -> None:
     """Leave a store `size` bytes of memory beside its index."""
-    budget = store.handle.table.log.budget
+    budget = log_of(store).budget
     budget.limit = budget.held[INDEX] + size
 
 
-def make_room(store: Store) -> None:
+def make_room(store: Store[Any, Any]) -> None:
     """Flush, so that the next page may have a frame."""
-    store.handle.table.maintainer.make_room(Room(1, []))
+    table_of(store).maintainer.make_room(Room(1, []))
 
 
-def shrink(store: Store, pages: int) -> None:
+def shrink(store: Store[Any, Any], pages: int) -> None:
     """Leave a store memory for a few pages, and let one record or batch take half of it."""
     size = pages * store.stats()["page_bytes"]
     leave_memory(store, size)
-    store.handle.table.value_limit = size // 2
+    table_of(store).value_limit = size // 2
 
 
 def run(*functions: Callable[[], None], seconds: float | None = None) -> None:

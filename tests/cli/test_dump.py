@@ -27,7 +27,7 @@ def json_of(items: list[dump.Item]) -> bytes:
 
 def read(data: bytes) -> tuple[list[dump.Item], str]:
     """Return the items before the first fault, and the fault."""
-    items = []
+    items: list[dump.Item] = []
     try:
         items.extend(dump.read_items(io.BytesIO(data)))
     except dump.BadInput as failure:

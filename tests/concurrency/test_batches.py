@@ -18,10 +18,11 @@ from oxidbm import Store
 from oxidbm._core.life import BUSY
 from tests import support
 from tests.devices import HeapDevice
-from tests.support import scaled, shrink
+from tests.inside import abandon, disk_of, handle_of
+from tests.support import Small, scaled, shrink
 
 PAGE_BYTES = 4096
-SMALL: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES}
+SMALL: Small = {"memory": "1MiB", "page_size": PAGE_BYTES}
 KEYS = [b"key%d" % i for i in range(12)]
 WAIT = 30
 
@@ -186,7 +187,7 @@ def half_applied(
         store.set(key, b"old", expire=100)
     held: Any = None
     if lock:
-        held = {"compaction": store.handle.disk.compact_lock, "commit": store.handle.commits.lock}[lock]
+        held = {"compaction": disk_of(store).compact_lock, "commit": handle_of(store).commits.lock}[lock]
     results: list[Any] = []
 
     def apply() -> None:
@@ -214,7 +215,7 @@ def half_applied(
         assert results == []  # it waits
         door.go_on.set()
 
-    door.life = store.handle.life
+    door.life = handle_of(store).life
     if held is not None:
         held.acquire()
     run(apply, act, release)
@@ -284,7 +285,7 @@ def test_commit_falls_before_or_after_a_batch(tmp_path: Path) -> None:
         with store.batch() as batch:
             for j in range(20):
                 batch[b"%d" % j] = b"%d." % number * (100 + j * 7)
-    store.handle.abandon()
+    abandon(store)
     with Store(tmp_path / "s", **SMALL) as again:
         assert len({value.split(b".")[0] for value in again.values()}) == 1
         assert len(again) == 20
@@ -330,7 +331,7 @@ def test_failed_commit_while_a_batch_waits_for_it(tmp_path: Path) -> None:
     def release() -> None:
         assert device.writing.wait(WAIT)
         until = time.monotonic() + WAIT
-        while store.handle.life.state != BUSY:
+        while handle_of(store).life.state != BUSY:
             assert time.monotonic() < until
             time.sleep(0.001)
         time.sleep(0.05)
@@ -339,7 +340,7 @@ def test_failed_commit_while_a_batch_waits_for_it(tmp_path: Path) -> None:
     run(commit, apply, release)
     assert b"new0" not in store
     assert store[b"1"] == bytes(900)
-    store.handle.abandon()
+    abandon(store)
 
 
 def test_close_while_batches_come(tmp_path: Path) -> None:

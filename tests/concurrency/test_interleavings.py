@@ -12,6 +12,7 @@ import pytest
 from oxidbm import Store
 from tests.collisions import colliding_key
 from tests.devices import HeapDevice
+from tests.inside import table_of
 from tests.support import leave_memory
 
 PAGE_BYTES = 4096
@@ -95,7 +96,7 @@ def prepared(path: Path, device: HeapDevice) -> tuple[Store, list[bytes]]:
     """Return a store whose colliding keys are on disk, some in front of others unseen, one deleted."""
     store = Store(path, device=device, memory="1MiB", page_size=PAGE_BYTES, durability="manual", compaction=False)
     leave_memory(store, 8 * PAGE_BYTES)
-    keys = [colliding_key(store.table.seed, 0, number) for number in range(KEYS)]
+    keys = [colliding_key(table_of(store).seed, 0, number) for number in range(KEYS)]
     for i, key in enumerate(keys):
         store[key] = b"value%d" % i
     evict(store, keys)

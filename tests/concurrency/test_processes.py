@@ -15,9 +15,9 @@ import pytest
 
 import oxidbm
 from oxidbm import Store
-from tests.support import ROOT, scaled, started
+from tests.support import ROOT, Small, scaled, started
 
-OPTIONS = {"memory": "1MiB", "page_size": 4096}
+OPTIONS: Small = {"memory": "1MiB", "page_size": 4096}
 
 
 def python(code: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -12,11 +12,12 @@ import pytest
 import oxidbm
 from oxidbm import Store
 from tests.devices import HeapDevice
-from tests.support import leave_memory, run, scaled
+from tests.inside import abandon
+from tests.support import Small, leave_memory, run, scaled
 
 THREADS = 4
 PAGE_BYTES = 4096
-SMALL = {"memory": "1MiB", "page_size": PAGE_BYTES}
+SMALL: Small = {"memory": "1MiB", "page_size": PAGE_BYTES}
 
 
 @pytest.fixture(params=["memory", "files", "pread", "own device"])
@@ -248,9 +249,9 @@ def test_waiting_threads_share_a_sync(tmp_path: Path) -> None:
             for i in range(rounds):
                 store[b"%d/%d" % (part, i)] = b"value"
 
-        run(*[lambda part=part: write(part) for part in range(8)])  # type: ignore[misc]
+        run(*[lambda part=part: write(part) for part in range(8)])
         assert device.syncs <= 8 * rounds - 6  # how many more are shared is up to the scheduler
-        store.handle.abandon()
+        abandon(store)
     with Store(tmp_path / "store", device=device.survivors(), **SMALL) as store:
         assert len(store) == 8 * rounds
 
@@ -265,7 +266,7 @@ def test_cache_under_threads() -> None:
                 value = store.get(b"%d/%d" % (part, i * 7919 % (i + 1)))
                 assert value is None or number_of(value) == i * 7919 % (i + 1)
 
-        run(*[lambda part=part: use(part) for part in range(THREADS)])  # type: ignore[misc]
+        run(*[lambda part=part: use(part) for part in range(THREADS)])
         assert store.stats()["memory_bytes"] <= 1 << 20
         assert 0 < len(store) < rounds * THREADS
         assert len(store) == len(dict(store.items()))
@@ -292,7 +293,7 @@ def test_close_under_load(attempt: int, tmp_path: Path) -> None:
         time.sleep(0.002 * attempt)
         store.close()
 
-    run(close, *[lambda part=part: write(part) for part in range(THREADS)])  # type: ignore[misc]
+    run(close, *[lambda part=part: write(part) for part in range(THREADS)])
     with Store(tmp_path / "store", **SMALL) as again:
         assert again.check() == []
         for mine in returned:

@@ -201,8 +201,8 @@ class Platter:
                 self.files[file] = File(found.content(None, 1.0))
             case ("sync_directory", directory):
                 if directory in self.directories:
-                    found = self.directories[directory]
-                    self.directories[directory] = Directory(found.entries(len(found.pending)))
+                    held = self.directories[directory]
+                    self.directories[directory] = Directory(held.entries(len(held.pending)))
 
     def restore(self, target: Path, chance: random.Random | None, keep: float) -> None:
         """Write what a power failure leaves below `target`; `keep` is the chance of each piece that was not synced."""

@@ -11,17 +11,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 import oxidbm
 from oxidbm import Session, Store
-from tests.support import scaled, started
+from tests.support import Durability, Small, scaled, started
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 
 KEYS = 300
-OPTIONS = {"memory": "1MiB", "page_size": 4096}
+OPTIONS: Small = {"memory": "1MiB", "page_size": 4096}
 ROUNDS = 4
 
 
@@ -65,7 +66,7 @@ def apply(session: Session, number: int) -> None:
 
 def write_for_ever(path: str, mode: str) -> None:
     """The writer: go on where the last one was killed, and report each time which operations are durable."""
-    durability = mode if mode in ("always", "interval") else "manual"
+    durability = cast(Durability, mode) if mode in ("always", "interval") else "manual"
     while True:
         store = Store(path, durability=durability, interval=0.01, **OPTIONS)
         session = store.session("writer")

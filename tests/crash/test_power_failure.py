@@ -16,6 +16,7 @@ from oxidbm import Store
 from oxidbm._core.log.flush import flush_to, seal_to
 from oxidbm._core.table.compaction import Compaction
 from tests.crash.disk import Directory, Disk, File, Platter
+from tests.inside import abandon, disk_of, handle_of, log_of, table_of
 from tests.support import PURE, leave_memory, make_room
 
 PAGE_BYTES = 4096
@@ -135,12 +136,12 @@ def compaction(w: Writer) -> None:
     for size in (1500, 2500, 900):
         w.fill(8, size)
         w.sync()
-        w.store.handle.table.log.device.roll()
-    log = w.store.handle.table.log
-    job = Compaction(w.store.handle.table, log.device.segment_end(log.begin))
+        log_of(w.store).device.roll()
+    log = log_of(w.store)
+    job = Compaction(table_of(w.store), log.device.segment_end(log.begin))
     while job.slice(2000, False):
         make_room(w.store)
-    w.store.handle.disk.finish(job)
+    disk_of(w.store).finish(job)
     w.durable()
     w.change(fill1=None, after=b"x" * 700)
     w.close()
@@ -172,11 +173,11 @@ def killed_before_the_sync(w: Writer) -> None:
     w.change(a=b"1")
     w.sync()
     w.change(a=b"2", b=b"3" * 1000)
-    commits = w.store.handle.commits
+    commits = handle_of(w.store).commits
     assert commits.cut() > 0
     seal_to(commits.log, commits.end)
     flush_to(commits.log, commits.end)
-    w.store.handle.abandon()
+    abandon(w.store)
     w.store = w.open()
     assert dict(w.store.items()) == w.states[-1]
     w.sync()
@@ -209,7 +210,7 @@ def record(scenario: Callable[[Writer], None], root: Path) -> tuple[Disk, list[S
         try:
             scenario(writer)
         finally:
-            writer.store.handle.abandon()
+            abandon(writer.store)
     return disk, writer.states
 
 
@@ -275,7 +276,7 @@ def test_power_failure_during_recovery(tmp_path: Path) -> None:
             first.install(patch)
             store = Store(again / "store", memory=MEMORY, page_size=PAGE_BYTES)
             found = dict(store.items())
-            store.handle.abandon()
+            abandon(store)
         assert found in states
         for step, happened in enumerate(first.events):
             second.apply(happened)

@@ -13,10 +13,11 @@ import pytest
 import oxidbm
 from oxidbm import Batch, Store
 from tests.devices import HeapDevice
-from tests.support import PURE, ROOT, shrink
+from tests.inside import abandon, log_of, table_of
+from tests.support import PURE, ROOT, Manual, shrink
 
 PAGE_BYTES = 4096
-SMALL: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
+SMALL: Manual = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
 
 
 @pytest.fixture(params=["memory", "disk", "few pages", "own device"])
@@ -143,7 +144,7 @@ def test_update_takes_what_a_store_takes(store: Store, other: Callable[[], Any])
     with store.batch() as batch:
         batch.update(store)
         with pytest.raises(ValueError, match="unpack"):
-            batch.update([("only one",)])
+            batch.update([("only one",)])  # type: ignore[list-item]
     assert dict(store.items()) == {b"x": b"xx", b"y": b"yy"}
 
 
@@ -179,7 +180,7 @@ def test_several_values_larger_than_a_page(store: Store) -> None:
 
 def test_too_large_a_batch_changes_nothing_and_can_be_repaired(store: Store) -> None:
     store["a"] = "1"
-    size = store.handle.table.value_limit // 10
+    size = table_of(store).value_limit // 10
     batch = store.batch()
     batch["a"] = "2"
     batch.update((b"%d" % i, bytes(size)) for i in range(11))
@@ -200,7 +201,7 @@ def test_batch_with_little_memory(pages: int, tmp_path: Path) -> None:
         expected = {}
         for size in (1, 500, 2100, 3900, 4100, 6000):
             push_to_disk(store)
-            count = store.handle.table.value_limit // (size + 64)
+            count = table_of(store).value_limit // (size + 64)
             pairs = {b"%d.%d" % (size, i): b"%d" % (i % 10) * size for i in range(count)}
             with store.batch() as batch:
                 batch.update(pairs)
@@ -248,7 +249,7 @@ def test_full_memory_store_takes_all_or_nothing(shape: str) -> None:
             outcomes.add("done")
         assert store.check() == []
         assert len(store) == len(dict(store.items()))
-        store.handle.table.log.check_order()
+        log_of(store).check_order()
     assert outcomes == {"full", "done"}
 
 
@@ -346,7 +347,7 @@ def test_write_that_fails_while_room_is_made(tmp_path: Path) -> None:
             with pytest.raises(oxidbm.PoisonedError):
                 store["later"] = "none"
         failed = device.left < 0
-        store.handle.abandon()
+        abandon(store)
         with Store(tmp_path / f"s{left}", device=device.survivors(), **SMALL) as again:
             values = {again[b"%d" % i] for i in range(40)}
             assert len(values) == 1
@@ -370,7 +371,7 @@ def test_damaged_record_is_met_before_anything_changes(kind: str, tmp_path: Path
     at = data.index(b"sound")
     data[at : at + 5] = b"other"
     if kind == "many pending":
-        store.handle.table.pending.most = 10
+        table_of(store).pending.most = 10
     batch = store.batch()
     for i in range(19, -1, -1):
         batch[b"%d" % i] = b"new"
@@ -381,7 +382,7 @@ def test_damaged_record_is_met_before_anything_changes(kind: str, tmp_path: Path
     for i in range(1, 20):
         assert store[b"%d" % i] == b"sound" * 20
     assert store.stats()["poisoned"] == ""
-    store.handle.abandon()
+    abandon(store)
 
 
 def test_forked_child(tmp_path: Path) -> None:
@@ -409,12 +410,12 @@ sys.exit(status)
 
 
 def test_always_durable(tmp_path: Path) -> None:
-    store = Store(tmp_path / "s", **{**SMALL, "durability": "always"})
+    store = Store(tmp_path / "s", **(SMALL | {"durability": "always"}))
     before = store.stats()["commit_sequence"]
     with store.batch() as batch:
         batch.update({b"%d" % i: b"v" for i in range(50)})
     assert store.stats()["commit_sequence"] == before + 1
-    store.handle.abandon()
+    abandon(store)
     with Store(tmp_path / "s", **SMALL) as again:
         assert len(again) == 50
 
@@ -431,7 +432,7 @@ def test_batches_beside_sessions(tmp_path: Path) -> None:
     assert session.commit() == 1
     with store.batch() as batch:
         batch["c"] = "3"
-    store.handle.abandon()
+    abandon(store)
     with Store(tmp_path / "s", **SMALL) as again:
         assert dict(again.items()) == {b"a": b"2", b"b": b"2"}
         assert again.session("worker").serial == 1

@@ -28,7 +28,7 @@ FEW_KEYS = st.tuples(FEW, st.integers(-1, 1), FEW.map(str.encode), st.sampled_fr
                      st.tuples(FEW.map(str.encode), st.integers(-1, 1)), FEW)  # fmt: skip
 
 ORDERED: list[codecs.Codec[Any]] = [codecs.BYTES, codecs.STR, codecs.INT, codecs.FLOAT, KEY]
-CODECS = {
+CODECS: dict[str, tuple[codecs.Codec[Any], st.SearchStrategy[Any]]] = {
     "bytes": (codecs.BYTES, BINARIES),
     "str": (codecs.STR, TEXTS),
     "int": (codecs.INT, INTS),

@@ -69,7 +69,7 @@ def test_keys_get_and_setdefault(db: oxidbm.Database) -> None:
     db[b"bytes"] = b"data"
     assert type(db.keys()) is list
     assert set(db.keys()) == {b"a", b"bytes", b"12345678910"}
-    assert "a" in db
+    assert "a" in db  # type: ignore[comparison-overlap]
     assert b"a" in db
     assert db[b"bytes"] == b"data"
     assert db.get(b"a") == b"b"
@@ -206,7 +206,7 @@ def test_after_close_everything_is_an_error(db: oxidbm.Database) -> None:
     uses: list[Any] = [
         lambda: db["a"],
         lambda: db.get("a"),
-        lambda: "a" in db,
+        lambda: "a" in db,  # type: ignore[comparison-overlap]
         lambda: len(db),
         lambda: bool(db),
         db.keys,
@@ -316,7 +316,8 @@ def test_a_name_that_cannot_be(tmp_path: Path, flag: str) -> None:
 @pytest.mark.parametrize("name", ["database", "d\u00e4tabase \u20ac"])
 def test_names_of_every_kind(tmp_path: Path, name: str) -> None:
     text = str(tmp_path / name)
-    for i, given in enumerate([text, os.fsencode(text), Path(text), Name(text), Name(os.fsencode(text))]):
+    names: list[Any] = [text, os.fsencode(text), Path(text), Name(text), Name(os.fsencode(text))]
+    for i, given in enumerate(names):
         with oxidbm.open(given, "c") as db:
             assert len(db) == i
             db[str(i)] = "x"
@@ -428,7 +429,8 @@ def test_install_lets_the_stdlib_make_recognise_and_reopen_stores(path: str, tmp
     before = dbm.open, dbm.whichdb
     with oxidbm.dbm.install():
         with dbm.open(path, "c") as db:
-            assert type(db) is oxidbm.Database
+            kind: Any = type(db)
+            assert kind is oxidbm.Database
             db["a"] = "b"
         assert dbm.whichdb(path) == "oxidbm"
         with dbm.open(path) as db:
@@ -467,5 +469,6 @@ def test_a_stdlib_shelf_left_open_ends_silently(path: str) -> None:
     code = f"import oxidbm, shelve; s = shelve.Shelf(oxidbm.open({path!r}, 'c')); s['a'] = 1"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     assert result.stderr == ""
+    shelf: shelve.Shelf[Any]
     with shelve.Shelf(oxidbm.open(path)) as shelf:
         assert shelf["a"] == 1

@@ -35,7 +35,7 @@ def any_dbm_case(module: Any, face: Any) -> type[unittest.TestCase]:
     """Return CPython's AnyDBMTestCase for `module`, through a face that stands where `import dbm` does."""
     source = interpreters("test.test_dbm")
 
-    class Case(source.AnyDBMTestCase, unittest.TestCase):  # type: ignore[misc]
+    class Case(source.AnyDBMTestCase, unittest.TestCase):  # type: ignore[misc,name-defined]
         _dict: ClassVar[dict[str, bytes]] = dict(source.AnyDBMTestCase._dict)
 
         def setUp(self) -> None:
@@ -77,7 +77,7 @@ def test_mapping_protocol_of_a_stdlib_shelf(protocol: int, writeback: bool) -> N
 
         def _empty_mapping(self) -> Any:
             type(self).number += 1
-            shelf = shelve.Shelf(oxidbm.open(f"shelf{self.number}", "n"), protocol, writeback)
+            shelf: shelve.Shelf[Any] = shelve.Shelf(oxidbm.open(f"shelf{self.number}", "n"), protocol, writeback)
             self.addCleanup(shelf.close)
             return shelf
 

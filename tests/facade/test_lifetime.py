@@ -4,16 +4,17 @@ import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 
 import oxidbm
 from oxidbm import Store
-from tests.support import leave_memory, scaled
+from tests.inside import abandon
+from tests.support import Options, Quiet, leave_memory, scaled
 
 PAGE_BYTES = 4096
-SMALL: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual", "compaction": False}
+SMALL: Quiet = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual", "compaction": False}
 START = 1_700_000_000.0
 
 
@@ -43,9 +44,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Itera
         assert store.closed or store.check() == []
 
 
-def opened(path: Path | None, clock: Clock, **options: Any) -> Store:
+def opened(path: Path | None, clock: Clock, **options: Unpack[Options]) -> Store:
     """Open a store with the clock."""
-    return Store(path, clock=clock, **{**SMALL, **options})
+    given: Options = {**SMALL, **options}
+    return Store(path, clock=clock, **given)
 
 
 def push_to_disk(store: Store) -> None:
@@ -62,7 +64,7 @@ def test_expired_keys_are_gone_for_every_operation(store: Store, clock: Clock) -
     assert store.ttl("a") == pytest.approx(0.001)
     clock.now += 0.001
     assert store.get("a") is None
-    assert "a" not in store
+    assert "a" not in store  # type: ignore[comparison-overlap]
     assert list(store) == [b"b"]
     assert dict(store.items()) == {b"b": b"2"}
     assert list(store.values()) == [b"2"]
@@ -143,7 +145,7 @@ def test_expired_key_written_again(name: str, on_disk: bool, store: Store, clock
         assert store.ttl("k") == left
         assert len(store) == before
         clock.now += 100
-        assert ("k" in store) == (left is None)
+        assert ("k" in store) == (left is None)  # type: ignore[comparison-overlap]
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
@@ -160,7 +162,7 @@ def test_counting_and_rmw_keep_the_expiry(on_disk: bool, store: Store, clock: Cl
     assert store.ttl("k") == 6.0
     assert store.incr("k", 10**30) == 10**30
     clock.now += 6
-    assert "k" not in store
+    assert "k" not in store  # type: ignore[comparison-overlap]
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
@@ -227,7 +229,7 @@ def test_shortest_and_longest_time(store: Store, clock: Clock) -> None:
     store.set("long", "1", expire=999_999_999_999)
     assert store.ttl("short") == pytest.approx(0.001)
     clock.now += 0.002
-    assert "short" not in store
+    assert "short" not in store  # type: ignore[comparison-overlap]
     assert store.ttl("long") == pytest.approx(999_999_999_999, abs=1)
 
 
@@ -235,7 +237,7 @@ def test_clock_that_goes_back(store: Store, clock: Clock) -> None:
     """What was not met while it was expired is there again; nothing breaks."""
     store.set("k", "1", expire=10)
     clock.now += 20
-    assert "k" not in store
+    assert "k" not in store  # type: ignore[comparison-overlap]
     clock.now -= 15
     assert store["k"] == b"1"
     assert store.ttl("k") == 5.0
@@ -257,7 +259,7 @@ def test_expiry_survives(end: str, tmp_path: Path, clock: Clock) -> None:
     if end == "close":
         store.close()
     else:
-        store.handle.abandon()
+        abandon(store)
     clock.now += 5
     late = {b"late": b"5"} if end == "close" else {}
     with opened(tmp_path / "s", clock, read_only=True, ordered=True) as reader:
@@ -323,10 +325,11 @@ def test_counters(store: Store) -> None:
     assert caught.value.args == ("missing",)
     with pytest.raises(KeyError):
         store.decr(b"missing", default=None)
-    assert "missing" not in store
-    for wrong in ("1", 1.0, None):
+    assert "missing" not in store  # type: ignore[comparison-overlap]
+    wrong: list[Any] = ["1", 1.0, None]
+    for delta in wrong:
         with pytest.raises(TypeError):
-            store.incr("k", wrong)  # type: ignore[arg-type]
+            store.incr("k", delta)
     assert store["k"] == b"-8"
 
 
@@ -383,17 +386,24 @@ def test_no_count_is_lost(codec: Any, tmp_path: Path) -> None:
         assert all(store.ttl(b"%d" % i) is not None for i in range(5))
 
 
+def changes(store: Store) -> list[Callable[[], object]]:
+    """Return every call that may change a key's expiry or counter."""
+    return [
+        lambda: store.set("k", "1"), lambda: store.add("k", "1"), lambda: store.touch("k"), lambda: store.incr("k"),
+        lambda: store.decr("k"),
+    ]  # fmt: skip
+
+
 def test_refused_where_nothing_can_be_written(tmp_path: Path, clock: Clock) -> None:
     opened(tmp_path / "s", clock).close()
-    for options, error in (({"read_only": True}, oxidbm.ReadOnlyError), ({}, oxidbm.ClosedError)):
+    cases: list[tuple[Options, type[Exception]]] = [
+        ({"read_only": True}, oxidbm.ReadOnlyError), ({}, oxidbm.ClosedError),
+    ]  # fmt: skip
+    for options, error in cases:
         store = opened(tmp_path / "s", clock, **options)
         if not options:
             store.close()
-        calls: list[Callable[[], object]] = [
-            lambda s=store: s.set("k", "1"), lambda s=store: s.add("k", "1"), lambda s=store: s.touch("k"),
-            lambda s=store: s.incr("k"), lambda s=store: s.decr("k"),
-        ]  # fmt: skip
-        for call in calls:
+        for call in changes(store):
             with pytest.raises(error):
                 call()
         if options:

@@ -11,10 +11,11 @@ import pytest
 import oxidbm
 from oxidbm import Store
 from tests.devices import HeapDevice
-from tests.support import leave_memory, scaled
+from tests.inside import abandon
+from tests.support import Manual, leave_memory, scaled
 
 PAGE_BYTES = 4096
-SMALL: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
+SMALL: Manual = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
 PAIRS = {b"a": b"1", b"b": b"2", b"c": b""}
 
 
@@ -88,7 +89,7 @@ def test_kinds_of_pairs(name: str, method: str, store: Store) -> None:
 @pytest.mark.parametrize("kind", [list, tuple, set, dict, deque, iter, lambda keys: (key for key in keys)])
 def test_kinds_of_keys(kind: Callable[[Any], Any], store: Store) -> None:
     store.set_many(PAIRS)
-    keys = [b"c", "a", bytearray(b"b")] if kind in (list, tuple) else [b"c", "a", b"b"]
+    keys: list[str | bytes | bytearray] = [b"c", "a", bytearray(b"b")] if kind in (list, tuple) else [b"c", "a", b"b"]
     given = kind(dict.fromkeys(keys)) if kind is dict else kind(keys)
     order = [key.encode() if isinstance(key, str) else bytes(key) for key in (keys if kind is not set else given)]
     assert store.get_many(given) == [PAIRS[key] for key in order]
@@ -137,9 +138,10 @@ def test_errors_of_keys(store: Store) -> None:
     with pytest.raises(TypeError, match="keys are bytes or str, not int"):
         store.delete_many(["a", 1, "b"])  # type: ignore[list-item]
     assert sorted(store) == [b"b", b"c"]
-    for method in (store.get_many, store.set_many, store.delete_many):
+    methods: list[Callable[[Any], object]] = [store.get_many, store.set_many, store.delete_many]
+    for method in methods:
         with pytest.raises(TypeError):
-            method(5)  # type: ignore[operator]
+            method(5)
     assert sorted(store) == [b"b", b"c"]
 
 
@@ -168,7 +170,8 @@ def test_expire(tmp_path: Path) -> None:
         now += 10
         assert store.get_many(["a", "b"]) == [None, b"3"]
         assert store.delete_many(["a", "b"]) == 1
-        for expire, error in ((0, ValueError), ("1", TypeError)):
+        wrong: list[tuple[Any, type[Exception]]] = [(0, ValueError), ("1", TypeError)]
+        for expire, error in wrong:
             with pytest.raises(error):
                 store.set_many({"c": "1"}, expire=expire)
         assert len(store) == 0
@@ -220,6 +223,8 @@ def test_input_that_closes_the_store(method: str, store: Store) -> None:
 
 
 def test_codec_that_closes_the_store() -> None:
+    store: Any  # the class below uses it before it is opened
+
     class Closing:
         name = "closing"
 
@@ -238,7 +243,7 @@ def test_codec_that_closes_the_store() -> None:
 @pytest.mark.parametrize("method", ["set_many", "update", "delete_many"])
 def test_always_durable(method: str, tmp_path: Path) -> None:
     """One commit for all, before the call returns, also where it ends by an error."""
-    store = Store(tmp_path / "s", **{**SMALL, "durability": "always"})
+    store = Store(tmp_path / "s", **(SMALL | {"durability": "always"}))
     store.set_many({f"old{i}": "x" for i in range(10)})
     before = store.stats()["commit_sequence"]
     if method == "delete_many":
@@ -249,7 +254,7 @@ def test_always_durable(method: str, tmp_path: Path) -> None:
             getattr(store, method)([("a", "1"), ("b", "2"), ("c", 3)])
     assert store.stats()["commit_sequence"] == before + 1
     expected = dict(store.items())
-    store.handle.abandon()
+    abandon(store)
     with Store(tmp_path / "s", **SMALL) as again:
         assert dict(again.items()) == expected
         assert len(again) == (8 if method == "delete_many" else 12)

@@ -115,7 +115,7 @@ def test_after_close_every_call_is_the_stores_error(place: str, tmp_path: Path) 
     assert store.closed
     for call in (
         lambda: store["k"],
-        lambda: "k" in store,
+        lambda: "k" in store,  # type: ignore[comparison-overlap]
         lambda: store.__setitem__("k", "v"),
         lambda: len(store),
         lambda: list(store),
@@ -166,7 +166,7 @@ def test_options_that_make_no_sense(options: dict[str, Any], tmp_path: Path) -> 
     with pytest.raises(ValueError, match=next(iter(options))):
         oxidbm.Store(tmp_path / "s", **options)
     with pytest.raises(TypeError, match="float"):
-        oxidbm.Store(memory=1.5)  # type: ignore[arg-type]
+        oxidbm.Store(memory=1.5)  # type: ignore[call-overload]
 
 
 def test_a_session_commits_when_its_block_ends_and_not_by_an_exception(tmp_path: Path) -> None:

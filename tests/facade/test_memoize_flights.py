@@ -330,7 +330,7 @@ def test_a_cancelled_waiter_takes_nobody_with_it(store: oxidbm.Store) -> None:
         with pytest.raises(asyncio.CancelledError):
             await first
         release.set()
-        assert await asyncio.wait_for(asyncio.gather(leader, second), WAIT) == [1, 1]
+        assert list(await asyncio.wait_for(asyncio.gather(leader, second), WAIT)) == [1, 1]
 
     asyncio.run(main())
     assert calls == [1]
@@ -380,7 +380,7 @@ def test_tasks_that_need_each_others_results_do_not_wait_for_ever(store: oxidbm.
         return x if len(running) > 2 else await f(3 - x) + 10
 
     async def main() -> list[int]:
-        return await asyncio.wait_for(asyncio.gather(f(1), f(2)), WAIT)
+        return list(await asyncio.wait_for(asyncio.gather(f(1), f(2)), WAIT))
 
     assert asyncio.run(main()) in ([12, 22], [21, 11])
     assert len(running) == 3
@@ -407,7 +407,7 @@ def test_a_wait_that_was_given_up_counts_no_longer(store: oxidbm.Store) -> None:
             await asyncio.sleep(0.01)
             return x
 
-        return await asyncio.wait_for(asyncio.gather(f(1), f(2)), WAIT)
+        return list(await asyncio.wait_for(asyncio.gather(f(1), f(2)), WAIT))
 
     assert asyncio.run(main()) == [1, 11]
     assert calls == [1, 2]

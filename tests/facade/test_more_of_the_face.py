@@ -8,14 +8,16 @@ import pytest
 
 import oxidbm
 from oxidbm import Store
+from tests.inside import abandon
+from tests.support import Manual
 
-OPTIONS: dict[str, Any] = {"memory": "1MiB", "page_size": 4096, "durability": "manual"}
+OPTIONS: Manual = {"memory": "1MiB", "page_size": 4096, "durability": "manual"}
 
 
 @pytest.fixture(params=["memory", "disk", "larger than memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """A store with three versions of ten keys, one of them deleted, one larger than a page."""
-    opened = Store(None if request.param == "memory" else tmp_path / "store", **{**OPTIONS, "memory": "2MiB"})
+    opened = Store(None if request.param == "memory" else tmp_path / "store", **(OPTIONS | {"memory": "2MiB"}))
     with opened:
         for version in range(3):
             for i in range(10):
@@ -134,15 +136,15 @@ def test_growing_the_index_changes_no_answer(store: Store) -> None:
         (3_000_000, 3_000_000),
     ],
 )
-def test_memory_as_users_write_it(memory: object, size: int) -> None:
-    with Store(memory=memory) as store:  # type: ignore[arg-type]
+def test_memory_as_users_write_it(memory: int | str, size: int) -> None:
+    with Store(memory=memory) as store:
         assert store.stats()["memory_budget"] == size
 
 
 @pytest.mark.parametrize("memory", ["", "MiB", "-1MiB", "1XiB", "1e99999MiB", "nan", 0, -5, "1 000 000 MiB x"])
-def test_memory_as_nobody_means_it(memory: object) -> None:
+def test_memory_as_nobody_means_it(memory: int | str) -> None:
     with pytest.raises(ValueError, match="memory"):
-        Store(memory=memory)  # type: ignore[arg-type]
+        Store(memory=memory)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,7 @@ def test_named_session_goes_on_after_a_crash(tmp_path: Path) -> None:
     assert second.commit() == 1
     second.upsert(b"b", b"lost")
     assert (second.serial, second.durable_serial) == (2, 1)
-    store.handle.abandon()
+    abandon(store)
     for name, serial in (("second", 1), ("first", 2), ("third", 0)):
         store = Store(tmp_path / "store", **OPTIONS)
         assert dict(store) == {b"a": b"1", b"b": b"2"}
@@ -250,7 +252,7 @@ def test_iterator_of_a_closed_store_says_so_and_then_ends(store: Store) -> None:
         next(iterator)
     exhausted = iter(store.keys())
     list(exhausted)
-    store.handle.abandon()
+    abandon(store)
     for iterator in iterators:
         with pytest.raises(oxidbm.ClosedError):
             next(iterator)

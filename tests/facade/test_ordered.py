@@ -8,7 +8,6 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -18,10 +17,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 import oxidbm
 from oxidbm import Store, codecs
 from oxidbm._core.store.ordered import CHANGED_MAX
-from tests.support import PURE, leave_memory, scaled
+from tests.inside import order_of
+from tests.support import PURE, Quiet, leave_memory, scaled
 
 PAGE_BYTES = 4096
-OPTIONS: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual", "compaction": False}
+OPTIONS: Quiet = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual", "compaction": False}
 
 keys = st.one_of(
     st.binary(max_size=3), st.sampled_from([b"\xff", b"\xff\xff", b"\xff\xff\x01", b"\xfe\xff", b"", b"\0"])
@@ -216,7 +216,7 @@ class OrderedMachine(RuleBasedStateMachine):
     @invariant()
     def memory_is_counted(self) -> None:
         stats = self.store.stats()
-        held = list(self.store.order.keys)
+        held = list(order_of(self.store).keys)
         assert stats["order_bytes"] == sum(sys.getsizeof(key) + 8 for key in held)
         assert held == sorted(set(held))
         assert set(held) >= self.model().keys()
@@ -286,7 +286,7 @@ def test_more_changes_than_are_noted() -> None:
     with Store(ordered=True, memory="64MiB") as store:
         for i in range(count):
             store[b"%d" % (i * 7919 % count)] = b"x"
-        assert len(store.order.changes) <= CHANGED_MAX + 4096
+        assert len(order_of(store).changes) <= CHANGED_MAX + 4096
         assert [key for key, _ in store.range()] == sorted(b"%d" % i for i in range(count))
 
 
@@ -301,7 +301,7 @@ def test_integers_in_order() -> None:
         with pytest.raises(TypeError, match="has no prefixes"):
             store.prefix(1)
         with pytest.raises(TypeError, match="keys are int, not str"):
-            store.range("a")
+            store.range("a")  # type: ignore[arg-type]
 
 
 def test_tuples_and_their_prefixes() -> None:

@@ -67,7 +67,9 @@ def test_nan_comes_back() -> None:
     assert math.isnan(shelve.load_json(shelve.dump_json([math.nan], 0))[0])
 
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.decimals()
+SCALARS: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.decimals()
+)
 SCALARS |= st.datetimes(timezones=st.none() | st.just(dt.UTC)) | st.dates() | st.times() | st.timedeltas()
 KEYS = st.text() | st.sampled_from(["$tuple", "$dict", "$"]) | st.integers() | st.tuples(st.integers(), st.text())
 TREES = st.recursive(
@@ -126,6 +128,7 @@ def test_a_pickled_shelf_is_not_read_unless_asked_for(tmp_path: Path, capsys: py
     with shelve.open(tmp_path / "shelf", "r") as shelf, pytest.raises(shelve.DeserializeError):
         shelf["a"]
     assert capsys.readouterr().out == ""
+    stdlib: stdlib_shelve.Shelf[Any]
     with stdlib_shelve.Shelf(oxidbm.open(tmp_path / "shelf")) as stdlib:
         stdlib["a"]
     assert capsys.readouterr().out == "harm\n"

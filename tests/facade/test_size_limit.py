@@ -8,10 +8,11 @@ import pytest
 
 from oxidbm import Store
 from tests.devices import HeapDevice
-from tests.support import leave_memory, scaled
+from tests.inside import abandon
+from tests.support import Manual, leave_memory, scaled
 
 PAGE_BYTES = 4096
-SMALL: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
+SMALL: Manual = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
 HEADER = 24
 
 
@@ -120,7 +121,7 @@ def test_reopening_keeps_what_was_there_and_the_cap(end: str, tmp_path: Path) ->
             expected = dict(store.items())
             assert store.check() == []
             if end == "crash":
-                store.handle.abandon()
+                abandon(store)
                 device = device.survivors()
         with opened("disk", tmp_path / "s", 60_000, device=device, ordered=True) as store:
             assert dict(store.items()) == expected

@@ -11,9 +11,10 @@ import pytest
 import oxidbm
 from oxidbm import Store
 from tests.devices import HeapDevice
+from tests.support import Manual
 
 PAGE_BYTES = 4096
-OPTIONS = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
+OPTIONS: Manual = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
 
 
 class FailingDevice(HeapDevice):

@@ -18,6 +18,8 @@ import pytest
 
 from oxidbm import Session, Store
 from tests.devices import HeapDevice
+from tests.inside import abandon
+from tests.support import Manual
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer"),
@@ -203,7 +205,7 @@ OPERATIONS = ["set", "get", "sync", "iterate", "rmw", "delete", "compact", "leng
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_interrupt(name: str, own_device: bool, tmp_path: Path) -> None:
     device = HeapDevice(PAGE_BYTES) if own_device else None
-    options = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
+    options: Manual = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
     store = Store(tmp_path / "store", device=device, **options)
     worker = Worker(store)
     with interrupts() as interrupted:
@@ -258,6 +260,6 @@ def test_sigint_reaches_a_call_that_waits(tmp_path: Path) -> None:
     helper.join()
     other.join()
     store.sync()
-    store.handle.abandon()
+    abandon(store)
     with Store(tmp_path / "store", device=device.survivors(), memory="1MiB", page_size=PAGE_BYTES) as store:
         assert dict(store.items()) == {b"key": b"newer"}

@@ -101,7 +101,7 @@ def resum(data: bytearray) -> None:
     data[-4:] = struct.pack("<I", zlib.crc32(data[:-4]))
 
 
-def words_of(data: bytes, offset: int) -> tuple[int, int, int]:
+def words_of(data: bytes | bytearray, offset: int) -> tuple[int, int, int]:
     """Return a record's three header words, unsigned."""
     info, shape, seal = struct.unpack_from("<QQQ", data, offset)
     return info, shape, seal
@@ -112,7 +112,7 @@ def padded(size: int) -> int:
     return (size + 7) & -8
 
 
-def record_size(data: bytes, offset: int) -> int:
+def record_size(data: bytes | bytearray, offset: int) -> int:
     """Return how many bytes of a record its checksum covers, computed here from the format's text."""
     _, shape, _ = words_of(data, offset)
     expiry = 8 if shape >> 48 & 1 else 0

@@ -28,6 +28,7 @@ from tests.format.stores import (
     truncate,
     words_of,
 )
+from tests.inside import log_of
 
 
 @pytest.fixture
@@ -294,7 +295,7 @@ def test_lost_info_word_does_not_hide_the_rest_of_a_page(tmp_path: Path) -> None
         expected: Items = {b"%03d" % number: b"v" * 200 for number in range(60)}
         store.update(expected)
         store.sync()
-        while store.table.log.evict_page():
+        while log_of(store).evict_page():
             pass
         assert dict(store.items()) == expected
         offset = record_offsets((path / SEGMENT).read_bytes()[:PAGE_BYTES])[3]

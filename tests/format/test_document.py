@@ -56,7 +56,7 @@ def bit_ranges(heading: str) -> dict[str, tuple[int, int]]:
 
 def mask(width: int) -> int:
     """Return that many low bits."""
-    return 2**width - 1
+    return (1 << width) - 1
 
 
 def signed(word: int) -> int:

@@ -6,6 +6,7 @@ import pytest
 
 import oxidbm
 from tests.format.stores import SEGMENT, Items, contents, make_directory, make_tiny, open_store
+from tests.inside import log_of
 
 
 def tree(path: Path) -> dict[str, bytes]:
@@ -120,7 +121,7 @@ def make_segments(path: Path, segments: int) -> Items:
                 key = b"%d/%d" % (segment, number)
                 store[key] = expected[key] = key * 30
             store.sync()
-            store.table.log.device.roll()
+            log_of(store).device.roll()
     assert len(list((path / "log").iterdir())) == segments
     return expected
 

@@ -4,10 +4,13 @@ len() counts an expired key until it is met, so `wait` meets each one and makes 
 their own, because rmw and counting would keep the expiry; they share bucket and tag with others.
 """
 
+import functools
+
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from tests.collisions import colliding_key
+from tests.inside import table_of
 from tests.model.machine import COLLIDING, GROUPS, StoreMachine, keys, sizes
 
 EXPIRING = 9
@@ -56,7 +59,7 @@ class ExpiringRules(StoreMachine):
 
     def expiring_key(self, number: int) -> bytes:
         """Return a key of these rules."""
-        return colliding_key(self.store.handle.table.seed, number % GROUPS, COLLIDING + number)
+        return colliding_key(table_of(self.store).seed, number % GROUPS, COLLIDING + number)
 
     def note(self, key: bytes, seconds: float | None) -> None:
         """Note when a key expires."""
@@ -150,7 +153,7 @@ class ExpiringRules(StoreMachine):
             if expiry <= self.now:
                 assert self.store.get(key) is None
                 assert key not in self.store
-                self.write(lambda key=key: self.store.delete_many([key]))  # type: ignore[misc]
+                self.write(functools.partial(self.store.delete_many, [key]))
                 self.changed(key, None)
                 self.note(key, None)
         self.store.sync()

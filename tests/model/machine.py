@@ -25,6 +25,7 @@ from oxidbm._core.device.device import Device
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.table.compaction import Compaction
 from tests.collisions import colliding_key
+from tests.inside import abandon, disk_of, log_of, table_of
 from tests.model.iteration import Iteration
 from tests.support import make_room, shrink
 
@@ -45,11 +46,11 @@ sizes = st.sampled_from(SIZES)
 def live_bytes(store: Store) -> int:
     """Return what the records that hold the store's live keys take of the log, by reading it."""
     live = {record.address for record in store.scan()}
-    cursor = Cursor(store.handle.table.log, store.stats()["begin"], store.stats()["tail"])
+    cursor = Cursor(log_of(store), store.stats()["begin"], store.stats()["tail"])
     total = 0
     while cursor.step():
         if cursor.address in live:
-            total += store.handle.table.log.footprint(cursor.size())
+            total += log_of(store).footprint(cursor.size())
     return total
 
 
@@ -109,7 +110,7 @@ class StoreMachine(RuleBasedStateMachine):
     def key(self, number: int) -> bytes:
         """Return a key: of a group that shares bucket and tag, or an ordinary one; one is empty, one long."""
         if number < COLLIDING:
-            return colliding_key(self.store.handle.table.seed, number % GROUPS, number // GROUPS)
+            return colliding_key(table_of(self.store).seed, number % GROUPS, number // GROUPS)
         if number == COLLIDING:
             return b""
         return b"%d" % number * (100 if number == COLLIDING + 1 else 1 + number % 4)
@@ -162,7 +163,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.write(apply)
         except ValueError:
             sizes = [24 + 8 + len(key) + 8 + len(value or b"") for key, value in pairs.items()]
-            assert sum(sizes) > self.store.handle.table.value_limit
+            assert sum(sizes) > table_of(self.store).value_limit
         else:
             for key, value in pairs.items():
                 self.changed(key, value)
@@ -312,7 +313,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(splits=st.integers(1, 50))
     def split_buckets(self, splits: int) -> None:
         for _ in range(splits):
-            self.store.handle.table.index.split_one()
+            table_of(self.store).index.split_one()
         self.shrink(self.store)
 
     @rule()
@@ -322,7 +323,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def addresses_in_order(self) -> None:
-        self.store.handle.table.log.check_order()
+        log_of(self.store).check_order()
 
     def teardown(self) -> None:
         with contextlib.ExitStack() as stack:
@@ -335,7 +336,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def drop_store(self) -> None:
         """Give up the store that is open now."""
-        self.store.handle.abandon()
+        abandon(self.store)
 
     def finish(self) -> None:
         """Check what is left to check at the end of a run."""
@@ -381,7 +382,7 @@ class DiskMachine(StoreMachine):
 
     @rule()
     def crash(self) -> None:
-        self.store.handle.abandon()
+        abandon(self.store)
         self.after_crash()
         self.drop_iterations()
         self.model = dict(self.committed)
@@ -404,22 +405,22 @@ class DiskMachine(StoreMachine):
     @rule(segments=st.integers(1, 8))
     def start_compaction(self, segments: int) -> None:
         """Begin to compact some segments that have been written, as the background thread does."""
-        log = self.store.handle.table.log
+        log = log_of(self.store)
         until = log.begin
         for _ in range(segments):
             end = log.device.segment_end(until)
             if end <= log.flushed and end % PAGE_BYTES == 0:
                 until = end
         if until > log.begin:
-            self.compaction = Compaction(self.store.handle.table, until)
-            self.store.handle.disk.compaction = self.compaction
+            self.compaction = Compaction(table_of(self.store), until)
+            disk_of(self.store).compaction = self.compaction
 
     @precondition(lambda self: self.compaction is not None)
     @rule(size=st.integers(1, 30_000))
     def compact_slice(self, size: int) -> None:
         """Go on compacting, and end it as the background thread does."""
         assert self.compaction is not None
-        disk = self.store.handle.disk
+        disk = disk_of(self.store)
         at = self.compaction.cursor.following
         if self.compaction.slice(size, False):
             if self.compaction.cursor.following == at:
@@ -431,7 +432,7 @@ class DiskMachine(StoreMachine):
 
     @rule()
     def roll_segment(self) -> None:
-        self.store.handle.table.log.device.roll()
+        log_of(self.store).device.roll()
 
     def finish(self) -> None:
         """The count of live bytes is that of the records, and all is there after a clean end."""

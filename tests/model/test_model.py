@@ -11,6 +11,7 @@ import oxidbm
 from oxidbm import Store
 from oxidbm._core.device.device import Device
 from tests.devices import HeapDevice
+from tests.inside import table_of
 from tests.model.features import ExpiringRules, OrderedRules
 from tests.model.machine import PAGE_BYTES, DiskMachine, FilesMachine, Result, StoreMachine
 
@@ -46,7 +47,7 @@ class MemoryMachine(ExpiringRules, OrderedRules, StoreMachine):
 
     def open(self) -> Store:
         store = Store(memory=self.memory, page_size=PAGE_BYTES, clock=self.clock, ordered=self.ordered)
-        store.handle.table.value_limit = 5 * PAGE_BYTES
+        table_of(store).value_limit = 5 * PAGE_BYTES
         return store
 
     def shrink(self, store: Store) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 from pathlib import Path
+from typing import Unpack
 
 import oxidbm
 from oxidbm._core.address import FIRST_ADDRESS
@@ -18,6 +19,8 @@ from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.store.maintainers import MemoryMaintainer
 from oxidbm._core.store.size_limit import SizeLimit
 from oxidbm._core.table.table import Table
+from tests.inside import handle_of, log_of
+from tests.support import Options
 
 SEED = 0x1234_5678_9ABC_DEF
 STORE_ID = b"an id of 16 byte"
@@ -53,28 +56,23 @@ def make_superblock(path: Path, store_id: bytes, seed: int) -> None:
     directory.close()
 
 
-def disk_store(path: Path, **options: object) -> oxidbm.Store:
+def disk_store(path: Path, **options: Unpack[Options]) -> oxidbm.Store:
     """Open a store with small pages and the fixed seed, in which nothing happens in the background; make it first."""
     if not path.exists():
         (path / "log").mkdir(parents=True)
         make_superblock(path, STORE_ID, SEED)
-    given: dict[str, object] = {"memory": "1MiB", "durability": "manual", "compaction": False, **options}
-    return oxidbm.Store(path, **given)  # type: ignore[arg-type]
+    given: Options = {"memory": "1MiB", "durability": "manual", "compaction": False, **options}
+    return oxidbm.Store(path, **given)
 
 
 def push_to_disk(store: oxidbm.Store) -> None:
     """Commit, and take every page out of memory, so that what was written so far is read from the device."""
-    log = store.table.log
+    log = log_of(store)
     store.sync()
     log.close_tail_page()
     while log.evict_page():
         pass
-    assert log.head >= store.handle.commits.end
-
-
-def crash(store: oxidbm.Store) -> None:
-    """Close a store as a crash would: no commit and no mark of a clean end."""
-    store.handle.abandon()
+    assert log.head >= handle_of(store).commits.end
 
 
 def slot_hash(key: bytes) -> int:

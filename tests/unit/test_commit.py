@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 import oxidbm
 from oxidbm._core.durability.commit_record import CommitRecord, LogPart, TablePart, decode, encode
 from oxidbm._core.log.flush import flush_to, seal_to
-from tests.unit.helpers import PAGE_BYTES, crash, disk_store, push_to_disk
+from tests.inside import abandon, handle_of, log_of
+from tests.unit.helpers import PAGE_BYTES, disk_store, push_to_disk
 
 WORDS = st.integers(0, 2**48 - 1)
 FIELDS = ("sequence", "durable_sequence", "begin", "count", "pending", "records", "live_bytes", "time_ns")
@@ -133,7 +134,7 @@ def test_crash_brings_back_the_last_commit(tmp_path: Path) -> None:
     store[b"a"] = b"lost"
     del store[b"b"]
     store[b"c"] = b"lost"
-    crash(store)
+    abandon(store)
     for _ in range(2):
         with disk_store(path) as store:
             assert dict(store) == {b"a": b"1", b"b": b"2"}
@@ -145,12 +146,12 @@ def test_flushed_but_not_committed_is_cut_off(tmp_path: Path) -> None:
     store = disk_store(path)
     store[b"a"] = b"1"
     store.sync()
-    tail = store.handle.commits.end
+    tail = handle_of(store).commits.end
     store[b"b"] = b"2" * 3 * PAGE_BYTES
     store[b"a"] = b"3"
-    seal_to(store.table.log, store.table.log.tail)
-    flush_to(store.table.log, store.table.log.tail)
-    crash(store)
+    seal_to(log_of(store), log_of(store).tail)
+    flush_to(log_of(store), log_of(store).tail)
+    abandon(store)
     assert (path / SEGMENT).stat().st_size > tail
     with disk_store(path, read_only=True) as store:
         assert dict(store) == {b"a": b"1"}
@@ -171,8 +172,8 @@ def test_every_length_of_a_torn_tail_gives_a_commit(tmp_path: Path) -> None:
     for number in range(4):
         store[b"%d" % number] = b"v" * 9 * number
         store.sync()
-        ends.append(store.handle.commits.end)
-    crash(store)
+        ends.append(handle_of(store).commits.end)
+    abandon(store)
     whole = (path / SEGMENT).read_bytes()
     assert len(whole) == ends[-1]
     for size in range(64, len(whole) + 1):
@@ -188,7 +189,7 @@ def test_fault_before_a_commit_that_was_known_durable_is_corruption(tmp_path: Pa
     for number in range(3):
         store[b"%d" % number] = b"value"
         store.sync()
-    crash(store)
+    abandon(store)
     with (path / SEGMENT).open("r+b") as file:
         os.pwrite(file.fileno(), b"X", 64 + 24 + 8)
     with pytest.raises(oxidbm.CorruptionError, match=r"0000000000\.seg at offset 64.*not a torn tail"):
@@ -215,7 +216,7 @@ def test_commit_record_larger_than_a_page(tmp_path: Path) -> None:
         with store.session(name) as session:
             session.upsert(name, b"v")
     push_to_disk(store)
-    crash(store)
+    abandon(store)
     with disk_store(path) as store:
         assert len(store) == 20
         assert [store.session(name).serial for name in names] == [1] * 20

@@ -6,8 +6,9 @@ import pytest
 
 import oxidbm
 from oxidbm._core.table.compaction import Compaction
+from tests.inside import abandon, disk_of, handle_of, log_of, table_of
 from tests.support import make_room, scaled
-from tests.unit.helpers import crash, disk_store, push_to_disk
+from tests.unit.helpers import disk_store, push_to_disk
 
 
 def overwrite(store: oxidbm.Store, turns: int, keys: int = 50) -> dict[bytes, bytes]:
@@ -61,13 +62,13 @@ def test_crash_in_the_middle(tmp_path: Path) -> None:
     path = tmp_path / "store"
     store = disk_store(path)
     expected = overwrite(store, 3)
-    compaction = Compaction(store.table, store.table.log.tail)
+    compaction = Compaction(table_of(store), log_of(store).tail)
     for _ in range(5):
         assert compaction.slice(2000, False)
         make_room(store)
     store.sync()
     assert compaction.cursor.following < compaction.until
-    crash(store)
+    abandon(store)
     with disk_store(path) as store:
         assert dict(store.items()) == expected
         assert len(store) == 50
@@ -85,7 +86,7 @@ def test_readers_keep_their_segments(tmp_path: Path) -> None:
         assert len(list((path / "log").iterdir())) > 1, "the iterator may still read the old segments"
         seen.update(items)
         assert seen == expected
-        store.table.log.epoch.drain()
+        log_of(store).epoch.drain()
         assert len(list((path / "log").iterdir())) == 1
         assert dict(store.items()) == expected
 
@@ -93,7 +94,7 @@ def test_readers_keep_their_segments(tmp_path: Path) -> None:
 def test_updates_between_slices(tmp_path: Path) -> None:
     with disk_store(tmp_path / "store") as store:
         expected = overwrite(store, 2)
-        compaction = Compaction(store.table, store.table.log.tail)
+        compaction = Compaction(table_of(store), log_of(store).tail)
         turn = 0
         while compaction.slice(1000, False):
             make_room(store)
@@ -106,7 +107,7 @@ def test_updates_between_slices(tmp_path: Path) -> None:
             turn += 1
         assert turn > 3
         assert len(store) == len(expected)
-        store.handle.commits.move_begin(compaction.until)
+        handle_of(store).commits.move_begin(compaction.until)
         assert dict(store.items()) == expected
         assert store.check() == []
     with disk_store(tmp_path / "store") as store:
@@ -192,7 +193,7 @@ def test_an_index_that_grew_into_the_budget_does_not_keep_compaction_from_making
         for number, key in enumerate(held):
             if number % 100:
                 del store[key]
-        store.table.index.split_one()
+        table_of(store).index.split_one()
         for key in keys[:100]:
             store[key] = bytes(900)
         assert dict(store) == {**dict.fromkeys(held[::100], bytes(500)), **dict.fromkeys(keys[:100], bytes(900))}
@@ -203,9 +204,9 @@ def test_there_is_no_target_before_the_first_flush(tmp_path: Path) -> None:
     """A segment ends where the device holds something; with nothing on it, the search once went on for ever."""
     with oxidbm.Store(tmp_path / "store", durability="manual") as store:
         store[b"key"] = b"value"
-        table = store.handle.table
+        table = table_of(store)
         live = table.live_bytes
         table.live_bytes = -(64 << 20)  # as though so much of the log were dead
         assert table.log.device.size() == 0
-        assert store.handle.disk.compaction_target() == 0
+        assert disk_of(store).compaction_target() == 0
         table.live_bytes = live

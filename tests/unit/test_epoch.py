@@ -1,5 +1,6 @@
 """Light epoch: an action runs when the readers that were inside have left, and in the order given."""
 
+import functools
 import threading
 from collections.abc import Callable
 
@@ -16,14 +17,16 @@ def note(log: list[str], name: str) -> Callable[[], None]:
 
 
 def test_runs_at_once_without_readers() -> None:
-    epoch, ran = LightEpoch(), []
+    epoch = LightEpoch()
+    ran: list[str] = []
     epoch.bump(note(ran, "a"))
     assert ran == ["a"]
     assert epoch.readers() == 0
 
 
 def test_waits_for_the_readers_inside_and_for_no_later_one() -> None:
-    epoch, ran = LightEpoch(), []
+    epoch = LightEpoch()
+    ran: list[str] = []
     early = epoch.protect()
     epoch.bump(note(ran, "a"))
     late = epoch.protect()
@@ -38,7 +41,8 @@ def test_waits_for_the_readers_inside_and_for_no_later_one() -> None:
 
 
 def test_actions_run_in_the_order_given() -> None:
-    epoch, ran = LightEpoch(), []
+    epoch = LightEpoch()
+    ran: list[str] = []
     first = epoch.protect()
     epoch.bump(note(ran, "a"))
     second = epoch.protect()
@@ -59,7 +63,8 @@ def test_slots_are_used_again() -> None:
 
 
 def test_leave_runs_nothing_itself() -> None:
-    epoch, ran = LightEpoch(), []
+    epoch = LightEpoch()
+    ran: list[str] = []
     slot = epoch.protect()
     epoch.bump(note(ran, "a"))
     epoch.leave(slot)
@@ -69,7 +74,8 @@ def test_leave_runs_nothing_itself() -> None:
 
 
 def test_action_may_bump_and_protect() -> None:
-    epoch, ran = LightEpoch(), []
+    epoch = LightEpoch()
+    ran: list[str] = []
 
     def action() -> None:
         ran.append("outer")
@@ -87,7 +93,8 @@ def test_action_may_bump_and_protect() -> None:
 
 def test_actions_run_one_at_a_time() -> None:
     """Another thread may drain while an action, as the deletion of a file does, lets others run."""
-    epoch, ran = LightEpoch(), []
+    epoch = LightEpoch()
+    ran: list[str] = []
 
     def action() -> None:
         ran.append("begins")
@@ -104,7 +111,8 @@ def test_actions_run_one_at_a_time() -> None:
 
 
 def test_action_that_raises_is_gone() -> None:
-    epoch, ran = LightEpoch(), []
+    epoch = LightEpoch()
+    ran: list[str] = []
 
     def action() -> None:
         raise OSError("disk")
@@ -131,7 +139,7 @@ def test_against_a_model(steps: list[str]) -> None:
             serials[slot] = number
         elif step == "bump":
             waiting.append((number, {serials[slot] for slot in inside}))
-            epoch.bump(lambda number=number: ran.append(number))  # type: ignore[misc]
+            epoch.bump(functools.partial(ran.append, number))
         elif inside:
             epoch.release(inside.pop(0 if step == "leave first" else -1))
         here = {serials[slot] for slot in inside}

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 import oxidbm
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.table.locate import locate
+from tests.inside import abandon, log_of, table_of
 from tests.support import scaled
 from tests.unit.helpers import (
     PAGE_BYTES,
     SEED,
     colliding_keys,
-    crash,
     disk_store,
     memory_table,
     push_to_disk,
@@ -26,7 +26,7 @@ from tests.unit.helpers import (
 
 def entries(store: oxidbm.Store, key: bytes) -> list[int]:
     """Return the index entries with the key's tag."""
-    return list(store.table.index.matching(hash_key(key, SEED)))
+    return list(table_of(store).index.matching(hash_key(key, SEED)))
 
 
 def agree(store: oxidbm.Store, model: dict[bytes, bytes]) -> None:
@@ -92,7 +92,7 @@ def test_newest_of_a_chain_is_found_at_every_depth(tmp_path: Path) -> None:
             store[(a, b)[turn % 2]] = b"%d" % turn
             push_to_disk(store)
         agree(store, {a: b"4", b: b"5"})
-        found = locate(store.table, a, hash_key(a, SEED))
+        found = locate(table_of(store), a, hash_key(a, SEED))
         assert found is not None
         assert not found.tombstone()
     with disk_store(tmp_path / "store") as store:
@@ -113,8 +113,8 @@ def test_old_record_in_a_chain_does_not_come_back_after_reopening(tmp_path: Path
             store[a] = b"new"
     model = {b: b"1"} if deleted else {a: b"new", b: b"1"}
     with disk_store(tmp_path / "store") as store:
-        while store.table.log.head < 2 * PAGE_BYTES:
-            assert store.table.log.evict_page()
+        while log_of(store).head < 2 * PAGE_BYTES:
+            assert log_of(store).evict_page()
         agree(store, model)
         assert {record.key: record.value for record in store.scan()} == model
         store[b] = b"2"
@@ -169,7 +169,7 @@ def run(path: Path, steps: tuple[str, ...], *, compact: bool = False) -> None:
                 store = disk_store(path)
                 durable = dict(model)
             elif verb == "crash":
-                crash(store)
+                abandon(store)
                 store = disk_store(path)
                 model = dict(durable)
             assert {key: store.get(key) for key in names.values()} == {key: model.get(key) for key in names.values()}

@@ -2,11 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import oxidbm
-from tests.unit.helpers import crash, disk_store, push_to_disk
+from tests.inside import abandon
+from tests.support import Options
+from tests.unit.helpers import disk_store, push_to_disk
 
 
 @pytest.mark.parametrize(
@@ -21,9 +24,9 @@ from tests.unit.helpers import crash, disk_store, push_to_disk
         ({"read_only": True}, "read_only=True makes no sense"),
     ],
 )
-def test_options_out_of_range(options: dict[str, object], words: str) -> None:
+def test_options_out_of_range(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        oxidbm.Store(**options)  # type: ignore[arg-type]
+        oxidbm.Store(**options)
 
 
 def test_evict_is_for_memory(tmp_path: Path) -> None:
@@ -51,13 +54,14 @@ def test_failed_constructors_leave_nothing_behind(tmp_path: Path) -> None:
         with pytest.raises(oxidbm.MissingError):
             oxidbm.Store(tmp_path / "none", create=False)
         with pytest.raises(TypeError):
-            oxidbm.Store(no_such_option=1)  # type: ignore[call-arg]
+            oxidbm.Store(no_such_option=1)  # type: ignore[call-overload]
         oxidbm.Store.__new__(oxidbm.Store)
     assert not (tmp_path / "none").exists()
 
 
 def test_missing(tmp_path: Path) -> None:
-    for options in ({"create": False}, {"read_only": True}):
+    openings: list[Options] = [{"create": False}, {"read_only": True}]
+    for options in openings:
         with pytest.raises(oxidbm.MissingError) as caught:
             oxidbm.Store(tmp_path / "none", **options)
         assert isinstance(caught.value, FileNotFoundError)
@@ -132,7 +136,7 @@ def test_reopened_at_every_kind_of_tail(tmp_path: Path) -> None:
                 push_to_disk(store)
     store = disk_store(path)
     store[b"more"] = b"lost"
-    crash(store)
+    abandon(store)
     with disk_store(path) as store:
         assert dict(store) == expected
 

@@ -15,6 +15,7 @@ from oxidbm._core.table import operations
 from oxidbm._core.table.locate import locate
 from oxidbm._core.table.retry import put, remove, wanted_room
 from oxidbm._core.table.table import Table
+from tests.inside import log_of, table_of
 from tests.support import scaled
 from tests.unit.helpers import (
     PAGE_BYTES,
@@ -125,9 +126,9 @@ def test_read_only_region_is_copied(tmp_path: Path) -> None:
     with disk_store(tmp_path / "store") as store:
         store[b"k"] = b"old"
         store.sync()
-        tail = store.table.log.tail
+        tail = log_of(store).tail
         store[b"k"] = b"new"
-        assert store.table.log.tail == tail + 40
+        assert log_of(store).tail == tail + 40
         records = list(store.scan(live=False))
         assert [(record.key, record.value) for record in records] == [(b"k", b"old"), (b"k", b"new")]
         assert records[1].previous_address == records[0].address
@@ -156,7 +157,7 @@ def test_conditions_and_deletes_in_each_region(tmp_path: Path, where: str) -> No
             store.sync()
         elif where == "disk":
             push_to_disk(store)
-        table = store.table
+        table = table_of(store)
         assert not put(table, b"a", b"x", operations.IF_ABSENT, b"", 0)
         assert put(table, b"new", b"5", operations.IF_ABSENT, b"", 0)
         assert not put(table, b"a", b"x", operations.IF_EQUAL, b"2", 0)

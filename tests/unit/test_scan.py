@@ -1,6 +1,7 @@
 """Log scan: ranges, versions, resumption, and what an iteration yields while the store changes."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,14 +9,14 @@ import oxidbm
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.log.cursor import CHUNK_BYTES, Cursor
 from oxidbm._core.table.compaction import Compaction
+from tests.inside import log_of
 from tests.support import scaled
 from tests.unit.helpers import PAGE_BYTES, disk_store, push_to_disk
 
 
-def versions(store: oxidbm.Store, **scan: object) -> list[tuple[bytes, bytes, bool]]:
+def versions(store: oxidbm.Store, *, live: bool = True) -> list[tuple[bytes, bytes, bool]]:
     """Return key, value and tombstone of every record of a scan."""
-    found = store.scan(**scan)  # type: ignore[arg-type]
-    return [(record.key, record.value, record.tombstone) for record in found]
+    return [(record.key, record.value, record.tombstone) for record in store.scan(live=live)]
 
 
 def test_every_version_or_live_only(tmp_path: Path) -> None:
@@ -100,7 +101,7 @@ def test_a_record_that_goes_to_disk_is_read_again(tmp_path: Path) -> None:
     """A compaction without room steps back; meanwhile the record may be sealed, written, and gone from memory."""
     with disk_store(tmp_path / "store") as store:
         store[b"key"] = b"value"
-        cursor = Cursor(store.table.log, FIRST_ADDRESS, store.table.log.tail)
+        cursor = Cursor(log_of(store), FIRST_ADDRESS, log_of(store).tail)
         assert cursor.step()
         cursor.following = FIRST_ADDRESS
         push_to_disk(store)
@@ -111,7 +112,7 @@ def test_a_record_that_goes_to_disk_is_read_again(tmp_path: Path) -> None:
 def test_iterators_are_readers_until_they_end(tmp_path: Path) -> None:
     with disk_store(tmp_path / "store") as store:
         store.update({b"a": b"1", b"b": b"2"})
-        iterators = [iter(store), iter(store.values()), store.scan()]
+        iterators: list[Any] = [iter(store), iter(store.values()), store.scan()]
         assert store.stats()["readers"] == 3
         assert list(iterators[0]) == [b"a", b"b"]
         assert store.stats()["readers"] == 2

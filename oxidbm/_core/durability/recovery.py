@@ -66,7 +66,7 @@ def later_durable_commit(log: HybridLog, start: i64, sequence: i64) -> i64:
                             return address + o
             o += 8
         if size < CHUNK_BYTES:  # the end of a segment: the next one starts at a page
-            address = log.next_page(address + size + 1)
+            address = log.next_page(max(address + size, address + 1))
         else:
             address += size
         _breath.breathe()
