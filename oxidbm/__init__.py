@@ -40,9 +40,9 @@ _pure.give_turns(Batch, Database, LogScan, StoreBase, RangeIterator, Session, St
 
 
 def __getattr__(name: str) -> object:
-    """Import `oxidbm.shelve` when it is used first: it needs pickle's module, which takes time to import."""
-    if name == "shelve":
-        return importlib.import_module("oxidbm.shelve")
+    """Import a module when it is used first: shelve needs pickle's, which takes time, and few write devices."""
+    if name in ("device", "shelve"):
+        return importlib.import_module(f"oxidbm.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -12,6 +12,7 @@ from _typeshed import StrOrBytesPath, SupportsKeysAndGetItem
 from typing_extensions import TypeVar
 
 from oxidbm import dbm as dbm
+from oxidbm import device as device
 from oxidbm import shelve as shelve
 from oxidbm._core.device.device import Device
 from oxidbm._core.errors import (
@@ -190,7 +191,7 @@ class Store(MutableMapping[_K, _V]):
         mode: permission bits of new files, less the umask.
         create: False raises MissingError where there is no store.
         lock: False opens for writing without the lock that keeps a second writer out; only where something else does.
-        device: where the log's bytes go, instead of files in `path`.
+        device: where the log's bytes go, instead of files in `path`; see oxidbm.device.
         clock: what gives the time in seconds since 1970, instead of time.time.
         key, value: the codec of the keys or values: a type (bytes, str, int, float, a dataclass), a codec's name
             ("json", "msgpack", "pickle"), or an object with name, encode and decode; see oxidbm.codecs. The names are

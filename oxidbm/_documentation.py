@@ -1,9 +1,9 @@
 """Documentation of the compiled classes at run time.
 
-Compiled classes have no docstrings; the stub `__init__.pyi` carries them. `Documentation` is set as a class's
-`__doc__`, which may be a descriptor, and reads the stub when `help()` asks, so that importing costs nothing. The
-`__doc__` of a compiled method cannot be set, so the class's text holds its methods' too. `ast` is imported when it is
-used: it would be a seventh of the time that importing oxidbm takes.
+Compiled classes have no docstrings; the stub `__init__.pyi` carries them, and for devices the source beside the
+compiled module. `Documentation` is set as a class's `__doc__`, which may be a descriptor, and reads the file when
+`help()` asks, so that importing costs nothing. The `__doc__` of a compiled method cannot be set, so the class's text
+holds its methods' too. `ast` is imported when it is used: it would be a seventh of the time that importing takes.
 """
 
 import os
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import ast
     from collections.abc import Iterator
 
-STUB = os.path.join(os.path.dirname(__file__), "__init__.pyi")
+HERE = os.path.dirname(__file__)
+STUB = "__init__.pyi"
 
 
 def signature_of(function: "ast.FunctionDef") -> str:
@@ -50,16 +51,17 @@ def sections(node: "ast.ClassDef") -> "Iterator[str]":
 
 
 class Documentation:
-    """What a class's `__doc__` gives: the stub's text, read anew each time."""
+    """What a class's `__doc__` gives: the text of a file below this directory, read anew each time."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, file: str = STUB) -> None:
         self.name = name
+        self.path = os.path.join(HERE, file)
 
     def __get__(self, instance: object, owner: type | None = None) -> str | None:
         import ast
 
         try:
-            with open(STUB, encoding="utf-8") as file:
+            with open(self.path, encoding="utf-8") as file:
                 tree = ast.parse(file.read())
         except OSError:
             return None

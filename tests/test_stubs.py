@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 import oxidbm
+from oxidbm import device
 from tests.support import ROOT
 
 STUB = ROOT / "oxidbm" / "__init__.pyi"
 CLASSES = [oxidbm.Batch, oxidbm.Store, oxidbm.Database, oxidbm.Session, oxidbm.LogScan, oxidbm.LogRecord]
+DEVICES = [device.Device, device.NullDevice, device.FileDevice, device.Directory]
 
 needs_mypy = pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
 
@@ -21,6 +23,7 @@ TYPED = """
 from collections.abc import MutableMapping
 from typing import Any, assert_type
 import oxidbm
+from oxidbm.testing import check_device
 
 def double(old: bytes) -> bytes:
     return old + old
@@ -91,6 +94,24 @@ def use_dbm(name: str) -> None:
         mapping: MutableMapping[bytes, bytes] = db
     assert_type(oxidbm.whichdb(name), str | None)
 
+class Own(oxidbm.device.Device):
+    def begin(self) -> int:
+        return 0
+
+    def read(self, address: int, size: int) -> bytes:
+        return b""
+
+    def write(self, address: int, data: memoryview) -> None:
+        pass
+
+def use_device(path: str) -> None:
+    with oxidbm.Store(path, device=Own()) as store:
+        assert_type(store, oxidbm.Store)
+    files = oxidbm.device.FileDevice(oxidbm.device.Directory(path), 12)
+    assert_type(files.read_many([(64, 8)]), list[bytes])
+    check_device(Own, page_bytes=4096)
+    oxidbm.Store(path, device=path)  # type: ignore[call-overload]
+
 def misuse(store: oxidbm.Store) -> None:
     store[1]  # type: ignore[call-overload]
     store["a"] = 1  # type: ignore[call-overload]
@@ -152,6 +173,22 @@ def test_classes_have_the_stubs_documentation(public: type) -> None:
     assert (ast.get_docstring(node) or "-") in text
     for name in methods & documented:
         assert f"\n{name}" in text
+
+
+@pytest.mark.parametrize("public", DEVICES, ids=lambda public: public.__name__)
+def test_devices_have_the_sources_documentation(public: type) -> None:
+    text = public.__doc__ or ""
+    methods = {name for name in vars(public) if not name.startswith("_") and callable(getattr(public, name))}
+    assert methods
+    assert [name for name in methods if f"\n{name}(" not in text] == []
+    assert "begin()\n    Return" in (device.Device.__doc__ or "")
+    assert "read_many(requests)\n    Return what `read` returns" in (device.Device.__doc__ or "")
+
+
+def test_devices_are_imported_when_they_are_used() -> None:
+    code = "import sys, oxidbm; a = 'oxidbm.device' in sys.modules; print(a, oxidbm.device.Device.__name__)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout == "False Device\n"
 
 
 def test_every_figure_of_stats_is_documented() -> None:

@@ -9,6 +9,7 @@ from oxidbm._core.device.device import NullDevice
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.device.segments import FileDevice, segment_name
 from oxidbm._core.errors import CorruptionError
+from tests.devices import HeapDevice
 
 PAGE_BITS = 12
 PAGE = 1 << PAGE_BITS
@@ -193,6 +194,23 @@ def test_sync_is_asked_once(files: FileDevice) -> None:
     files.write(2 * PAGE, page_of(2))
     assert [segment.dirty for segment in files.segments] == [False, True]
     files.close()
+
+
+def test_read_many_returns_what_read_does_in_order(files: FileDevice) -> None:
+    fill(files, 3, each_a_segment=True)
+    requests = [(2 * PAGE, 8), (PAGE - 8, 100), (0, PAGE), (0, PAGE), (4, 8), (3 * PAGE, 8), (0, 0)]
+    assert files.read_many(requests) == [b"\3" * 8, b"\1" * 8, b"\1" * PAGE, b"\1" * PAGE, b"\1" * 8, b"", b""]
+    assert files.read_many([]) == []
+    files.close()
+
+
+def test_read_many_calls_read_of_a_device_in_python() -> None:
+    heap = HeapDevice(PAGE)
+    heap.write(0, page_of(4))
+    assert heap.read_many([(8, 2), (PAGE - 1, 9)]) == [b"\5\5", b"\5"]
+    assert heap.reads == 2
+    with pytest.raises(CorruptionError, match="address 64 was read from a store that lives in memory only"):
+        NullDevice(64).read_many([(64, 8)])
 
 
 @pytest.mark.parametrize("name", ["x.seg", "-1.seg", "1e3.seg", ".seg"])

@@ -13,22 +13,33 @@ from oxidbm._core.errors import CorruptionError
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Device:
-    """The interface. Addresses and sizes are in bytes; `write` starts where the last write ended or at a later page."""
+    """The interface of what keeps a store's log; the module oxidbm.device says what a device of one's own owes.
+
+    Addresses and sizes are in bytes. A device holds [begin(), end()) in segments, each of which starts at a page.
+    """
 
     def begin(self) -> i64:
-        """Return the address of the first byte held."""
+        """Return the address where the first segment starts, 0 where nothing is held."""
         raise NotImplementedError
 
     def end(self) -> i64:
-        """Return the address behind the last byte held."""
+        """Return the address behind the last byte held, 0 where nothing is."""
         raise NotImplementedError
 
     def write(self, address: i64, data: memoryview) -> None:
-        """Write `data` at `address`; it is durable after the next `sync`."""
+        """Write `data` at `address`; it can be read at once, and is durable after the next `sync`.
+
+        It starts where the last write ended, at the start of a later page, or, after a write that was interrupted,
+        where that one started. What is left out before it reads as zeros. The first write of all may start inside of a
+        page: the segment starts with the page. Copy the data: it is the store's memory, and changes after the call.
+        """
         raise NotImplementedError
 
     def read(self, address: i64, size: i64) -> bytes:
-        """Return up to `size` bytes from `address` on, fewer at the end of a segment."""
+        """Return up to `size` bytes from `address` on, fewer only at the end of a segment, b"" where nothing is held.
+
+        Any number of threads may read at a time, also while another thread writes, syncs or truncates.
+        """
         raise NotImplementedError
 
     def read_many(self, requests: list[tuple[int, int]]) -> list[bytes]:
@@ -39,15 +50,18 @@ class Device:
         return found
 
     def sync(self) -> None:
-        """Return when everything written so far is durable."""
+        """Return when everything written before the call is durable; another thread may write meanwhile."""
         raise NotImplementedError
 
     def truncate_before(self, address: i64) -> None:
-        """Give back the space of whole segments that end at or before `address`."""
+        """Give back the space of whole segments that end at or before `address`, never that of the last segment."""
         raise NotImplementedError
 
     def truncate_after(self, address: i64) -> None:
-        """Forget what stands at `address` and behind it, durably."""
+        """Forget what stands at `address` and behind it, durably when the call returns; the log goes on from there.
+
+        It is called when a store is opened, before anything is written. What it cut off must never be read again.
+        """
         raise NotImplementedError
 
     def roll(self) -> None:
@@ -55,19 +69,19 @@ class Device:
         raise NotImplementedError
 
     def segment_end(self, address: i64) -> i64:
-        """Return the address where the segment that holds `address` ends."""
+        """Return the address where the segment that holds `address` ends: the next one's start, or `end()`."""
         raise NotImplementedError
 
     def place(self, address: i64) -> str:
-        """Return file and offset of an address, for error messages."""
+        """Return where any address stands, as file and offset or the like, for error messages."""
         raise NotImplementedError
 
     def size(self) -> i64:
-        """Return the bytes held."""
+        """Return the bytes of space taken, 0 only where nothing is held."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Close every file; `read` still works on nothing afterwards."""
+        """Give back files and the like; a second time does nothing. A store has synced before, and calls no more."""
         raise NotImplementedError
 
 
