@@ -39,7 +39,7 @@ lint: $(VENV)/.extra-dev
 	$(BIN)/ruff check .
 
 types: $(VENV)/.extra-dev $(VENV)/.extra-test
-	$(BIN)/mypy --strict oxidbm examples tests
+	$(BIN)/mypy --strict oxidbm examples tests bench
 	OXIDBM_PURE=1 $(RUN) -m mypy.stubtest oxidbm --allowlist tests/stubtest_allowlist.txt --ignore-unused-allowlist
 
 # The documentation as a site in build/site. Its search needs a server: python3 -m http.server -d build/site

@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -193,11 +194,12 @@ def test_the_page_leaves_out_nothing_that_was_recorded() -> None:
 
 def test_the_page_says_how_each_engine_is_opened() -> None:
     text = PAGES[0].read_text(encoding="utf-8")
-    for engine in (*ENGINES.values(), WithoutCompaction):
+    engines: list[type[Engine]] = [*ENGINES.values(), WithoutCompaction]
+    for engine in engines:
         assert text.count(engine.settings()) == 1
     for recorded in recordings().values():
-        for name, engine in recorded["engines"].items():
-            assert engine["settings"] == ENGINES[name].settings(), "it was measured with other settings"
+        for name, opened in recorded["engines"].items():
+            assert opened["settings"] == ENGINES[name].settings(), "it was measured with other settings"
 
 
 def test_an_unknown_block_is_refused() -> None:
@@ -207,7 +209,7 @@ def test_an_unknown_block_is_refused() -> None:
 
 def test_lmdb_is_opened_as_its_settings_say(tmp_path: Path) -> None:
     pytest.importorskip("lmdb")
-    engine = ENGINES["lmdb"](tmp_path)
+    engine: Any = ENGINES["lmdb"](tmp_path)
     engine.recreate()
     flags = engine.environment.flags()
     assert {name: flags[name] for name in engine.options} == engine.options

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oxidbm
+from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.durability.commit_record import CommitRecord, LogPart, TablePart, decode, encode
+from oxidbm._core.durability.recovery import later_durable_commit
 from oxidbm._core.log.flush import flush_to, seal_to
 from tests.inside import abandon, handle_of, log_of
-from tests.unit.helpers import PAGE_BYTES, disk_store, push_to_disk
+from tests.unit.helpers import PAGE_BYTES, disk_store, push_to_disk, value_filling
 
 WORDS = st.integers(0, 2**48 - 1)
 FIELDS = ("sequence", "durable_sequence", "begin", "count", "pending", "records", "live_bytes", "time_ns")
@@ -111,6 +113,21 @@ def test_commit_record_that_ends_inside_a_session() -> None:
         decode(bytes(data))
     with pytest.raises(ValueError, match="ends inside a session's words"):
         decode(bytes(data[:80]) + (8).to_bytes(8, "little") + bytes(data[88:96]) + bytes(8))
+
+
+def test_a_later_commit_is_found_behind_a_segment_that_ends_with_its_page(tmp_path: Path) -> None:
+    """The first page of the next segment is not passed over."""
+    with disk_store(tmp_path / "store") as store:
+        log = log_of(store)
+        log.device.roll()
+        store[b"key"] = value_filling(b"key", PAGE_BYTES - FIRST_ADDRESS)
+        store.sync()
+        store[b"more"] = b"1"
+        store.sync()
+        assert log.device.segment_end(FIRST_ADDRESS) == PAGE_BYTES
+        assert len(log.device.read(FIRST_ADDRESS, PAGE_BYTES)) == PAGE_BYTES - FIRST_ADDRESS
+        assert later_durable_commit(log, FIRST_ADDRESS, 0) == handle_of(store).commits.address
+        assert later_durable_commit(log, FIRST_ADDRESS, 1) == 0
 
 
 def test_sequence_and_durable_sequence(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_lock_names_its_holder(tmp_path: Path) -> None:
 def test_a_lock_on_a_file_that_was_replaced_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the opening of LOCK and its locking another writer put a directory's files anew."""
     real = os.stat
-    turns = []
+    turns: list[str] = []
 
     def replaced_once(name: str, *, dir_fd: int | None = None) -> os.stat_result:
         if not turns:

@@ -8,8 +8,9 @@ import pytest
 import oxidbm
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.log.cursor import CHUNK_BYTES, Cursor
+from oxidbm._core.store.maintainers import MemoryMaintainer
 from oxidbm._core.table.compaction import Compaction
-from tests.inside import log_of
+from tests.inside import log_of, table_of
 from tests.support import scaled
 from tests.unit.helpers import PAGE_BYTES, disk_store, push_to_disk
 
@@ -148,13 +149,15 @@ def test_iteration_that_begins_while_a_page_in_memory_is_half_compacted() -> Non
     with oxidbm.Store(memory="4MiB", page_size="256KiB") as store:
         keys = [b"stays %d" % number for number in range(1000)]
         store.update(dict.fromkeys(keys, b"v" * 100))
-        maintainer = store.table.maintainer
+        table = table_of(store)
+        maintainer = table.maintainer
+        assert isinstance(maintainer, MemoryMaintainer)
         turn = 0
         while maintainer.compaction is None or maintainer.compaction.cursor.following < 20_000:
             store[b"other %d" % (turn % 50)] = b"y" * (2000 + turn // 50)
             turn += 1
-            if maintainer.compaction is None and store.table.log.begin == 64 and turn > 300:
-                maintainer.compaction = Compaction(store.table, store.table.log.first_page_end())
+            if maintainer.compaction is None and table.log.begin == 64 and turn > 300:
+                maintainer.compaction = Compaction(table, table.log.first_page_end())
                 assert maintainer.compaction.slice(25_000, False)
         assert maintainer.compaction.cursor.following < maintainer.compaction.until
         iterator = iter(store)
