@@ -76,7 +76,8 @@ class Store(StoreBase):
     def __delitem__(self, key: object) -> None:
         if self.life.writable != WRITABLE or self.life.state != OPEN:
             self.life.blocked_write()
-        if not remove(self.table, to_key(self.handle, key)):
+        plain = isinstance(key, bytes) and len(key) <= KEY_LENGTH_MAX and not self.typed
+        if not remove(self.table, cast(bytes, key) if plain else to_key(self.handle, key)):
             raise KeyError(key)
         self.written()
 
