@@ -1,9 +1,9 @@
-"""Instructions an operation executes, counted by valgrind's callgrind: `python -m bench.instructions [OPERATION...]`.
+"""Instructions an operation executes, counted by valgrind's callgrind: `make instructions ARGS='get\\ 100'`.
 
 Counts are repeatable where times are not, so two versions of the core can be compared on a noisy machine. Each
 operation runs in a process of its own, once with few and once with many turns; the difference, divided, is free of what
 starting costs. A turn is one call from Python with the loop around it; `empty` is that loop alone. The hash seed is
-fixed, so both versions meet the same collisions. Needs valgrind and the optimized core (`make build-optimized`).
+fixed, so both versions meet the same collisions. Needs valgrind and the optimized core, which make builds.
 """
 
 from __future__ import annotations

@@ -298,7 +298,11 @@ RULES: list[tuple[Check, Callable[[], dict[str, str]]]] = [
 ]
 
 
-@pytest.mark.parametrize(("check", "sources"), RULES, ids=[check.__name__ for check, _ in RULES])
+@pytest.mark.parametrize(
+    ("check", "sources"),
+    [pytest.param(*rule, marks=pytest.mark.slow if rule[0] is check_dead else ()) for rule in RULES],
+    ids=[check.__name__ for check, _ in RULES],
+)
 def test_the_project_keeps_the_rule(check: Check, sources: Callable[[], dict[str, str]]) -> None:
     found = sources()
     assert found
