@@ -1,7 +1,8 @@
 # make demo and make test need Python >= 3.11 with its headers, a C compiler and make; everything else they set up in
 # $(VENV), and again only when something changed.
 #
-#   make demo | test | pure | bench | bench-smoke | lint | types | docs | build | clean
+#   make demo | test | pure | bench | bench-smoke | docs
+#   make build | quick | format | lint | types | coverage | instructions | clean   for those who change it: docs/hacking.md
 #   PYTHON=python3.13 VENV=.venv313   another interpreter, beside the first
 #   ARGS='-k session -x'              arguments for pytest or the benchmark
 
@@ -11,28 +12,45 @@ ARGS ?=
 
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
-CORE := $(shell find oxidbm/_core -name '*.py')
-CORE_DIRECTORIES := $(shell find oxidbm/_core -type d -not -name __pycache__)
 
-.PHONY: demo test pure bench bench-smoke lint types docs build clean
+.PHONY: demo test pure bench bench-smoke docs build quick format lint types coverage instructions clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-demo: $(VENV)/.built-3
+demo: built-3
 	$(RUN) examples/count_stdlib.py
 
-test: $(VENV)/.built-3 $(VENV)/.extra-test
+test: built-3 $(VENV)/.extra-test
 	OXIDBM_PURE=0 OXIDBM_EXPECT=compiled $(RUN) -m pytest $(ARGS)
 
 # The same tests, at smaller sizes, on the core's sources. Needs no compiled core.
 pure: $(VENV)/.extra-test
 	OXIDBM_PURE=1 OXIDBM_EXPECT=pure $(RUN) -m pytest $(ARGS)
 
-bench: $(VENV)/.built-3 $(VENV)/.extra-bench
+bench: built-3 $(VENV)/.extra-bench
 	$(RUN) -m bench $(ARGS)
 
-bench-smoke: $(VENV)/.built-3 $(VENV)/.extra-bench
+bench-smoke: built-3 $(VENV)/.extra-bench
 	$(RUN) -m bench --smoke $(ARGS)
+
+# From an edit in the core to a verdict: the quick build, then the tests that are not slow, a process for each CPU.
+quick: built-0 $(VENV)/.extra-test
+	OXIDBM_PURE=0 OXIDBM_EXPECT=compiled $(RUN) -m pytest -q -n auto -m 'not slow' $(ARGS)
+
+# What the tests reach of the core's sources too, as a summary and, line by line, in build/coverage/index.html.
+coverage: $(VENV)/.extra-test $(VENV)/.extra-dev
+	mkdir -p build
+	OXIDBM_PURE=1 OXIDBM_EXPECT=pure $(RUN) -m coverage run -m pytest -q $(ARGS)
+	$(RUN) -m coverage html --quiet
+	$(RUN) -m coverage report
+
+# Instructions of an operation, counted by valgrind: ARGS='get\ 100 set\ 100', all where none is named.
+instructions: built-3
+	$(RUN) -m bench.instructions $(ARGS)
+
+format: $(VENV)/.extra-dev
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --fix .
 
 lint: $(VENV)/.extra-dev
 	$(BIN)/ruff format --check --quiet .
@@ -47,7 +65,7 @@ docs: $(VENV)/.extra-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # Compiles in place without optimizing: seconds, not a minute. Not for measuring.
-build: $(VENV)/.built-0 $(VENV)/.extra-test
+build: built-0 $(VENV)/.extra-test
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(VENV)
@@ -71,8 +89,7 @@ $(VENV)/.extra-%: $(VENV)/.base
 	OXIDBM_PURE=1 $(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e '.[$*]'
 	touch $@
 
-# The installed package is this directory (editable), so compiling in place is all there is to do after an edit.
-$(VENV)/.built-%: $(VENV)/.base setup.py $(CORE_DIRECTORIES) $(CORE)
+# The installed package is this directory (editable), so compiling in place is all there is to do after an edit. setup.py
+# looks by itself whether there is something to do, and each level keeps its libraries: it costs half a second if not.
+built-%: $(VENV)/.base FORCE
 	OXIDBM_PURE=0 OXIDBM_OPT=$* $(RUN) setup.py -q build_ext --inplace
-	rm -f $(VENV)/.built-*
-	touch $@

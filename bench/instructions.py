@@ -1,10 +1,10 @@
-"""Instructions an operation executes, counted by valgrind's callgrind: `python -m bench.instructions [OPERATION...]`.
+"""Instructions an operation executes, counted by valgrind's callgrind: `make instructions ARGS='get\\ 100'`.
 
 Counts can be repeated where times cannot, so that two versions of the core can be compared on a noisy machine. Each
 operation runs in processes of its own, with few turns and with many; the difference, divided, is free of what starting
 costs. A turn is one operation with the loop around it, and `empty` is that loop alone. What is drawn at random, the
 hash seeds of Python and of the store, is fixed, so that both versions meet the same collisions. Needs valgrind, and
-the optimized core that `make demo` builds.
+the optimized core, which make builds.
 """
 
 from __future__ import annotations

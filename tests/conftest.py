@@ -3,6 +3,7 @@
 OXIDBM_PURE=1        the same tests, at smaller sizes (`tests.support.scaled`), on the core's sources
 OXIDBM_EXPECT=...    compiled or pure: tests/test_mode.py fails in the other mode
 HYPOTHESIS_PROFILE   dev (default), ci (default where CI is set; the same examples each time) or long
+OXIDBM_EXAMPLES=N    so many examples instead of the profile's, in every test that does not say how many itself
 """
 
 import os
@@ -27,10 +28,11 @@ def pytest_configure(config: pytest.Config) -> None:
             pytest.exit(fault, returncode=pytest.ExitCode.USAGE_ERROR)
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what runs in its background
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    asked = os.environ.get("OXIDBM_EXAMPLES")
     for name, examples in EXAMPLES.items():
         hypothesis.settings.register_profile(
             name,
-            max_examples=scaled(examples, least=10),
+            max_examples=int(asked) if asked else scaled(examples, least=10),
             deadline=None,
             derandomize=name == "ci",
             print_blob=True,

@@ -97,6 +97,7 @@ def test_what_was_written_is_there_after_reopening(stage: Stage) -> None:
     assert stage.engine.files_size() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL_WORKLOADS)
 def test_every_workload_runs_with_every_engine(name: str, tmp_path: Path) -> None:
     workload = ALL_WORKLOADS[name]()
@@ -112,6 +113,7 @@ def test_every_workload_runs_with_every_engine(name: str, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MEASURES)
 def test_every_measure_runs(name: str, tmp_path: Path) -> None:
     if not ENGINES["oxidbm"].available():
@@ -142,6 +144,7 @@ def test_every_measure_runs(name: str, tmp_path: Path) -> None:
     assert list(work.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_json_has_what_a_reader_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "results.json"
     arguments = ["readrandom", "ycsb-a", "--engines", "dict,dbm.dumb", "--base", "dict", "--value-size", "8,100"]

@@ -134,12 +134,14 @@ def run_mypy(tmp_path: Path, *arguments: str) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.slow
 @needs_mypy
 def test_the_stub_says_what_is_there(tmp_path: Path) -> None:
     allowed = ("--allowlist", "tests/stubtest_allowlist.txt", "--ignore-unused-allowlist")
     run_mypy(tmp_path, "mypy.stubtest", "oxidbm", *allowed)
 
 
+@pytest.mark.slow
 @needs_mypy
 def test_type_checkers_see_a_mapping_of_bytes(tmp_path: Path) -> None:
     source = tmp_path / "typed.py"

@@ -29,6 +29,7 @@ def steps() -> list[tuple[str, str]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the blocks are for a POSIX shell")
 def test_the_console_blocks_are_true(tmp_path: Path) -> None:
     python = shlex.quote(sys.executable)

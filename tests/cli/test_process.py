@@ -29,6 +29,7 @@ def wait_for(condition: object, what: str) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_exit_codes_and_streams(tmp_path: Path) -> None:
     assert run("set", tmp_path / "s", b"caf\xe9".decode("utf-8", "surrogateescape"), "1").returncode == 0
     assert contents(tmp_path / "s") == {b"caf\xe9": b"1"}
@@ -64,6 +65,7 @@ def test_a_pipe_that_closes_early_is_no_error(tmp_path: Path, name: str) -> None
         assert process.wait(300) == 141
 
 
+@pytest.mark.slow
 @needs_signals
 def test_an_interrupted_load_keeps_what_it_had_and_can_be_run_again(tmp_path: Path) -> None:
     lines = [dump.json_line(b"%d" % number, b"v") for number in range(2_000)]
@@ -92,6 +94,7 @@ def test_an_interrupted_load_keeps_what_it_had_and_can_be_run_again(tmp_path: Pa
     assert len(contents(tmp_path / "s")) == 2_000
 
 
+@pytest.mark.slow
 @needs_signals
 @pytest.mark.compiled_only("Ctrl-C can break into an operation of the interpreted core")
 def test_an_interrupted_convert_can_be_run_again(tmp_path: Path) -> None:
@@ -151,6 +154,7 @@ def test_watch_follows_a_writer_and_ends_by_ctrl_c(tmp_path: Path) -> None:
             assert process.stderr.read() == b""
 
 
+@pytest.mark.slow
 @needs_signals
 def test_on_a_terminal_nothing_raw_is_printed_and_a_bar_is_shown(tmp_path: Path) -> None:
     import pty

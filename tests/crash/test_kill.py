@@ -102,6 +102,7 @@ def killed_writer(path: Path, mode: str, seconds: float, writer: str = "write_fo
     return int(lines[-2] if len(lines) > 1 else first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["always", "interval", "manual", "compacting", "closing"])
 def test_killed_writer_leaves_a_prefix(mode: str, tmp_path: Path) -> None:
     path = tmp_path / "store"
@@ -149,6 +150,7 @@ def batches_for_ever(path: str, mode: str) -> None:
             os.write(1, b"%d\n" % number)
 
 
+@pytest.mark.slow
 def test_killed_writer_leaves_whole_batches(tmp_path: Path) -> None:
     path = tmp_path / "store"
     chance = random.Random("batches")

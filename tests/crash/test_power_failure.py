@@ -214,6 +214,7 @@ def record(scenario: Callable[[Writer], None], root: Path) -> tuple[Disk, list[S
     return disk, writer.states
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_power_failure_anywhere(scenario: Callable[[Writer], None], tmp_path: Path) -> None:
     root = tmp_path / "disk"

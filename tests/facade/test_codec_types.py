@@ -137,7 +137,7 @@ class Own:
      ("bytes", codecs.BYTES), ("str", codecs.STR), ("int", codecs.INT), ("float", codecs.FLOAT),
      ("json", codecs.JSON), ("msgpack", codecs.MSGPACK), ("objects", codecs.OBJECTS), ("pickle", codecs.PICKLE),
      (DAY, DAY)],
-    ids=str,
+    ids=lambda part: str(getattr(part, "name", part)),
 )  # fmt: skip
 def test_what_stands_for_a_codec(spec: Any, codec: codecs.Codec[Any]) -> None:
     assert codecs.resolve(spec) is codec
@@ -239,6 +239,7 @@ codecs.NOTHING  # type: ignore[attr-defined]
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
 def test_type_checkers_see_the_types(tmp_path: Path) -> None:
     source = tmp_path / "checked.py"

@@ -209,7 +209,9 @@ WRONG: list[tuple[codecs.Codec[Any], Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("codec", "value", "words"), WRONG, ids=lambda part: str(getattr(part, "name", part))[:24])
+@pytest.mark.parametrize(
+    ("codec", "value", "words"), WRONG, ids=[f"{codec.name}-{type(value).__name__}" for codec, value, _ in WRONG]
+)
 def test_a_value_of_a_wrong_type(codec: codecs.Codec[Any], value: Any, words: str) -> None:
     with pytest.raises(TypeError, match=words):
         codec.encode(value)

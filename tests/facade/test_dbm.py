@@ -280,6 +280,7 @@ def test_a_flag_is_a_str(path: str) -> None:
         oxidbm.open(path, 1)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("flag", "kept"), [("cf", [b"synced"]), ("cs", [b"synced", b"later"])])
 def test_what_a_crash_leaves(path: str, flag: str, kept: list[bytes]) -> None:
     code = f"import os, time, oxidbm; db = oxidbm.open({path!r}, {flag!r}); db['synced'] = 'x'; db.sync()\n"

@@ -414,6 +414,7 @@ def misuse(store: oxidbm.Store[bytes, bytes]) -> None:
 """
 
 
+@pytest.mark.slow
 @needs_mypy
 def test_type_checkers_see_the_function(tmp_path: Path) -> None:
     source = tmp_path / "typed.py"

@@ -241,9 +241,9 @@ class LimitedMachine(OrderedMachine):
         return live
 
 
-TestOrdered = OrderedMachine.TestCase
+TestOrdered = pytest.mark.slow(OrderedMachine.TestCase)
 TestOrdered.settings = settings(max_examples=scaled(40, least=8), stateful_step_count=30)
-TestLimited = LimitedMachine.TestCase
+TestLimited = pytest.mark.slow(LimitedMachine.TestCase)
 TestLimited.settings = settings(max_examples=scaled(25, least=5), stateful_step_count=30)
 
 

@@ -68,6 +68,7 @@ def test_every_byte_of_the_tiny_segment(tmp_path: Path) -> None:
     assert outcome(path, expected) == ""
 
 
+@pytest.mark.slow
 def test_bytes_of_a_store_of_several_pages(tmp_path: Path) -> None:
     path = tmp_path / "store"
     expected = make_paged(path)

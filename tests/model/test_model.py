@@ -5,6 +5,7 @@ Keys that expire and the ordered view are on in some of them.
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis.stateful import rule
 
 import oxidbm
@@ -99,8 +100,8 @@ class FullMachine(MemoryMachine):
         self.changed(b"after", b"full")
 
 
-TestMapped = MappedMachine.TestCase
-TestPread = PreadMachine.TestCase
-TestOwnDevice = OwnDeviceMachine.TestCase
+TestMapped = pytest.mark.slow(MappedMachine.TestCase)
+TestPread = pytest.mark.slow(PreadMachine.TestCase)
+TestOwnDevice = pytest.mark.slow(OwnDeviceMachine.TestCase)
 TestMemory = MemoryMachine.TestCase
-TestFull = FullMachine.TestCase
+TestFull = pytest.mark.slow(FullMachine.TestCase)

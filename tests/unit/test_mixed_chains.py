@@ -193,6 +193,7 @@ def test_every_short_sequence(tmp_path: Path, first: str) -> None:
         run(tmp_path / str(number), ("set a", first, "set b", *sequence))
 
 
+@pytest.mark.slow
 @settings(max_examples=scaled(100, least=15))
 @given(
     steps=st.lists(
