@@ -44,6 +44,7 @@ LAYERS = [
     "store.opening",
     "store.ordered",
     "store.statistics",
+    "table.places",
     "table.check",
     "store.base",
     "store.store",

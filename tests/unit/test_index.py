@@ -124,7 +124,7 @@ def test_overflow_buckets(count: int) -> None:
 def test_overflow_buckets_of_a_second_vec() -> None:
     """A chain may lead from one vec to the next, and back to what the first gave back."""
     index = HashIndex(0)
-    index.overflow_next = CHUNK_WORDS - OVERFLOW_SPARE + CHUNK_LEAD + 1
+    index.overflow_next = CHUNK_WORDS - OVERFLOW_SPARE + CHUNK_LEAD
     for tag in range(2 * BUCKET_ENTRIES):
         add(index, crafted(4, tag), 64 + 8 * tag)
     while len(index.overflow) == 1:

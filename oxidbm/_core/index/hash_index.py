@@ -364,16 +364,96 @@ class HashIndex:
         return mixed
 
     def faults(self) -> list[str]:
-        """Return every broken invariant as a sentence. O(buckets)."""
+        """Return every broken invariant of the table itself as a sentence. O(buckets); it ends whatever the links say.
+
+        Chains that cannot be walked are said alone.
+        """
+        seen: set[int] = set()
+        found = self.chain_faults(seen)
+        if found:
+            return found
+        if len(seen) != self.overflow_in_use:
+            found.append(f"index: {len(seen)} overflow buckets are in use, {self.overflow_in_use} were counted")
+        last: i64 = len(self.overflow) - 1
+        whole = self.add_free_faults(seen, found)
+        known: i64 = 0
+        for link in seen:
+            known += 1 if i64(link) >> LINK_BITS == last else 0
+        made: i64 = (self.overflow_next - CHUNK_LEAD) >> 3
+        if whole and known != made:  # of the vecs before the last it is not known how many were made
+            found.append(f"index: {made} overflow buckets were made, {known} of them are in use or free")
+        self.add_entry_faults(found)
+        return found
+
+    def chain_faults(self, seen: set[int]) -> list[str]:
+        """Return why the buckets cannot be walked, and add the links of their overflow buckets to `seen`."""
         found: list[str] = []
+        room: i64 = 0
+        for chunk in self.chunks:
+            room += (len(chunk) - CHUNK_LEAD) >> 3
+        mask = self.low_mask
+        if mask < 0 or mask & (mask + 1) or not 0 <= self.split <= mask or self.buckets() > room:
+            found.append(f"index: there is room for {room} buckets, not for low_mask {mask:#x} and split {self.split}")
+            return found
+        bucket: i64 = 0
+        while bucket < self.buckets():
+            words = self.chunks[bucket >> CHUNK_BITS]
+            link: i64 = words[((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD + BUCKET_ENTRIES]
+            while link:
+                if not self.is_overflow(link):
+                    found.append(f"index: bucket {bucket} leads to {link:#x}, where no overflow bucket stands")
+                    break
+                if int(link) in seen:
+                    found.append(f"index: bucket {bucket} leads to overflow bucket {link:#x}, which is in use already")
+                    break
+                seen.add(int(link))
+                words = self.overflow[link >> LINK_BITS]
+                link = words[(link & LINK_MASK) + BUCKET_ENTRIES]
+            bucket += 1
+        return found
+
+    def is_overflow(self, link: i64) -> bool:
+        """Return whether a link, not 0, is the place of an overflow bucket that was made."""
+        vector: i64 = link >> LINK_BITS
+        position: i64 = (link & LINK_MASK) - CHUNK_LEAD
+        if vector < 0 or vector >= len(self.overflow) or position < 0 or position & 7:
+            return False
+        end: i64 = self.overflow_next if vector == len(self.overflow) - 1 else i64(CHUNK_WORDS)
+        return position + CHUNK_LEAD + 8 <= min(end, i64(len(self.overflow[vector])))
+
+    def add_free_faults(self, seen: set[int], found: list[str]) -> bool:
+        """Add the faults of the free list, and to `seen` what is on it; False where it cannot be walked to its end."""
+        link: i64 = self.free_overflow
+        while link:
+            if not self.is_overflow(link):
+                found.append(f"index: the free list leads to {link:#x}, where no overflow bucket stands")
+                return False
+            if int(link) in seen:
+                found.append(
+                    f"index: the free list leads to overflow bucket {link:#x}, which is in use or free already"
+                )
+                return False
+            seen.add(int(link))
+            words = self.overflow[link >> LINK_BITS]
+            position: i64 = link & LINK_MASK
+            end: i64 = position + BUCKET_ENTRIES
+            while position < end and words[position] == 0:
+                position += 1
+            if position < end:
+                found.append(f"index: the free overflow bucket {link:#x} is not empty")
+            link = words[end]
+        return True
+
+    def add_entry_faults(self, found: list[str]) -> None:
+        """Add the faults of the entries: gaps, tags that do not belong, their number."""
         count: i64 = 0
         bucket: i64 = 0
-        buckets = self.buckets()
-        while bucket < buckets:
+        while bucket < self.buckets():
             words = self.chunks[bucket >> CHUNK_BITS]
             position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
             end: i64 = position + BUCKET_ENTRIES
             width: i64 = ((self.low_mask << 1) | 1) if bucket < self.split or bucket > self.low_mask else self.low_mask
+            high: i64 = width & ~(power_of_two(self.tag_base) - 1)
             while True:
                 entry = words[position]
                 if entry == 0:
@@ -384,15 +464,16 @@ class HashIndex:
                     end = position + BUCKET_ENTRIES
                     continue
                 count += 1
-                said: i64 = ((entry >> TAG_SHIFT) & TAG_FIELD) << self.tag_base
-                high: i64 = width & ~(power_of_two(self.tag_base) - 1)
-                if (said & high) != (bucket & high):
+                tag: i64 = (entry >> TAG_SHIFT) & TAG_FIELD
+                if ((tag << self.tag_base) & high) != (bucket & high):
                     found.append(
-                        f"index: an entry with tag {(entry >> TAG_SHIFT) & TAG_FIELD:#x} stands in bucket "
-                        f"{bucket}, where its tag does not belong"
+                        f"index: an entry with tag {tag:#x} stands in bucket {bucket}, where its tag does not belong"
                     )
                 position += 1
+            while position <= end and words[position] == 0:
+                position += 1
+            if position <= end:
+                found.append(f"index: bucket {bucket} has a gap, with something behind it")
             bucket += 1
         if count != self.entries:
             found.append(f"index: {count} entries stand in the buckets, {self.entries} were counted")
-        return found

@@ -1,14 +1,23 @@
 """check(): every invariant of an open store, every fault found as a sentence, nothing repaired.
 
-It reads the whole log, so it costs what replay costs. Other threads should not write meanwhile.
+Whatever index and log hold, it ends and does not raise: what cannot be walked safely is a fault, and is not walked.
+Pages in memory are gone through first (see places), then the log from begin to tail, the index entries, the counters.
+1. A damaged record is said once, not again for each entry or chain that leads to it. 2. What a fault makes uncertain is
+not said: counters are compared only where nothing else was found. 3. What others append meanwhile (commits and the
+copies of a compaction) is no fault; other threads should not write. It reads the whole log, so it costs what replay
+costs; on top come the reads of mixed chains.
 """
 
+from typing import Final, final
+
+from librt.strings import read_i64_le
+from librt.vecs import vec
 from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.errors import CorruptionError
-from oxidbm._core.hashing import checksum_words, hash_key
+from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.hash_index import (
     BUCKET_ENTRIES,
     CHUNK_BITS,
@@ -19,135 +28,457 @@ from oxidbm._core.index.hash_index import (
     LINK_MASK,
 )
 from oxidbm._core.log.record import (
-    CHECKSUM_MASK,
-    SEAL_CAPACITY,
+    HEADER_BYTES,
     SHAPE_COMMIT,
+    SHAPE_EXPIRY,
+    SHAPE_PAGE_RUN,
     TOMBSTONE,
-    content_words,
     fault_of,
+    key_length,
+    key_word,
     previous_address,
+    record_words,
+    value_length,
+    value_word,
 )
-from oxidbm._core.table.engine import Engine
-from oxidbm._core.table.locate import key_of, record_at, settle
-from oxidbm._core.table.scan import Cursor, newest_since
+from oxidbm._core.table.engine import PENDING_ADDRESS, Engine
+from oxidbm._core.table.locate import Found, key_of, record_at, settle
+from oxidbm._core.table.places import DAMAGED, NO_RECORD, SOUND, Places
+from oxidbm._core.table.scan import Cursor
 
-SLICE: i64 = 256
+SLICE: Final = 256
+EVERYTHING: Final = 0xFFFFFFFFFFFF
+COMMIT_BYTES: Final = 72
+UNKNOWN: Final = -1
 
 
 def check(e: Engine) -> list[str]:
     """Return every fault found; an empty list when the store is sound."""
-    slot = e.epoch.protect()
+    slot = e.epoch.protect()  # what compaction passes meanwhile stays readable
     try:
-        return check_all(e)
+        return Check(e).run()
     finally:
         e.epoch.release(slot)
 
 
-def check_all(e: Engine) -> list[str]:
-    """As `check`, inside the epoch: what compaction passes meanwhile stays readable."""
-    faults: list[str] = []
-    try:
-        while not settle(e, SLICE):
-            _breath.breathe()
-    except CorruptionError as failure:
-        faults.append(str(failure))
-    log = e.log
-    if not log.begin <= log.head <= log.flushed <= log.sealed <= log.read_only <= log.tail:
-        faults.append(
-            f"log: the addresses are out of order: begin {log.begin}, head {log.head}, flushed {log.flushed}, "
-            f"sealed {log.sealed}, read_only {log.read_only}, tail {log.tail}"
-        )
-    faults += e.index.faults()
-    faults += check_entries(e)
-    live = check_log(e, faults)
-    if not faults and live != e.count:
-        faults.append(f"store: {live} keys are live in the log, {e.count} were counted")
-    return faults
+@final
+class Check:
+    """One check of a store; the log's addresses and what they are compared with are taken in one instant."""
 
+    def __init__(self, e: Engine) -> None:
+        log = e.log
+        self.e = e
+        self.faults: list[str] = []
+        self.begin: i64 = max(log.begin, i64(FIRST_ADDRESS))
+        self.places = Places(e, self.faults)
+        self.records_noted: i64 = e.records_since_commit
+        self.sequence_noted: i64 = e.commit_sequence
+        self.address_noted: i64 = e.commit_address
+        self.unlogged = e.unlogged
+        self.walkable = True  # the index
+        fresh = self.begin == FIRST_ADDRESS or e.commit_sequence == 0  # nothing was there before begin
+        self.records: i64 = 0 if fresh else UNKNOWN  # since the last commit record
+        self.commit_address: i64 = 0
+        self.commit_sequence: i64 = 0 if fresh else UNKNOWN
+        self.commit_begin: i64 = 0
+        self.commit_count: i64 = 0
+        self.commit_pending: i64 = 0
+        self.commit_live_bytes: i64 = 0
+        self.exact = True  # no recovery has left live bytes uncounted, see check_counters
+        self.timeless = False
+        self.live: i64 = 0
+        self.live_bytes: i64 = 0
 
-def check_entries(e: Engine) -> list[str]:
-    """Return the faults of index entries that do not lead to a record of theirs."""
-    faults: list[str] = []
-    index = e.index
-    bucket: i64 = 0
-    while bucket < index.buckets():
-        words = index.chunks[bucket >> CHUNK_BITS]
-        position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
-        end: i64 = position + BUCKET_ENTRIES
+    def run(self) -> list[str]:
+        """Check everything and return the faults."""
+        e = self.e
+        log = e.log
+        index = e.index
+        if not log.begin <= log.head <= log.flushed <= log.sealed <= log.read_only <= log.tail:
+            self.faults.append(
+                f"log: the addresses are out of order: begin {log.begin}, head {log.head}, flushed {log.flushed}, "
+                f"sealed {log.sealed}, read_only {log.read_only}, tail {log.tail}"
+            )
+            self.faults.extend(index.faults())
+            return self.faults
+        if log.memory_only and self.begin < log.head:
+            self.faults.append(f"log: it begins at address {log.begin}, but in memory nothing is kept below {log.head}")
+            self.begin = log.head
+        self.places.run()
+        found = index.faults()
+        self.walkable = not found or not index.chain_faults(set())
+        self.faults.extend(found)
+        self.check_log()
+        if self.walkable:
+            self.check_entries()
+        if not self.faults:
+            self.check_last_commit()
+        if not self.faults:
+            self.check_pending()
+        if not self.faults and self.settled():
+            self.check_counters()
+        return self.faults
+
+    def check_log(self) -> None:
+        """Check every record of the log, and count the live ones."""
+        cursor = Cursor(self.e, self.begin, self.places.stop)
+        seen: i64 = 0
         while True:
-            entry = words[position]
-            if entry == 0:
-                break
-            if position == end:
-                words = index.overflow[entry >> LINK_BITS]
-                position = entry & LINK_MASK
-                end = position + BUCKET_ENTRIES
+            self.pass_over_lost(cursor)
+            try:
+                if not cursor.step():
+                    return
+            except CorruptionError as failure:
+                self.note_damage(cursor, str(failure))
                 continue
-            fault = check_entry(e, entry)
-            if fault:
-                faults.append(fault)
-            position += 1
-        bucket += 1
-        if bucket & 255 == 0:
-            _breath.breathe()
-    return faults
+            if self.e.log.head <= cursor.address and not self.places.noted(cursor.address):
+                cursor.following = cursor.address  # the step began on disk, and ended at what was lost
+                continue
+            if self.places.state_of(cursor.address) == SOUND:
+                self.check_record(cursor)
+            else:
+                self.forget_commits()
+            seen += 1
+            if seen & 255 == 0:
+                _breath.breathe()
 
+    def pass_over_lost(self, cursor: Cursor) -> None:
+        """Have the cursor go on at the next record in memory that `check_memory` has found sound, if it is there."""
+        log = self.e.log
+        while log.head <= cursor.following < cursor.stop and not self.places.noted(cursor.following):
+            if self.places.state_of(cursor.following) == DAMAGED:
+                self.forget_commits()
+            cursor.following = log.next_page(cursor.following + 1)
 
-def check_entry(e: Engine, entry: i64) -> str:
-    """Return what is wrong with one index entry, "" for nothing."""
-    address: i64 = (entry & ENTRY_ADDRESS) << 3
-    if address < e.log.begin or address >= e.log.tail:
-        return f"index: an entry leads to address {address}, outside of the log [{e.log.begin}, {e.log.tail})"
-    try:
-        key_hash = hash_key(key_of(e, record_at(e, address)), e.seed)
-    except CorruptionError as failure:
-        return str(failure)
-    if e.index.holds(key_hash, address, e.log.tail) != entry:
-        return f"index: the entry for address {address} stands where its record's key does not lead"
-    return ""
+    def note_damage(self, cursor: Cursor, sentence: str) -> None:
+        """Say what is wrong with the record on disk that the cursor could not step to, and pass over its page, or run.
 
+        That record stands at `following`, or, where that is the end of a page's records, at the start of the next page:
+        then this is said a second time when the cursor has come to there.
+        """
+        log = self.e.log
+        at = cursor.following
+        if not self.faults or self.faults[-1] != sentence:
+            self.faults.append(sentence)
+        self.places.damaged.add(int(at))
+        self.forget_commits()
+        cursor.following = log.next_page(at + 1)
+        header = log.device.read(at, HEADER_BYTES)
+        if len(header) == HEADER_BYTES:
+            shape = read_i64_le(header, 8)
+            seal = read_i64_le(header, 16)
+            size: i64 = record_words(shape, seal) << 3
+            if not fault_of(read_i64_le(header, 0), shape, seal) and size > log.page_bytes:
+                cursor.following = log.next_page(at + size)
 
-def check_log(e: Engine, faults: list[str]) -> i64:
-    """Add the faults of the log's records to the list, and return how many keys are live."""
-    live: i64 = 0
-    log = e.log
-    cursor = Cursor(e, max(log.begin, i64(FIRST_ADDRESS)), log.tail)
-    seen: i64 = 0
-    while True:
+    def forget_commits(self) -> None:
+        """A record was lost, and it may have been a commit record: the next one is compared with nothing."""
+        self.records = UNKNOWN
+        self.commit_sequence = UNKNOWN
+
+    def check_record(self, cursor: Cursor) -> None:
+        """Check the record that the cursor has come to; its checksum, where it has one, is right."""
+        address = cursor.address
+        shape = cursor.shape
+        log = self.e.log
+        previous = previous_address(cursor.info)
+        if previous >= address:
+            self.faults.append(f"{log.device.place(address)}: the chain of address {address} leads forward")
+        elif previous & 7 or 0 < previous < FIRST_ADDRESS or self.misses_record(previous):
+            self.faults.append(
+                f"{log.device.place(address)}: the chain of address {address} leads to {previous}, "
+                "where no record begins"
+            )
+        if (cursor.size() > log.page_bytes) != (shape & SHAPE_PAGE_RUN != 0):
+            self.faults.append(
+                f"{log.device.place(address)}: the record at address {address} takes {cursor.size()} bytes, its flag "
+                f"page_run is {1 if shape & SHAPE_PAGE_RUN else 0}"
+            )
+        if not padded(cursor, key_word(shape), key_length(shape)):
+            self.faults.append(f"{log.device.place(address)}: the key of address {address} is not padded with zeros")
+        if not padded(cursor, value_word(shape), value_length(shape)):
+            self.faults.append(f"{log.device.place(address)}: the value of address {address} is not padded with zeros")
+        if shape & SHAPE_COMMIT:
+            self.check_commit(cursor)
+            return
+        if self.records != UNKNOWN:
+            self.records += 1
+        if shape & SHAPE_EXPIRY and not self.e.expiring and not self.timeless:
+            self.timeless = True
+            self.faults.append(f"store: the record at address {address} has an expiry, but the clock is never asked")
+        if self.walkable and not cursor.info & TOMBSTONE:
+            self.count_live(cursor)
+
+    def misses_record(self, at: i64) -> bool:
+        """Return whether an address that a chain leads to is in memory, and no record begins there."""
+        return at >= self.begin and self.places.state_of(at) == NO_RECORD
+
+    def check_commit(self, cursor: Cursor) -> None:
+        """Check a commit record against the one before it and the records between the two."""
+        place = self.e.log.device.place(cursor.address)
+        value = cursor.value()
+        previous = previous_address(cursor.info)
+        if len(value) < COMMIT_BYTES:
+            self.faults.append(f"{place}: a commit record of {len(value)} bytes, at least {COMMIT_BYTES} are needed")
+            self.forget_commits()
+            return
+        sequence = read_i64_le(value, 0)
+        records = read_i64_le(value, 40)
+        if self.commit_sequence == UNKNOWN:
+            self.exact = self.exact and sequence == 1
+            if self.begin <= previous and not self.places.damaged and not self.places.lost:
+                self.faults.append(f"{place}: the records before commit {sequence} are not all there")
+        elif previous != self.commit_address or sequence != self.commit_sequence + 1:
+            self.faults.append(
+                f"{place}: commit {sequence} follows the one at address {previous}, not commit {self.commit_sequence} "
+                f"at {self.commit_address}"
+            )
+        elif records != self.records:
+            self.faults.append(
+                f"{place}: {self.records} records stand before commit {sequence}, which counted {records}"
+            )
+        durable = read_i64_le(value, 8)
+        if not 0 <= durable < sequence:
+            self.faults.append(f"{place}: commit {sequence} knew commit {durable} to be durable")
+        self.commit_begin = read_i64_le(value, 16)
+        if self.commit_begin > cursor.address:
+            self.faults.append(f"{place}: commit {sequence} says that the log begins behind it, at {self.commit_begin}")
+        if not sessions_readable(value):
+            self.faults.append(f"{place}: the sessions of commit {sequence} cannot be read")
+        self.records = 0
+        self.commit_address = cursor.address
+        self.commit_sequence = sequence
+        self.commit_count = read_i64_le(value, 24)
+        self.commit_pending = read_i64_le(value, 32)
+        self.commit_live_bytes = read_i64_le(value, 48)
+        if self.commit_pending:
+            self.exact = False
+
+    def count_live(self, cursor: Cursor) -> None:
+        """Count the record that the cursor has come to where it gives its key a value."""
+        key = cursor.key()
+        key_hash = hash_key(key, self.e.seed)
+        entry = self.e.index.holds(key_hash, cursor.address, EVERYTHING)
+        if entry == 0:
+            return
+        if (entry & ENTRY_ADDRESS) << 3 == cursor.address or self.newest_of_chain(key, key_hash, cursor.address):
+            self.live += 1
+            self.live_bytes += self.e.log.footprint(cursor.size())
+
+    def newest_of_chain(self, key: bytes, key_hash: i64, address: i64) -> bool:
+        """Return whether the record at `address` is its key's newest in a mixed chain that it is not the head of."""
+        for entry in self.e.index.matching(key_hash):
+            at: i64 = (entry & ENTRY_ADDRESS) << 3
+            while entry < 0 and at >= address:
+                try:
+                    found = self.places.record_of_chain(at)
+                except CorruptionError:
+                    return False  # said when its entry is checked
+                if found is None:
+                    return False
+                if key_of(self.e, found) == key:
+                    if at == address:
+                        return True
+                    break
+                at = before(found)
+        return False
+
+    def check_entries(self) -> None:
+        """Check that each entry leads to a record of its own, and that no two lead to the same key."""
+        index = self.e.index
+        bucket: i64 = 0
+        while bucket < index.buckets():
+            words = index.chunks[bucket >> CHUNK_BITS]
+            position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
+            end: i64 = position + BUCKET_ENTRIES
+            while True:
+                entry = words[position]
+                if entry == 0:
+                    break
+                if position == end:
+                    words = index.overflow[entry >> LINK_BITS]
+                    position = entry & LINK_MASK
+                    end = position + BUCKET_ENTRIES
+                    continue
+                fault = self.check_entry(entry)
+                if fault and words[position] == entry and fault not in self.faults:  # it may have changed meanwhile
+                    self.faults.append(fault)
+                position += 1
+            bucket += 1
+            if bucket & 255 == 0:
+                _breath.breathe()
+
+    def check_entry(self, entry: i64) -> str:
+        """Return what is wrong with one index entry, "" for nothing."""
+        e = self.e
+        address: i64 = (entry & ENTRY_ADDRESS) << 3
+        begin = max(self.begin, e.log.begin)
+        if address < begin or address >= e.log.tail:
+            return f"index: an entry leads to address {address}, outside of the log [{begin}, {e.log.tail})"
+        state = self.places.state_of(address)
+        if state == NO_RECORD:
+            return f"index: an entry leads to address {address}, where no record begins"
+        if state == DAMAGED:
+            return ""
         try:
-            if not cursor.step():
-                return live
-            if cursor.address >= log.head and cursor.address < log.sealed:
-                check_sealed(e, cursor, faults)
-            if previous_address(cursor.info) >= cursor.address:
-                faults.append(
-                    f"{log.device.place(cursor.address)}: the chain of address {cursor.address} leads forward"
-                )
-            if not cursor.shape & SHAPE_COMMIT and not cursor.info & TOMBSTONE:
-                key = cursor.key()
-                newest = newest_since(e, key, hash_key(key, e.seed), cursor.address, cursor.stop)
-                if newest is not None and not newest.tombstone():  # compaction may have copied it meanwhile
-                    live += 1
+            found = record_at(e, address)
+            if found.shape & SHAPE_COMMIT:
+                return f"index: an entry leads to the commit record at address {address}"
+            key_hash = hash_key(key_of(e, found), e.seed)
+            others = e.index.matching(key_hash)
+            count: i64 = 0
+            for other in others:
+                count += 1 if other == entry else 0
+            if count == 0:
+                return f"index: the entry for address {address} stands where its record's key does not lead"
+            if count > 1:
+                return f"index: {count} entries lead to address {address}"
+            if entry < 0 or len(others) > 1:
+                return self.check_keys(entry, key_hash, others)
         except CorruptionError as failure:
-            faults.append(str(failure))
-            cursor.following = log.next_page(max(cursor.following, cursor.address) + 1)
-        seen += 1
-        if seen & 255 == 0:
-            _breath.breathe()
+            return str(failure)
+        return ""
+
+    def check_keys(self, entry: i64, key_hash: i64, others: vec[i64]) -> str:
+        """Return a sentence where an entry leads to a key that one of the others leads to as well, else ""."""
+        address: i64 = (entry & ENTRY_ADDRESS) << 3
+        keys = self.keys_of(entry, key_hash)  # reads all of a mixed chain, also where there are no others
+        for other in others:
+            second: i64 = (other & ENTRY_ADDRESS) << 3
+            if second < address and self.places.state_of(second) == SOUND:
+                both = keys & self.keys_of(other, key_hash)
+                if both:
+                    return f"index: the entries for addresses {second} and {address} lead to the same key {min(both)!r}"
+        return ""
+
+    def keys_of(self, entry: i64, key_hash: i64) -> set[bytes]:
+        """Return the keys that are found by an entry that `key_hash` leads to.
+
+        An index made with another size may have chained keys that this one tells apart; those are not looked for here.
+        """
+        index = self.e.index
+        keys: set[bytes] = set()
+        at: i64 = (entry & ENTRY_ADDRESS) << 3
+        while at >= self.e.log.begin:
+            found = self.places.record_of_chain(at)
+            if found is None:
+                break
+            key = key_of(self.e, found)
+            other = hash_key(key, self.e.seed)
+            if index.tag_of(other) == index.tag_of(key_hash) and index.bucket_of(other) == index.bucket_of(key_hash):
+                keys.add(key)
+            at = before(found) if entry < 0 else i64(0)  # a plain entry leads to one key
+        return keys
+
+    def check_last_commit(self) -> None:
+        """Compare what the store noted of its last commit with the log; a log in memory has no commits."""
+        log = self.e.log
+        if log.memory_only:
+            return
+        sequence: i64 = max(self.commit_sequence, i64(0))
+        if sequence != self.sequence_noted or self.commit_address != self.address_noted:
+            self.faults.append(
+                f"store: the last commit in the log is {sequence} at address {self.commit_address}, "
+                f"{self.sequence_noted} at {self.address_noted} was noted"
+            )
+            return
+        if self.records != self.records_noted:
+            self.faults.append(
+                f"store: {self.records} records stand behind the last commit, {self.records_noted} were counted"
+            )
+        if sequence and self.commit_begin < self.begin:
+            self.faults.append(f"log: it begins at address {self.begin}, the last commit says at {self.commit_begin}")
+
+    def check_pending(self) -> None:
+        """Check that each record whose effect on the number of keys is not known is one whose effect may be unknown."""
+        e = self.e
+        i = e.pending_first
+        while i < len(e.pending):
+            address: i64 = e.pending[i] & PENDING_ADDRESS
+            try:
+                found = self.places.record_of_chain(address) if address >= self.begin else None
+                if found is None or found.info >= 0:
+                    self.faults.append(
+                        f"store: no unverified record stands at address {address}, which is to be settled"
+                    )
+            except CorruptionError as failure:
+                self.faults.append(str(failure))
+            i += 1
+
+    def settled(self) -> bool:
+        """Find out the exact counters; False where the log does not let that be done, which is said, and where others
+        changed them meanwhile: only commits may have been appended, since a compaction changes them as well.
+        """
+        try:
+            while not settle(self.e, SLICE):
+                _breath.breathe()
+            cursor = Cursor(self.e, self.places.tail, self.e.log.tail)
+            while cursor.step():
+                if not cursor.shape & SHAPE_COMMIT:
+                    return False
+        except CorruptionError as failure:
+            self.faults.append(str(failure))
+        return not self.faults
+
+    def check_counters(self) -> None:
+        """Compare what was counted with what is live in the log.
+
+        Recovery of a commit with unverified records leaves some live bytes uncounted, never too many (see recovery).
+        """
+        e = self.e
+        if self.live != e.count:
+            self.faults.append(f"store: {self.live} keys are live in the log, {e.count} were counted")
+        if self.wrong_bytes(e.live_bytes):
+            self.faults.append(f"store: the live records take {self.live_bytes} bytes, {e.live_bytes} were counted")
+        if self.records_noted or self.unlogged or self.commit_sequence <= 0:
+            return
+        place = e.log.device.place(self.commit_address)
+        if not self.commit_count <= self.live <= self.commit_count + self.commit_pending:
+            self.faults.append(
+                f"{place}: {self.live} keys are live, the last commit counted {self.commit_count} and "
+                f"{self.commit_pending} it had not verified"
+            )
+        if self.commit_pending == 0 and self.wrong_bytes(self.commit_live_bytes):
+            self.faults.append(
+                f"{place}: the live records take {self.live_bytes} bytes, the last commit counted "
+                f"{self.commit_live_bytes}"
+            )
+
+    def wrong_bytes(self, counted: i64) -> bool:
+        """Return whether a number of live bytes cannot be right."""
+        return counted > self.live_bytes or (self.exact and counted != self.live_bytes)
 
 
-def check_sealed(e: Engine, cursor: Cursor, faults: list[str]) -> None:
-    """Verify a sealed record that is still in memory."""
-    log = e.log
-    fault = fault_of(cursor.info, cursor.shape, cursor.seal)
-    if not fault:
-        frame = log.frames.words[log.slot_of(cursor.address)]
-        o = log.word_of(cursor.address)
-        wanted = cursor.seal & CHECKSUM_MASK
-        if (
-            checksum_words(frame, o, cursor.seal & SEAL_CAPACITY, o + content_words(cursor.shape), cursor.address)
-            != wanted
-        ):
-            fault = "it does not match its checksum"
-    if fault:
-        faults.append(f"memory: the sealed record at address {cursor.address} is corrupt: {fault}")
+def before(found: Found) -> i64:
+    """Return the address that a record's chain leads to, 0 where it leads forward, so that no walk is for ever."""
+    previous = previous_address(found.info)
+    return previous if previous < found.address else i64(0)
+
+
+def padded(cursor: Cursor, first_word: i64, length: i64) -> bool:
+    """Return whether zeros follow `length` bytes from a word of the cursor's record on, up to the next whole word."""
+    over: i64 = length & 7
+    if over == 0:
+        return True
+    last = read_i64_le(cursor.data(), cursor.offset + ((first_word + (length >> 3)) << 3))
+    return last >> (over << 3) == 0
+
+
+def sessions_readable(value: bytes) -> bool:
+    """Return whether the sessions of a commit record's value are as many as it says, and have names."""
+    left = read_i64_le(value, COMMIT_BYTES - 8)
+    at: i64 = COMMIT_BYTES
+    size: i64 = len(value)
+    while left > 0:
+        if at + 16 > size:
+            return False
+        length = read_i64_le(value, at + 8)
+        if length < 0 or length > size - at - 16:
+            return False
+        try:
+            value[at + 16 : at + 16 + length].decode()
+        except ValueError:
+            return False
+        at += 16 + ((length + 7) & -8)
+        left -= 1
+    return left == 0
