@@ -222,7 +222,8 @@ def rewrite(store: oxidbm.Store, address: int, number: int, value: int) -> None:
     damage(store, address + 8 * number, struct.pack("<Q", value & 0xFFFFFFFFFFFFFFFF))
     _, shape, seal = read_words(store, address, 3)
     seal &= SEAL_CAPACITY
-    count = max(3, min(content_words(shape), (segment_of(store, address)[0].stat().st_size - address) // 8))
+    path, offset = segment_of(store, address)
+    count = max(3, min(content_words(shape), (path.stat().st_size - offset) // 8))
     data = struct.pack(f"<{count}q", *read_words(store, address, count))
     checksum = checksum_bytes(data, 0, seal, len(data), address)
     damage(store, address + 8 * SEAL, struct.pack("<q", seal | checksum))
@@ -239,9 +240,43 @@ def cut(store: oxidbm.Store, address: int) -> None:
     os.truncate(path, offset)
 
 
-COMMIT_FIELDS = ("sequence", "durable_sequence", "begin", "count", "pending", "records", "live_bytes", "time", "sessions")
+COMMIT_FIELDS = (
+    "sequence",
+    "durable_sequence",
+    "begin",
+    "count",
+    "pending",
+    "records",
+    "live_bytes",
+    "time",
+    "sessions",
+)
 
 
 def change_commit(store: oxidbm.Store, address: int, field: str, value: int) -> None:
     """Write a word of the commit record on disk at an address."""
     rewrite(store, address, HEADER // 8 + COMMIT_FIELDS.index(field), value)
+
+
+ADDRESSES = ("begin", "head", "flushed", "sealed", "read_only", "tail")
+INDEX_FIELDS = (
+    "low_mask", "split", "tag_base", "entries", "overflow_next", "overflow_in_use", "free_overflow", "grow_at",
+)  # fmt: skip
+COUNTERS = ("count", "live_bytes", "records_since_commit", "commit_sequence", "commit_address", "pending_first")
+
+
+def pending_count(store: oxidbm.Store) -> int:
+    """Return of how many records it is not known what they did to the number of keys."""
+    return int(store.e.pending_count())
+
+
+def memory_places(store: oxidbm.Store) -> list[int]:
+    """Return some addresses of pages in memory that have a frame."""
+    log = store.e.log
+    pages = range(log.head >> PAGE_BITS, (log.tail - 1 >> PAGE_BITS) + 1)
+    return [
+        (page << PAGE_BITS) + 40 * number
+        for page in pages
+        if len(log.frames.words[page & log.frames.mask])
+        for number in range(20)
+    ]

@@ -392,8 +392,12 @@ class HashIndex:
         for chunk in self.chunks:
             room += (len(chunk) - CHUNK_LEAD) >> 3
         mask = self.low_mask
-        if mask < 0 or mask & (mask + 1) or not 0 <= self.split <= mask or self.buckets() > room:
-            found.append(f"index: there is room for {room} buckets, not for low_mask {mask:#x} and split {self.split}")
+        narrow = self.tag_base < 0 or self.tag_base >= TAG_SHIFT or power_of_two(self.tag_base) > mask + 1
+        if mask < 0 or mask & (mask + 1) or not 0 <= self.split <= mask or self.buckets() > room or narrow:
+            found.append(
+                f"index: there is room for {room} buckets, not for low_mask {mask:#x}, split {self.split} and tag_base "
+                f"{self.tag_base}"
+            )
             return found
         bucket: i64 = 0
         while bucket < self.buckets():
@@ -452,8 +456,6 @@ class HashIndex:
             words = self.chunks[bucket >> CHUNK_BITS]
             position: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
             end: i64 = position + BUCKET_ENTRIES
-            width: i64 = ((self.low_mask << 1) | 1) if bucket < self.split or bucket > self.low_mask else self.low_mask
-            high: i64 = width & ~(power_of_two(self.tag_base) - 1)
             while True:
                 entry = words[position]
                 if entry == 0:
@@ -464,8 +466,8 @@ class HashIndex:
                     end = position + BUCKET_ENTRIES
                     continue
                 count += 1
-                tag: i64 = (entry >> TAG_SHIFT) & TAG_FIELD
-                if ((tag << self.tag_base) & high) != (bucket & high):
+                if not self.belongs(bucket, entry):
+                    tag: i64 = (entry >> TAG_SHIFT) & TAG_FIELD
                     found.append(
                         f"index: an entry with tag {tag:#x} stands in bucket {bucket}, where its tag does not belong"
                     )
@@ -477,3 +479,10 @@ class HashIndex:
             bucket += 1
         if count != self.entries:
             found.append(f"index: {count} entries stand in the buckets, {self.entries} were counted")
+
+    def belongs(self, bucket: i64, entry: i64) -> bool:
+        """Return whether an entry's tag agrees with what it says of its bucket: the bits from `tag_base` up."""
+        width: i64 = ((self.low_mask << 1) | 1) if bucket < self.split or bucket > self.low_mask else self.low_mask
+        high: i64 = width & ~(power_of_two(self.tag_base) - 1)
+        said: i64 = ((entry >> TAG_SHIFT) & TAG_FIELD) << self.tag_base
+        return (said & high) == (bucket & high)

@@ -183,21 +183,16 @@ class Check:
         log = self.e.log
         previous = previous_address(cursor.info)
         if previous >= address:
-            self.faults.append(f"{log.device.place(address)}: the chain of address {address} leads forward")
+            self.say(address, f"the chain of address {address} leads forward")
         elif previous & 7 or 0 < previous < FIRST_ADDRESS or self.misses_record(previous):
-            self.faults.append(
-                f"{log.device.place(address)}: the chain of address {address} leads to {previous}, "
-                "where no record begins"
-            )
+            self.say(address, f"the chain of address {address} leads to {previous}, where no record begins")
         if (cursor.size() > log.page_bytes) != (shape & SHAPE_PAGE_RUN != 0):
-            self.faults.append(
-                f"{log.device.place(address)}: the record at address {address} takes {cursor.size()} bytes, its flag "
-                f"page_run is {1 if shape & SHAPE_PAGE_RUN else 0}"
-            )
+            flag = 1 if shape & SHAPE_PAGE_RUN else 0
+            self.say(address, f"the record of {cursor.size()} bytes has {flag} for its flag page_run")
         if not padded(cursor, key_word(shape), key_length(shape)):
-            self.faults.append(f"{log.device.place(address)}: the key of address {address} is not padded with zeros")
+            self.say(address, f"the key of address {address} is not padded with zeros")
         if not padded(cursor, value_word(shape), value_length(shape)):
-            self.faults.append(f"{log.device.place(address)}: the value of address {address} is not padded with zeros")
+            self.say(address, f"the value of address {address} is not padded with zeros")
         if shape & SHAPE_COMMIT:
             self.check_commit(cursor)
             return
@@ -209,45 +204,51 @@ class Check:
         if self.walkable and not cursor.info & TOMBSTONE:
             self.count_live(cursor)
 
+    def say(self, address: i64, words: str) -> None:
+        """Add a fault of the record at an address, and where that is."""
+        log = self.e.log
+        place = log.device.place(address) if address < log.flushed else "memory"
+        self.faults.append(f"{place}: {words}")
+
     def misses_record(self, at: i64) -> bool:
         """Return whether an address that a chain leads to is in memory, and no record begins there."""
         return at >= self.begin and self.places.state_of(at) == NO_RECORD
 
     def check_commit(self, cursor: Cursor) -> None:
         """Check a commit record against the one before it and the records between the two."""
-        place = self.e.log.device.place(cursor.address)
+        at = cursor.address
         value = cursor.value()
         previous = previous_address(cursor.info)
         if len(value) < COMMIT_BYTES:
-            self.faults.append(f"{place}: a commit record of {len(value)} bytes, at least {COMMIT_BYTES} are needed")
+            self.say(at, f"a commit record of {len(value)} bytes, at least {COMMIT_BYTES} are needed")
             self.forget_commits()
             return
         sequence = read_i64_le(value, 0)
+        durable = read_i64_le(value, 8)
+        begin = read_i64_le(value, 16)
         records = read_i64_le(value, 40)
         if self.commit_sequence == UNKNOWN:
             self.exact = self.exact and sequence == 1
-            if self.begin <= previous and not self.places.damaged and not self.places.lost:
-                self.faults.append(f"{place}: the records before commit {sequence} are not all there")
+            if self.begin <= previous and not self.faults:
+                self.say(at, f"the records before commit {sequence} are not all there")
         elif previous != self.commit_address or sequence != self.commit_sequence + 1:
-            self.faults.append(
-                f"{place}: commit {sequence} follows the one at address {previous}, not commit {self.commit_sequence} "
-                f"at {self.commit_address}"
+            self.say(
+                at,
+                f"commit {sequence} follows the one at address {previous}, not commit {self.commit_sequence} at "
+                f"{self.commit_address}",
             )
         elif records != self.records:
-            self.faults.append(
-                f"{place}: {self.records} records stand before commit {sequence}, which counted {records}"
-            )
-        durable = read_i64_le(value, 8)
+            self.say(at, f"{self.records} records stand before commit {sequence}, which counted {records}")
         if not 0 <= durable < sequence:
-            self.faults.append(f"{place}: commit {sequence} knew commit {durable} to be durable")
-        self.commit_begin = read_i64_le(value, 16)
-        if self.commit_begin > cursor.address:
-            self.faults.append(f"{place}: commit {sequence} says that the log begins behind it, at {self.commit_begin}")
+            self.say(at, f"commit {sequence} knew commit {durable} to be durable")
+        if begin > at:
+            self.say(at, f"commit {sequence} says that the log begins behind it, at {begin}")
         if not sessions_readable(value):
-            self.faults.append(f"{place}: the sessions of commit {sequence} cannot be read")
+            self.say(at, f"the sessions of commit {sequence} cannot be read")
         self.records = 0
-        self.commit_address = cursor.address
+        self.commit_address = at
         self.commit_sequence = sequence
+        self.commit_begin = begin
         self.commit_count = read_i64_le(value, 24)
         self.commit_pending = read_i64_le(value, 32)
         self.commit_live_bytes = read_i64_le(value, 48)
@@ -300,7 +301,7 @@ class Check:
                     position = entry & LINK_MASK
                     end = position + BUCKET_ENTRIES
                     continue
-                fault = self.check_entry(entry)
+                fault = self.check_entry(entry) if index.belongs(bucket, entry) else ""  # which the index has said
                 if fault and words[position] == entry and fault not in self.faults:  # it may have changed meanwhile
                     self.faults.append(fault)
                 position += 1
@@ -432,16 +433,16 @@ class Check:
             self.faults.append(f"store: the live records take {self.live_bytes} bytes, {e.live_bytes} were counted")
         if self.records_noted or self.unlogged or self.commit_sequence <= 0:
             return
-        place = e.log.device.place(self.commit_address)
         if not self.commit_count <= self.live <= self.commit_count + self.commit_pending:
-            self.faults.append(
-                f"{place}: {self.live} keys are live, the last commit counted {self.commit_count} and "
-                f"{self.commit_pending} it had not verified"
+            self.say(
+                self.commit_address,
+                f"{self.live} keys are live, the last commit counted {self.commit_count} and {self.commit_pending} it "
+                "had not verified",
             )
         if self.commit_pending == 0 and self.wrong_bytes(self.commit_live_bytes):
-            self.faults.append(
-                f"{place}: the live records take {self.live_bytes} bytes, the last commit counted "
-                f"{self.commit_live_bytes}"
+            self.say(
+                self.commit_address,
+                f"the live records take {self.live_bytes} bytes, the last commit counted {self.commit_live_bytes}",
             )
 
     def wrong_bytes(self, counted: i64) -> bool:
