@@ -157,6 +157,20 @@ def record_to_settle_that_leads_into_another(path: Path) -> oxidbm.Store:
     return store
 
 
+@says("store: 1 of 0 records to be settled are noted to be settled")
+def more_settled_than_there_are(path: Path) -> oxidbm.Store:
+    store = three(path)
+    surgeon.change_counters(store, pending_first=1)
+    return store
+
+
+@says("store: -1 of 0 records to be settled are noted to be settled")
+def fewer_settled_than_none(path: Path) -> oxidbm.Store:
+    store = three(path)
+    surgeon.change_counters(store, pending_first=-1)
+    return store
+
+
 @says("store: 3 keys are live in the log, 4 were counted")
 def key_counter(path: Path) -> oxidbm.Store:
     store = three(path)

@@ -65,12 +65,9 @@ def split(store: oxidbm.Store) -> None:
     store.e.index.split_one()
 
 
-def give_back(store: oxidbm.Store) -> bool:
-    """Take the oldest page out of memory."""
-    return bool(store.e.log.evict_page())
-
-
-# Index entries
+def stop_background(store: oxidbm.Store) -> None:
+    """End the thread that works on the log: it believes what is written there."""
+    store.handle.disk.stop()
 
 
 def entry_to(store: oxidbm.Store, key: bytes, address: int, *, mixed: bool = False) -> int:
@@ -136,9 +133,6 @@ def overflow_word(store: oxidbm.Store, link: int, word: int) -> int:
 LINK = BUCKET_ENTRIES
 
 
-# Records in memory
-
-
 def word(store: oxidbm.Store, address: int, number: int) -> int:
     """Return a word of the record in memory at an address."""
     log = store.e.log
@@ -182,9 +176,6 @@ def set_page_end(store: oxidbm.Store, address: int, end: int) -> None:
 def add_pending(store: oxidbm.Store, address: int) -> None:
     """Note that it is not known what a record did to the number of keys."""
     store.e.add_pending(address, False)
-
-
-# Records on disk
 
 
 def segment_of(store: oxidbm.Store, address: int) -> tuple[Path, int]:
@@ -268,15 +259,3 @@ COUNTERS = ("count", "live_bytes", "records_since_commit", "commit_sequence", "c
 def pending_count(store: oxidbm.Store) -> int:
     """Return of how many records it is not known what they did to the number of keys."""
     return int(store.e.pending_count())
-
-
-def memory_places(store: oxidbm.Store) -> list[int]:
-    """Return some addresses of pages in memory that have a frame."""
-    log = store.e.log
-    pages = range(log.head >> PAGE_BITS, (log.tail - 1 >> PAGE_BITS) + 1)
-    return [
-        (page << PAGE_BITS) + 40 * number
-        for page in pages
-        if len(log.frames.words[page & log.frames.mask])
-        for number in range(20)
-    ]

@@ -16,7 +16,16 @@ import pytest
 import oxidbm
 from tests.support import ROOT, scaled
 from tests.unit import plants_counters, plants_index, plants_log, surgeon
-from tests.unit.helpers import PAGE_BYTES, Clock, colliding_keys, crash, disk_store, keys_of_a_bucket, push_to_disk
+from tests.unit.helpers import (
+    PAGE_BYTES,
+    Clock,
+    colliding_keys,
+    crash,
+    disk_store,
+    keys_of_a_bucket,
+    push_to_disk,
+    slot_hash,
+)
 from tests.unit.plants import FAULTS, Maker, mixed_chain, on_disk, overflowing, sealed, three, twice_on_disk, with_free
 
 # what says the sentences: all of a module, or functions of it
@@ -325,16 +334,15 @@ def everything(path: Path) -> oxidbm.Store:
     for key in keys_of_a_bucket(24)[15:]:
         del store[key]
     store[a] = b"3"
+    surgeon.stop_background(store)
     return store
 
 
-def wound(store: oxidbm.Store, draw: random.Random) -> None:
-    """Write something into some place of index, log, files or counters."""
-    tail = surgeon.log_address(store, "tail")
-    head = surgeon.log_address(store, "head")
+def wound(store: oxidbm.Store, draw: random.Random, head: int, tail: int) -> None:
+    """Write something into some place of index, log, files or counters; head and tail are where they should be."""
     anything = [0, 1, -1, draw.getrandbits(62), -draw.getrandbits(62), draw.randrange(tail) & -8, tail, 1 << 48 | 64]
     value = draw.choice(anything)
-    bucket = surgeon.bucket_of(store, keys_of_a_bucket(1)[0])
+    bucket = slot_hash(keys_of_a_bucket(1)[0]) & 0xFFF
     link = surgeon.bucket_word(store, bucket, surgeon.LINK)
     links = [link, 3, 11, 19, 27, 1 << 20 | 3, value]
     wounds: list[Callable[[], None]] = [
@@ -342,12 +350,12 @@ def wound(store: oxidbm.Store, draw: random.Random) -> None:
         lambda: surgeon.set_bucket_word(store, draw.choice([bucket, 1]), surgeon.LINK, draw.choice(links)),
         lambda: surgeon.set_overflow_word(store, draw.choice([3, 11, 19]), draw.randrange(7), value),
         lambda: surgeon.set_overflow_word(store, draw.choice([3, 11, 19]), surgeon.LINK, draw.choice(links)),
-        lambda: surgeon.set_word(store, draw.choice(surgeon.memory_places(store)) & -8, 0, value),
-        lambda: surgeon.set_word(store, head, draw.randrange(12), value),
+        lambda: surgeon.set_word(store, head, draw.randrange(60), value),
+        lambda: surgeon.set_word(store, tail - draw.choice([8, 40, 48, 96]), 0, value),
         lambda: surgeon.set_page_end(store, draw.choice([head, tail - 8]), draw.choice([value, tail, head + 8])),
         lambda: surgeon.damage(store, draw.randrange(64, 4000), draw.randbytes(draw.randrange(1, 9))),
         lambda: surgeon.rechain(store, draw.choice([64, 104]), draw.randrange(tail)),
-        lambda: surgeon.cut(store, draw.randrange(64, 8192)),
+        lambda: surgeon.cut(store, draw.randrange(200, 8192)),
         lambda: surgeon.add_pending(store, value & 0xFFFFFFFFFFFF),
         lambda: surgeon.change_log(store, **{draw.choice(surgeon.ADDRESSES): draw.choice([value, tail + 8, head - 8])}),
         lambda: surgeon.change_index(store, **{draw.choice(surgeon.INDEX_FIELDS): draw.choice(links)}),
@@ -362,6 +370,7 @@ def test_it_ends_and_does_not_raise_whatever_is_written(seed: int, tmp_path: Pat
     draw = random.Random(seed)
     with given_up(everything, tmp_path / "store") as store:
         assert store.check() == []
+        head, tail = surgeon.log_address(store, "head"), surgeon.log_address(store, "tail")
         for _ in range(draw.choice([1, 1, 2, 5])):
-            wound(store, draw)
+            wound(store, draw, head, tail)
         assert all(isinstance(fault, str) and fault for fault in store.check())

@@ -394,6 +394,9 @@ class Check:
         """Check that each record whose effect on the number of keys is not known is one whose effect may be unknown."""
         e = self.e
         i = e.pending_first
+        if i < 0 or i > len(e.pending):
+            self.faults.append(f"store: {i} of {len(e.pending)} records to be settled are noted to be settled")
+            return
         while i < len(e.pending):
             address: i64 = e.pending[i] & PENDING_ADDRESS
             try:
