@@ -52,6 +52,9 @@ class Options(TypedDict, total=False):
     create: bool
     evict: bool
     ordered: bool
+    interval: float
+    size_limit: int | str
+    clock: Callable[[], float]
 
 
 def scaled(count: int, least: int = 1) -> int:

@@ -388,24 +388,3 @@ class HashIndex:
                     self.replace_in(bucket, entry, NO_ENTRY)
             bucket += 1
         return mixed
-
-    def faults(self) -> list[str]:
-        """Return every broken invariant as a sentence. O(buckets)."""
-        found: list[str] = []
-        count: i64 = 0
-        bucket: i64 = 0
-        buckets = self.buckets()
-        while bucket < buckets:
-            width: i64 = ((self.low_mask << 1) | 1) if bucket < self.split or bucket > self.low_mask else self.low_mask
-            high: i64 = width & ~(power_of_two(self.tag_base) - 1)
-            for entry in self.entries_in(bucket):
-                count += 1
-                if ((tag_in(entry) << self.tag_base) & high) != (bucket & high):
-                    found.append(
-                        f"index: an entry with tag {tag_in(entry):#x} stands in bucket {bucket}, "
-                        "where its tag does not belong"
-                    )
-            bucket += 1
-        if count != self.entries:
-            found.append(f"index: {count} entries stand in the buckets, {self.entries} were counted")
-        return found

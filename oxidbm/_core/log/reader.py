@@ -10,7 +10,7 @@ from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from oxidbm._core.errors import CorruptionError
-from oxidbm._core.hashing import checksum_bytes, checksum_words
+from oxidbm._core.hashing import checksum_bytes
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.record import (
     CHECKSUM_MASK,
@@ -148,17 +148,3 @@ def is_live(log: HybridLog, record: Record, now: i64) -> bool:
         return False
     expiry = expiry_of(log, record)
     return expiry == 0 or expiry > now
-
-
-def sealed_fault(log: HybridLog, address: i64) -> str:
-    """Return what is wrong with a sealed record in memory as words of a sentence, or "" where nothing is."""
-    frame = log.frames.words[log.slot_of(address)]
-    o = log.word_of(address)
-    shape = frame[o + 1]
-    seal = frame[o + 2]
-    fault = fault_of(frame[o], shape, seal)
-    if fault:
-        return fault
-    if checksum_words(frame, o, seal & SEAL_CAPACITY, o + content_words(shape), address) != seal & CHECKSUM_MASK:
-        return "it does not match its checksum"
-    return ""

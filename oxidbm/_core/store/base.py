@@ -12,6 +12,7 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.device.device import Device
+from oxidbm._core.durability.check import check
 from oxidbm._core.life import Life
 from oxidbm._core.sizes import parse_size
 from oxidbm._core.store.batch import Batch
@@ -22,7 +23,6 @@ from oxidbm._core.store.options import Options
 from oxidbm._core.store.ordered import KeyOrder
 from oxidbm._core.store.session import Session, open_session
 from oxidbm._core.store.statistics import statistics
-from oxidbm._core.table.check import check
 from oxidbm._core.table.iterate import LogScan
 from oxidbm._core.table.table import Table
 
@@ -169,7 +169,7 @@ class StoreBase:
     def check(self) -> list[str]:
         """Return every fault found in the store, as sentences."""
         self.life.check_open()
-        return check(self.table)
+        return check(self.handle.commits)
 
     def stats(self) -> dict[str, Any]:
         """Return figures about the store; see docs."""
