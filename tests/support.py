@@ -52,6 +52,11 @@ class Options(TypedDict, total=False):
     create: bool
     evict: bool
     ordered: bool
+
+
+class MoreOptions(Options, total=False):
+    """As Options, with those that only few hand on."""
+
     interval: float
     size_limit: int | str
     clock: Callable[[], float]

@@ -20,7 +20,7 @@ from oxidbm._core.store.maintainers import MemoryMaintainer
 from oxidbm._core.store.size_limit import SizeLimit
 from oxidbm._core.table.table import Table
 from tests.inside import handle_of, log_of
-from tests.support import Options
+from tests.support import MoreOptions
 
 SEED = 0x1234_5678_9ABC_DEF
 STORE_ID = b"an id of 16 byte"
@@ -56,12 +56,12 @@ def make_superblock(path: Path, store_id: bytes, seed: int) -> None:
     directory.close()
 
 
-def disk_store(path: Path, **options: Unpack[Options]) -> oxidbm.Store:
+def disk_store(path: Path, **options: Unpack[MoreOptions]) -> oxidbm.Store:
     """Open a store with small pages and the fixed seed, in which nothing happens in the background; make it first."""
     if not path.exists():
         (path / "log").mkdir(parents=True)
         make_superblock(path, STORE_ID, SEED)
-    given: Options = {"memory": "1MiB", "durability": "manual", "compaction": False, **options}
+    given: MoreOptions = {"memory": "1MiB", "durability": "manual", "compaction": False, **options}
     return oxidbm.Store(path, **given)
 
 
