@@ -1,4 +1,4 @@
-"""Every Python snippet of README.md and docs/ runs, in a directory of its own, and prints what the text says.
+"""Every Python snippet of README.md, CONTRIBUTING.md and docs/ runs, in a directory of its own, and prints what the text says.
 
 A ```python block followed by a ```text block has to print that text. Blocks of one document share nothing.
 """
@@ -16,7 +16,7 @@ from tests.support import ROOT
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def snippets(text: str) -> list[tuple[str, str | None]]:
