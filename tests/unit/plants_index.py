@@ -213,6 +213,18 @@ def entry_counter(path: Path) -> oxidbm.Store:
     return store
 
 
+@says(
+    "index: 3 entries stand in the buckets, 4 were counted",
+    "index: an entry leads to address 56, outside of the log [64, 184)",
+)
+def entry_counter_and_an_entry(path: Path) -> oxidbm.Store:
+    """A wrong counter of the index does not hide where its entries lead."""
+    store = three(path)
+    surgeon.lead(store, K0, 56)
+    surgeon.change_index(store, entries=4)
+    return store
+
+
 @says("index: an entry leads to address 56, outside of the log [64, 184)")
 def entry_below_begin(path: Path) -> oxidbm.Store:
     store = three(path)

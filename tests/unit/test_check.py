@@ -223,6 +223,14 @@ def runs_of_pages(path: Path) -> oxidbm.Store:
 
 
 @sound
+def run_first_of_all(path: Path) -> oxidbm.Store:
+    """The log begins at the second page, and nothing has been committed."""
+    store = disk_store(path)
+    store[b"first"] = b"1" * 5000
+    return store
+
+
+@sound
 def runs_on_disk(path: Path) -> oxidbm.Store:
     store = runs_of_pages(path)
     push_to_disk(store)

@@ -124,7 +124,7 @@ class Places:
 
     def state_of(self, at: i64) -> i64:
         """Return whether a record begins at an address of the log: SOUND, DAMAGED or NO_RECORD."""
-        if int(at) in self.damaged:
+        if self.damaged and int(at) in self.damaged:
             return DAMAGED
         if at < self.e.log.head or at >= self.tail:
             return SOUND
