@@ -316,3 +316,16 @@ def two_records_of_a_page(path: Path) -> oxidbm.Store:
     surgeon.damage(store, R0 + 8 * VALUE, b"V")
     surgeon.damage(store, R2 + 8 * VALUE, b"V")
     return store
+
+
+@says(
+    "0000000000.seg at offset 64: the record at address 64 is corrupt: its version is 2, only 1 is known",
+    "0000000000.seg at offset 4136: the record at address 4136 does not match its checksum",
+)
+def two_pages(path: Path) -> oxidbm.Store:
+    """A header that is not believed does not say either where the walk goes on."""
+    store = twice_on_disk(path)
+    surgeon.rewrite(store, R0, SEAL, 1000 << 32)
+    surgeon.rewrite(store, R0, INFO, 2 << 48)
+    surgeon.damage(store, PAGE_BYTES + 40 + 8 * VALUE, b"V")
+    return store

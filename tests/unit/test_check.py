@@ -255,6 +255,23 @@ def compacted_chains(path: Path) -> oxidbm.Store:
 
 
 @sound
+def recovered_and_compacted(path: Path) -> oxidbm.Store:
+    """No commit record is left that knew of unverified records, but recovery from one left live bytes uncounted."""
+    store = mixed_and_recovered(path)
+    store.reorganize()
+    return store
+
+
+@sound
+def tombstone_that_an_entry_leads_to(path: Path) -> oxidbm.Store:
+    store, a, _ = mixed_chain(path)
+    push_to_disk(store)
+    del store[a]
+    assert surgeon.pending_count(store) == 0
+    return store
+
+
+@sound
 def cleared(path: Path) -> oxidbm.Store:
     store = twice_on_disk(path)
     store.clear()

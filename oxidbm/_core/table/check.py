@@ -167,9 +167,8 @@ class Check:
         if len(header) == HEADER_BYTES:
             shape = read_i64_le(header, 8)
             seal = read_i64_le(header, 16)
-            size: i64 = record_words(shape, seal) << 3
-            if not fault_of(read_i64_le(header, 0), shape, seal) and size > log.page_bytes:
-                cursor.following = log.next_page(at + size)
+            if not fault_of(read_i64_le(header, 0), shape, seal):
+                cursor.following = log.next_page(at + (record_words(shape, seal) << 3))
 
     def forget_commits(self) -> None:
         """A record was lost, and it may have been a commit record: the next one is compared with nothing."""
@@ -184,7 +183,7 @@ class Check:
         previous = previous_address(cursor.info)
         if previous >= address:
             self.say(address, f"the chain of address {address} leads forward")
-        elif previous & 7 or 0 < previous < FIRST_ADDRESS or self.misses_record(previous):
+        elif previous & 7 or 0 < previous < FIRST_ADDRESS or self.places.state_of(previous) == NO_RECORD:
             self.say(address, f"the chain of address {address} leads to {previous}, where no record begins")
         if (cursor.size() > log.page_bytes) != (shape & SHAPE_PAGE_RUN != 0):
             flag = 1 if shape & SHAPE_PAGE_RUN else 0
@@ -210,10 +209,6 @@ class Check:
         place = log.device.place(address) if address < log.flushed else "memory"
         self.faults.append(f"{place}: {words}")
 
-    def misses_record(self, at: i64) -> bool:
-        """Return whether an address that a chain leads to is in memory, and no record begins there."""
-        return at >= self.begin and self.places.state_of(at) == NO_RECORD
-
     def check_commit(self, cursor: Cursor) -> None:
         """Check a commit record against the one before it and the records between the two."""
         at = cursor.address
@@ -228,7 +223,7 @@ class Check:
         begin = read_i64_le(value, 16)
         records = read_i64_le(value, 40)
         if self.commit_sequence == UNKNOWN:
-            self.exact = self.exact and sequence == 1
+            self.exact = sequence == 1
             if self.begin <= previous and not self.faults:
                 self.say(at, f"the records before commit {sequence} are not all there")
         elif previous != self.commit_address or sequence != self.commit_sequence + 1:
@@ -335,39 +330,32 @@ class Check:
             if count > 1:
                 return f"index: {count} entries lead to address {address}"
             if entry < 0 or len(others) > 1:
-                return self.check_keys(entry, key_hash, others)
+                return self.check_keys(entry, others)
         except CorruptionError as failure:
             return str(failure)
         return ""
 
-    def check_keys(self, entry: i64, key_hash: i64, others: vec[i64]) -> str:
+    def check_keys(self, entry: i64, others: vec[i64]) -> str:
         """Return a sentence where an entry leads to a key that one of the others leads to as well, else ""."""
         address: i64 = (entry & ENTRY_ADDRESS) << 3
-        keys = self.keys_of(entry, key_hash)  # reads all of a mixed chain, also where there are no others
+        keys = self.keys_of(entry)  # reads all of a mixed chain, also where there are no others
         for other in others:
             second: i64 = (other & ENTRY_ADDRESS) << 3
-            if second < address and self.places.state_of(second) == SOUND:
-                both = keys & self.keys_of(other, key_hash)
+            if second < address:
+                both = keys & self.keys_of(other)
                 if both:
                     return f"index: the entries for addresses {second} and {address} lead to the same key {min(both)!r}"
         return ""
 
-    def keys_of(self, entry: i64, key_hash: i64) -> set[bytes]:
-        """Return the keys that are found by an entry that `key_hash` leads to.
-
-        An index made with another size may have chained keys that this one tells apart; those are not looked for here.
-        """
-        index = self.e.index
+    def keys_of(self, entry: i64) -> set[bytes]:
+        """Return the keys that an entry leads to."""
         keys: set[bytes] = set()
         at: i64 = (entry & ENTRY_ADDRESS) << 3
         while at >= self.e.log.begin:
             found = self.places.record_of_chain(at)
             if found is None:
                 break
-            key = key_of(self.e, found)
-            other = hash_key(key, self.e.seed)
-            if index.tag_of(other) == index.tag_of(key_hash) and index.bucket_of(other) == index.bucket_of(key_hash):
-                keys.add(key)
+            keys.add(key_of(self.e, found))
             at = before(found) if entry < 0 else i64(0)  # a plain entry leads to one key
         return keys
 
