@@ -197,7 +197,7 @@ class Store(MutableMapping[_K, _V]):
             ("json", "msgpack", "pickle"), or an object with name, encode and decode; see oxidbm.codecs. The names are
             kept in the store, and another codec on reopening is a CodecError.
         ordered: keep the keys in order beside the hash index, for range, prefix and neighbours; built on opening, O(n
-            log n), and held in memory besides the budget (order_bytes in stats()).
+            log n), and held in memory, inside the budget (order_bytes in stats()).
         size_limit: keep the live records, headers included, under so many bytes: what was written longest ago goes.
 
         Opening replays the log from its begin to its last commit: O(log), more than a million small records a second.
@@ -628,8 +628,9 @@ class Session(Generic[_K, _V]):
             session.rmw(key, function, initial=b"1")
 
     Leaving the block commits; leaving it by an exception does not; either way the session closes. Each thread opens a
-    session of its own. Each changing operation takes the next serial number, and every commit says how far each named
-    session had come; after a crash, a session of the same name begins at the number that survived.
+    session of its own. Each upsert, rmw or delete that returns takes the next serial number, also one that changed
+    nothing (a delete of an absent key, an rmw that left the value); one that raises takes none. Every commit says how
+    far each named session had come; after a crash, a session of the same name begins at the number that survived.
 
     Serial numbers: Prasaad et al., "Concurrent Prefix Recovery", SIGMOD 2019; here a commit is one instant
     for all sessions.

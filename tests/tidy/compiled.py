@@ -20,6 +20,7 @@ INTEGER_TYPES = ("i64", "i32", "i16", "u8", "int")
 VALUE_TYPES = (*INTEGER_TYPES, "float", "bool")  # what a vec holds as it is, without a reference
 TYPE_MAKERS = ("TypeVar", "ParamSpec", "TypeVarTuple", "NewType")
 LETTER_LINES_MAX = 12
+REGIONS = ("begin", "head", "flushed", "sealed", "read_only", "tail", "limit", "tail_open")
 
 
 def is_constant(node: ast.expr | None, names: set[str]) -> bool:
@@ -260,6 +261,21 @@ def check_letters(sources: Sources) -> list[str]:
     return faults
 
 
+def check_regions(sources: Sources) -> list[str]:
+    """Only hybrid_log.py assigns the addresses of a log's regions."""
+    faults = []
+    for path, tree in trees(sources, CORE).items():
+        if path == HYBRID_LOG:
+            continue
+        for node in ast.walk(tree):
+            match node:
+                case ast.Attribute(value=owner, attr=name, ctx=ast.Store()) if name in REGIONS:
+                    if ast.unparse(owner).rpartition(".")[2] == "log" and "record" not in ast.unparse(owner):
+                        faults.append(f"{path}:{node.lineno}: assigns {ast.unparse(node)}, which the log moves itself")
+    return faults
+
+
+HYBRID_LOG = "oxidbm/_core/log/hybrid_log.py"
 FRAMES = "oxidbm/_core/log/frames.py"
 POP = "from librt.vecs import pop\ndef f(views: vec[bytes], last: i64) -> None:\n"
 SELF_POP = (
@@ -270,6 +286,9 @@ DOZEN = "    pass\n" * LETTER_LINES_MAX
 DEEP_DOZEN = "        pass\n" * LETTER_LINES_MAX
 
 BAD: list[Example] = [
+    (check_regions, {FRAMES: "def f(log):\n    log.tail = 64"}),
+    (check_regions, {FRAMES: "class C:\n    def f(self):\n        self.table.log.begin += 8"}),
+    (check_regions, {FRAMES: "def f(log, other):\n    other.x, log.head = 1, 2"}),
     (check_shifts, {FRAMES: "def f(n):\n    return 1 << n"}),
     (check_shifts, {FRAMES: "def f(n):\n    return i64(1) << n"}),
     (check_shifts, {FRAMES: "def f(n):\n    return -(2 + 3) << (n + 1)"}),
@@ -302,6 +321,8 @@ BAD: list[Example] = [
 ]
 
 GOOD: list[Example] = [
+    (check_regions, {HYBRID_LOG: "def f(log):\n    log.tail = 64"}),
+    (check_regions, {FRAMES: "def f(record, log):\n    record.log.begin = log.begin\n    log.due = False"}),
     (check_shifts, {FRAMES: "BITS: Final = 48\nMASK: Final = (1 << BITS) - 1\ndef f(x):\n    return x << BITS"}),
     (check_shifts, {FRAMES: "def shl(x, n):\n    return x << n"}),
     (check_shifts, {FRAMES: "def f(n):\n    bit = 1\n    while n > bit:\n        bit = bit << n\n    return bit"}),
