@@ -1,4 +1,4 @@
-"""Every Python snippet of README.md, CONTRIBUTING.md and docs/ runs, in a directory of its own, and prints what it says.
+"""Every Python snippet of README.md, CONTRIBUTING.md and docs/ runs, in a directory of its own, and prints its text.
 
 A ```python block followed by a ```text block has to print that text. Blocks of one document share nothing.
 """
