@@ -17,6 +17,8 @@ PENDING: Final = 3  # addresses of records that are not settled yet
 ORDER: Final = 4  # keys of an ordered view
 CONSUMERS: Final = 5
 
+ORDER_SHARE_BITS: Final = 2
+
 
 @final
 class Budget:
@@ -41,11 +43,16 @@ class Budget:
 
     def left_for(self, consumer: i64) -> i64:
         """Return how many bytes the others leave to a consumer; negative where they hold more than the limit."""
-        return self.limit - self.total + self.held[consumer]
+        return self.free() + self.held[consumer]
 
     def free(self) -> i64:
-        """Return how many bytes nobody holds; negative where more than the limit is held."""
-        return self.limit - self.total
+        """Return how many bytes nobody holds; negative where more than the limit is held.
+
+        The keys of an ordered view count for at most a quarter of the limit: what is beyond that comes on top, or a
+        store with many keys would have no room for the largest records it takes.
+        """
+        beyond: i64 = max(self.held[ORDER] - (self.limit >> ORDER_SHARE_BITS), i64(0))
+        return self.limit - self.total + beyond
 
     def frame_bytes(self) -> i64:
         """Return the bytes of all frames, of pages and of runs."""

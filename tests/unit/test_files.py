@@ -99,12 +99,12 @@ def test_a_lock_on_a_file_that_was_replaced_is_none(tmp_path: Path, monkeypatch:
     real = os.stat
     turns: list[str] = []
 
-    def replaced_once(name: str, *, dir_fd: int | None = None) -> os.stat_result:
+    def replaced_once(name: str, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> os.stat_result:
         if not turns:
             (tmp_path / "LOCK").unlink()
             (tmp_path / "LOCK").write_bytes(b"")
         turns.append(name)
-        return real(name, dir_fd=dir_fd)
+        return real(name, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
 
     monkeypatch.setattr(os, "stat", replaced_once)
     lock = DirectoryLock(Directory(str(tmp_path)), 0o600)

@@ -128,12 +128,12 @@ def test_a_table_made_for_many_keys_adds_overflow_buckets_before_it_splits() -> 
     index.overflow_next = CHUNK_WORDS - 2 * OVERFLOW_SPARE + CHUNK_LEAD
     count = 4 * OVERFLOW_SPARE
     for tag in range(count):
-        add(index, tag << index.tag_base | 7, 64 + 8 * tag)
+        add(index, tag << 18 | 7, 64 + 8 * tag)
     assert index.split == 0
     assert len(index.overflow) == 2
     assert all(len(chunk) <= CHUNK_WORDS + CHUNK_LEAD for chunk in index.overflow)
     assert faults_of(index) == []
-    assert all(len(entries(index, tag << index.tag_base | 7)) == 1 for tag in range(0, count, 17))
+    assert all(len(entries(index, tag << 18 | 7)) == 1 for tag in range(0, count, 17))
 
 
 def test_overflow_buckets_of_a_second_vec() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import oxidbm
 from oxidbm._core.hashing import hash_key
+from oxidbm._core.index.hash_index import FIRST_BITS
 from oxidbm._core.table.locate import locate
 from tests.inside import abandon, log_of, table_of
 from tests.support import scaled
@@ -204,3 +205,33 @@ def test_every_short_sequence(tmp_path: Path, first: str) -> None:
 )
 def test_long_sequences(tmp_path_factory: pytest.TempPathFactory, steps: list[str]) -> None:
     run(tmp_path_factory.mktemp("mixed") / "store", tuple(steps), compact=True)
+
+
+@pytest.mark.compiled_only("takes a table of more than the least size")
+def test_replay_into_a_larger_table_tells_no_more_keys_apart(tmp_path: Path) -> None:
+    """A store that grew from empty chains keys that share 30 bits of hash; the table of its replay does as well."""
+    a, b, c, d = colliding_keys()
+    expected = {b"filler %d" % number: b"%d" % number for number in range(6 << FIRST_BITS)}
+    for end in ("close", "count and close", "crash"):
+        path = tmp_path / end
+        store = disk_store(path)
+        store.update(expected)
+        chained = {}
+        for turn, key in enumerate((a, b, a, c, d, c, d, a)):
+            store[key] = chained[key] = b"%d of the chain" % turn
+            push_to_disk(store)
+        del store[b]
+        del chained[b]
+        push_to_disk(store)
+        if end == "count and close":
+            assert len(store) == len(expected) + 3
+        if end == "crash":
+            abandon(store)
+        else:
+            store.close()
+        with disk_store(path) as store:
+            assert table_of(store).index.buckets() > 1 << FIRST_BITS
+            assert dict(store.items()) == {**expected, **chained}
+            assert {key: store.get(key) for key in (a, b, c, d)} == {**chained, b: None}
+            assert len(store) == len(expected) + 3
+            assert store.check() == []

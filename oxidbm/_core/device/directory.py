@@ -59,13 +59,21 @@ class Directory:
     def status(self, name: str) -> os.stat_result | None:
         """Return a file's status, None only where there is no such name: every other failure is raised."""
         try:
-            if self.descriptor >= 0:
-                return os.stat(name, dir_fd=self.descriptor)
-            return os.stat(os.path.join(self.absolute, name))
+            return self.stat(name, True)
         except FileNotFoundError:
-            if name in self.names():  # a link that leads nowhere
+            try:
+                found = self.stat(name, False)
+            except FileNotFoundError:
+                return None
+            if stat.S_ISLNK(found.st_mode):  # it leads nowhere
                 raise
-            return None
+            return found  # another process made it meanwhile
+
+    def stat(self, name: str, follow: bool) -> os.stat_result:
+        """Return the status of a file, or of the link itself."""
+        if self.descriptor >= 0:
+            return os.stat(name, dir_fd=self.descriptor, follow_symlinks=follow)
+        return os.stat(os.path.join(self.absolute, name), follow_symlinks=follow)
 
     def removed(self) -> bool:
         """Return whether the directory was deleted, so that what is written to it is lost."""

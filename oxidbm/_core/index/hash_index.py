@@ -1,8 +1,9 @@
 """Hash index: buckets of seven entries and a link, grown one bucket at a time without reading a record.
 
-Bucket = low bits of the key's hash; tag = 18 bits of it from `tag_base` up, where tag_base is the table's size in bits
-when it was made. So the bit that decides where an entry goes when its bucket splits is already in the tag (linear
-hashing: Litwin, VLDB 1980; buckets and tags as in FASTER; an entry's bits: entry.py). Invariants:
+Bucket = low bits of the key's hash; tag = 18 bits of it from bit FIRST_BITS up, however large the table is when it is
+made. So the bit that decides where an entry goes when its bucket splits is already in the tag (linear hashing: Litwin,
+VLDB 1980; buckets and tags as in FASTER; an entry's bits: entry.py), and two keys that one table does not tell apart,
+and chains, are not told apart by the one that replays their records either. Invariants:
 1. a bucket's entries stand without gaps, its own words first, then its overflow buckets; the first 0 ends it;
 2. a key has at most one entry that leads to it; an entry that is not `mixed` leads, down its chain, to one key only;
 3. every entry stands in the bucket its tag's bits say;
@@ -56,7 +57,7 @@ class HashIndex:
         self.overflow_next: i64 = CHUNK_LEAD
         self.low_mask: i64 = power_of_two(bits) - 1
         self.split: i64 = 0
-        self.tag_base: i64 = bits
+        self.tag_base: i64 = FIRST_BITS
         self.free_overflow: i64 = 0
         self.overflow_in_use: i64 = 0
         self.entries: i64 = 0

@@ -14,6 +14,7 @@ from oxidbm._core.counters import Counters
 from oxidbm._core.device.directory import Directory, DirectoryLock
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.durability.superblock import CleanMark, StorePrelude, Superblock, write_mark
+from oxidbm._core.errors import error
 from oxidbm._core.life import CLOSED, FORKED, OPEN, READ_ONLY, WRITABLE
 from oxidbm._core.store.maintainers import ClosedMaintainer, DiskMaintainer
 from oxidbm._core.store.options import Options
@@ -67,8 +68,21 @@ class Handle:
                 self.mark_end()
             elif disk is not None and life.writable != READ_ONLY:
                 life.blocked_write()
-        finally:
-            self.give_back()
+        except error:
+            self.give_back()  # nothing more can be saved
+            raise
+        except BaseException:  # Ctrl-C, or a shortage: all is still there, and close() can be called again
+            self.reopen()
+            raise
+        self.give_back()
+
+    def reopen(self) -> None:
+        """Be as open as before close(), which did not come to its end."""
+        HANDLES[id(self)] = self
+        self.table.log.shut = False
+        self.life.state = OPEN
+        if self.disk is not None:
+            self.disk.stopping = False
 
     def abandon(self) -> None:
         """Close without a commit or a mark, as a crash would leave it; for tests of recovery."""

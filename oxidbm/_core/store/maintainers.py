@@ -126,7 +126,11 @@ class DiskMaintainer(Maintainer):
         """Start the thread if none is alive; a `threading.Thread` is Python code that Ctrl-C can leave half started."""
         if not self.stopping and self.ended.acquire(blocking=False):
             self.running = True
-            _thread.start_new_thread(self.run, ())
+            try:
+                _thread.start_new_thread(self.run, ())
+            except RuntimeError:  # the system has no more threads; the next step of the log tries again
+                self.running = False
+                self.ended.release()
 
     def stop(self) -> None:
         """End the thread and wait for it."""
@@ -151,10 +155,13 @@ class DiskMaintainer(Maintainer):
         while not self.stopping and life.alive() and life.writable == WRITABLE:
             try:
                 busy = self.work()
-            except error:
-                break  # poisoned: the next write says why
+            except error as failure:
+                if life.writable != WRITABLE:
+                    break  # poisoned: the next write says why
+                self.failure = str(failure)  # no room for a copy, say: tried again after the interval
+                busy = False
             except OSError:
-                busy = False  # a shortage that is not the device's fault: tried again after the interval
+                busy = False  # a shortage that is not the device's fault
             except Exception as failure:  # a fault of the store must not end the thread without a word
                 self.failure = repr(failure)
                 break

@@ -1,0 +1,55 @@
+"""Closing that is interrupted, or has no thread to wait for: nothing is lost and nothing waits for ever."""
+
+import _thread
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oxidbm import Store
+from tests.devices import HeapDevice
+
+PAGE_BYTES = 4096
+
+
+class Interrupting(HeapDevice):
+    """Raises what a signal handler would, in the middle of a sync."""
+
+    stop: BaseException | None = None
+
+    def sync(self) -> None:
+        if self.stop is not None:
+            stop, self.stop = self.stop, None
+            raise stop
+        super().sync()
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(1)], ids=["Ctrl-C", "exit"])
+def test_an_interrupted_close_can_be_called_again(tmp_path: Path, stop: BaseException) -> None:
+    device = Interrupting(PAGE_BYTES)
+    options: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
+    store = Store(tmp_path / "store", device=device, **options)
+    store[b"key"] = b"value"
+    device.stop = stop
+    with pytest.raises(type(stop)):
+        store.close()
+    assert not store.closed
+    store[b"more"] = b"is still possible"
+    store.close()
+    assert store.closed
+    with Store(tmp_path / "store", device=device.survivors(), **options) as store:
+        assert dict(store) == {b"key": b"value", b"more": b"is still possible"}
+        assert store.check() == []
+
+
+def test_a_store_closes_where_no_thread_could_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*arguments: object) -> int:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_thread, "start_new_thread", none_left)
+    with Store(tmp_path / "store", durability="manual") as store:
+        store.update({b"%d" % number: bytes(1000) for number in range(1000)})
+        store.reorganize()
+    monkeypatch.undo()
+    with Store(tmp_path / "store") as store:
+        assert len(store) == 1000
