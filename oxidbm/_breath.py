@@ -16,6 +16,7 @@ def be_interpreted() -> None:
 
 
 breathe: Final[Callable[[], None]] = be_interpreted if _pure.compiled() else _pure.turns.give
+thread_started: Final[Callable[[], None]] = be_interpreted if _pure.compiled() else _pure.turns.expect
 
 
 class LastWord:

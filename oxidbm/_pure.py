@@ -83,12 +83,18 @@ class Turns:
     def __init__(self) -> None:
         self.seconds = 0.001  # how long it may keep it over calls that do not block
         self.since = time.monotonic()
+        self.expected = False
+
+    def expect(self) -> None:
+        """Take note that a thread was started, which is not counted before it has run for the first time."""
+        self.expected = True
 
     def give(self) -> None:
         """Let the other threads run, if they have waited long enough."""
-        if time.monotonic() - self.since >= self.seconds and _thread._count() > 0:
+        if time.monotonic() - self.since >= self.seconds and (self.expected or _thread._count() > 0):
             time.sleep(GIVEN_SECONDS)
             self.since = time.monotonic()
+            self.expected = self.expected and _thread._count() == 0
 
 
 turns = Turns()

@@ -1,9 +1,11 @@
 """The mode that was asked for is the mode that runs, and a stale build is noticed."""
 
+import _thread
 import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from importlib import import_module
 from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, SourceFileLoader
@@ -81,6 +83,26 @@ print(sys.getswitchinterval() == usual, sys.getswitchinterval() > 86400)
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=300
     )
     assert answer.stdout.split() == [str(compiled_core), str(not compiled_core)]
+
+
+def test_in_pure_mode_a_thread_that_was_started_gets_its_first_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not among the threads that are counted before it has run; a turn is given until it is."""
+    counts = [0]
+    slept: list[float] = []
+    monkeypatch.setattr(_thread, "_count", lambda: counts[0])
+    monkeypatch.setattr(time, "sleep", slept.append)
+    turns = _pure.Turns()
+    turns.seconds = 0.0
+    turns.give()
+    assert not slept, "nobody waits"
+    turns.expect()
+    for given, count in enumerate((0, 0, 1), 1):
+        counts[0] = count
+        turns.give()
+        assert len(slept) == given
+    counts[0] = 0
+    turns.give()
+    assert len(slept) == 3, "it has come and gone"
 
 
 def test_pure_finder_knows_sources_only(tmp_path: Path) -> None:

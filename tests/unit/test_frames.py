@@ -1,6 +1,9 @@
 """Frames: what is put into a page comes out of it, frames are used again, and memory is counted."""
 
 import gc
+import os
+import subprocess
+import sys
 
 import pytest
 from librt.vecs import vec
@@ -9,7 +12,7 @@ from mypy_extensions import i64
 from oxidbm._core.budget import Budget
 from oxidbm._core.log.frames import Frames
 from oxidbm._core.memory import VIEW_BYTES, VIEW_WORDS, bytes_header, extend_zero, layout_known, reserve_words
-from tests.support import PURE
+from tests.support import PURE, ROOT
 
 PAGE_BITS = 12
 PAGE = 1 << PAGE_BITS
@@ -163,3 +166,26 @@ def test_reserved_room_begins_with_the_header() -> None:
 def test_views_are_used_where_they_can_be() -> None:
     frames = make()
     assert frames.has_views == layout_known() == (not PURE)
+
+
+def test_a_frame_that_was_given_up_is_not_let_go_of_a_second_time() -> None:
+    """`pop` leaves a reference behind a vec's end, which the next append drops: the slot is cleared before."""
+    code = """
+from oxidbm import Store
+from oxidbm._core.budget import Budget
+from oxidbm._core.log.frames import Frames
+frames = Frames(18, 16, Budget(1 << 30))
+for _ in range(3):
+    frames.prepare()
+for page in range(3):
+    frames.open(page)
+frames.close(0)
+frames.drop_spare()
+frames.close(1)
+frames.close(2)
+frames.prepare()
+print("alive")
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MALLOC_PERTURB_": "165", "MALLOC_MMAP_THRESHOLD_": "65536"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr

@@ -128,6 +128,7 @@ class DiskMaintainer(Maintainer):
             self.running = True
             try:
                 _thread.start_new_thread(self.run, ())
+                _breath.thread_started()
             except RuntimeError:  # the system has no more threads; the next step of the log tries again
                 self.running = False
                 self.ended.release()
