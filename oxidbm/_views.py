@@ -4,34 +4,32 @@ A store is any object with `iterate(kind)`: this module imports nothing of the c
 """
 
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
-from typing import Any, Final
-
-KEYS: Final = 0
-VALUES: Final = 1
-ITEMS: Final = 2
+from typing import Any
 
 
 class StoreKeys(KeysView[bytes]):
     """The keys of a store."""
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Any, kind: int) -> None:
         super().__init__(store)
         self.store = store
+        self.kind = kind
 
     def __iter__(self) -> Iterator[bytes]:
-        found: Iterator[bytes] = self.store.iterate(KEYS)
+        found: Iterator[bytes] = self.store.iterate(self.kind)
         return found
 
 
 class StoreValues(ValuesView[bytes]):
     """The values of a store."""
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Any, kind: int) -> None:
         super().__init__(store)
         self.store = store
+        self.kind = kind
 
     def __iter__(self) -> Iterator[bytes]:
-        found: Iterator[bytes] = self.store.iterate(VALUES)
+        found: Iterator[bytes] = self.store.iterate(self.kind)
         return found
 
     def __contains__(self, value: object) -> bool:
@@ -41,10 +39,11 @@ class StoreValues(ValuesView[bytes]):
 class StoreItems(ItemsView[bytes, bytes]):
     """The items of a store."""
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Any, kind: int) -> None:
         super().__init__(store)
         self.store = store
+        self.kind = kind
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
-        found: Iterator[tuple[bytes, bytes]] = self.store.iterate(ITEMS)
+        found: Iterator[tuple[bytes, bytes]] = self.store.iterate(self.kind)
         return found

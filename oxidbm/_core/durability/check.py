@@ -15,9 +15,9 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core.address import ADDRESS_MAX, FIRST_ADDRESS
+from oxidbm._core.address import ADDRESS_MASK, ADDRESS_MAX, FIRST_ADDRESS
 from oxidbm._core.durability.commit import Commits
-from oxidbm._core.durability.commit_record import COMMIT_BYTES
+from oxidbm._core.durability.commit_record import COMMIT_BYTES, read_serials
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import address_of, is_mixed
@@ -38,7 +38,6 @@ from oxidbm._core.log.record import (
     value_length,
     value_word,
 )
-from oxidbm._core.table.pending import ADDRESS
 from oxidbm._core.table.settle import settle
 
 SLICE: Final = 256
@@ -375,7 +374,7 @@ class Check:
             self.faults.append(f"store: {at} of {len(pending.items)} records to be settled are noted to be settled")
             return
         while at < len(pending.items):
-            address: i64 = pending.items[at] & ADDRESS
+            address: i64 = pending.items[at] & ADDRESS_MASK
             try:
                 found = self.places.record_of_chain(address) if address >= self.begin else None
                 if found is None or found.info >= 0:
@@ -449,19 +448,8 @@ def padded(cursor: Cursor, first_word: i64, length: i64) -> bool:
 
 def sessions_readable(value: bytes) -> bool:
     """Return whether the sessions of a commit record's value are as many as it says, and have names."""
-    left = read_i64_le(value, COMMIT_BYTES - 8)
-    at: i64 = COMMIT_BYTES
-    size: i64 = len(value)
-    while left > 0:
-        if at + 16 > size:
-            return False
-        length = read_i64_le(value, at + 8)
-        if length < 0 or length > size - at - 16:
-            return False
-        try:
-            value[at + 16 : at + 16 + length].decode()
-        except ValueError:
-            return False
-        at += 16 + ((length + 7) & -8)
-        left -= 1
-    return left == 0
+    try:
+        read_serials(value)
+    except ValueError:
+        return False
+    return True

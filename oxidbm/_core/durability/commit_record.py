@@ -90,6 +90,13 @@ def decode(data: bytes) -> CommitRecord:
     record.table.live_bytes = read_i64_le(data, 48)
     record.log.time_ns = read_i64_le(data, 56)
     check_words(record)
+    record.serials = read_serials(data)
+    return record
+
+
+def read_serials(data: bytes) -> dict[str, int]:
+    """Return the sessions' serial numbers in a commit record's value; ValueError where they cannot be read."""
+    serials: dict[str, int] = {}
     left = read_i64_le(data, 64)
     head: i64 = SERIAL_WORDS * 8
     at: i64 = COMMIT_BYTES
@@ -104,10 +111,10 @@ def decode(data: bytes) -> CommitRecord:
         at += head
         if serial < 0 or length < 0 or length > size - at:
             raise ValueError(f"a commit record with a session of serial {serial} whose name has {length} bytes")
-        record.serials[data[at : at + length].decode()] = serial
+        serials[data[at : at + length].decode()] = serial
         at += (length + 7) & -8
         left -= 1
-    return record
+    return serials
 
 
 def check_words(record: CommitRecord) -> None:

@@ -16,7 +16,7 @@ from oxidbm._core.store import bulk, expiring
 from oxidbm._core.store.arguments import expiry_at, to_bound, to_key, to_prefix, to_value, too_large
 from oxidbm._core.store.base import StoreBase
 from oxidbm._core.store.coder import PLAIN
-from oxidbm._core.store.iterator import KEYS, StoreIterator
+from oxidbm._core.store.iterator import ITEMS, KEYS, VALUES, StoreIterator
 from oxidbm._core.store.ordered import KeyOrder, RangeIterator, prefix_end
 from oxidbm._core.table import operations
 from oxidbm._core.table.retry import put, remove, take
@@ -128,15 +128,15 @@ class Store(StoreBase):
 
     def keys(self) -> KeysView[bytes]:
         """Return a live view of the keys."""
-        return StoreKeys(self)
+        return StoreKeys(self, KEYS)
 
     def values(self) -> ValuesView[bytes]:
         """Return a live view of the values."""
-        return StoreValues(self)
+        return StoreValues(self, VALUES)
 
     def items(self) -> ItemsView[bytes, bytes]:
         """Return a live view of the items."""
-        return StoreItems(self)
+        return StoreItems(self, ITEMS)
 
     def setdefault(self, key: object, default: object = NO_DEFAULT) -> Any:
         """Return the key's value, after storing `default` where it has none: b"", in a typed store None."""

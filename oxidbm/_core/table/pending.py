@@ -11,7 +11,6 @@ from mypy_extensions import i64
 from oxidbm._core.budget import PENDING, Budget
 
 WAS_PLAIN: Final = 0x2000000000000000  # the entry was not mixed before
-ADDRESS: Final = 0xFFFFFFFFFFFF
 SHARE_BITS: Final = 9  # pending records take at most a sixty-fourth of the memory
 DRAW_MASK: Final = 1023  # the budget is told once in so many
 

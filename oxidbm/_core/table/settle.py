@@ -2,11 +2,11 @@
 
 from mypy_extensions import i64
 
-from oxidbm._core.address import with_sign
+from oxidbm._core.address import ADDRESS_MASK, with_sign
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.log.reader import key_of, record_at
 from oxidbm._core.log.record import previous_address
-from oxidbm._core.table.pending import ADDRESS, WAS_PLAIN
+from oxidbm._core.table.pending import WAS_PLAIN
 from oxidbm._core.table.table import Table
 
 
@@ -16,7 +16,7 @@ def settle_oldest(table: Table) -> None:
     pending = table.pending
     first = pending.first
     item = pending.oldest()
-    address: i64 = item & ADDRESS
+    address: i64 = item & ADDRESS_MASK
     newer = record_at(log, address)
     key = key_of(log, newer)
     plain = item & WAS_PLAIN != 0
