@@ -1,6 +1,7 @@
 """Closing that is interrupted, or has no thread to wait for: nothing is lost and nothing waits for ever."""
 
 import _thread
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from oxidbm import Store
 from tests.devices import HeapDevice
+from tests.inside import abandon
 
 PAGE_BYTES = 4096
 
@@ -39,6 +41,31 @@ def test_an_interrupted_close_can_be_called_again(tmp_path: Path, stop: BaseExce
     assert store.closed
     with Store(tmp_path / "store", device=device.survivors(), **options) as store:
         assert dict(store) == {b"key": b"value", b"more": b"is still possible"}
+        assert store.check() == []
+
+
+def test_a_mark_that_an_interrupted_close_wrote_goes_before_the_next_write(tmp_path: Path) -> None:
+    """Else a crash would leave a mark of an end that is not the log's."""
+    path = tmp_path / "store"
+    store = Store(path, durability="manual")
+    store[b"key"] = b"value"
+    real = os.replace
+
+    def replace_and_stop(*names: Any, **more: Any) -> None:
+        real(*names, **more)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", replace_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            store.close()
+    assert (path / "CLEAN").exists()
+    store[b"more"] = b"1"
+    store.sync()
+    assert not (path / "CLEAN").exists()
+    abandon(store)
+    with Store(path) as store:
+        assert dict(store) == {b"key": b"value", b"more": b"1"}
         assert store.check() == []
 
 

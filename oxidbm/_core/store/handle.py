@@ -80,6 +80,8 @@ class Handle:
         """Be as open as before close(), which did not come to its end."""
         HANDLES[id(self)] = self
         self.table.log.shut = False
+        if self.prelude is not None:
+            self.prelude.mark_present = True  # it may be: whatever is written next takes it away first
         self.life.state = OPEN
         if self.disk is not None:
             self.disk.stopping = False
