@@ -69,8 +69,8 @@ def flip(offset: int, bit: int = 0) -> Callable[[bytearray], None]:
 
 SUPERBLOCK_FLIPS = [
     ("magic", 0, oxidbm.FormatError, "at offset 0"),
-    ("newer version", 9, oxidbm.FormatError, "at offset 8 says format version 257"),
-    ("version", 8, oxidbm.CorruptionError, "offset 560"),
+    ("newer version", 9, oxidbm.FormatError, "at offset 8 says format version 258"),
+    ("version", 8, oxidbm.FormatError, "at offset 8 says format version 3"),
     ("store id", 16, oxidbm.CorruptionError, "offset 560"),
     ("seed", 32, oxidbm.CorruptionError, "offset 560"),
     ("page bits", 40, oxidbm.CorruptionError, "offset 560"),
@@ -89,7 +89,8 @@ def test_superblock_field_flipped(tiny: Path, field: str, offset: int, kind: typ
 @pytest.mark.parametrize(
     ("offset", "value", "kind", "words"),
     [
-        (8, 2, oxidbm.FormatError, "at offset 8 says format version 2; this release reads up to 1"),
+        (8, 3, oxidbm.FormatError, "at offset 8 says format version 3; this release reads 2"),
+        (8, 1, oxidbm.FormatError, "at offset 8 says format version 1, of before the first release"),
         (8, 0, oxidbm.CorruptionError, "at offset 8 says format version 0"),
         (40, PAGE_BITS_MIN - 1, oxidbm.CorruptionError, "at offset 40"),
         (40, PAGE_BITS_MAX + 1, oxidbm.CorruptionError, "at offset 40"),

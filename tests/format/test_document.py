@@ -98,8 +98,8 @@ def test_superblock() -> None:
     assert int(content("STORE", "format_version")) == superblock.FORMAT_VERSION
     assert f"The format's version is {superblock.FORMAT_VERSION}." in DOCUMENT.read_text(encoding="utf-8")
     assert content("STORE", "page_bits").endswith(f"{address.PAGE_BITS_MIN} to {address.PAGE_BITS_MAX}")
-    packed = superblock.SUPERBLOCK.pack(superblock.MAGIC, 1, STORE_ID, 2, 3, b"int", b"str")
-    for field, value in [("format_version", 1), ("seed", 2), ("page_bits", 3)]:
+    packed = superblock.SUPERBLOCK.pack(superblock.MAGIC, superblock.FORMAT_VERSION, STORE_ID, 2, 3, b"int", b"str")
+    for field, value in [("format_version", superblock.FORMAT_VERSION), ("seed", 2), ("page_bits", 3)]:
         (row,) = (row for row in rows("STORE") if row["field"] == field)
         assert int.from_bytes(packed[int(row["offset"]) :][: int(row["bytes"])], "little") == value
     for field, name in [("key_codec", b"int"), ("value_codec", b"str")]:

@@ -303,7 +303,7 @@ def entry_to_a_record_that_is_cut_off(path: Path) -> oxidbm.Store:
     return entry_to_bytes(path, header(1 << 48, 3000, 375 << 32))
 
 
-@says("0000000000.seg at offset 96: the record at address 96 has checksum 0x1b399d75, its header says 0x00000007")
+@says("0000000000.seg at offset 96: the record at address 96 has checksum 0x*, its header says 0x*")
 def entry_to_a_record_with_another_checksum(path: Path) -> oxidbm.Store:
     return entry_to_bytes(path, header(1 << 48, 0, 7))
 
@@ -329,7 +329,7 @@ def two_faults(path: Path) -> oxidbm.Store:
 
 @says(
     "0000000000.seg at offset 64: the record at address 64 does not match its checksum",
-    "0000000000.seg at offset 144: the record at address 144 has checksum 0xe2022b86, its header says 0x37c55122",
+    "0000000000.seg at offset 144: the record at address 144 has checksum 0x*, its header says 0x*",
 )
 def two_records_of_a_page(path: Path) -> oxidbm.Store:
     """The second cannot be stepped to, but an entry leads there."""

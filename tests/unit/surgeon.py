@@ -176,7 +176,8 @@ def seal_again(store: oxidbm.Store, address: int) -> None:
     frame = log.frames.words[log.slot_of(address)]
     o = log.word_of(address)
     seal = frame[o + SEAL] & SEAL_CAPACITY
-    frame[o + SEAL] = seal | checksum_words(frame, o, seal, o + content_words(frame[o + SHAPE]), address)
+    stop = o + content_words(frame[o + SHAPE])
+    frame[o + SEAL] = seal | checksum_words(frame, o, seal, stop, address, log.checksum_key)
 
 
 def take_frame(store: oxidbm.Store, address: int) -> None:
@@ -235,7 +236,7 @@ def rewrite(store: oxidbm.Store, address: int, number: int, value: int) -> None:
     path, offset = segment_of(store, address)
     count = max(3, min(content_words(shape), (path.stat().st_size - offset) // 8))
     data = struct.pack(f"<{count}q", *read_words(store, address, count))
-    checksum = checksum_bytes(data, 0, seal, len(data), address)
+    checksum = checksum_bytes(data, 0, seal, len(data), address, log_of(store).checksum_key)
     damage(store, address + 8 * SEAL, struct.pack("<q", seal | checksum))
 
 

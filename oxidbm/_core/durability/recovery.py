@@ -48,23 +48,25 @@ def later_durable_commit(log: HybridLog, start: i64, sequence: i64) -> i64:
     A record's checksum covers its own address, so commit records can be found without knowing where records begin.
     """
     device = log.device
+    key = log.checksum_key
     address: i64 = start
     end = device.end()
     while address < end:
         chunk = device.read(address, CHUNK_BYTES)
         size: i64 = len(chunk)
-        o: i64 = 0
-        while o + HEADER_BYTES <= size:
-            shape = read_i64_le(chunk, o + 8)
+        offset: i64 = 0
+        while offset + HEADER_BYTES <= size:
+            shape = read_i64_le(chunk, offset + 8)
             if (shape & ~VALUE_LENGTH_MASK) == SHAPE_COMMIT and (shape & VALUE_LENGTH_MASK) < CHUNK_BYTES // 2:
                 length: i64 = content_words(shape) << 3
-                data = device.read(address + o, length)
+                data = device.read(address + offset, length)
                 if len(data) == length:
                     seal = read_i64_le(data, 16)
-                    if checksum_bytes(data, 0, seal & SEAL_CAPACITY, length, address + o) == seal & CHECKSUM_MASK:
+                    checksum = checksum_bytes(data, 0, seal & SEAL_CAPACITY, length, address + offset, key)
+                    if checksum == seal & CHECKSUM_MASK:
                         if knew_durable(data) > sequence:
-                            return address + o
-            o += 8
+                            return address + offset
+            offset += 8
         if size < CHUNK_BYTES:  # the end of a segment: the next one starts at a page
             address = log.next_page(max(address + size, address + 1))
         else:

@@ -60,6 +60,7 @@ class HybridLog:
         self.prelude = Prelude()
         self.flush_lock = threading.Lock()
         self.memory_only = memory_only
+        self.checksum_key: i64 = 0  # of the store's records on disk
         self.page_bits: i64 = page_bits
         self.page_bytes: i64 = page_bytes
         self.offset_mask: i64 = page_bytes - 1
@@ -367,6 +368,7 @@ class HybridLog:
 
         A record whose seal is written can no longer be updated in place: read_only moves with it.
         """
+        key = self.checksum_key
         while self.sealed < target and words_max > 0:
             slot = self.slot_of(self.sealed)
             end = self.records_end(self.sealed)
@@ -378,7 +380,7 @@ class HybridLog:
                 shape = frame[o + 1]
                 seal = frame[o + 2] & SEAL_CAPACITY
                 size = record_words(shape, seal)
-                frame[o + 2] = seal | checksum_words(frame, o, seal, o + content_words(shape), at)
+                frame[o + 2] = seal | checksum_words(frame, o, seal, o + content_words(shape), at, key)
                 at += size << 3
                 o += size
                 words_max -= size

@@ -161,6 +161,7 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
     try:
         budget = Budget(i64(options.memory))
         log = HybridLog(device, Life(directory.path), budget, block.page_bits, False)
+        log.checksum_key = i64(block.checksum_key())
         table = Table(log, HashIndex(0, budget), block.seed & MASK_62, options.clock)
         commits = Commits(table, Serials())
         recover(commits, mark, options.read_only)
