@@ -3,7 +3,7 @@
 Every record is verified. A record that was appended with its key's previous record known (`unverified` not set)
 replaces the index entry that leads to previous_address, so replay compares no keys; for the few others, and in mixed
 chains, keys are compared. A commit record counts when its checksum holds, it follows the one before it, and as many
-records stand between the two as it says.
+records stand between the two as it says. What session records say counts with the commit record behind them.
 """
 
 from typing import Final, final
@@ -12,14 +12,23 @@ from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core.address import ADDRESS_MAX, FIRST_ADDRESS, with_sign
-from oxidbm._core.durability.commit_record import CommitRecord, decode
+from oxidbm._core.address import ADDRESS_MASK, ADDRESS_MAX, FIRST_ADDRESS, with_sign
+from oxidbm._core.durability.commit_record import COMMIT_SHAPE, CommitRecord, decode
+from oxidbm._core.durability.serials import SessionState
+from oxidbm._core.durability.session_record import decode_session
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import address_of, is_mixed
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import key_of, record_at
-from oxidbm._core.log.record import SHAPE_COMMIT, SHAPE_EXPIRY, TOMBSTONE, previous_address
+from oxidbm._core.log.record import (
+    INFO_VERSION,
+    SHAPE_COMMIT,
+    SHAPE_EXPIRY,
+    SHAPE_UNINDEXED,
+    TOMBSTONE,
+    previous_address,
+)
 from oxidbm._core.table.table import Table
 
 SLICE_RECORDS: Final = 512
@@ -38,6 +47,8 @@ class Replay:
         self.last: CommitRecord | None = None
         self.last_address: i64 = 0
         self.last_end: i64 = self.cursor.following
+        self.stated: list[SessionState] = []  # since the last commit
+        self.sessions: dict[str, SessionState] = {}
         self.fault: CorruptionError | None = None
         self.page: i64 = -1
         self.pages: vec[i64] = vec[i64]()
@@ -55,10 +66,13 @@ class Replay:
                     self.pages = append(self.pages, cursor.address)
                     self.page_ends = append(self.page_ends, cursor.address)
                 self.page_ends[len(self.page_ends) - 1] = cursor.address + cursor.size()
-                if cursor.shape & SHAPE_COMMIT:
+                if cursor.shape & SHAPE_UNINDEXED == 0:
+                    self.apply()
+                    self.records += 1
+                elif cursor.shape & SHAPE_COMMIT:
                     self.take_commit()
                 else:
-                    self.apply()
+                    self.take_session()
                     self.records += 1
                 left -= 1
                 if left == 0:
@@ -77,6 +91,8 @@ class Replay:
         """Check a commit record and take it as the last one."""
         cursor = self.cursor
         place = self.log.device.place(cursor.address)
+        if cursor.shape != COMMIT_SHAPE or cursor.info & ~ADDRESS_MASK != INFO_VERSION:
+            raise CorruptionError(f"{place}: a commit record whose header is not that of one")
         try:
             record = decode(cursor.value())
         except ValueError as failure:
@@ -101,6 +117,20 @@ class Replay:
         self.last_address = cursor.address
         self.last_end = cursor.following
         self.records = 0
+        for state in self.stated:
+            if not state.forgotten:
+                self.sessions[state.name] = state
+            elif state.name in self.sessions:
+                del self.sessions[state.name]
+        self.stated = []
+
+    def take_session(self) -> None:
+        """Check a session record and keep what it says for the commit that follows."""
+        try:
+            self.stated.append(decode_session(self.cursor))
+        except ValueError as failure:
+            place = self.log.device.place(self.cursor.address)
+            raise CorruptionError(f"{place}: {failure}") from None
 
     def cursor_start(self) -> i64:
         """Return where the replay began."""
