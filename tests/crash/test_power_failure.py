@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from oxidbm import Store
+from oxidbm import Session, Store
 from oxidbm._core.log.flush import flush_to, seal_to
 from oxidbm._core.table.compaction import Compaction
 from tests.crash.disk import Directory, Disk, File, Platter
@@ -24,6 +24,7 @@ MEMORY = "1MiB"
 VARIANTS = ((None, 0.0), (None, 1.0), (0.5, 0.5), (0.9, 0.9))
 
 State = dict[bytes, bytes]
+SESSION_KEY = b"session "  # with a name behind it, the key of a state for a session's serial number
 
 
 class Writer:
@@ -56,6 +57,29 @@ class Writer:
             else:
                 self.store[key] = value
 
+    def session(self, name: str, count: int) -> None:
+        """Do some operations in a session: each changes its number and its key in one step."""
+        with self.store.session(name) as session:
+            for _ in range(count):
+                key = f"last of {name[:8]}".encode()
+                value = b"%d" % (session.serial + 1)
+                self.began({**self.states[-1], key: value, SESSION_KEY + name.encode(): value})
+                session.upsert(key, value)
+        self.durable()
+
+    def use(self, session: Session, count: int) -> None:
+        """Do some operations that change nothing in a session that is left open."""
+        for _ in range(count):
+            self.began({**self.states[-1], SESSION_KEY + str(session.name).encode(): b"%d" % (session.serial + 1)})
+            session.delete(b"not there")
+
+    def forget(self, name: str) -> None:
+        """Forget a session."""
+        state = dict(self.states[-1])
+        del state[SESSION_KEY + name.encode()]
+        self.began(state)
+        assert self.store.forget_session(name)
+
     def batch(self, **pairs: bytes | None) -> None:
         """Set and delete in one batch: there is no state in between."""
         state = dict(self.states[-1])
@@ -78,8 +102,8 @@ class Writer:
         self.disk.note("began", len(self.states) - 1)
 
     def clear(self) -> None:
-        """Clear the store."""
-        self.began({})
+        """Clear the store; its sessions stay."""
+        self.began({key: value for key, value in self.states[-1].items() if key.startswith(SESSION_KEY)})
         self.store.clear()
 
     def durable(self) -> None:
@@ -96,7 +120,7 @@ class Writer:
         self.store.close()
         self.durable()
         self.store = self.open()
-        assert dict(self.store.items()) == self.states[-1]
+        assert state_of(self.store) == self.states[-1]
 
     def fill(self, count: int, size: int) -> None:
         """Write so much that pages leave memory."""
@@ -179,7 +203,7 @@ def killed_before_the_sync(w: Writer) -> None:
     flush_to(commits.log, commits.end)
     abandon(w.store)
     w.store = w.open()
-    assert dict(w.store.items()) == w.states[-1]
+    assert state_of(w.store) == w.states[-1]
     w.sync()
     w.change(c=b"4")
     w.close()
@@ -198,7 +222,37 @@ def batches(w: Writer) -> None:
     w.batch(key7=b"after")
 
 
-SCENARIOS = [creation_and_close, never_synced, blind_updates, batches, compaction, clearing, killed_before_the_sync]
+def sessions(w: Writer) -> None:
+    """Sessions come and go, are compacted, cleared and forgotten; the second one's name takes a run of pages."""
+    w.session("one", 2)
+    w.session("larger than a page" * 300, 1)
+    w.fill(6, 1500)
+    w.sync()
+    log_of(w.store).device.roll()
+    held = w.store.session("held")
+    w.use(held, 3)
+    w.session("one", 1)
+    w.store.reorganize()
+    w.durable()
+    w.use(held, 1)
+    w.clear()
+    w.use(held, 1)
+    w.sync()
+    w.forget("one")
+    w.fill(12, 2000)
+    w.session("one", 1)
+    held.close()
+    w.close()
+    w.forget("larger than a page" * 300)
+    w.forget("held")
+    w.store.reorganize()
+    w.durable()
+    w.session("two", 2)
+
+
+SCENARIOS = [
+    creation_and_close, never_synced, blind_updates, batches, compaction, clearing, killed_before_the_sync, sessions,
+]  # fmt: skip
 
 
 def record(scenario: Callable[[Writer], None], root: Path) -> tuple[Disk, list[State]]:
@@ -241,25 +295,32 @@ def test_power_failure_anywhere(scenario: Callable[[Writer], None], tmp_path: Pa
     assert least > 0 or scenario is never_synced
 
 
+def state_of(store: Store) -> State:
+    """Return what a store holds: its items and its sessions."""
+    numbers = {SESSION_KEY + known.name.encode(): b"%d" % known.serial for known in store.sessions()}
+    return {**store, **numbers}
+
+
 def contents(path: Path, least: int) -> State:
     """Open what a failure left, twice: it is sound, can be written, and the second opening sees that."""
     if least == 0 and not path.exists():
         return {}
     with Store(path, memory=MEMORY, page_size=PAGE_BYTES, durability="manual", compaction=False) as store:
-        found = dict(store.items())
+        found = state_of(store)
         assert store.check() == []
         store[b"written after"] = b"the failure"
     with Store(path, memory=MEMORY, page_size=PAGE_BYTES, compaction=False) as store:
-        assert dict(store.items()) == {**found, b"written after": b"the failure"}
-        assert len(store) == len(found) + 1
+        assert state_of(store) == {**found, b"written after": b"the failure"}
+        assert len(store) == sum(not key.startswith(SESSION_KEY) for key in found) + 1
     return found
 
 
-def test_power_failure_during_recovery(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scenario", [blind_updates, sessions], ids=lambda scenario: scenario.__name__)
+def test_power_failure_during_recovery(scenario: Callable[[Writer], None], tmp_path: Path) -> None:
     """A second failure while the first one's rest is cut off loses nothing more."""
     root = tmp_path / "disk"
     root.mkdir()
-    disk, states = record(blind_updates, root)
+    disk, states = record(scenario, root)
     platter = Platter(str(root))
     for number, event in enumerate(disk.events):
         platter.apply(event)
@@ -276,7 +337,7 @@ def test_power_failure_during_recovery(tmp_path: Path) -> None:
             adopt(first, second, again)
             first.install(patch)
             store = Store(again / "store", memory=MEMORY, page_size=PAGE_BYTES)
-            found = dict(store.items())
+            found = state_of(store)
             abandon(store)
         assert found in states
         for step, happened in enumerate(first.events):
