@@ -7,6 +7,7 @@ is inside. Work comes in slices. On disk a background thread does them; a store 
 log, and with `evict=True` drops the oldest live records too.
 """
 
+import threading
 from typing import final
 
 from mypy_extensions import i64
@@ -35,6 +36,7 @@ class Compaction:
         self.cursor = Cursor(table.log, table.log.begin, until)
         self.dropped_keys: i64 = 0
         self.running = False
+        self.runner = 0  # the thread that is in a slice
         self.now: i64 = 0
         self.wanted: i64 = 0  # bytes of the record there was no room for
 
@@ -47,6 +49,7 @@ class Compaction:
         if self.running:
             return True
         self.running = True
+        self.runner = threading.get_ident()
         try:
             return self.go_on(bytes_max, evict)
         finally:
