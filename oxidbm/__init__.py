@@ -10,6 +10,7 @@ import importlib  # noqa: E402
 from collections.abc import MutableMapping  # noqa: E402
 
 from oxidbm._core.errors import (  # noqa: E402
+    BusyError,
     ClosedError,
     CodecError,
     CorruptionError,
@@ -48,6 +49,7 @@ def __getattr__(name: str) -> object:
 
 __all__ = [
     "Batch",
+    "BusyError",
     "ClosedError",
     "CodecError",
     "CorruptionError",

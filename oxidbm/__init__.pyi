@@ -16,6 +16,7 @@ from oxidbm import device as device
 from oxidbm import shelve as shelve
 from oxidbm._core.device.device import Device
 from oxidbm._core.errors import (
+    BusyError,
     ClosedError,
     CodecError,
     CorruptionError,
@@ -34,6 +35,7 @@ __version__: str
 
 __all__ = [
     "Batch",
+    "BusyError",
     "ClosedError",
     "CodecError",
     "CorruptionError",

@@ -41,10 +41,17 @@ def operation(number: int) -> tuple[bytes, bytes | None]:
     return key, (b"%d," % number * (size // 4))[:size]
 
 
-def state(count: int) -> dict[bytes, bytes]:
+def clears(number: int) -> bool:
+    """Return whether the store is cleared after an operation, by the writer that clears."""
+    return mixed(number) % 150 == 0
+
+
+def state(count: int, clearing: bool = False) -> dict[bytes, bytes]:
     """Return what a store holds after the first operations."""
     held: dict[bytes, bytes] = {}
     for number in range(1, count + 1):
+        if clearing and clears(number - 1):
+            held.clear()
         key, value = operation(number)
         if value is None:
             held.pop(key, None)
@@ -68,15 +75,23 @@ def write_for_ever(path: str, mode: str) -> None:
     """The writer: go on where the last one was killed, and report each time which operations are durable."""
     durability = cast(Durability, mode) if mode in ("always", "interval") else "manual"
     while True:
-        store = Store(path, durability=durability, interval=0.01, **OPTIONS)
+        store = Store(path, durability=durability, interval=0.01, ordered=mode == "ordered", **OPTIONS)
         session = store.session("writer")
         reported = -1
+        if mode == "clearing" and clears(session.serial):
+            store.clear()  # the last writer may have been killed before it came to that
         while True:
             number = session.serial + 1
             apply(session, number)
             draw = mixed(number)
-            if mode == "manual" and draw % 50 == 0:
+            if mode in ("manual", "clearing", "ordered", "expiring") and draw % 50 == 0:
                 session.commit()
+            if mode == "clearing" and clears(number):
+                store.clear()
+            if mode == "ordered" and draw % 20 == 0:
+                assert [*store.range()] == sorted(store.items())
+            if mode == "expiring":
+                store.touch(b"key%d" % (draw % KEYS), expire=(None, 10**6, 10**7)[draw % 3])
             if mode == "compacting" and draw % 100 == 0:
                 store.reorganize()
             if session.durable_serial > reported:
@@ -103,7 +118,9 @@ def killed_writer(path: Path, mode: str, seconds: float, writer: str = "write_fo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["always", "interval", "manual", "compacting", "closing"])
+@pytest.mark.parametrize(
+    "mode", ["always", "interval", "manual", "compacting", "closing", "clearing", "ordered", "expiring"]
+)
 def test_killed_writer_leaves_a_prefix(mode: str, tmp_path: Path) -> None:
     path = tmp_path / "store"
     chance = random.Random(mode)
@@ -116,7 +133,8 @@ def test_killed_writer_leaves_a_prefix(mode: str, tmp_path: Path) -> None:
             session = store.session("writer")
             serial = session.serial
             assert serial >= reported
-            assert dict(store.items()) == state(serial)
+            cleared = mode == "clearing" and clears(serial) and not store
+            assert cleared or dict(store.items()) == state(serial, mode == "clearing")
             session.close()
 
 

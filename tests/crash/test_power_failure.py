@@ -9,6 +9,7 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,10 +22,35 @@ from tests.support import PURE, leave_memory, make_room
 
 PAGE_BYTES = 4096
 MEMORY = "1MiB"
+RECOVERIES = 40
 VARIANTS = ((None, 0.0), (None, 1.0), (0.5, 0.5), (0.9, 0.9))
 
 State = dict[bytes, bytes]
 SESSION_KEY = b"session "  # with a name behind it, the key of a state for a session's serial number
+
+
+def clock() -> float:
+    """Return a time that stands still."""
+    return 1000.0
+
+
+def open_store(path: Path, **more: Any) -> Store:
+    """Open a store that does nothing of itself."""
+    given = {"memory": MEMORY, "page_size": PAGE_BYTES, "durability": "manual", "compaction": False, "clock": clock}
+    return Store(path, **{**given, **more})
+
+
+def ttl_of(key: bytes) -> bytes:
+    """Return under which name a state has when a key expires."""
+    return b"ttl of " + key
+
+
+def held_by(store: Store) -> State:
+    """Return what a store holds: values, when keys expire, and sessions' numbers."""
+    found = dict(store.items())
+    lasting = {ttl_of(key): store.ttl(key) for key in found}
+    numbers = {SESSION_KEY + known.name.encode(): b"%d" % known.serial for known in store.sessions()}
+    return {**found, **{name: b"%d" % round(ttl) for name, ttl in lasting.items() if ttl is not None}, **numbers}
 
 
 class Writer:
@@ -34,11 +60,12 @@ class Writer:
         self.disk = disk
         self.path = path
         self.states: list[State] = [{}]
+        self.more: dict[str, Any] = {}
         self.store = self.open()
 
     def open(self) -> Store:
         """Open the store with memory for a few pages."""
-        store = Store(self.path, memory=MEMORY, page_size=PAGE_BYTES, durability="manual", compaction=False)
+        store = open_store(self.path, **self.more)
         leave_memory(store, 8 * PAGE_BYTES)
         return store
 
@@ -96,6 +123,16 @@ class Writer:
                 else:
                     batch[name] = value
 
+    def expiring(self, name: str, value: bytes, seconds: int) -> None:
+        """Set a key that expires."""
+        self.began({**self.states[-1], name.encode(): value, ttl_of(name.encode()): b"%d" % seconds})
+        self.store.set(name, value, expire=seconds)
+
+    def limited(self, name: str, value: bytes) -> None:
+        """Set a key in a store with a limit of size, which may delete older ones; no commit comes between the two."""
+        self.store[name] = value
+        self.began(held_by(self.store))
+
     def began(self, state: State) -> None:
         """Note a state that may be found from now on."""
         self.states.append(state)
@@ -120,7 +157,7 @@ class Writer:
         self.store.close()
         self.durable()
         self.store = self.open()
-        assert state_of(self.store) == self.states[-1]
+        assert held_by(self.store) == self.states[-1]
 
     def fill(self, count: int, size: int) -> None:
         """Write so much that pages leave memory."""
@@ -203,7 +240,7 @@ def killed_before_the_sync(w: Writer) -> None:
     flush_to(commits.log, commits.end)
     abandon(w.store)
     w.store = w.open()
-    assert state_of(w.store) == w.states[-1]
+    assert held_by(w.store) == w.states[-1]
     w.sync()
     w.change(c=b"4")
     w.close()
@@ -250,8 +287,63 @@ def sessions(w: Writer) -> None:
     w.session("two", 2)
 
 
+def expiring(w: Writer) -> None:
+    """Keys that expire come, are renewed, lose that and go, in memory and on disk."""
+    for turn in range(3):
+        for i in range(6):
+            w.expiring(f"e{i}", b"%d" % turn * (500 + 300 * i), 100 + turn)
+        w.sync()
+        w.fill(10, 1500)
+        w.expiring("e0", b"renewed %d" % turn, 500 + turn)
+        if turn == 1:
+            w.close()
+            w.store.reorganize()
+            w.durable()
+    w.sync()
+
+
+def limited(w: Writer) -> None:
+    """A limit of size takes the oldest keys away."""
+    w.more = {"size_limit": "12KiB"}
+    w.close()
+    for turn in range(4):
+        for i in range(9):
+            w.limited(f"key{i * (turn + 1)}", b"%d" % turn * (900 + 200 * i))
+            if i % 4 == 3:
+                w.sync()
+        w.close()
+
+
+def in_order(w: Writer) -> None:
+    """An ordered store, with everything that changes its keys."""
+    w.more = {"ordered": True}
+    w.close()
+    w.fill(9, 2500)
+    w.sync()
+    w.change(fill3=None, a=b"1", z=b"2" * 5000)
+    w.batch(fill4=None, b=b"3", fill5=b"4" * 100)
+    w.sync()
+    w.clear()
+    w.change(c=b"5")
+    w.close()
+
+
+def runs(w: Writer) -> None:
+    """Records larger than a page, updated, copied by a compaction and deleted."""
+    for turn in range(3):
+        w.change(**{f"run{i}": b"%d" % turn * (4000 + 3000 * i) for i in range(3)})
+        w.change(small=b"%d" % turn)
+        w.sync()
+    w.change(run1=None)
+    w.store.reorganize()
+    w.durable()
+    w.change(run1=b"again" * 2000, run2=b"now small")
+    w.close()
+
+
 SCENARIOS = [
-    creation_and_close, never_synced, blind_updates, batches, compaction, clearing, killed_before_the_sync, sessions,
+    creation_and_close, never_synced, blind_updates, batches, compaction, clearing, killed_before_the_sync, expiring,
+    limited, in_order, runs, sessions,
 ]  # fmt: skip
 
 
@@ -295,36 +387,36 @@ def test_power_failure_anywhere(scenario: Callable[[Writer], None], tmp_path: Pa
     assert least > 0 or scenario is never_synced
 
 
-def state_of(store: Store) -> State:
-    """Return what a store holds: its items and its sessions."""
-    numbers = {SESSION_KEY + known.name.encode(): b"%d" % known.serial for known in store.sessions()}
-    return {**store, **numbers}
-
-
 def contents(path: Path, least: int) -> State:
     """Open what a failure left, twice: it is sound, can be written, and the second opening sees that."""
     if least == 0 and not path.exists():
         return {}
-    with Store(path, memory=MEMORY, page_size=PAGE_BYTES, durability="manual", compaction=False) as store:
-        found = state_of(store)
+    with open_store(path, ordered=True) as store:
+        found = held_by(store)
+        count = len(store)
+        assert list(store.range()) == sorted(store.items())
         assert store.check() == []
         store[b"written after"] = b"the failure"
-    with Store(path, memory=MEMORY, page_size=PAGE_BYTES, compaction=False) as store:
-        assert state_of(store) == {**found, b"written after": b"the failure"}
-        assert len(store) == sum(not key.startswith(SESSION_KEY) for key in found) + 1
+    with open_store(path) as store:
+        assert held_by(store) == {**found, b"written after": b"the failure"}
+        assert len(store) == count + 1
     return found
 
 
-@pytest.mark.parametrize("scenario", [blind_updates, sessions], ids=lambda scenario: scenario.__name__)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "scenario", [blind_updates, batches, compaction, clearing, runs, sessions], ids=lambda one: one.__name__
+)
 def test_power_failure_during_recovery(scenario: Callable[[Writer], None], tmp_path: Path) -> None:
     """A second failure while the first one's rest is cut off loses nothing more."""
     root = tmp_path / "disk"
     root.mkdir()
     disk, states = record(scenario, root)
+    every = max(1, len(disk.events) // RECOVERIES) * (8 if PURE else 1)
     platter = Platter(str(root))
     for number, event in enumerate(disk.events):
         platter.apply(event)
-        if event[0] != "write" or number % (41 if PURE else 5):
+        if number % every:
             continue
         again = tmp_path / f"again{number}"
         again.mkdir()
@@ -336,8 +428,8 @@ def test_power_failure_during_recovery(scenario: Callable[[Writer], None], tmp_p
             second = Platter(str(again))
             adopt(first, second, again)
             first.install(patch)
-            store = Store(again / "store", memory=MEMORY, page_size=PAGE_BYTES)
-            found = state_of(store)
+            store = open_store(again / "store")
+            found = held_by(store)
             abandon(store)
         assert found in states
         for step, happened in enumerate(first.events):

@@ -6,11 +6,13 @@ in the directory that it opened. Elsewhere the absolute path at the opening stan
 nobody else does, which names make a store.
 """
 
+import contextlib
+import importlib
 import os
 import stat
 from typing import Any, Final, final
 
-from oxidbm._core.device.system import HAS_DIRECTORY_DESCRIPTORS, OPEN_FLAGS, host_name, sync_file
+from oxidbm._core.device.system import HAS_DIRECTORY_DESCRIPTORS, OPEN_FLAGS, fcntl, host_name, sync_file
 from oxidbm._core.errors import FormatError, LockedError
 
 STORE: Final = "STORE"  # the superblock; what has one is a store
@@ -157,8 +159,10 @@ class DirectoryLock:
 
     def __init__(self, directory: Directory, mode: int) -> None:
         self.directory = directory
-        self.descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
+        self.descriptor = -1
+        HELD[id(self)] = self
         try:
+            self.descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
             while not self.take_named():
                 os.close(self.descriptor)
                 self.descriptor = -1
@@ -184,13 +188,8 @@ class DirectoryLock:
 
     def take(self) -> bool:
         """Try to take the lock."""
-        try:
-            import fcntl
-        except ImportError:
-            import msvcrt
-
-            windows: Any = msvcrt
-
+        if fcntl is None:
+            windows: Any = importlib.import_module("msvcrt")
             try:
                 os.lseek(self.descriptor, 1 << 20, os.SEEK_SET)
                 windows.locking(self.descriptor, windows.LK_NBLCK, 1)
@@ -215,10 +214,32 @@ class DirectoryLock:
             return "another process that has not written its number yet"
 
     def close(self) -> None:
-        """Give the lock back."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        """Give the lock back, also where a forked child has not closed its copy yet."""
+        if self.descriptor >= 0 and fcntl is not None:
+            with contextlib.suppress(OSError):  # closing it does as well
+                fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+        self.forget()
+
+    def forget(self) -> None:
+        """Close the lock's file and leave the lock to the parent process, whose it is."""
+        HELD.pop(id(self), None)
+        descriptor = self.descriptor
+        self.descriptor = -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+HELD: Final[dict[int, DirectoryLock]] = {}  # also those of stores that are being opened
+
+
+def forget_locks() -> None:
+    """Leave every lock to the parent process, in a forked child."""
+    for lock in list(HELD.values()):
+        lock.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget_locks)
 
 
 def foreign_name(path: str) -> str:

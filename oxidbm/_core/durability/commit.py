@@ -9,7 +9,6 @@ records since the one before it verify; 2. `durable_tail` moves only after a syn
 sync poisons the store; 4. no commit is cut while somebody else holds the cut lock.
 """
 
-import threading
 from typing import Final, final
 
 from mypy_extensions import i64
@@ -19,6 +18,8 @@ from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.durability.commit_record import CommitRecord, encode
 from oxidbm._core.durability.serials import Serials, SessionState
 from oxidbm._core.durability.session_record import SESSION_BYTES, encode_session
+from oxidbm._core.handlers import came_from_handler
+from oxidbm._core.locks import COMMITTING, CUTTING, StoreLock
 from oxidbm._core.log.append import append_record, mark_as, record_bytes
 from oxidbm._core.log.flush import flush_for, flush_to, seal_to
 from oxidbm._core.log.hybrid_log import HybridLog
@@ -38,14 +39,18 @@ class Commits:
         self.table = table
         self.log = table.log
         self.serials = serials
-        self.lock = threading.Lock()
-        self.cut_lock = threading.Lock()
+        locks = table.log.life.locks
+        self.lock = StoreLock(locks, COMMITTING)
+        self.cut_lock = StoreLock(locks, CUTTING)
         self.sequence: i64 = 0
         self.durable_sequence: i64 = 0
         self.address: i64 = 0  # of the last commit record
         self.end: i64 = FIRST_ADDRESS
         self.durable_tail: i64 = FIRST_ADDRESS
         self.records_before: i64 = 0  # appended up to and with the last commit record
+        self.records_durable: i64 = 0  # as that, of the last commit that is durable
+        self.own: i64 = 0  # of the records appended, those that say where sessions are, or are commit records
+        self.own_durable: i64 = 0
         self.begin_wanted: i64 = 0
         self.unlogged = False  # the next commit has to say something that no record since the last one says
 
@@ -117,6 +122,7 @@ class Commits:
             state.queued = True
             return address
         mark_as(self.log, address, SHAPE_SESSION)
+        self.own += 1
         state.address = address
         state.used = False
         if fresh or state.forgotten:
@@ -155,6 +161,7 @@ class Commits:
         if address < 0:
             return address
         mark_as(log, address, SHAPE_COMMIT)
+        self.own += 1
         log.freeze()
         self.sequence = record.log.sequence
         self.address = address
@@ -185,11 +192,15 @@ class Commits:
                 if address < 0:
                     flush_for(log, room_for(-address, log.page_bytes))
         target = self.end
+        records = self.records_before
+        own = self.own
         sequence = self.sequence
         seal_to(log, target)
         flush_to(log, target)
         self.sync_device(log)
         self.durable_tail = target
+        self.records_durable = records
+        self.own_durable = own
         self.durable_sequence = sequence
 
     def state_many(self) -> None:
@@ -209,10 +220,12 @@ class Commits:
             _breath.breathe()
 
     def sync_device(self, log: HybridLog) -> None:
-        """Sync the device; a failure poisons the store."""
+        """Sync the device; a failure poisons the store, what a signal handler raised meanwhile does not."""
         try:
             log.device.sync()
         except OSError as failure:
+            if came_from_handler(failure):
+                raise
             log.life.poison_with(failure)
             log.life.blocked_write()
 
@@ -250,4 +263,6 @@ class Truncation:
         try:
             self.log.device.truncate_before(self.until)
         except OSError as failure:
+            if came_from_handler(failure):
+                raise
             self.log.life.poison_with(failure)

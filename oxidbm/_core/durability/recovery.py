@@ -138,7 +138,7 @@ def take_over(commits: Commits, replay: Replay, last: CommitRecord) -> i64:
             f"{table.life.path}: replay found {table.count} keys, the last commit, {place}, counted "
             f"{last.table.count} and {last.table.pending} it had not verified"
         )
-    known = last.table.pending == 0
+    known = last.table.pending == 0 and last.table.live_bytes >= 0
     table.live_bytes = last.table.live_bytes if known else count_live_bytes(table, begin, replay.last_end)
     commits.sequence = commits.durable_sequence = last.log.sequence
     commits.address = replay.last_address
@@ -151,18 +151,31 @@ def take_over(commits: Commits, replay: Replay, last: CommitRecord) -> i64:
     return begin
 
 
-def count_live_bytes(table: Table, begin: i64, tail: i64) -> i64:
-    """Return the size of the records that the index leads to directly, by one more pass over the log.
+def is_newest(table: Table, cursor: Cursor, begin: i64) -> bool:
+    """Return whether the current record is its key's newest, by reading down the chains that may say so."""
+    key = cursor.key()
+    key_hash = hash_key(key, table.seed)
+    entry = table.index.holds(key_hash, cursor.address, ADDRESS_MAX)
+    if entry == 0 or address_of(entry) == cursor.address:
+        return entry != 0
+    for entry in table.index.matching(key_hash):
+        chain = Chain(table, entry, begin)
+        if chain.holds_any(key):
+            return chain.newest[key] == cursor.address
+    return False
 
-    A commit with pending records could not know it. Records further down a mixed chain are left out; there are few.
+
+def count_live_bytes(table: Table, begin: i64, tail: i64) -> i64:
+    """Return the size of the records that are their key's newest, by one more pass over the log.
+
+    A commit with pending records could not know it.
     """
     total: i64 = 0
     left: i64 = SLICE_RECORDS
     cursor = Cursor(table.log, begin, tail)
     while cursor.step():
         if not cursor.shape & SHAPE_UNINDEXED and not cursor.info & TOMBSTONE:
-            entry = table.index.holds(hash_key(cursor.key(), table.seed), cursor.address, ADDRESS_MAX)
-            if address_of(entry) == cursor.address:
+            if is_newest(table, cursor, begin):
                 total += table.log.footprint(cursor.size())
         left -= 1
         if left == 0:

@@ -18,7 +18,7 @@ from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.durability.session_record import decode_session
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import hash_key
-from oxidbm._core.index.entry import address_of, is_mixed
+from oxidbm._core.index.entry import NO_ENTRY, address_of, is_mixed
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import key_of, record_at
 from oxidbm._core.log.record import (
@@ -158,24 +158,42 @@ class Replay:
                 self.apply_to_chain(key, key_hash, entry, tombstone)
                 return
         if not tombstone:
+            if index.holds(key_hash, 0, ADDRESS_MAX) != 0:
+                self.leave_chains(key, key_hash)
             index.insert(key_hash, fresh)
             self.count += 1
+
+    def leave_chains(self, key: bytes, key_hash: i64) -> None:
+        """Do what a compaction under way did to a mixed entry whose chain holds `key`, which got an entry of its own.
+
+        It left no record of that, and was not at its end: at a tombstone that all had passed by, it dropped the entry;
+        at the last live record, which it copied, it let the entry lead to that key alone. Where more than the chain's
+        head is live the store was cleared instead, and the next commit's begin takes the entry away.
+        """
+        index = self.table.index
+        for entry in index.matching(key_hash):
+            if is_mixed(entry):
+                chain = Chain(self.table, entry, self.cursor_start())
+                if chain.holds_any(key) and not chain.live_below_head():
+                    head = address_of(entry)
+                    index.replace(key_hash, entry, index.entry_for(key_hash, head) if chain.head_lives() else NO_ENTRY)
 
     def apply_to_chain(self, key: bytes, key_hash: i64, entry: i64, tombstone: bool) -> None:
         """Do what the current record did to an entry whose chain may hold other keys, one read for each record.
 
-        The entry stays one for the whole chain, as it was while the store was written: were the keys given entries of
-        their own, a key's old record would be left in the chain of another key's entry, to be found there later.
+        The entry stays one for the whole chain, as it was while the store was written, and as long as another key has a
+        record there, a dead one too: were the keys given entries of their own, a key's old record would be left in the
+        chain of another key's entry, to be found there later.
         """
         index = self.table.index
         chain = Chain(self.table, entry, self.cursor_start())
         was_live = chain.holds(key)
-        others = chain.live_besides(key)
+        shared = chain.holds_besides(key)
         self.count -= 1 if was_live else 0
         fresh: i64 = 0
-        if others or not tombstone:
+        if shared or not tombstone:
             fresh = index.entry_for(key_hash, self.cursor.address)
-        if others:
+        if shared:
             fresh = with_sign(fresh)
         index.replace(key_hash, entry, fresh)
         self.count += 0 if tombstone else 1
@@ -190,34 +208,47 @@ class Chain:
         self.start: i64 = start
         self.mixed = is_mixed(entry)
         self.following: i64 = address_of(entry)
-        self.live: dict[bytes, bool] = {}
+        self.live: dict[bytes, bool] = {}  # the head's key is the first
+        self.newest: dict[bytes, int] = {}  # the address of each key's newest record
 
     def step(self) -> bool:
         """Read one more record; False at the end."""
         if self.following < self.start:
             return False
-        found = record_at(self.log, self.following)
+        address = self.following
+        found = record_at(self.log, address)
         self.following = previous_address(found.info) if self.mixed else 0  # a plain entry leads to one key
         key = key_of(self.log, found)
         if key not in self.live:
             self.live[key] = not found.tombstone()
+            self.newest[key] = int(address)
         return True
 
     def holds(self, key: bytes) -> bool:
         """Return whether the chain's newest record of `key` gives it a value."""
+        return self.holds_any(key) and self.live[key]
+
+    def holds_any(self, key: bytes) -> bool:
+        """Return whether the chain has a record of `key`, be it a tombstone."""
         while key not in self.live:
             if not self.step():
                 return False
-        return self.live[key]
+        return True
 
-    def live_besides(self, key: bytes) -> bool:
-        """Return whether another key than `key` has a value in the chain."""
-        while True:
-            for other, alive in self.live.items():
-                if alive and other != key:
-                    return True
+    def holds_besides(self, key: bytes) -> bool:
+        """Return whether the chain has a record of another key than `key`, be it a tombstone."""
+        while len(self.live) == (1 if key in self.live else 0):
             if not self.step():
                 return False
+        return True
+
+    def head_lives(self) -> bool:
+        """Return whether the chain's first record gives its key a value."""
+        return next(iter(self.live.values()))
+
+    def live_below_head(self) -> bool:
+        """Return whether another key than that of the chain's first record has a value."""
+        return self.count() > (1 if self.head_lives() else 0)
 
     def count(self) -> i64:
         """Return how many keys have a value in the chain."""

@@ -23,6 +23,7 @@ FORMAT_VERSION: Final = 2
 CODEC_NAME_MAX: Final = 255
 KEY_CODEC_OFFSET: Final = 48
 SUPERBLOCK: Final = struct.Struct("<8sQ16sQQ256p256p")
+SUPERBLOCK_START: Final = struct.Struct("<8sQ")
 CLEAN_MAGIC: Final = b"\x89oxiend\n"
 CLEAN_MARK: Final = struct.Struct("<8s16sQQQ")
 SUM: Final = struct.Struct("<I")
@@ -101,11 +102,19 @@ def write_superblock(directory: Directory, block: Superblock, mode: int) -> None
 
 
 def never_durable(directory: Directory) -> bool:
-    """Return whether a crash left a store that was being made: its superblock empty or zeros, its log empty."""
+    """Return whether a crash left a store that was being made: its superblock torn, its log empty, no clean end.
+
+    What is torn has a beginning, as far as it is there, of a superblock or of zeros, and does not verify.
+    """
+    size = SUPERBLOCK.size + SUM.size
     superblock = directory.status(STORE)
-    if superblock is None or superblock.st_size > SUPERBLOCK.size + SUM.size:
+    if superblock is None or superblock.st_size > size or directory.status(CLEAN) is not None:
         return False
-    if any(directory.read_start(STORE, SUPERBLOCK.size + SUM.size)):
+    data = directory.read_start(STORE, size)
+    beginning = SUPERBLOCK_START.pack(MAGIC, FORMAT_VERSION)
+    if any(data[: len(beginning)]) and data[: len(beginning)] != beginning[: len(data)]:
+        return False
+    if with_sum(data[: SUPERBLOCK.size]) == data:
         return False
     if directory.status(LOG) is None:
         return True

@@ -113,7 +113,7 @@ class Cursor:
         offset: i64 = address - self.chunk_start
         info = read_i64_le(self.chunk, offset) if have >= HEADER_BYTES else i64(0)
         if info == 0:
-            self.log.life.check_open()
+            self.log.life.check_alive()
             self.check_gap(address)
             return False
         shape = read_i64_le(self.chunk, offset + 8)

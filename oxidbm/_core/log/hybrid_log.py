@@ -14,7 +14,6 @@ A log stands alone: it knows its device, the life of the store it belongs to, an
 table. Iterations and reads of the device are readers inside its epoch.
 """
 
-import threading
 from typing import Final, final
 
 from mypy_extensions import i64
@@ -25,6 +24,7 @@ from oxidbm._core.device.device import Device
 from oxidbm._core.epoch import LightEpoch
 from oxidbm._core.hashing import checksum_words
 from oxidbm._core.life import Life
+from oxidbm._core.locks import FLUSHING, StoreLock
 from oxidbm._core.log.frames import Frames
 from oxidbm._core.log.record import SEAL_CAPACITY, content_words, record_words
 from oxidbm._core.log.room import Room
@@ -58,7 +58,7 @@ class HybridLog:
         self.budget = budget
         self.epoch = LightEpoch()
         self.prelude = Prelude()
-        self.flush_lock = threading.Lock()
+        self.flush_lock = StoreLock(life.locks, FLUSHING)
         self.memory_only = memory_only
         self.checksum_key: i64 = 0  # of the store's records on disk
         self.page_bits: i64 = page_bits

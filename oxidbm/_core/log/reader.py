@@ -78,7 +78,7 @@ def read_disk(log: HybridLog, address: i64) -> Record:
     device = log.device
     data = device.read(address, log.read_guess)
     if len(data) < HEADER_BYTES:
-        log.life.check_open()
+        log.life.check_alive()
         raise CorruptionError(
             f"{device.place(address)}: the file ends inside a record's header ({len(data)} of {HEADER_BYTES} bytes)"
         )

@@ -109,7 +109,9 @@ class StoreBase:
             try:
                 self.owned.close()
             except Exception as failure:
-                _breath.LastWord(failure)  # a compiled finalizer that raises leaves the exception to whatever runs next
+                _breath.LastWord(
+                    self.owned.loss(failure)
+                )  # a compiled finalizer that raises leaves the exception to whatever runs next
 
     def __reduce__(self) -> Any:
         raise TypeError("a store cannot be pickled or copied; open its path where it is needed")

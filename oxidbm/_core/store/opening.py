@@ -63,7 +63,9 @@ def open_path(path: str, options: Options) -> Handle:
     try:
         if not options.read_only and options.lock:
             lock = DirectoryLock(directory, options.mode)
-        if not options.read_only and (directory.status(STORE) is None or never_durable(directory)):
+        if directory.status(STORE) is None or (options.device is None and never_durable(directory)):
+            if options.read_only or not options.create:
+                raise MissingError(2, "the directory holds no store, and this call may not make one", path)
             block = Superblock(os.urandom(16), random_seed(), options.page_bits)
             block.key_codec = name_to_keep(options.coders.key)
             block.value_codec = name_to_keep(options.coders.value)

@@ -27,6 +27,9 @@ class Watcher:
     def changed(self, key: bytes) -> None:
         """Take note that a key came or went; in the middle of an operation, so nothing else may run in here."""
 
+    def forgotten(self) -> None:
+        """Take note that every key went; as `changed`, in the middle of an operation."""
+
     def catch_up_if_far_behind(self) -> None:
         """Between operations: work through the notes if there are very many."""
 
@@ -88,3 +91,5 @@ class Table:
         self.count = 0
         self.live_bytes = 0
         self.pending.drop()
+        for watcher in self.watchers:
+            watcher.forgotten()
