@@ -18,7 +18,7 @@ from oxidbm._core.durability.commit_record import (
     CommitRecord,
     decode,
 )
-from oxidbm._core.durability.replay import SLICE_RECORDS, Chain, Replay
+from oxidbm._core.durability.replay import SLICE_RECORDS, Chain, Chains, Replay
 from oxidbm._core.durability.superblock import CleanMark
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import checksum_bytes, hash_key
@@ -151,7 +151,7 @@ def take_over(commits: Commits, replay: Replay, last: CommitRecord) -> i64:
     return begin
 
 
-def is_newest(table: Table, cursor: Cursor, begin: i64) -> bool:
+def is_newest(table: Table, cursor: Cursor, chains: Chains) -> bool:
     """Return whether the current record is its key's newest, by reading down the chains that may say so."""
     key = cursor.key()
     key_hash = hash_key(key, table.seed)
@@ -159,7 +159,7 @@ def is_newest(table: Table, cursor: Cursor, begin: i64) -> bool:
     if entry == 0 or address_of(entry) == cursor.address:
         return entry != 0
     for entry in table.index.matching(key_hash):
-        chain = Chain(table, entry, begin)
+        chain = chains.of(entry)
         if chain.holds_any(key):
             return chain.newest[key] == cursor.address
     return False
@@ -173,9 +173,10 @@ def count_live_bytes(table: Table, begin: i64, tail: i64) -> i64:
     total: i64 = 0
     left: i64 = SLICE_RECORDS
     cursor = Cursor(table.log, begin, tail)
+    chains = Chains(table, begin)
     while cursor.step():
         if not cursor.shape & SHAPE_UNINDEXED and not cursor.info & TOMBSTONE:
-            if is_newest(table, cursor, begin):
+            if is_newest(table, cursor, chains):
                 total += table.log.footprint(cursor.size())
         left -= 1
         if left == 0:

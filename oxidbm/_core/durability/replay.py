@@ -32,6 +32,7 @@ from oxidbm._core.log.record import (
 from oxidbm._core.table.table import Table
 
 SLICE_RECORDS: Final = 512
+CHAINS_MAX: Final = 4096
 
 
 @final
@@ -47,6 +48,7 @@ class Replay:
         self.last: CommitRecord | None = None
         self.last_address: i64 = 0
         self.last_end: i64 = self.cursor.following
+        self.chains = Chains(table, self.cursor.following)
         self.stated: list[SessionState] = []  # since the last commit
         self.sessions: dict[str, SessionState] = {}
         self.fault: CorruptionError | None = None
@@ -173,20 +175,20 @@ class Replay:
         index = self.table.index
         for entry in index.matching(key_hash):
             if is_mixed(entry):
-                chain = Chain(self.table, entry, self.cursor_start())
+                chain = self.chains.of(entry)
                 if chain.holds_any(key) and not chain.live_below_head():
                     head = address_of(entry)
                     index.replace(key_hash, entry, index.entry_for(key_hash, head) if chain.head_lives() else NO_ENTRY)
 
     def apply_to_chain(self, key: bytes, key_hash: i64, entry: i64, tombstone: bool) -> None:
-        """Do what the current record did to an entry whose chain may hold other keys, one read for each record.
+        """Do what the current record did to an entry whose chain may hold other keys.
 
         The entry stays one for the whole chain, as it was while the store was written, and as long as another key has a
         record there, a dead one too: were the keys given entries of their own, a key's old record would be left in the
         chain of another key's entry, to be found there later.
         """
         index = self.table.index
-        chain = Chain(self.table, entry, self.cursor_start())
+        chain = self.chains.of(entry)
         was_live = chain.holds(key)
         shared = chain.holds_besides(key)
         self.count -= 1 if was_live else 0
@@ -195,8 +197,50 @@ class Replay:
             fresh = index.entry_for(key_hash, self.cursor.address)
         if shared:
             fresh = with_sign(fresh)
+            self.chains.lead(chain, entry, self.cursor.address, key, tombstone)
         index.replace(key_hash, entry, fresh)
         self.count += 0 if tombstone else 1
+
+
+@final
+class Chains:
+    """The chains of mixed entries that were read last, by the address of their head.
+
+    A chain holds every version of its keys. Were it read anew for each record, from the newest down to the first one of
+    another key, a thousand updates of one key would cost half a million reads.
+    """
+
+    def __init__(self, table: Table, start: i64) -> None:
+        self.table = table
+        self.start: i64 = start
+        self.kept: dict[int, Chain] = {}
+
+    def of(self, entry: i64) -> "Chain":
+        """Return the chain of an entry."""
+        if not is_mixed(entry):
+            return Chain(self.table, entry, self.start)
+        head = int(address_of(entry))
+        chain = self.kept.get(head)
+        if chain is None:
+            chain = Chain(self.table, entry, self.start)
+            self.keep(head, chain)
+        return chain
+
+    def lead(self, chain: "Chain", entry: i64, address: i64, key: bytes, tombstone: bool) -> None:
+        """Take note that the chain of an entry is led by another record from now on, and its entry mixed.
+
+        What is read of a plain entry is not all of what is below it.
+        """
+        if chain.mixed:
+            self.kept.pop(int(address_of(entry)), None)
+            chain.lead(address, key, tombstone)
+            self.keep(int(address), chain)
+
+    def keep(self, head: int, chain: "Chain") -> None:
+        """Keep a chain; the one that was not used for longest goes where there are too many."""
+        if len(self.kept) >= CHAINS_MAX:
+            del self.kept[next(iter(self.kept))]
+        self.kept[head] = chain
 
 
 @final
@@ -208,7 +252,8 @@ class Chain:
         self.start: i64 = start
         self.mixed = is_mixed(entry)
         self.following: i64 = address_of(entry)
-        self.live: dict[bytes, bool] = {}  # the head's key is the first
+        self.head = b""  # its key
+        self.live: dict[bytes, bool] = {}
         self.newest: dict[bytes, int] = {}  # the address of each key's newest record
 
     def step(self) -> bool:
@@ -219,10 +264,18 @@ class Chain:
         found = record_at(self.log, address)
         self.following = previous_address(found.info) if self.mixed else 0  # a plain entry leads to one key
         key = key_of(self.log, found)
+        if not self.live:
+            self.head = key
         if key not in self.live:
             self.live[key] = not found.tombstone()
             self.newest[key] = int(address)
         return True
+
+    def lead(self, address: i64, key: bytes, tombstone: bool) -> None:
+        """Have another record stand before those that were read."""
+        self.head = key
+        self.live[key] = not tombstone
+        self.newest[key] = int(address)
 
     def holds(self, key: bytes) -> bool:
         """Return whether the chain's newest record of `key` gives it a value."""
@@ -244,7 +297,7 @@ class Chain:
 
     def head_lives(self) -> bool:
         """Return whether the chain's first record gives its key a value."""
-        return next(iter(self.live.values()))
+        return self.holds(self.head)
 
     def live_below_head(self) -> bool:
         """Return whether another key than that of the chain's first record has a value."""
