@@ -92,6 +92,14 @@ def setter(value: bytes) -> Operation:
     return overwrite
 
 
+def session_set(task: Task) -> None:
+    """Store values over those that are there, in a session with a name."""
+    fill(task, VALUES[100])
+    with task.store.session("worker") as session:
+        for key in task.keys[: task.turns]:
+            session.upsert(key, VALUES[100])
+
+
 def insert(task: Task) -> None:
     """Store keys that are new."""
     store, value = task.store, VALUES[100]
@@ -129,6 +137,7 @@ OPERATIONS: dict[str, Operation] = {
     "empty": empty,
     **{f"get {size}": getter(value) for size, value in VALUES.items()},
     **{f"set {size}": setter(value) for size, value in VALUES.items()},
+    "session 100": session_set,
     "insert 100": insert,
     "delete 100": delete,
     "scan 100": scan,

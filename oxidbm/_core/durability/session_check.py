@@ -20,9 +20,9 @@ class SessionCheck:
         self.serials: dict[str, int] = {}
         self.stated: i64 = serials.stated
         self.behind_commit = False  # a session record stands behind the last commit record
-        for state in serials.known.values():
+        for state in list(serials.known.values()):
             self.note(state)
-        for state in serials.unstated:
+        for state in list(serials.unstated):
             if state.forgotten and state.name not in self.noted:  # what says so is written with the next commit
                 self.note(state)
 
