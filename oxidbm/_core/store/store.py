@@ -28,7 +28,7 @@ MISSING: Final = object()
 SETTLE_SLICE: Final = 256
 
 
-class Store(StoreBase):
+class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has one
     """Documented in oxidbm/__init__.pyi, since compiled classes have no docstrings."""
 
     def __getitem__(self, key: object) -> Any:
@@ -107,8 +107,9 @@ class Store(StoreBase):
             return NotImplemented
         return dict(self.items()) == dict(cast(Any, other).items())
 
-    def __hash__(self) -> int:
-        raise TypeError("unhashable type: 'Store'")
+    def __ior__(self, other: object) -> "Store":  # noqa: PYI034 - Self is not for compiled classes
+        self.set_many(other)
+        return self
 
     def __repr__(self) -> str:
         where = repr(self.life.path) if self.life.path else "in memory"
