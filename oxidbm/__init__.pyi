@@ -640,7 +640,10 @@ class Database(Store[bytes, bytes]):
         """
 
     def sync(self) -> None:
-        """Return when everything written so far is durable; does nothing where the store is open to read."""
+        """Return when everything written so far is durable; does nothing where the store is open to read.
+
+        Nor in a forked child, which can have written nothing.
+        """
 
 def open(file: StrOrBytesPath, flag: str = "r", mode: int = 0o666) -> Database:  # noqa: A001
     """Open the database `file`, a store's directory, as the modules of the dbm protocol do.

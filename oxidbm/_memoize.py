@@ -29,7 +29,7 @@ from oxidbm import codecs
 from oxidbm._codec_types import stack_is_deep
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.life import FORKED, Life
-from oxidbm._memoize_names import Origin, origin_of, owner_of, take_name
+from oxidbm._memoize_names import Origin, owner_of, take_name
 
 KEY_BYTES_MAX: Final = 512  # a longer default key holds a hash of the arguments in their place
 NAME_BYTES_MAX: Final = 400  # which leaves room for the hash
@@ -50,8 +50,8 @@ class ResultStore(Protocol):
         """Whether the store is open."""
 
     @property
-    def memoized(self) -> dict[str, Origin]:
-        """Where the functions come from whose results the store keeps, by their names."""
+    def memoized(self) -> dict[tuple[str, bytes], Origin]:
+        """Where the functions come from whose results the store keeps, by their names and what they are bound to."""
 
     @property
     def key_codec(self) -> str:
@@ -335,10 +335,10 @@ def owner_part(owner: Any) -> tuple[Any, ...]:
     return (["self", canonical(owner)],)
 
 
-def check_owner(owner: Any, name: str) -> None:
-    """Raise TypeError for a method of an object by which its results cannot be told from those of others."""
+def owner_bytes(owner: Any, name: str) -> bytes:
+    """Return the bytes of what a method is bound to; TypeError where its results cannot be told from another's."""
     try:
-        encode_canonical(owner_part(owner))
+        return encode_canonical(owner_part(owner))
     except TypeError as failure:
         raise TypeError(
             f"{name} is a method of a {type(owner).__module__}.{type(owner).__qualname__}, which cannot be part of a "
@@ -351,10 +351,8 @@ def encode_canonical(value: Any) -> bytes:
     return codecs.OBJECTS.encode(canonical(value))
 
 
-def default_key(function: Callable[..., Any], name: str, as_text: bool) -> Callable[..., str | bytes]:
+def default_key(function: Callable[..., Any], name: str, owner: Any, as_text: bool) -> Callable[..., str | bytes]:
     """Return the function from a call's arguments to its key: the name, a NUL, and the arguments with all defaults."""
-    owner = owner_of(function)
-    check_owner(owner, name)
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as failure:
@@ -466,8 +464,10 @@ def memoize(
         make_key = key
         if make_key is None:
             begin = checked_name(function, name)
-            make_key = default_key(function, begin, store.key_codec != "bytes")
-            take_name(store.memoized, begin, name is not None, origin_of(function, encode_canonical))
+            owner = owner_of(function)
+            bound = owner_bytes(owner, begin)
+            make_key = default_key(function, begin, owner, store.key_codec != "bytes")
+            take_name(store.memoized, begin, bound, function, name is not None, encode_canonical)
 
         def cache_key(*args: P.args, **kwargs: P.kwargs) -> Any:
             return make_key(*args, **kwargs)

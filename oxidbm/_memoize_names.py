@@ -6,8 +6,10 @@ function: a second one of other code, or one made anew around other variables, w
 
 import warnings
 from collections.abc import Callable, Iterator
-from types import CellType, CodeType, FunctionType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
+
+Encode = Callable[[Any], bytes]
 
 
 class Origin(NamedTuple):
@@ -42,7 +44,7 @@ def code_mark(code: CodeType) -> tuple[Any, ...]:
     return code.co_code, code.co_names, tuple(constants)
 
 
-def value_mark(cell: CellType, encode: Callable[[Any], bytes]) -> Any:
+def value_mark(cell: CellType, encode: Encode) -> Any:
     """Return what tells a closure's variable from another, without keeping it alive; None for one not yet set."""
     try:
         value = cell.cell_contents
@@ -50,13 +52,15 @@ def value_mark(cell: CellType, encode: Callable[[Any], bytes]) -> Any:
         return None  # a recursive function's own name
     if isinstance(value, FunctionType):
         return code_mark(value.__code__)
+    if isinstance(value, MethodType) and isinstance(value.__func__, FunctionType):
+        return code_mark(value.__func__.__code__), id(value.__self__)
     try:
         return encode(value)
     except (TypeError, ValueError, RecursionError):
         return type(value), id(value)
 
 
-def origin_of(function: Any, encode: Callable[[Any], bytes]) -> Origin:
+def origin_of(function: Any, encode: Encode) -> Origin:
     """Return where a function comes from; `encode` gives the bytes of a plain object."""
     *_, innermost = chain(function)
     code = getattr(innermost, "__code__", None)
@@ -78,10 +82,18 @@ def differ(one: Origin, other: Origin, named: bool) -> bool:
     return not named and any(a is not None and b is not None and a != b for a, b in pairs)
 
 
-def take_name(names: dict[str, Origin], name: str, named: bool, origin: Origin) -> None:
-    """Give a name to a function; a RuntimeWarning where it was another's, unless that was meant."""
-    before = names.get(name)
-    names[name] = origin
+def take_name(
+    names: dict[tuple[str, bytes], Origin], name: str, owner: bytes, function: Any, named: bool, encode: Encode
+) -> None:
+    """Give a name to a function; a RuntimeWarning where it was another's, unless that was meant.
+
+    owner: what the function's keys have of the object that it is bound to.
+    named: whether the user gave the name.
+    encode: gives the bytes of a plain object.
+    """
+    origin = origin_of(function, encode)
+    before = names.get((name, owner))
+    names[name, owner] = origin
     if before is not None and differ(before, origin, named):
         warnings.warn(
             f"the functions {name} at {before.place} and at {origin.place} keep their results under one name in this "

@@ -87,7 +87,7 @@ class StoreBase:
         self.always: bool = durability == "always" and path is not None
         self.pop_position: i64 = 0
         self.unnamed: i64 = 0  # sessions without a name so far
-        self.memoized: dict[str, Any] = {}  # of memoize: where the functions of these names come from
+        self.memoized: dict[tuple[str, bytes], Any] = {}  # of memoize: where the functions of these names come from
         self.order: KeyOrder | None = None
         if ordered:
             self.order = KeyOrder(handle)
