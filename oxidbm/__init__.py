@@ -42,8 +42,8 @@ _pure.give_turns(Batch, Database, LogScan, StoreBase, RangeIterator, Session, St
 
 
 def __getattr__(name: str) -> object:
-    """Import a module when it is used first: shelve needs pickle's, which takes time, and few write devices."""
-    if name in ("device", "shelve"):
+    """Import a module when it is used first: shelve needs pickle's, which takes time, and few need the others."""
+    if name in ("codecs", "device", "shelve"):
         return importlib.import_module(f"oxidbm.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, ParamSpec, Self, TypeAlias, final, ove
 from _typeshed import ReadableBuffer, StrOrBytesPath, SupportsKeysAndGetItem
 from typing_extensions import TypeVar
 
+from oxidbm import codecs as codecs
 from oxidbm import dbm as dbm
 from oxidbm import device as device
 from oxidbm import shelve as shelve

@@ -3,6 +3,7 @@
 A ```python block followed by a ```text block has to print that text. Blocks of one document share nothing.
 """
 
+import codeop
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ from tests.support import ROOT
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+PROMPT_LINES_MAX = 40
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -53,6 +55,43 @@ def test_a_snippet_runs_and_prints_what_is_said(code: str, expected: str | None,
     )
     assert result.returncode == 0, result.stderr
     assert expected is None or result.stdout == expected
+
+
+def prompt_fault(code: str) -> str | None:
+    """Return the line at which the interactive prompt, given a snippet line by line, finds an error; None for none.
+
+    At the prompt an empty line ends a block, and a block that stands for itself ends with one.
+    """
+    compiler = codeop.CommandCompiler()
+    pending: list[str] = []
+    for line in [*code.splitlines(), ""]:
+        pending.append(line)
+        try:
+            if compiler("\n".join(pending), "<prompt>", "single") is not None:
+                pending = []
+        except SyntaxError as failure:
+            return f"{failure.msg}: {line}"
+    return None
+
+
+@pytest.mark.parametrize(("code", "_"), CASES)
+def test_a_snippet_can_be_pasted_into_the_interactive_prompt(code: str, _: str | None) -> None:
+    if len(code.splitlines()) > PROMPT_LINES_MAX:
+        pytest.skip("it is long enough to be a file")
+    assert prompt_fault(code) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [
+        ("with a:\n    b\n\n    c\n", "unexpected indent:     c"),
+        ("for a in b:\n    c\nd\n", "invalid syntax: d"),
+        ("for a in b:\n    c\n\nd\n", None),
+        ("text = (\n\n1)\n", None),
+    ],
+)
+def test_what_the_interactive_prompt_does_not_take(code: str, fault: str | None) -> None:
+    assert prompt_fault(code) == fault
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
