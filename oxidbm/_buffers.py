@@ -20,20 +20,27 @@ def bytes_of(value: object, *, single: bool = False) -> bytes | None:
 
     single: only buffers of single bytes, for keys.
 
-    Raises TypeError for a buffer that is none of bytes.
+    Raises TypeError for a buffer that is none of bytes, ValueError for one that cannot be read, such as a memoryview
+    that was released.
     """
     try:
         view = memoryview(value)  # type: ignore[arg-type]
     except TypeError:
         return None
+    except (ValueError, BufferError) as failure:
+        raise ValueError(
+            f"this {type(value).__name__} cannot be read as a buffer ({failure}); give its bytes"
+        ) from None
     with view:
         kind = f"{type(value).__name__} of format {view.format!r}"
         if view.ndim == 0:
-            raise TypeError(f"a {kind} is a single number or structure, not a buffer of bytes; give bytes() of it")
+            raise TypeError(f"this {kind} is a single number or structure, not a buffer of bytes; give bytes() of it")
         if POINTERS.intersection(FIELD_NAMES.sub("", view.format)):
-            raise TypeError(f"a {kind} holds pointers, which mean nothing in another process; give what they point to")
+            raise TypeError(
+                f"this {kind} holds pointers, which mean nothing in another process; give what they point to"
+            )
         if single and view.format.lstrip(BYTE_ORDERS) not in SINGLE_BYTES:
-            raise TypeError(f"a {kind} cannot be a key: equal ones need not have equal bytes; give bytes() of it")
+            raise TypeError(f"this {kind} cannot be a key: equal ones need not have equal bytes; give bytes() of it")
         return view.tobytes()
 
 

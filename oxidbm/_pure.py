@@ -58,15 +58,17 @@ def requested() -> bool:
 
 def in_main_interpreter() -> bool:
     """Return whether this is the process's first interpreter; true where Python has no way to tell."""
-    tell: Callable[[], bool] | None = getattr(_thread, "_is_main_interpreter", None)  # since Python 3.13
+    tell: Callable[[], bool] | None = getattr(_thread, "_is_main_interpreter", None)  # since Python 3.12
     if tell is not None:
         return tell()
-    try:
-        interpreters = import_module("_xxsubinterpreters")  # not a statement, since mypy does not know the module
-    except ImportError:
-        return True
-    here: bool = interpreters.get_current() == interpreters.get_main()
-    return here
+    for name in ("_interpreters", "_xxsubinterpreters"):  # mypy knows neither
+        try:
+            interpreters = import_module(name)
+        except ImportError:
+            continue
+        here: bool = interpreters.get_current() == interpreters.get_main()
+        return here
+    return True
 
 
 def refuse_subinterpreter() -> None:

@@ -211,7 +211,7 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
         if self.always:
             self.handle.commits.commit()
 
-    def update(self, *others: object, **more: object) -> None:
+    def update(self, /, *others: object, **more: object) -> None:
         """Store the pairs of a mapping or of an iterable of pairs, at most one, and of keyword arguments."""
         if len(others) > 1:  # compiled code would take a positional-only parameter by its name, too
             raise TypeError(f"update() takes at most one mapping or iterable, not {len(others)}")
