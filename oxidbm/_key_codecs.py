@@ -85,9 +85,11 @@ class MsgspecKeys:
             )
         self.codec = codec
         self.name = codec.name
-        self.write: Callable[[Any], bytes] = (
-            getattr(import_msgspec(), codec.language).Encoder(order="deterministic").encode
-        )
+        msgspec = import_msgspec()
+        self.write: Callable[[Any], bytes] = getattr(msgspec, codec.language).Encoder(order="deterministic").encode
+        self.write_ordered = codec.load()[0]  # ordering again would sort a class's fields too
+        self.to_builtins: Callable[..., Any] = msgspec.to_builtins
+        self.minus_zero = self.write(-0.0)
 
     def encode(self, value: Any, /) -> bytes:
         """Return the value's bytes; TypeError for another type, ValueError for a part that its type does not fit."""
@@ -108,7 +110,11 @@ class MsgspecKeys:
 
     def canonical(self, value: Any) -> bytes:
         """Return the bytes of a value that was read, which has the types it should have."""
-        return self.write(one_zero(import_msgspec().to_builtins(value, builtin_types=(bytes,), order="deterministic")))
+        data = self.write(value)
+        if self.minus_zero not in data:
+            return data
+        ordered = self.to_builtins(value, builtin_types=(bytes,), order="deterministic")
+        return self.write_ordered(one_zero(ordered))
 
     def decode(self, data: bytes, /) -> Any:
         """Return the value, checked against the type."""

@@ -215,6 +215,48 @@ def test_sets_and_dicts_in_typed_keys(make: Any, one: Any, other: Any, data: st.
     assert codec.decode(codec.encode(one)) == one
 
 
+@dataclass
+class Many:
+    """What has an order of its own, and a float."""
+
+    number: float
+    days: frozenset[dt.date]
+    ids: frozenset[UUID]
+    counts: frozenset[int]
+    data: frozenset[bytes]
+    table: dict[str, tuple[float, ...]]
+
+
+MANY = st.builds(
+    Many, st.floats(allow_nan=False, allow_infinity=False) | st.just(-0.0), st.frozensets(st.dates(), max_size=4),
+    st.frozensets(st.uuids(), max_size=4), st.frozensets(st.integers(-300, 300), max_size=6),
+    st.frozensets(st.binary(max_size=3) | st.just(b"-0.0"), max_size=4),
+    st.dictionaries(st.text(max_size=2), st.sampled_from([(), (0.0,), (-0.0, 1.5), (0.0, -0.0)]), max_size=3),
+)  # fmt: skip
+
+
+def turned(value: Any) -> Any:
+    """Return an equal value whose zeros have the other sign and whose sets and dicts were filled backwards."""
+    if isinstance(value, float):
+        return -value if value == 0 else value
+    if isinstance(value, frozenset | tuple):
+        return type(value)(map(turned, list(value) if isinstance(value, tuple) else list(value)[::-1]))
+    if isinstance(value, dict):
+        return {key: turned(item) for key, item in reversed(value.items())}
+    return value
+
+
+@pytest.mark.parametrize("make", [codecs.Json, codecs.Msgpack])
+@given(MANY)
+def test_zeros_and_orders_together_in_typed_keys(make: Any, value: Many) -> None:
+    codec = for_keys(make(Many))
+    other = Many(**{name: turned(item) for name, item in vars(value).items()})
+    assert other == value
+    written = codec.encode(value)
+    assert codec.encode(other) == written
+    assert codec.decode(written) == value
+
+
 @dataclass(frozen=True)
 class Visit:
     """A key of several types."""
