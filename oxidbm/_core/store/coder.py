@@ -20,6 +20,9 @@ STR: Final = 1
 INT: Final = 2
 CALLED: Final = 3
 
+KEYS: Final = "keys"
+VALUES: Final = "values"
+
 ANY_NAME: Final = "*"  # a codec of this name opens a store whatever its codecs are, and sees bytes
 
 INT_ZERO: Final = 0x80
@@ -33,7 +36,7 @@ SCRATCH: Final = BytesWriter()
 
 @final
 class Coder:
-    """One codec as the core calls it; `what` it codes, "keys" or "values", is for errors."""
+    """One codec as the core calls it; `what` it codes, KEYS or VALUES, is for errors."""
 
     def __init__(
         self,
@@ -169,6 +172,10 @@ def coder_for(what: str, spec: object) -> Coder:
         kind = STR
     elif codec is codecs.INT:
         kind = INT
+    elif what == KEYS:
+        from oxidbm import _key_codecs
+
+        codec = _key_codecs.for_keys(codec)
     coder = Coder(what, codec.name, kind, codec.encode, codec.decode)
     coder.prefixer = getattr(codec, "encode_prefix", None)
     return coder

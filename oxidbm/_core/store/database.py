@@ -10,7 +10,7 @@ from typing import Any, final
 from mypy_extensions import i64
 
 from oxidbm._core.hashing import hash_key
-from oxidbm._core.life import CLOSED, OPEN, READ_ONLY
+from oxidbm._core.life import CLOSED, FORKED, OPEN, READ_ONLY
 from oxidbm._core.store.arguments import to_key
 from oxidbm._core.store.iterator import KEYS, StoreIterator
 from oxidbm._core.store.store import Store
@@ -107,6 +107,8 @@ class Database(Store):
         life = self.life
         if life.state == CLOSED and not self.shut:
             return  # closed, durably, by the interpreter's exit: a shelf's finalizer comes after that
+        if life.state == FORKED:
+            return  # a forked child has written nothing: the end of a shelf that it inherited is none of the parent's
         if life.writable != READ_ONLY or life.state != OPEN:
             super().sync()
 

@@ -28,7 +28,7 @@ MISSING: Final = object()
 SETTLE_SLICE: Final = 256
 
 
-class Store(StoreBase):
+class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has one
     """Documented in oxidbm/__init__.pyi, since compiled classes have no docstrings."""
 
     def __getitem__(self, key: object) -> Any:
@@ -107,8 +107,9 @@ class Store(StoreBase):
             return NotImplemented
         return dict(self.items()) == dict(cast(Any, other).items())
 
-    def __hash__(self) -> int:
-        raise TypeError("unhashable type: 'Store'")
+    def __ior__(self, other: object) -> "Store":  # noqa: PYI034 - Self is not for compiled classes
+        self.set_many(other)
+        return self
 
     def __repr__(self) -> str:
         where = repr(self.life.path) if self.life.path else "in memory"
@@ -207,7 +208,7 @@ class Store(StoreBase):
         if self.always:
             self.handle.commits.commit()
 
-    def update(self, *others: object, **more: object) -> None:
+    def update(self, /, *others: object, **more: object) -> None:
         """Store the pairs of a mapping or of an iterable of pairs, at most one, and of keyword arguments."""
         if len(others) > 1:  # compiled code would take a positional-only parameter by its name, too
             raise TypeError(f"update() takes at most one mapping or iterable, not {len(others)}")
