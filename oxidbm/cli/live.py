@@ -73,6 +73,7 @@ def watch(
                 common.print_json(now)
                 sys.stdout.flush()
             return
+        common.stdout()
         before = next(looks)
         with Live(watched_table(path, before, before), console=Console(highlight=False), auto_refresh=False) as live:
             for now in looks:
@@ -139,4 +140,4 @@ def bench(
             times = [f"{row[figure]:,.0f}" for figure in ("set_ns", "overwrite_ns", "get_ns")]
             sync = f"{row['sync_ms']:.1f} ms" if "sync_ms" in row else ""
             table.add_row(f"{result['value_bytes']:,} B", name, *times, sync)
-    Console(highlight=False).print(table)
+    common.print_table(table)

@@ -51,9 +51,7 @@ class StoreIterator:
 
     slot: i64 = -1  # a default of the class is there for the finalizer even when __init__ failed
 
-    def __init__(
-        self, handle: Handle, kind: i64, owner: object = None, raw: bool = False, policy: i64 = RAISE
-    ) -> None:
+    def __init__(self, handle: Handle, kind: i64, owner: object = None, raw: bool = False, policy: i64 = RAISE) -> None:
         self.owner = owner  # a store that is iterated stays open, also when nobody else holds it
         table = handle.table
         table.life.check_open()

@@ -27,6 +27,11 @@ def place(store: object, address: int) -> str:
     return cast(Store, store).table.log.device.place(i64(address))
 
 
+def now_ms(store: object) -> int:
+    """Return the instant by which a store's items expire, in milliseconds since 1970."""
+    return int(cast(Store, store).table.now_ms())
+
+
 def put_entry(store: object, key: bytes, value: bytes, expiry: int) -> None:
     """Store a value under a key until an instant in milliseconds since 1970, 0 for ever; ValueError for lengths."""
     found = cast(Store, store)
