@@ -26,6 +26,11 @@ def open_dumb(path: str) -> Iterator[Source]:
         raise SourceError(f"{files[0]} is missing, without which dbm.dumb's {files[1]} cannot be read") from None
     with open_regular(files[1]) as data:
         size = data.seek(0, 2)
+        if size and not entries:
+            raise SourceError(
+                f"{files[0]} says no key, and {files[1]} has {size} bytes; restore it from a copy, or delete both "
+                "where nothing is to be in them"
+            )
         for key, (position, length) in entries.items():
             if position + length > size:
                 raise SourceError(

@@ -116,7 +116,7 @@ def open_lmdb(path: str, database: str | None) -> Iterator[Source]:
     check_regular(data)
     check_regular(lock_file)
     size = os.path.getsize(data)
-    if size % LMDB_PAGE_BYTES_MIN:
+    if size % LMDB_PAGE_BYTES_MIN or not size:
         raise SourceError(f"{data} is damaged or no lmdb file: its {size} bytes are no whole pages")
     lock = is_in_use(lock_file)
     unchanged = Unchanged([] if lock else [data])  # with its lock, a transaction sees one state

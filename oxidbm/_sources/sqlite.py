@@ -60,7 +60,9 @@ def check_sound(connection: sqlite3.Connection, path: str, table: str) -> None:
         raise SourceError(f"{path} cannot be read: {table} is no table but computed")
     (fault,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if fault != b"ok":
-        raise SourceError(f"{path} is damaged: {fault.decode(errors='replace')}; restore it from a copy")
+        raise SourceError(
+            f"{path} is damaged: {' '.join(fault.decode(errors='replace').split())}; restore it from a copy"
+        )
 
 
 class Distinct:
