@@ -111,6 +111,7 @@ def main() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no file for each file that is damaged
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that converts, which ends this one
     kind, path, database = json.loads(sys.argv[2])
     out = sys.stdout.buffer
     begun = False

@@ -80,9 +80,14 @@ def flush_output() -> None:
         with common.of_stream("stdout"):
             sys.stdout.flush()
     except OSError:
-        with suppress(OSError, ValueError):  # of a stand-in without a file
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         raise
+
+
+def silence(stream: Any) -> None:
+    """Let a stream go nowhere."""
+    with suppress(OSError, ValueError, AttributeError):  # a stand-in without a file, or none
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def say(failure: BaseException) -> None:
@@ -93,8 +98,7 @@ def say(failure: BaseException) -> None:
         sys.stderr.write(f"oxidbm: {sentence(failure)}\n")
         sys.stderr.flush()
     except OSError:
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        silence(sys.stderr)
 
 
 def hold_descriptors() -> None:
@@ -157,6 +161,17 @@ def show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"oxidbm {oxidbm.__version__}")
         raise typer.Exit
+
+
+def run() -> None:
+    """Run the command that the arguments name, and end."""
+    hold_descriptors()
+    try:
+        app(prog_name="oxidbm")
+    except OSError as failure:  # of what typer prints by itself, as help
+        silence(sys.stdout)
+        say(failure)
+        raise SystemExit(FAILED) from None
 
 
 @app.callback()

@@ -75,7 +75,10 @@ def watch(
             return
         common.stdout()
         before = next(looks)
-        with Live(watched_table(path, before, before), console=Console(highlight=False), auto_refresh=False) as live:
+        with (
+            common.of_stream("stdout"),
+            Live(watched_table(path, before, before), console=Console(highlight=False), auto_refresh=False) as live,
+        ):
             for now in looks:
                 live.update(watched_table(path, before, now), refresh=True)
                 before = now

@@ -63,7 +63,11 @@ def replaced_file(target: str, before: os.stat_result | None) -> Iterator[Binary
     """Open a new file that takes the target's name at the end of the block, and is deleted where that fails."""
     directory = os.path.dirname(target)
     unfinished = os.path.join(directory, f".oxidbm-{secrets.token_hex(8)}.new")
-    descriptor = os.open(unfinished, EXCLUSIVE, 0o666)
+    try:
+        descriptor = os.open(unfinished, EXCLUSIVE, 0o666)
+    except OSError as failure:
+        failure.filename = target
+        raise
     try:
         with open(descriptor, "wb") as file:
             if before is not None and hasattr(os, "fchmod"):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from oxidbm import CorruptionError, codecs
+from oxidbm import CorruptionError, Store, codecs
 from oxidbm._core.store.raw import entries
 from oxidbm._plain import Plain, Refused
 from oxidbm.cli import common
@@ -152,13 +152,25 @@ def scan(
         display.end()
 
 
+def codec_faults(store: Store[Any, Any]) -> list[str]:
+    """Return a sentence for each key or value that the store's codecs, as far as they are known here, did not write."""
+    display = Display(store, OnError.RAISE, False)
+    faults = []
+    for key, value, _, address in entries(store):
+        try:
+            display.item(key, value, address)
+        except DecodeError as failure:
+            faults.append(str(failure))
+    return faults
+
+
 def check(path: StorePath, as_json: AsJson = False) -> None:
-    """Read everything and list every fault; exit code 5 where there is one."""
+    """Read everything, ask the codecs, and list every fault; exit code 5 where there is one."""
     count: int | None = None
     try:
         with common.progress("checking"), common.reading(path) as store:
             count = len(store)
-            faults = store.check()
+            faults = store.check() or codec_faults(store)
     except CorruptionError as failure:  # met before check could list it
         faults = [str(failure)]
     if as_json:
