@@ -7,11 +7,13 @@ def main() -> None:
     """Run the command; without its extra, say how to install it and end with exit code 2."""
     try:
         from oxidbm.cli.app import run
+
+        run()
     except ModuleNotFoundError as failure:
         if (failure.name or "").partition(".")[0] not in ("typer", "rich"):
             raise
         sys.stderr.write('oxidbm: the command line needs typer and rich: pip install "oxidbm[cli]"\n')
         raise SystemExit(2) from None
     except KeyboardInterrupt:
+        sys.stderr.write("oxidbm: interrupted\n")
         raise SystemExit(130) from None
-    run()

@@ -114,6 +114,14 @@ def hold_descriptors() -> None:
 class Commands(TyperGroup):
     """The group of all commands, which turns errors into sentences and exit codes."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read the arguments; Ctrl-C is here what it is in a command."""
+        try:
+            return super().make_context(*arguments, **options)
+        except KeyboardInterrupt as failure:
+            say(failure)
+            raise typer.Exit(INTERRUPTED) from None
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:

@@ -100,6 +100,17 @@ def test_a_dump_that_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
+def test_ctrl_c_before_a_command_runs_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from oxidbm.cli import app
+
+    def interrupt(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app.TyperGroup, "make_context", interrupt)
+    result = invoke("keys", "s")
+    assert (result.exit_code, result.stderr) == (130, "oxidbm: interrupted\n")
+
+
 def test_a_dump_into_a_pipe_and_to_stdout_by_its_name(tmp_path: Path) -> None:
     store = make(tmp_path / "s", ITEMS)
     expected = invoke("dump", store).stdout_bytes
