@@ -101,12 +101,12 @@ def test_a_dump_that_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_ctrl_c_before_a_command_runs_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    from oxidbm.cli import app
+    from typer.core import TyperGroup
 
     def interrupt(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(app.TyperGroup, "make_context", interrupt)
+    monkeypatch.setattr(TyperGroup, "make_context", interrupt)
     result = invoke("keys", "s")
     assert (result.exit_code, result.stderr) == (130, "oxidbm: interrupted\n")
 
