@@ -93,6 +93,8 @@ class StoreIterator:
                     return key
                 start += (length + 7) & -8
                 value = b"" if self.kind == KEYS else data[start : start + value_length(shape)]
+                if self.raw and self.kind != ENTRIES:  # the common case, without a call
+                    return value if self.kind == VALUES else (key, value)
                 given = self.given(key, value, cursor.expiry(), cursor.address)
             elif newest_since(table, key, key_hash, cursor.address, cursor.stop) is None:
                 continue
