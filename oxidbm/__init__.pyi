@@ -61,6 +61,7 @@ _T = TypeVar("_T")
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _Bytes: TypeAlias = str | ReadableBuffer
+_OnError: TypeAlias = Literal["raise", "skip", "bytes"]
 _K = TypeVar("_K", default=bytes)  # a bare Store is one of bytes
 _V = TypeVar("_V", default=bytes)
 _B = TypeVar("_B", bound=_Bytes)
@@ -311,14 +312,26 @@ class Store(MutableMapping[_K, _V]):
     def get(self, key: _K, default: _T) -> _V | _T:
         """Return the key's value, or `default`."""
 
-    def keys(self) -> KeysView[_K]:
-        """Return a live view of the keys, iterated as the store itself is."""
+    def keys(self, *, on_error: _OnError = "raise") -> KeysView[_K]:
+        """Return a live view of the keys, iterated as the store itself is.
 
-    def values(self) -> ValuesView[_V]:
-        """Return a live view of the values; each is the key's value at the moment of its visit. `in` is O(n)."""
+        on_error: what an iteration does at a key that the codec did not write: "raise" codecs.DecodeError, which names
+            the key and the place of its record, after which the iterator can go on; "skip" it; or give its "bytes".
 
-    def items(self) -> ItemsView[_K, _V]:
-        """Return a live view of the items, iterated as the store itself is."""
+        Raises ValueError for another word.
+        """
+
+    def values(self, *, on_error: _OnError = "raise") -> ValuesView[_V]:
+        """Return a live view of the values; each is the key's value at the moment of its visit. `in` is O(n).
+
+        on_error: as in `keys`, for values.
+        """
+
+    def items(self, *, on_error: _OnError = "raise") -> ItemsView[_K, _V]:
+        """Return a live view of the items, iterated as the store itself is.
+
+        on_error: as in `keys`, for keys and values; "skip" leaves out the item where one of the two cannot be decoded.
+        """
 
     @overload
     def setdefault(self: Store[bytes, bytes], key: _Bytes, default: _Bytes = b"") -> bytes: ...
@@ -627,7 +640,7 @@ class Store(MutableMapping[_K, _V]):
 class Database(Store[bytes, bytes]):
     """A store as `open` returns it: a Store, at the same cost, that keeps the dbm protocol where that differs."""
 
-    def keys(self) -> list[bytes]:  # type: ignore[override]
+    def keys(self, *, on_error: _OnError = "raise") -> list[bytes]:  # type: ignore[override]
         """Return a list of the keys, in the order of the log. O(n) memory; iterate the store itself to have none."""
 
     def firstkey(self) -> bytes | None:

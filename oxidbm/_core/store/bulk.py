@@ -44,14 +44,12 @@ def get_many(handle: Handle, keys: object, default: object) -> list[object]:
     for key in cast(Iterable[object], keys):
         if handle.life.state != OPEN:
             handle.life.blocked_read()
-        if isinstance(key, bytes) and not coders.typed:
-            value = operations.read(table, key)
-        else:
-            value = operations.read(table, to_key(handle, key))
+        k = key if isinstance(key, bytes) and not coders.typed else to_key(handle, key)
+        value = operations.read(table, k)
         if value is None:
             found.append(default)
         else:
-            found.append(coders.from_value(value))
+            found.append(coders.value_of(k, value))
         left -= 1
         if left == 0:
             left = SLICE

@@ -12,7 +12,7 @@ from mypy_extensions import i64
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.life import CLOSED, FORKED, OPEN, READ_ONLY
 from oxidbm._core.store.arguments import to_key
-from oxidbm._core.store.iterator import KEYS, StoreIterator
+from oxidbm._core.store.iterator import KEYS, StoreIterator, policy_of
 from oxidbm._core.store.store import Store
 from oxidbm._core.table.locate import locate_steady
 
@@ -27,10 +27,10 @@ class Database(Store):
     traversal_stop: i64 = 0
     shut: bool = False
 
-    def keys(self) -> Any:
+    def keys(self, *, on_error: object = "raise") -> Any:
         """Return a list of the keys."""
         found: list[object] = []
-        found.extend(StoreIterator(self.handle, KEYS))
+        found.extend(StoreIterator(self.handle, KEYS, None, False, policy_of(on_error)))
         return found
 
     def firstkey(self) -> bytes | None:
