@@ -28,14 +28,14 @@ from oxidbm._core.store.batch import Batch  # noqa: E402
 from oxidbm._core.store.database import Database  # noqa: E402
 from oxidbm._core.store.iterator import StoreIterator  # noqa: E402
 from oxidbm._core.store.ordered import RangeIterator  # noqa: E402
-from oxidbm._core.store.session import Session  # noqa: E402
+from oxidbm._core.store.session import Session, SessionInfo  # noqa: E402
 from oxidbm._core.store.store import Store  # noqa: E402
 from oxidbm._core.table.iterate import LogRecord, LogScan  # noqa: E402
 from oxidbm._documentation import Call, Documentation  # noqa: E402
 from oxidbm.dbm import open, open_flags, whichdb  # noqa: A004, E402
 
 MutableMapping.register(Store)
-for public in (Batch, Database, LogRecord, LogScan, Session, Store):
+for public in (Batch, Database, LogRecord, LogScan, Session, SessionInfo, Store):
     public.__doc__ = Documentation(public.__name__)
 del public
 Store.__signature__ = Call("Store")  # type: ignore[attr-defined]
@@ -65,6 +65,7 @@ __all__ = [
     "PoisonedError",
     "ReadOnlyError",
     "Session",
+    "SessionInfo",
     "Store",
     "error",
     "open",

@@ -50,6 +50,7 @@ __all__ = [
     "PoisonedError",
     "ReadOnlyError",
     "Session",
+    "SessionInfo",
     "Store",
     "error",
     "open",
@@ -585,7 +586,29 @@ class Store(MutableMapping[_K, _V]):
         """Return a session: a numbered sequence of operations with read-modify-write and a commit of its own.
 
         name: with a name, the serial number goes on from the session's last durable one, also after a crash; a name can
-            be open once at a time, else ClosedError. A session without a name is forgotten when it closes.
+            be open once at a time, else ClosedError. Any str but "", up to 65,535 bytes in UTF-8, else ValueError. A
+            session without a name is forgotten when it closes.
+        """
+
+    def sessions(self) -> list[SessionInfo]:
+        """Return what is known of each session that has a name, in the order of the names. O(n log n).
+
+        A session is known by its name while it is open and, once it changed something, until it is forgotten; some 300
+        bytes of memory are taken for each, beside the budget. A store open to read knows what the last commit says.
+        """
+
+    def forget_session(self, name: str) -> bool:
+        """Forget a session's serial number, so that the name begins at 0 again; False where the name is not known.
+
+        Durable with the next commit. Raises ClosedError where the session is open.
+        """
+
+    def forget_sessions(self, *, unused_for: float) -> list[str]:
+        """Forget the sessions that were not used for so many seconds, and return their names. O(n log n).
+
+        unused_for: in seconds, counted from `SessionInfo.last_used` on; 0 for all. Sessions that are open stay.
+
+        Durable with the next commit.
         """
 
     def sync(self) -> None:
@@ -614,7 +637,8 @@ class Store(MutableMapping[_K, _V]):
         order_bytes), memory_budget, page_bytes, size_limit (0 for none).
         Numbers: keys (exact where unverified is 0), unverified (blind writes that len() settles), index_buckets,
         index_entries, overflow_buckets, readers (iterations inside), compactions, commit_sequence, durable_sequence,
-        evicted_keys (by size_limit).
+        evicted_keys (by size_limit),
+        sessions (known by name).
         State: path, durability, read_only_store, key_codec, value_codec, poisoned (the failed write's error, or ""),
         maintenance_failure (what stopped the background work, or "").
         """
@@ -690,8 +714,9 @@ class Session(Generic[_K, _V]):
 
     Leaving the block commits; leaving it by an exception does not; either way the session closes. Each thread opens a
     session of its own. Each upsert, rmw or delete that returns takes the next serial number, also one that changed
-    nothing (a delete of an absent key, an rmw that left the value); one that raises takes none. Every commit says how
-    far each named session had come; after a crash, a session of the same name begins at the number that survived.
+    nothing (a delete of an absent key, an rmw that left the value); one that raises takes none. Every commit covers how
+    far each named session had come; after a crash, a session of the same name begins at the number that survived. What
+    is known by name is listed by `Store.sessions` and dropped by `Store.forget_session`.
 
     Serial numbers: Prasaad et al., "Concurrent Prefix Recovery", SIGMOD 2019; here a commit is one instant
     for all sessions.
@@ -780,6 +805,27 @@ class Session(Generic[_K, _V]):
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Commit, unless the block ended by an exception, and close."""
+
+@final
+class SessionInfo:
+    """What is known of a session by its name, at the moment when `Store.sessions` was called."""
+
+    name: str
+    """The session's name."""
+    serial: int
+    """The number of its changing operations so far."""
+    durable_serial: int
+    """The number of its changing operations known to be durable."""
+    last_used: float
+    """When it was last used, in seconds since 1970: its opening or, later, the commit of its last operation.
+
+    After a crash, and in a store that is open to read, an opening that no operation followed may be missing if it came
+    less than an hour behind the use before."""
+    open: bool
+    """Whether a Session of this name is open in this store."""
+
+    def __init__(self, name: str, serial: int, durable_serial: int, last_used: float, is_open: bool) -> None:
+        """Made by `Store.sessions`."""
 
 class Batch(Generic[_K, _V]):
     """Writes that become visible and durable together, or not at all; made by `Store.batch` for a `with` block.

@@ -59,6 +59,11 @@ def use(store: oxidbm.Store, name: str) -> None:
         assert_type(session.rmw("a", double), bytes | None)
         assert_type(session.rmw("a", double, b"x"), bytes)
         session.rmw("a", lambda old: old or None, b"x")
+    for known in store.sessions():
+        assert_type(known, oxidbm.SessionInfo)
+        assert_type(known.last_used, float)
+    assert_type(store.forget_session(name), bool)
+    assert_type(store.forget_sessions(unused_for=1), list[str])
     for record in store.scan(live=False):
         assert_type(record, oxidbm.LogRecord)
         assert_type(record.value, bytes)

@@ -183,3 +183,66 @@ def test_killed_writer_leaves_whole_batches(tmp_path: Path) -> None:
             parity = b"odd" if number % 2 else b"even"
             assert store[parity] == b"%d" % number
             assert len(store) == BATCH_KEYS + 2
+
+
+def forgotten(number: int) -> bool:
+    """Return whether a step of the writer of sessions ends by forgetting its session."""
+    return mixed(number) % 5 == 0
+
+
+def sessions_for_ever(path: str, mode: str) -> None:
+    """The writer of sessions: each step is an operation of one of many, which may be forgotten, and one of its own."""
+    store = Store(path, durability="interval", interval=0.002, **OPTIONS)
+    writer = store.session("writer")
+    reported = -1
+    while True:
+        number = writer.serial + 1
+        name = f"run {mixed(number) % 30}"
+        with store.session(name) as session:
+            session.upsert(name, b"%d" % (session.serial + 1))
+            if mixed(number) % 11:  # most of them are left to the interval's commit
+                session.close()
+        if forgotten(number):
+            assert store.forget_session(name)
+        writer.upsert(b"step", b"%d" % number)
+        if mixed(number) % 200 == 0:
+            store.clear()
+        if mixed(number) % 300 == 0:
+            store.reorganize()
+        if writer.durable_serial > reported:
+            reported = writer.durable_serial
+            os.write(1, b"%d\n" % reported)
+
+
+def sessions_after(first: int, before: dict[str, int], count: int) -> list[dict[str, int]]:
+    """Return what the sessions' numbers may be when `count` steps are whole, and perhaps a part of the next one.
+
+    before: what they were before the step `first`; a part of that one may have been there already.
+    """
+    held = dict(before)
+    for number in range(first, count + 1):
+        name = f"run {mixed(number) % 30}"
+        held[name] = held.get(name, 0) + 1
+        if forgotten(number):
+            del held[name]
+    following = f"run {mixed(count + 1) % 30}"
+    begun = {**held, following: held.get(following, 0) + 1}
+    return [held, begun, {name: serial for name, serial in begun.items() if name != following}]
+
+
+@pytest.mark.slow
+def test_killed_writer_leaves_its_sessions(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    chance = random.Random("sessions")
+    number, found = 0, dict[str, int]()
+    for _ in range(scaled(ROUNDS, least=2)):
+        reported = killed_writer(path, "sessions", chance.uniform(0.02, 0.3), writer="sessions_for_ever")
+        with Store(path, durability="manual", **OPTIONS) as store:
+            assert store.check() == []
+            before, first = found, number + 1
+            found = {known.name: known.serial for known in store.sessions()}
+            number = found.pop("writer")
+            assert number >= reported
+            assert found in sessions_after(first, before, number)
+            store.reorganize()
+            assert {known.name: known.serial for known in store.sessions()} == {**found, "writer": number}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from oxidbm import Store
+from oxidbm import Session, Store
 from oxidbm._core.log.flush import flush_to, seal_to
 from oxidbm._core.table.compaction import Compaction
 from tests.crash.disk import Directory, Disk, File, Platter
@@ -26,6 +26,7 @@ RECOVERIES = 40
 VARIANTS = ((None, 0.0), (None, 1.0), (0.5, 0.5), (0.9, 0.9))
 
 State = dict[bytes, bytes]
+SESSION_KEY = b"session "  # with a name behind it, the key of a state for a session's serial number
 
 
 def clock() -> float:
@@ -45,10 +46,11 @@ def ttl_of(key: bytes) -> bytes:
 
 
 def held_by(store: Store) -> State:
-    """Return what a store holds: values, and when keys expire."""
+    """Return what a store holds: values, when keys expire, and sessions' numbers."""
     found = dict(store.items())
     lasting = {ttl_of(key): store.ttl(key) for key in found}
-    return {**found, **{name: b"%d" % round(ttl) for name, ttl in lasting.items() if ttl is not None}}
+    numbers = {SESSION_KEY + known.name.encode(): b"%d" % known.serial for known in store.sessions()}
+    return {**found, **{name: b"%d" % round(ttl) for name, ttl in lasting.items() if ttl is not None}, **numbers}
 
 
 class Writer:
@@ -82,6 +84,29 @@ class Writer:
             else:
                 self.store[key] = value
 
+    def session(self, name: str, count: int) -> None:
+        """Do some operations in a session: each changes its number and its key in one step."""
+        with self.store.session(name) as session:
+            for _ in range(count):
+                key = f"last of {name[:8]}".encode()
+                value = b"%d" % (session.serial + 1)
+                self.began({**self.states[-1], key: value, SESSION_KEY + name.encode(): value})
+                session.upsert(key, value)
+        self.durable()
+
+    def use(self, session: Session, count: int) -> None:
+        """Do some operations that change nothing in a session that is left open."""
+        for _ in range(count):
+            self.began({**self.states[-1], SESSION_KEY + str(session.name).encode(): b"%d" % (session.serial + 1)})
+            session.delete(b"not there")
+
+    def forget(self, name: str) -> None:
+        """Forget a session."""
+        state = dict(self.states[-1])
+        del state[SESSION_KEY + name.encode()]
+        self.began(state)
+        assert self.store.forget_session(name)
+
     def batch(self, **pairs: bytes | None) -> None:
         """Set and delete in one batch: there is no state in between."""
         state = dict(self.states[-1])
@@ -114,8 +139,8 @@ class Writer:
         self.disk.note("began", len(self.states) - 1)
 
     def clear(self) -> None:
-        """Clear the store."""
-        self.began({})
+        """Clear the store; its sessions stay."""
+        self.began({key: value for key, value in self.states[-1].items() if key.startswith(SESSION_KEY)})
         self.store.clear()
 
     def durable(self) -> None:
@@ -234,6 +259,34 @@ def batches(w: Writer) -> None:
     w.batch(key7=b"after")
 
 
+def sessions(w: Writer) -> None:
+    """Sessions come and go, are compacted, cleared and forgotten; the second one's name takes a run of pages."""
+    w.session("one", 2)
+    w.session("larger than a page" * 300, 1)
+    w.fill(6, 1500)
+    w.sync()
+    log_of(w.store).device.roll()
+    held = w.store.session("held")
+    w.use(held, 3)
+    w.session("one", 1)
+    w.store.reorganize()
+    w.durable()
+    w.use(held, 1)
+    w.clear()
+    w.use(held, 1)
+    w.sync()
+    w.forget("one")
+    w.fill(12, 2000)
+    w.session("one", 1)
+    held.close()
+    w.close()
+    w.forget("larger than a page" * 300)
+    w.forget("held")
+    w.store.reorganize()
+    w.durable()
+    w.session("two", 2)
+
+
 def expiring(w: Writer) -> None:
     """Keys that expire come, are renewed, lose that and go, in memory and on disk."""
     for turn in range(3):
@@ -290,7 +343,7 @@ def runs(w: Writer) -> None:
 
 SCENARIOS = [
     creation_and_close, never_synced, blind_updates, batches, compaction, clearing, killed_before_the_sync, expiring,
-    limited, in_order, runs,
+    limited, in_order, runs, sessions,
 ]  # fmt: skip
 
 
@@ -351,7 +404,9 @@ def contents(path: Path, least: int) -> State:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", [blind_updates, batches, compaction, clearing, runs], ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "scenario", [blind_updates, batches, compaction, clearing, runs, sessions], ids=lambda one: one.__name__
+)
 def test_power_failure_during_recovery(scenario: Callable[[Writer], None], tmp_path: Path) -> None:
     """A second failure while the first one's rest is cut off loses nothing more."""
     root = tmp_path / "disk"

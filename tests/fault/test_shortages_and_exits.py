@@ -91,7 +91,8 @@ store = oxidbm.Store("s", device=device, durability="manual", page_size=4096, me
 store["a"] = "1"
 store.sync()
 device.full = True
-store.update({"b": "2", "c": "3"})
+store["b"] = "2"
+store.session("s").upsert("c", "3")
 """
     done = run_python(code, tmp_path)
     assert done.returncode == 0

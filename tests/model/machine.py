@@ -2,8 +2,8 @@
 
 What must hold: every answer is the dict's; a crash leaves exactly the last commit, and a batch whole; a read-only
 opening beside the writer sees it too; an iterator yields what tests/model/iteration.py says; the ordered view is the
-dict's keys sorted; check() finds nothing, and the count of live bytes is right. The rules of keys that expire and of
-the ordered view are in tests/model/features.py.
+dict's keys sorted; check() finds nothing, and the count of live bytes is right. The rules of keys that expire, of the
+ordered view and of sessions that come and go are in tests/model/features.py.
 The store's memory is made so small that a few dozen records leave it, and half of the keys share bucket and tag.
 """
 
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 import oxidbm
-from oxidbm import Store
+from oxidbm import Session, Store
 from oxidbm._core.device.device import Device
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.table.compaction import Compaction
@@ -71,6 +71,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.written = 0
         self.iterations: list[Iteration] = []
         self.compaction: Compaction | None = None
+        self.sessions: dict[str, int] = {}  # the serial numbers of those known by name, beside the worker's
+        self.committed_sessions: dict[str, int] = {}
+        self.durable: dict[str, int] = {}
+        self.held: dict[str, Session] = {}
         self.store = self.open()
         self.session = self.store.session("worker")
 
@@ -136,6 +140,8 @@ class StoreMachine(RuleBasedStateMachine):
         """Take note that the present state is durable."""
         self.committed = dict(self.model)
         self.committed_serial = self.serial
+        self.durable = dict(self.sessions)
+        self.committed_sessions = {name: serial for name, serial in self.sessions.items() if serial}
 
     @rule(number=keys, size=sizes)
     def set_item(self, number: int, size: int) -> None:
@@ -277,6 +283,16 @@ class StoreMachine(RuleBasedStateMachine):
         if expected is not None:
             self.changed(key, expected)
 
+    def compare_sessions(self) -> None:
+        """What is known of sessions by name, what is durable of them, and which are open, is what the rules did."""
+        found = {known.name: known for known in self.store.sessions()}
+        worker = found.pop("worker")
+        assert (worker.serial, worker.open) == (self.serial, True)
+        assert {name: known.serial for name, known in found.items()} == self.sessions
+        for name, known in found.items():
+            assert known.durable_serial == self.durable.get(name, 0)
+            assert known.open == (name in self.held)
+
     @rule()
     def clear(self) -> None:
         self.store.clear()
@@ -317,6 +333,7 @@ class StoreMachine(RuleBasedStateMachine):
     def check(self) -> None:
         assert self.store.check() == []
         assert len(self.store) == len(self.model)
+        self.compare_sessions()
 
     @invariant()
     def addresses_in_order(self) -> None:
@@ -348,6 +365,7 @@ class DiskMachine(StoreMachine):
             with pytest.raises(oxidbm.ClosedError):
                 next(iteration.source)
         self.iterations.clear()
+        self.held.clear()
         self.compaction = None
 
     def reopened(self) -> None:
@@ -355,6 +373,9 @@ class DiskMachine(StoreMachine):
         self.store = self.open()
         self.session = self.store.session("worker")
         assert self.session.serial == self.session.durable_serial == self.serial
+        self.sessions = dict(self.committed_sessions)
+        self.durable = dict(self.committed_sessions)
+        self.compare_sessions()
         assert dict(self.store.items()) == self.model
         assert len(self.store) == len(self.model)
 
@@ -376,14 +397,15 @@ class DiskMachine(StoreMachine):
         self.drop_iterations()
         self.reopened()
 
-    @rule()
-    def crash(self) -> None:
-        abandon(self.store)
-        self.after_crash()
-        self.drop_iterations()
-        self.model = dict(self.committed)
-        self.serial = self.committed_serial
-        self.reopened()
+    @rule(times=st.integers(1, 2))
+    def crash(self, times: int) -> None:
+        for _ in range(times):
+            abandon(self.store)
+            self.after_crash()
+            self.drop_iterations()
+            self.model = dict(self.committed)
+            self.serial = self.committed_serial
+            self.reopened()
 
     @rule()
     def grow_index(self) -> None:
@@ -444,5 +466,7 @@ class FilesMachine(DiskMachine):
     def look_from_outside(self) -> None:
         with Store(self.directory / "store", memory="1MiB", read_only=True, clock=self.clock) as other:
             assert dict(other.items()) == self.committed
+            names = {known.name: known.serial for known in other.sessions() if known.name != "worker"}
+            assert names == self.committed_sessions
             assert len(other) == len(self.committed)
             assert other.check() == []

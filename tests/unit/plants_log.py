@@ -70,7 +70,7 @@ HEADERS = {
     "version": (INFO, 2 << 48, "its version is 2, only 1 is known"),
     "no_version": (INFO, 0, "its version is 0, only 1 is known"),
     "invalid": (INFO, 1 << 48 | 1 << 62, "it is marked invalid, which this release never does"),
-    "flags": (SHAPE, 8 << 48 | 2 << 32 | 5, "its flags have the unknown bits 0x8"),
+    "flags": (SHAPE, 16 << 48 | 2 << 32 | 5, "its flags have the unknown bits 0x10"),
     "capacity": (SEAL, 0x7FFFFFFF << 32, "its capacity of 2147483647 words is more than the longest value takes"),
     "value_length": (SHAPE, 2 << 32 | 9, "its value of 9 bytes exceeds its capacity of 1 words"),
 }

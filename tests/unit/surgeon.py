@@ -50,10 +50,19 @@ def counter_place(store: oxidbm.Store, name: str) -> tuple[object, str]:
     places: dict[str, tuple[object, str]] = {
         "commit_sequence": (handle_of(store).commits, "sequence"),
         "commit_address": (handle_of(store).commits, "address"),
+        "sessions_stated": (handle_of(store).commits.serials, "stated"),
         "pending_first": (table_of(store).pending, "first"),
         "expiring": (log_of(store), "expiring"),
     }
     return places.get(name, (table_of(store), name))
+
+
+def change_session(store: oxidbm.Store, name: str, **fields: int) -> None:
+    """Set what the store has noted of a session."""
+    for field, value in fields.items():
+        state = handle_of(store).commits.serials.known[name]
+        assert hasattr(state, field)
+        setattr(state, field, value)
 
 
 def counter(store: oxidbm.Store, name: str) -> int:

@@ -14,6 +14,8 @@ from oxidbm._core.index.hash_index import FIRST_BITS
 from oxidbm._core.log.flush import flush_to, seal_to
 from oxidbm._core.table.compaction import Compaction
 from oxidbm._core.table.locate import locate
+from tests.collisions import colliding_key
+from tests.devices import HeapDevice
 from tests.inside import abandon, handle_of, log_of, table_of
 from tests.support import scaled
 from tests.unit.helpers import (
@@ -315,3 +317,31 @@ def test_replay_into_a_larger_table_tells_no_more_keys_apart(tmp_path: Path) -> 
             assert {key: store.get(key) for key in (a, b, c, d)} == {**chained, b: None}
             assert len(store) == len(expected) + 3
             assert store.check() == []
+
+
+@pytest.mark.parametrize("blind", [1, 10])
+def test_replay_reads_a_chain_once_however_long_it_is(blind: int, tmp_path: Path) -> None:
+    """One key is updated many times above the record of another one, which the replay of each update asks for."""
+
+    def open_on(device: HeapDevice) -> oxidbm.Store:
+        return oxidbm.Store(
+            tmp_path, memory="1MiB", page_size=PAGE_BYTES, durability="manual", compaction=False, device=device
+        )
+
+    device = HeapDevice(PAGE_BYTES)
+    updates = 300
+    store = open_on(device)
+    hot, cold = (colliding_key(table_of(store).seed, 0, number) for number in range(2))
+    store[cold] = b"cold"
+    push_to_disk(store)
+    for number in range(updates):
+        store[hot] = b"%d" % number
+        store.sync()
+        if number % (updates // blind) == 0:
+            push_to_disk(store)
+    abandon(store)
+    left = device.survivors()
+    with open_on(left) as store:
+        assert left.reads < 2 * updates  # once for what is live, and the log in chunks
+        assert dict(store) == {cold: b"cold", hot: b"%d" % (updates - 1)}
+        assert store.check() == []

@@ -21,7 +21,14 @@ from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.opening import open_memory, open_path
 from oxidbm._core.store.options import Options
 from oxidbm._core.store.ordered import KeyOrder
-from oxidbm._core.store.session import Session, open_session
+from oxidbm._core.store.session import (
+    Session,
+    SessionInfo,
+    forget_session,
+    forget_sessions,
+    known_sessions,
+    open_session,
+)
 from oxidbm._core.store.statistics import statistics
 from oxidbm._core.table.iterate import LogScan
 from oxidbm._core.table.table import Table
@@ -86,7 +93,6 @@ class StoreBase:
         self.typed: bool = handle.coders.typed
         self.always: bool = durability == "always" and path is not None
         self.pop_position: i64 = 0
-        self.unnamed: i64 = 0  # sessions without a name so far
         self.memoized: dict[tuple[str, bytes], Any] = {}  # of memoize: where the functions of these names come from
         self.order: KeyOrder | None = None
         if ordered:
@@ -152,8 +158,28 @@ class StoreBase:
     def session(self, name: str | None = None) -> Session:
         """Return a session; one with a name goes on from its last durable serial number."""
         self.life.check_open()
-        self.unnamed += 1
-        return open_session(self.handle, name, self.unnamed, self.always, self)
+        return open_session(self.handle, name, self.always, self)
+
+    def sessions(self) -> list[SessionInfo]:
+        """Return what is known of each session that has a name."""
+        self.life.check_open()
+        return known_sessions(self.handle)
+
+    def forget_session(self, name: str) -> bool:
+        """Know a session no more; False where it is not known."""
+        self.check_writable()
+        found = forget_session(self.handle, name)
+        if self.always:
+            self.handle.commits.commit()
+        return found
+
+    def forget_sessions(self, *, unused_for: float) -> list[str]:
+        """Know no more the sessions that were not used for so many seconds; return their names."""
+        self.check_writable()
+        names = forget_sessions(self.handle, unused_for)
+        if self.always:
+            self.handle.commits.commit()
+        return names
 
     def batch(self) -> Batch:
         """Return a batch: writes that become visible and durable together, or not at all."""

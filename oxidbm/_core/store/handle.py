@@ -107,7 +107,7 @@ class Handle:
         if self.life.writable == READ_ONLY:
             return failure
         commits = self.commits
-        lost = self.table.log.records - commits.records_durable - (commits.sequence - commits.durable_sequence)
+        lost = self.table.log.records - commits.records_durable - (commits.own - commits.own_durable)
         return error(
             f"the store {self.life.name()} could not be closed: {failure}. What was written since its last durable "
             f"commit is lost: {lost} records, and all that was updated in place"

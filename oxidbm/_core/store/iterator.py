@@ -16,7 +16,7 @@ from oxidbm._core.index.entry import address_of
 from oxidbm._core.life import OPEN
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import expiry_of, is_live, value_of
-from oxidbm._core.log.record import SHAPE_COMMIT, SHAPE_EXPIRY, TOMBSTONE, key_length, key_word, value_length
+from oxidbm._core.log.record import SHAPE_EXPIRY, SHAPE_UNINDEXED, TOMBSTONE, key_length, key_word, value_length
 from oxidbm._core.store.coder import Coder, undecodable
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.table.iterate import newest_since
@@ -75,7 +75,7 @@ class StoreIterator:
         cursor = self.cursor
         now = table.now_if_expiring()  # asked for first: a clock may be Python code, during which no view may be held
         while cursor.step():
-            if cursor.info & TOMBSTONE or cursor.shape & SHAPE_COMMIT:
+            if cursor.info & TOMBSTONE or cursor.shape & SHAPE_UNINDEXED:
                 continue
             shape = cursor.shape
             data = cursor.data()

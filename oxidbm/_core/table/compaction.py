@@ -18,7 +18,7 @@ from oxidbm._core.index.entry import NO_ENTRY, address_of, is_mixed
 from oxidbm._core.log.append import append_record, append_reserved
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import Record
-from oxidbm._core.log.record import SHAPE_COMMIT, SHAPE_EXPIRY, TOMBSTONE, pack_info, previous_address
+from oxidbm._core.log.record import SHAPE_EXPIRY, SHAPE_UNINDEXED, TOMBSTONE, pack_info, previous_address
 from oxidbm._core.log.room import Room, room_for
 from oxidbm._core.table.locate import locate_steady
 from oxidbm._core.table.operations import DONE, bury
@@ -72,7 +72,7 @@ class Compaction:
     def treat(self, evict: bool) -> bool:
         """Copy or drop the current record; False when there is no room for the copy."""
         cursor = self.cursor
-        if cursor.shape & SHAPE_COMMIT:
+        if cursor.shape & SHAPE_UNINDEXED:
             return True
         table = self.table
         key = cursor.key()

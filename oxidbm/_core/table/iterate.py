@@ -13,7 +13,7 @@ from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import address_of
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import Record, is_live, key_of, record_at
-from oxidbm._core.log.record import SHAPE_COMMIT, TOMBSTONE, previous_address
+from oxidbm._core.log.record import SHAPE_UNINDEXED, TOMBSTONE, previous_address
 from oxidbm._core.table.table import Table
 
 
@@ -83,7 +83,7 @@ class LogScan:
         table.life.check_open()
         cursor = self.cursor
         while cursor.step():
-            if cursor.shape & SHAPE_COMMIT or cursor.address < self.start:
+            if cursor.shape & SHAPE_UNINDEXED or cursor.address < self.start:
                 continue
             key = cursor.key()
             value = cursor.value()  # before the device is read again, since others may change the record then

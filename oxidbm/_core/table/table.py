@@ -64,6 +64,7 @@ class Table:
         self.watchers: list[Watcher] = []
         self.count: i64 = 0
         self.live_bytes: i64 = 0
+        self.session_bytes: i64 = 0  # of the records that say where a session is, which no key leads to
         self.pending = Pending(log.budget)
         self.value_limit: i64 = min(log.budget.limit // 2 - KEY_LENGTH_MAX, i64(VALUE_LENGTH_MAX))
 
@@ -82,7 +83,7 @@ class Table:
 
     def dead_bytes(self) -> i64:
         """Return how many bytes of the log lead to nothing."""
-        return max(self.log.tail - self.log.begin - self.live_bytes, i64(0))
+        return max(self.log.tail - self.log.begin - self.live_bytes - self.session_bytes, i64(0))
 
     def forget_all(self) -> None:
         """Let the index lead to nothing; the log's records are dead from now on."""
