@@ -45,6 +45,7 @@ class Replay:
         self.cursor = Cursor(table.log, max(table.log.device.begin(), i64(FIRST_ADDRESS)), stop)
         self.count: i64 = 0
         self.records: i64 = 0
+        self.mixed = False  # an entry of the index is, or was
         self.last: CommitRecord | None = None
         self.last_address: i64 = 0
         self.last_end: i64 = self.cursor.following
@@ -160,7 +161,7 @@ class Replay:
                 self.apply_to_chain(key, key_hash, entry, tombstone)
                 return
         if not tombstone:
-            if index.holds(key_hash, 0, ADDRESS_MAX) != 0:
+            if self.mixed and index.holds(key_hash, 0, ADDRESS_MAX) != 0:
                 self.leave_chains(key, key_hash)
             index.insert(key_hash, fresh)
             self.count += 1
@@ -197,6 +198,7 @@ class Replay:
             fresh = index.entry_for(key_hash, self.cursor.address)
         if shared:
             fresh = with_sign(fresh)
+            self.mixed = True
             self.chains.lead(chain, entry, self.cursor.address, key, tombstone)
         index.replace(key_hash, entry, fresh)
         self.count += 0 if tombstone else 1

@@ -16,7 +16,7 @@ from oxidbm._core.durability.check import check
 from oxidbm._core.life import Life
 from oxidbm._core.sizes import parse_size
 from oxidbm._core.store.batch import Batch
-from oxidbm._core.store.coder import Coders, coder_for
+from oxidbm._core.store.coder import KEYS, VALUES, Coders, coder_for
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.opening import open_memory, open_path
 from oxidbm._core.store.options import Options
@@ -73,7 +73,7 @@ class StoreBase:
         options.create = create
         options.lock = lock
         options.device = device
-        options.coders = Coders(coder_for("keys", key), coder_for("values", value))
+        options.coders = Coders(coder_for(KEYS, key), coder_for(VALUES, value))
         options.size_limit = 0 if size_limit is None else parse_size("size_limit", size_limit)
         if clock is not None:
             options.clock = clock
@@ -93,6 +93,7 @@ class StoreBase:
         self.typed: bool = handle.coders.typed
         self.always: bool = durability == "always" and path is not None
         self.pop_position: i64 = 0
+        self.memoized: dict[tuple[str, bytes], Any] = {}  # of memoize: where the functions of these names come from
         self.order: KeyOrder | None = None
         if ordered:
             self.order = KeyOrder(handle)

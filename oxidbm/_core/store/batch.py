@@ -19,6 +19,7 @@ from oxidbm._core.index.entry import address_of, is_mixed
 from oxidbm._core.log.append import record_bytes
 from oxidbm._core.log.room import Room
 from oxidbm._core.store.arguments import expiry_at, to_key, to_value
+from oxidbm._core.store.bulk import check_pairs
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.table import operations
 from oxidbm._core.table.locate import locate_steady
@@ -68,6 +69,7 @@ class Batch:
 
     def update(self, other: object) -> None:
         """Store the pairs of a mapping or of an iterable of pairs when the block ends."""
+        check_pairs(other)
         if isinstance(other, Mapping):
             other = other.items()
         elif hasattr(other, "keys"):

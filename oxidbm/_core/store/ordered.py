@@ -238,7 +238,7 @@ class RangeIterator:
                 self.low_in = False
             value = operations.read(handle.table, key)
             if value is not None:
-                return handle.coders.from_key(key), handle.coders.from_value(value)
+                return handle.coders.from_key(key), handle.coders.value_of(key, value)
         self.ended = True
         self.owner = None
         raise StopIteration
