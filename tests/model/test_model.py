@@ -3,8 +3,6 @@
 Keys that expire and the ordered view are on in some of them.
 """
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis.stateful import rule
 
@@ -14,7 +12,7 @@ from oxidbm._core.device.device import Device
 from tests.devices import HeapDevice
 from tests.inside import table_of
 from tests.model.features import ExpiringRules, OrderedRules
-from tests.model.machine import PAGE_BYTES, DiskMachine, FilesMachine, Result, StoreMachine
+from tests.model.machine import PAGE_BYTES, DiskMachine, FilesMachine, StoreMachine
 
 
 class MappedMachine(ExpiringRules, FilesMachine):
@@ -54,14 +52,6 @@ class MemoryMachine(ExpiringRules, OrderedRules, StoreMachine):
     def shrink(self, store: Store) -> None:
         """Leave the budget: a store in memory holds nothing else."""
 
-    def write(self, operation: Callable[[], Result]) -> Result:
-        """Run an operation; where there is no room, again without the iterators, which keep dead pages."""
-        try:
-            return operation()
-        except oxidbm.FullError:
-            self.iterations.clear()
-            return operation()
-
     @rule()
     def reorganize(self) -> None:
         self.store.reorganize()
@@ -82,8 +72,7 @@ class FullMachine(MemoryMachine):
 
     @rule()
     def fill_up(self) -> None:
-        """Fill the store until it is full; everything is there, and deleting makes room again."""
-        self.iterations.clear()
+        """Fill the store until it is full; everything is there, and deleting makes room again, beside iterators too."""
         try:
             for i in range(400):
                 key, value = b"full%d" % i, self.value(3000)

@@ -272,7 +272,10 @@ def rest_of_a_page(path: Path) -> oxidbm.Store:
     return store
 
 
-@says("0000000000.seg at offset 144: the file ends inside a record's header (0 of 24 bytes)")
+@says(
+    "0000000000.seg at offset 144: the file has no more than that of the 280 bytes it had; something has cut it since "
+    "the store was opened"
+)
 def file_cut_off_between_records(path: Path) -> oxidbm.Store:
     store = on_disk(path)
     surgeon.cut(store, R2)
