@@ -2,6 +2,7 @@
 
 from oxidbm import _pure
 
+_pure.refuse_subinterpreter()
 _pure.install()
 
 __version__ = "0.1.0"
@@ -10,6 +11,7 @@ import importlib  # noqa: E402
 from collections.abc import MutableMapping  # noqa: E402
 
 from oxidbm._core.errors import (  # noqa: E402
+    BusyError,
     ClosedError,
     CodecError,
     CorruptionError,
@@ -26,28 +28,30 @@ from oxidbm._core.store.batch import Batch  # noqa: E402
 from oxidbm._core.store.database import Database  # noqa: E402
 from oxidbm._core.store.iterator import StoreIterator  # noqa: E402
 from oxidbm._core.store.ordered import RangeIterator  # noqa: E402
-from oxidbm._core.store.session import Session  # noqa: E402
+from oxidbm._core.store.session import Session, SessionInfo  # noqa: E402
 from oxidbm._core.store.store import Store  # noqa: E402
 from oxidbm._core.table.iterate import LogRecord, LogScan  # noqa: E402
-from oxidbm._documentation import Documentation  # noqa: E402
+from oxidbm._documentation import Call, Documentation  # noqa: E402
 from oxidbm.dbm import open, open_flags, whichdb  # noqa: A004, E402
 
 MutableMapping.register(Store)
-for public in (Batch, Database, LogRecord, LogScan, Session, Store):
+for public in (Batch, Database, LogRecord, LogScan, Session, SessionInfo, Store):
     public.__doc__ = Documentation(public.__name__)
 del public
+Store.__signature__ = Call("Store")  # type: ignore[attr-defined]
 _pure.give_turns(Batch, Database, LogScan, StoreBase, RangeIterator, Session, Store, StoreIterator)
 
 
 def __getattr__(name: str) -> object:
-    """Import a module when it is used first: shelve needs pickle's, which takes time, and few write devices."""
-    if name in ("device", "shelve"):
+    """Import a module when it is used first: shelve needs pickle's, which takes time, and few need the others."""
+    if name in ("codecs", "device", "shelve"):
         return importlib.import_module(f"oxidbm.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [
     "Batch",
+    "BusyError",
     "ClosedError",
     "CodecError",
     "CorruptionError",
@@ -61,6 +65,7 @@ __all__ = [
     "PoisonedError",
     "ReadOnlyError",
     "Session",
+    "SessionInfo",
     "Store",
     "error",
     "open",

@@ -8,14 +8,16 @@ from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, M
 from types import GenericAlias, TracebackType
 from typing import Any, Generic, Literal, ParamSpec, Self, TypeAlias, final, overload
 
-from _typeshed import StrOrBytesPath, SupportsKeysAndGetItem
+from _typeshed import ReadableBuffer, StrOrBytesPath, SupportsKeysAndGetItem
 from typing_extensions import TypeVar
 
+from oxidbm import codecs as codecs
 from oxidbm import dbm as dbm
 from oxidbm import device as device
 from oxidbm import shelve as shelve
 from oxidbm._core.device.device import Device
 from oxidbm._core.errors import (
+    BusyError,
     ClosedError,
     CodecError,
     CorruptionError,
@@ -34,6 +36,7 @@ __version__: str
 
 __all__ = [
     "Batch",
+    "BusyError",
     "ClosedError",
     "CodecError",
     "CorruptionError",
@@ -47,6 +50,7 @@ __all__ = [
     "PoisonedError",
     "ReadOnlyError",
     "Session",
+    "SessionInfo",
     "Store",
     "error",
     "open",
@@ -57,7 +61,8 @@ __all__ = [
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-_Bytes: TypeAlias = bytes | str | bytearray | memoryview
+_Bytes: TypeAlias = str | ReadableBuffer
+_OnError: TypeAlias = Literal["raise", "skip", "bytes"]
 _K = TypeVar("_K", default=bytes)  # a bare Store is one of bytes
 _V = TypeVar("_V", default=bytes)
 _B = TypeVar("_B", bound=_Bytes)
@@ -67,8 +72,8 @@ _CV = TypeVar("_CV", default=Any)
 class Store(MutableMapping[_K, _V]):
     """A mapping of bytes to bytes, on disk or in memory: a hash index over a hybrid log.
 
-    Keys and values are given as bytes, str (stored as UTF-8), bytearray or memoryview, and come back as bytes; with
-    key= and value=, which name a codec each, they are what these take and give. A key has up to 65,535 bytes, a value
+    Keys and values are given as bytes, str (stored as UTF-8) or another buffer, and come back as bytes; with key= and
+    value=, which name a codec each, they are what these take and give. A key has up to 65,535 bytes, a value
     up to 2**32 - 1, and both together fit into half of the memory budget.
 
     Reading and writing take O(1), without I/O while the key's newest record is in memory. Any number of threads may
@@ -196,8 +201,9 @@ class Store(MutableMapping[_K, _V]):
         device: where the log's bytes go, instead of files in `path`; see oxidbm.device.
         clock: what gives the time in seconds since 1970, instead of time.time.
         key, value: the codec of the keys or values: a type (bytes, str, int, float, a dataclass), a codec's name
-            ("json", "msgpack", "pickle"), or an object with name, encode and decode; see oxidbm.codecs. The names are
-            kept in the store, and another codec on reopening is a CodecError.
+            ("json", "msgpack", "objects", "pickle"), or an object with name, encode and decode; see oxidbm.codecs. The
+            names are kept in the store, and another codec on reopening is a CodecError. For keys, one that can write
+            equal values as other bytes is a ValueError: "json", "msgpack" and "pickle" are.
         ordered: keep the keys in order beside the hash index, for range, prefix and neighbours; built on opening, O(n
             log n), and held in memory, inside the budget (order_bytes in stats()).
         size_limit: keep the live records, headers included, under so many bytes: what was written longest ago goes.
@@ -310,14 +316,26 @@ class Store(MutableMapping[_K, _V]):
     def get(self, key: _K, default: _T) -> _V | _T:
         """Return the key's value, or `default`."""
 
-    def keys(self) -> KeysView[_K]:
-        """Return a live view of the keys, iterated as the store itself is."""
+    def keys(self, *, on_error: _OnError = "raise") -> KeysView[_K]:
+        """Return a live view of the keys, iterated as the store itself is.
 
-    def values(self) -> ValuesView[_V]:
-        """Return a live view of the values; each is the key's value at the moment of its visit. `in` is O(n)."""
+        on_error: what an iteration does at a key that the codec did not write: "raise" codecs.DecodeError, which names
+            the key and the place of its record, after which the iterator can go on; "skip" it; or give its "bytes".
 
-    def items(self) -> ItemsView[_K, _V]:
-        """Return a live view of the items, iterated as the store itself is."""
+        Raises ValueError for another word.
+        """
+
+    def values(self, *, on_error: _OnError = "raise") -> ValuesView[_V]:
+        """Return a live view of the values; each is the key's value at the moment of its visit. `in` is O(n).
+
+        on_error: as in `keys`, for values.
+        """
+
+    def items(self, *, on_error: _OnError = "raise") -> ItemsView[_K, _V]:
+        """Return a live view of the items, iterated as the store itself is.
+
+        on_error: as in `keys`, for keys and values; "skip" leaves out the item where one of the two cannot be decoded.
+        """
 
     @overload
     def setdefault(self: Store[bytes, bytes], key: _Bytes, default: _Bytes = b"") -> bytes: ...
@@ -354,10 +372,30 @@ class Store(MutableMapping[_K, _V]):
     @overload
     def update(self: Store[bytes, bytes], other: Iterable[tuple[_Bytes, _Bytes]] = (), /, **more: _Bytes) -> None: ...
     @overload
+    def update(self: Store[bytes, _V], other: SupportsKeysAndGetItem[_B, _V], /, **more: _V) -> None: ...
+    @overload
+    def update(self: Store[bytes, _V], other: Iterable[tuple[_Bytes, _V]] = (), /, **more: _V) -> None: ...
+    @overload
+    def update(self: Store[_K, bytes], other: SupportsKeysAndGetItem[_K, _B], /, **more: _Bytes) -> None: ...
+    @overload
+    def update(self: Store[_K, bytes], other: Iterable[tuple[_K, _Bytes]] = (), /, **more: _Bytes) -> None: ...
+    @overload
     def update(self, other: SupportsKeysAndGetItem[_K, _V], /, **more: _V) -> None: ...
     @overload
     def update(self, other: Iterable[tuple[_K, _V]] = (), /, **more: _V) -> None:
         """Store the pairs of a mapping or of an iterable of pairs, then those given by name; as set_many."""
+
+    @overload
+    def __ior__(
+        self: Store[bytes, bytes], other: SupportsKeysAndGetItem[_B, _Bytes] | Iterable[tuple[_Bytes, _Bytes]]
+    ) -> Store[bytes, bytes]: ...
+    @overload
+    def __ior__(
+        self: Store[bytes, _V], other: SupportsKeysAndGetItem[_B, _V] | Iterable[tuple[_Bytes, _V]]
+    ) -> Store[bytes, _V]: ...
+    @overload
+    def __ior__(self, other: SupportsKeysAndGetItem[_K, _V] | Iterable[tuple[_K, _V]]) -> Self:
+        """As update, with one mapping or iterable of pairs, for `|=`; returns the store."""
 
     @overload
     def get_many(self: Store[bytes, _V], keys: Iterable[_Bytes], default: None = None) -> list[_V | None]: ...
@@ -381,13 +419,29 @@ class Store(MutableMapping[_K, _V]):
         self: Store[bytes, bytes], pairs: Iterable[tuple[_Bytes, _Bytes]], *, expire: float | None = None
     ) -> None: ...
     @overload
+    def set_many(
+        self: Store[bytes, _V], pairs: SupportsKeysAndGetItem[_B, _V], *, expire: float | None = None
+    ) -> None: ...
+    @overload
+    def set_many(
+        self: Store[bytes, _V], pairs: Iterable[tuple[_Bytes, _V]], *, expire: float | None = None
+    ) -> None: ...
+    @overload
+    def set_many(
+        self: Store[_K, bytes], pairs: SupportsKeysAndGetItem[_K, _B], *, expire: float | None = None
+    ) -> None: ...
+    @overload
+    def set_many(
+        self: Store[_K, bytes], pairs: Iterable[tuple[_K, _Bytes]], *, expire: float | None = None
+    ) -> None: ...
+    @overload
     def set_many(self, pairs: SupportsKeysAndGetItem[_K, _V], *, expire: float | None = None) -> None: ...
     @overload
     def set_many(self, pairs: Iterable[tuple[_K, _V]], *, expire: float | None = None) -> None:
         """Store the pairs of a mapping or of an iterable of pairs, each for `expire` seconds.
 
         One loop of compiled code. Each pair is written on its own: what came before an error stays. See batch() for all
-        or none.
+        or none. TypeError for one str or buffer in the place of pairs.
         """
 
     @overload
@@ -446,7 +500,8 @@ class Store(MutableMapping[_K, _V]):
         default: what a key without a value counts from; None raises KeyError.
         expire: seconds that a new counter lives.
 
-        Raises ValueError, or TypeError in a typed store, where the value is no number.
+        Raises ValueError, or TypeError in a typed store, where the value is no number; OverflowError for one of more
+        digits than Python converts (4,300, see sys.get_int_max_str_digits()), or of more bits than the codec takes.
         """
 
     @overload
@@ -477,6 +532,10 @@ class Store(MutableMapping[_K, _V]):
         key: a function of the call's arguments that gives the key, instead of one made of name and arguments.
         name: what the keys begin with, instead of the function's module and qualified name.
         codec: of the results, see oxidbm.codecs; default: "objects" in a store of bytes, else the store's own.
+
+        The key of a bound method begins with its object, that of a classmethod with its class. Raises TypeError for a
+        method of an object that cannot be part of a key. Warns (RuntimeWarning) where the store has results of another
+        function of that name. In a forked child the function is called each time.
         """
 
     def batch(self) -> Batch[_K, _V]:
@@ -530,7 +589,29 @@ class Store(MutableMapping[_K, _V]):
         """Return a session: a numbered sequence of operations with read-modify-write and a commit of its own.
 
         name: with a name, the serial number goes on from the session's last durable one, also after a crash; a name can
-            be open once at a time, else ClosedError. A session without a name is forgotten when it closes.
+            be open once at a time, else ClosedError. Any str but "", up to 65,535 bytes in UTF-8, else ValueError. A
+            session without a name is forgotten when it closes.
+        """
+
+    def sessions(self) -> list[SessionInfo]:
+        """Return what is known of each session that has a name, in the order of the names. O(n log n).
+
+        A session is known by its name while it is open and, once it changed something, until it is forgotten; some 300
+        bytes of memory are taken for each, beside the budget. A store open to read knows what the last commit says.
+        """
+
+    def forget_session(self, name: str) -> bool:
+        """Forget a session's serial number, so that the name begins at 0 again; False where the name is not known.
+
+        Durable with the next commit. Raises ClosedError where the session is open.
+        """
+
+    def forget_sessions(self, *, unused_for: float) -> list[str]:
+        """Forget the sessions that were not used for so many seconds, and return their names. O(n log n).
+
+        unused_for: in seconds, counted from `SessionInfo.last_used` on; 0 for all. Sessions that are open stay.
+
+        Durable with the next commit.
         """
 
     def sync(self) -> None:
@@ -559,7 +640,8 @@ class Store(MutableMapping[_K, _V]):
         order_bytes), memory_budget, page_bytes, size_limit (0 for none).
         Numbers: keys (exact where unverified is 0), unverified (blind writes that len() settles), index_buckets,
         index_entries, overflow_buckets, readers (iterations inside), compactions, commit_sequence, durable_sequence,
-        evicted_keys (by size_limit).
+        evicted_keys (by size_limit),
+        sessions (known by name).
         State: path, durability, read_only_store, key_codec, value_codec, poisoned (the failed write's error, or ""),
         maintenance_failure (what stopped the background work, or "").
         """
@@ -588,7 +670,7 @@ class Store(MutableMapping[_K, _V]):
 class Database(Store[bytes, bytes]):
     """A store as `open` returns it: a Store, at the same cost, that keeps the dbm protocol where that differs."""
 
-    def keys(self) -> list[bytes]:  # type: ignore[override]
+    def keys(self, *, on_error: _OnError = "raise") -> list[bytes]:  # type: ignore[override]
         """Return a list of the keys, in the order of the log. O(n) memory; iterate the store itself to have none."""
 
     def firstkey(self) -> bytes | None:
@@ -604,7 +686,10 @@ class Database(Store[bytes, bytes]):
         """
 
     def sync(self) -> None:
-        """Return when everything written so far is durable; does nothing where the store is open to read."""
+        """Return when everything written so far is durable; does nothing where the store is open to read.
+
+        Nor in a forked child, which can have written nothing.
+        """
 
 def open(file: StrOrBytesPath, flag: str = "r", mode: int = 0o666) -> Database:  # noqa: A001
     """Open the database `file`, a store's directory, as the modules of the dbm protocol do.
@@ -635,8 +720,9 @@ class Session(Generic[_K, _V]):
 
     Leaving the block commits; leaving it by an exception does not; either way the session closes. Each thread opens a
     session of its own. Each upsert, rmw or delete that returns takes the next serial number, also one that changed
-    nothing (a delete of an absent key, an rmw that left the value); one that raises takes none. Every commit says how
-    far each named session had come; after a crash, a session of the same name begins at the number that survived.
+    nothing (a delete of an absent key, an rmw that left the value); one that raises takes none. Every commit covers how
+    far each named session had come; after a crash, a session of the same name begins at the number that survived. What
+    is known by name is listed by `Store.sessions` and dropped by `Store.forget_session`.
 
     Serial numbers: Prasaad et al., "Concurrent Prefix Recovery", SIGMOD 2019; here a commit is one instant
     for all sessions.
@@ -702,6 +788,8 @@ class Session(Generic[_K, _V]):
         function: gets the old value and returns the new one, or None to leave it. It runs outside of any lock and again
             when another thread changed the value meanwhile, so it should do nothing but compute.
         initial: what a key without a value gets, as it is; without it, such a key stays absent and None is returned.
+
+        Raises RuntimeError after 10,000 calls, as for a function that writes its own key.
         """
 
     @overload
@@ -723,6 +811,27 @@ class Session(Generic[_K, _V]):
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Commit, unless the block ended by an exception, and close."""
+
+@final
+class SessionInfo:
+    """What is known of a session by its name, at the moment when `Store.sessions` was called."""
+
+    name: str
+    """The session's name."""
+    serial: int
+    """The number of its changing operations so far."""
+    durable_serial: int
+    """The number of its changing operations known to be durable."""
+    last_used: float
+    """When it was last used, in seconds since 1970: its opening or, later, the commit of its last operation.
+
+    After a crash, and in a store that is open to read, an opening that no operation followed may be missing if it came
+    less than an hour behind the use before."""
+    open: bool
+    """Whether a Session of this name is open in this store."""
+
+    def __init__(self, name: str, serial: int, durable_serial: int, last_used: float, is_open: bool) -> None:
+        """Made by `Store.sessions`."""
 
 class Batch(Generic[_K, _V]):
     """Writes that become visible and durable together, or not at all; made by `Store.batch` for a `with` block.
@@ -769,6 +878,8 @@ class Batch(Generic[_K, _V]):
     def update(
         self: Batch[bytes, bytes], other: SupportsKeysAndGetItem[_B, _Bytes] | Iterable[tuple[_Bytes, _Bytes]]
     ) -> None: ...
+    @overload
+    def update(self: Batch[bytes, _V], other: SupportsKeysAndGetItem[_B, _V] | Iterable[tuple[_Bytes, _V]]) -> None: ...
     @overload
     def update(self, other: SupportsKeysAndGetItem[_K, _V] | Iterable[tuple[_K, _V]]) -> None:
         """Store the pairs of a mapping or of an iterable of pairs when the block ends."""

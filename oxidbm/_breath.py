@@ -19,6 +19,17 @@ breathe: Final[Callable[[], None]] = be_interpreted if _pure.compiled() else _pu
 thread_started: Final[Callable[[], None]] = be_interpreted if _pure.compiled() else _pure.turns.expect
 
 
+class Exit:
+    """Whether the interpreter ends: a thread that is started from then on may never run, or never end."""
+
+    begun = False
+
+
+def begin_exit() -> None:
+    """Take note that the interpreter ends."""
+    Exit.begun = True
+
+
 class LastWord:
     """Has the interpreter report an exception that nobody can catch, as it does for one that leaves a finalizer."""
 

@@ -1,6 +1,7 @@
 """Types as codecs need them: how they are called in a codec's name, and which values they take."""
 
 import importlib
+import sys
 from types import ModuleType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, is_typeddict
 
@@ -46,6 +47,26 @@ def checked_name(name: str) -> str:
 def wrong_type(name: str, expected: str, value: object) -> TypeError:
     """Return the error for a value that is of none of a codec's types."""
     return TypeError(f"the codec {name!r} takes {expected}, not {type_name(type(value))}")
+
+
+def stack_is_deep() -> bool:
+    """Tell whether most of the stack was taken before a codec began, so that a RecursionError says nothing of a value.
+
+    The frames of a value's own functions, such as a __reduce__, count too. O(depth), so only for errors.
+    """
+    depth = 0
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        depth += 1
+        frame = frame.f_back
+    return depth > sys.getrecursionlimit() // 2
+
+
+def too_deep(failure: RecursionError, who: str) -> Exception:
+    """Return the error for a value at which a codec ran out of stack: a ValueError where that was the value's doing."""
+    if stack_is_deep():
+        return failure
+    return ValueError(f"the value contains itself, or is nested too deeply for {who}")
 
 
 def is_structured(kind: object) -> bool:

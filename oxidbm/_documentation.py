@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import ast
+    import inspect
     from collections.abc import Iterator
 
 HERE = os.path.dirname(__file__)
@@ -50,6 +51,21 @@ def sections(node: "ast.ClassDef") -> "Iterator[str]":
             heads = []
 
 
+def class_in(path: str, name: str) -> "ast.ClassDef | None":
+    """Return a class of a file; None where the file, or the class in it, is missing."""
+    import ast
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            tree = ast.parse(file.read())
+    except OSError:
+        return None
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return node
+    return None
+
+
 class Documentation:
     """What a class's `__doc__` gives: the text of a file below this directory, read anew each time."""
 
@@ -58,14 +74,26 @@ class Documentation:
         self.path = os.path.join(HERE, file)
 
     def __get__(self, instance: object, owner: type | None = None) -> str | None:
-        import ast
+        node = class_in(self.path, self.name)
+        return None if node is None else "\n\n".join(sections(node))
 
-        try:
-            with open(self.path, encoding="utf-8") as file:
-                tree = ast.parse(file.read())
-        except OSError:
-            return None
-        for node in tree.body:
-            if isinstance(node, ast.ClassDef) and node.name == self.name:
-                return "\n\n".join(sections(node))
+
+class Call:
+    """What a class's `__signature__` gives, for `help()` and `inspect.signature`: that of `__init__` in the stub.
+
+    What mypyc says itself is wrong: that every argument is given by its position.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: object, owner: type | None = None) -> "inspect.Signature | None":
+        import ast
+        import inspect
+
+        node = class_in(os.path.join(HERE, STUB), self.name)
+        for function in node.body if node is not None else ():
+            if isinstance(function, ast.FunctionDef) and function.name == "__init__":  # the first overload has defaults
+                arguments = signature_of(function).removeprefix("__init__(").removesuffix(")")
+                return inspect.signature(eval(f"lambda {arguments}: None"))  # of a file of our own
         return None

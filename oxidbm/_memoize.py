@@ -1,8 +1,9 @@
 """`Store.memoize`: keep a function's results in a store, and run it once for calls that come together.
 
-1. A result is stored under a key that depends on the function's name and its arguments only, never on the process, so
-   it is found again after reopening. Arguments that compare equal but differ in type (1, 1.0, True) have keys of their
-   own; the order of a dict's or a set's items and of keyword arguments makes no difference.
+1. A result is stored under a key that depends on the function's name, the object that it is bound to and its arguments
+   only, never on the process, so it is found again after reopening. Arguments that compare equal but differ in type (1,
+   1.0, True) have keys of their own; the order of a dict's or a set's items and of keyword arguments makes no
+   difference.
 2. A flight is one call under way, the leader's. Calls with the same key that come meanwhile wait for it: threads among
    themselves, the tasks of one event loop among themselves. Then they read the store. Where the leader raised or was
    cancelled they find nothing, and one of them leads the next flight.
@@ -10,6 +11,7 @@
    Which flights a call belongs to is a context variable, so it holds for the tasks and the threads (asyncio.to_thread)
    that a function starts.
 4. Reading and writing the store happen in the calling thread, also for a coroutine function.
+5. In a forked child, to which the parent's store is closed, a function is called each time.
 """
 
 import functools
@@ -24,6 +26,10 @@ from hashlib import blake2b
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, cast, overload
 
 from oxidbm import codecs
+from oxidbm._codec_types import stack_is_deep
+from oxidbm._core.errors import ClosedError
+from oxidbm._core.life import FORKED, Life
+from oxidbm._memoize_names import Origin, owner_of, take_name
 
 KEY_BYTES_MAX: Final = 512  # a longer default key holds a hash of the arguments in their place
 NAME_BYTES_MAX: Final = 400  # which leaves room for the hash
@@ -38,6 +44,14 @@ F = TypeVar("F", bound="Flight")
 
 class ResultStore(Protocol):
     """What is used of a store."""
+
+    @property
+    def life(self) -> Life:
+        """Whether the store is open."""
+
+    @property
+    def memoized(self) -> dict[tuple[str, bytes], Origin]:
+        """Where the functions come from whose results the store keeps, by their names and what they are bound to."""
 
     @property
     def key_codec(self) -> str:
@@ -105,7 +119,16 @@ class Results:
 
     def save(self, key: Any, result: Any) -> None:
         """Store a result; raise what the codec raises for one that it does not take."""
-        self.store.set(key, result if self.codec is None else self.codec.encode(result), self.expire)
+        data = result if self.codec is None else self.codec.encode(result)
+        try:
+            self.store.set(key, data, self.expire)
+        except ClosedError:
+            if not self.forked():  # by the function itself
+                raise
+
+    def forked(self) -> bool:
+        """Return whether the store was opened by the process that forked this one."""
+        return self.store.life.state == FORKED
 
     def drop(self, key: Any) -> bool:
         """Remove a result; return whether there was one."""
@@ -218,7 +241,12 @@ def guard_function(function: Callable[P, R], make_key: Callable[P, Any], results
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         key = make_key(*args, **kwargs)
-        value = results.load(key)
+        try:
+            value = results.load(key)
+        except ClosedError:
+            if not results.forked():
+                raise
+            return function(*args, **kwargs)
         if value is not MISSING:
             return cast(R, value)
         mine = ThreadFlight()
@@ -251,7 +279,12 @@ def guard_coroutine_function(function: Callable[P, Any], make_key: Callable[P, A
     @functools.wraps(function)
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
         key = make_key(*args, **kwargs)
-        value = results.load(key)
+        try:
+            value = results.load(key)
+        except ClosedError:
+            if not results.forked():
+                raise
+            return await function(*args, **kwargs)
         if value is not MISSING:
             return value
         mine = TaskFlight()
@@ -293,7 +326,32 @@ def canonical(value: Any) -> Any:
     return value
 
 
-def default_key(function: Callable[..., Any], name: str, as_text: bool) -> Callable[..., str | bytes]:
+def owner_part(owner: Any) -> tuple[Any, ...]:
+    """Return what a method's key has before the arguments: the object or class that it is bound to; none for None."""
+    if owner is None:
+        return ()
+    if isinstance(owner, type):
+        return (["class", f"{owner.__module__}.{owner.__qualname__}"],)
+    return (["self", canonical(owner)],)
+
+
+def owner_bytes(owner: Any, name: str) -> bytes:
+    """Return the bytes of what a method is bound to; TypeError where its results cannot be told from another's."""
+    try:
+        return encode_canonical(owner_part(owner))
+    except TypeError as failure:
+        raise TypeError(
+            f"{name} is a method of a {type(owner).__module__}.{type(owner).__qualname__}, which cannot be part of a "
+            "key; pass key=, a function of the arguments that returns a key"
+        ) from failure
+
+
+def encode_canonical(value: Any) -> bytes:
+    """Return the bytes of a value of plain objects, which do not depend on the process."""
+    return codecs.OBJECTS.encode(canonical(value))
+
+
+def default_key(function: Callable[..., Any], name: str, owner: Any, as_text: bool) -> Callable[..., str | bytes]:
     """Return the function from a call's arguments to its key: the name, a NUL, and the arguments with all defaults."""
     try:
         signature = inspect.signature(function)
@@ -316,9 +374,13 @@ def default_key(function: Callable[..., Any], name: str, as_text: bool) -> Calla
             args, kwargs = bound.args, bound.kwargs
         try:
             named = [["=", word, canonical(value)] for word, value in sorted(kwargs.items())]
-            arguments = codecs.OBJECTS.encode([*map(canonical, args), *named])
+            arguments = codecs.OBJECTS.encode([*owner_part(owner), *map(canonical, args), *named])
         except TypeError as failure:
             raise unfit_argument(signature.bind(*args, **kwargs).arguments, name) from failure
+        except RecursionError:
+            if stack_is_deep():
+                raise
+            raise ValueError(f"an argument of {name} contains itself, or is nested too deeply for a key") from None
         key = name.encode() + b"\0" + arguments
         if len(key) > KEY_BYTES_MAX:
             key = name.encode() + b"\0#" + blake2b(arguments, digest_size=32).hexdigest().encode()
@@ -332,7 +394,7 @@ def unfit_argument(arguments: dict[str, Any], name: str) -> TypeError:
     unfit = "?"
     for word, value in arguments.items():
         try:
-            codecs.OBJECTS.encode(canonical(value))
+            encode_canonical(value)
         except TypeError:
             unfit = f"{word!r} of {name}, a {type(value).__module__}.{type(value).__qualname__}"
     return TypeError(
@@ -401,7 +463,11 @@ def memoize(
         check_function(function)
         make_key = key
         if make_key is None:
-            make_key = default_key(function, checked_name(function, name), store.key_codec != "bytes")
+            begin = checked_name(function, name)
+            owner = owner_of(function)
+            bound = owner_bytes(owner, begin)
+            make_key = default_key(function, begin, owner, store.key_codec != "bytes")
+            take_name(store.memoized, begin, bound, function, name is not None, encode_canonical)
 
         def cache_key(*args: P.args, **kwargs: P.kwargs) -> Any:
             return make_key(*args, **kwargs)

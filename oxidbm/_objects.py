@@ -2,7 +2,8 @@
 
 It takes None, bool, int, float, str, bytes, bytearray, complex, list, tuple, dict with any of these as keys, set,
 frozenset, Decimal, Fraction, UUID, and datetime's date, time, datetime and timedelta, and refuses instances of their
-subclasses, which would come back as something else. Equal sets and equal dicts need not have equal bytes.
+subclasses, which would come back as something else. Equal sets and equal dicts need not have equal bytes; those that
+`pack_key` packs have them.
 
 A list, a str and so on stand for themselves; what JSON lacks is an object with one key, "$" and the type's name; a dict
 that looks so itself, or has keys that are no str, is written as "$dict", a list of pairs.
@@ -10,8 +11,12 @@ that looks so itself, or has keys that are no str, is written as "$dict", a list
 
 import base64
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
+from oxidbm._codec_types import too_deep
+
+EXPONENT_MAX: Final = 4000  # of a Decimal in a key: as an int it has that many digits
 INT_BITS_MAX = 8192  # Python limits the length of decimal numbers that it converts, but not of hexadecimal ones
 PLAIN = (str, bool, type(None))
 
@@ -131,21 +136,95 @@ ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 DECODER = json.JSONDecoder(object_hook=unpack)
 
 
-def dumps(value: Any, who: str, instead: str) -> bytes:
+def pack_key(value: Any) -> Any:
+    """Return a value as what the json module writes, the same for every equal value; for keys.
+
+    Raises UnknownTypeError also for types that could be equal to others and are not common in keys.
+    """
+    kind = type(value)
+    if kind is bool or kind is int:
+        return pack(int(value))
+    if kind is float:
+        return pack(int(value) if value.is_integer() else value)
+    if kind is list:
+        return [pack_key(item) for item in value]
+    if kind is tuple:
+        return {"$tuple": [pack_key(item) for item in value]}
+    if kind is set or kind is frozenset:
+        return {"$frozenset": sorted(map(pack_key, value), key=ENCODER.encode)}
+    if kind is dict:
+        pairs = sorted(([pack_key(key), pack_key(item)] for key, item in value.items()), key=ENCODER.encode)
+        plain = all(type(key) is str for key in value) and not (len(value) == 1 and next(iter(value)).startswith("$"))
+        return {key: item for key, item in pairs} if plain else {"$dict": pairs}  # noqa: C416 - dict() takes no lists
+    if kind is bytearray:
+        return pack(bytes(value))
+    if kind in PLAIN or kind is bytes:
+        return pack(value)
+    return pack_library_key(value)
+
+
+def pack_library_key(value: Any) -> Any:
+    """As `pack_key`, of a type from the standard library's modules."""
+    import datetime as dt
+
+    kind = type(value)
+    if kind is dt.datetime:
+        pack(value)  # which refuses time zones with rules
+        if value.tzinfo is not None:
+            try:
+                value = value.astimezone(dt.UTC)
+            except OverflowError:
+                raise ValueError(
+                    f"{value} cannot be part of a key: in UTC it is out of the range of datetime"
+                ) from None
+        return pack(value.replace(fold=0))
+    if kind is dt.time:
+        if value.tzinfo is not None:
+            raise UnknownTypeError("datetime.time with a UTC offset in keys")
+        return pack(value.replace(fold=0))
+    if (kind.__module__, kind.__qualname__) == ("decimal", "Decimal"):
+        return pack_decimal_key(value)
+    if kind is complex or (kind.__module__, kind.__qualname__) == ("fractions", "Fraction"):
+        raise UnknownTypeError(f"{kind.__module__}.{kind.__qualname__} in keys")
+    return pack(value)
+
+
+def pack_decimal_key(value: Any) -> Any:
+    """As `pack_key`, of a Decimal: an int or float where one is equal, else without zeros behind its last digit."""
+    if not value.is_finite():
+        return pack(float(value)) if value.is_infinite() else pack(value)
+    if value == 0:
+        return 0
+    sign, digits, exponent = value.as_tuple()
+    if abs(value.adjusted()) > EXPONENT_MAX or len(digits) > EXPONENT_MAX:
+        raise ValueError(
+            f"a Decimal that reaches to the power {value.adjusted()} of ten, in {len(digits)} digits, cannot be part "
+            f"of a key: at most {EXPONENT_MAX} of both"
+        )
+    if value == value.to_integral_value():
+        return pack(int(value))
+    if float(value) == value:
+        return pack(float(value))
+    while digits[-1] == 0:
+        digits, exponent = digits[:-1], exponent + 1
+    return pack(type(value)((sign, digits, exponent)))
+
+
+def dumps(value: Any, who: str, instead: str, packed: Callable[[Any], Any] = pack) -> bytes:
     """Return a value's written form; TypeError for a type that has none, ValueError for a value that is in itself.
 
     who, instead: words for the errors: the codec that refuses, and what takes values of any type.
     """
     try:
-        return ENCODER.encode(pack(value)).encode("ascii")
+        return ENCODER.encode(packed(value)).encode("ascii")
     except UnknownTypeError as failure:
         raise TypeError(f"{who} does not take {failure}; convert the value, or {instead}") from None
     except UnknownZoneError as failure:
         raise TypeError(
             f"{who} keeps UTC offsets and no time zone rules ({failure}); convert with astimezone(datetime.UTC)"
         ) from None
-    except RecursionError:
-        raise ValueError(f"the value contains itself, or is nested too deeply for {who}") from None
+    except RecursionError as failure:
+        raise too_deep(failure, who) from None
 
 
 def loads(data: bytes) -> Any:

@@ -19,6 +19,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import FunctionType, ModuleType
 from typing import Any, Final
@@ -53,6 +54,37 @@ class SourceFinder:
 def requested() -> bool:
     """Return whether the environment asks for pure mode."""
     return os.environ.get("OXIDBM_PURE", "0") not in ("", "0")
+
+
+def in_main_interpreter() -> bool:
+    """Return whether this is the process's first interpreter; true where Python has no way to tell."""
+    tell: Callable[[], bool] | None = getattr(_thread, "_is_main_interpreter", None)  # since Python 3.12
+    if tell is not None:
+        return tell()
+    for name in ("_interpreters", "_xxsubinterpreters"):  # mypy knows neither
+        try:
+            interpreters = import_module(name)
+        except ImportError:
+            continue
+        here: bool = interpreters.get_current() == interpreters.get_main()
+        return here
+    return True
+
+
+def refuse_subinterpreter() -> None:
+    """Raise ImportError in a subinterpreter, before a compiled module is loaded there.
+
+    Compiled modules keep their objects in variables of the process: one that a second interpreter loads, or takes with
+    it when it ends, is broken for the first one too. In pure mode the interpreters would share what `atexit`, locks
+    and `os.register_at_fork` know of a store even so.
+    """
+    if not in_main_interpreter():
+        raise ImportError(
+            "oxidbm works in the main interpreter of a process only, and this is a subinterpreter: it would break the "
+            "stores of the others. Import it in the main interpreter, or use a process of its own (in mod_wsgi: "
+            "WSGIApplicationGroup %{GLOBAL})",
+            name="oxidbm",
+        )
 
 
 def install() -> None:

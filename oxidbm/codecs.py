@@ -6,7 +6,7 @@ when it is opened again, so it says the type; it has at most 255 bytes. `resolve
 1. decode(encode(value)) is equal to the value, and of the type that the codec states. Subclasses of bytes, str, int,
    float and tuple are taken and come back as their base; a bool is no int here, because it would come back as one.
 2. BYTES, STR, INT, FLOAT and Tuple of them keep order: encode(a) < encode(b) where a < b. Only they are made for the
-   keys of an ordered store.
+   keys of an ordered store. What a store does with a codec that it is given for its keys is in _key_codecs.py.
 3. These also have one way to write a value: decode refuses every other as DecodeError, so that a key is found again.
 4. A wrong type is a TypeError, a value out of range a ValueError or OverflowError; nothing is stored then.
 5. No codec but "pickle" runs what the bytes say.
@@ -18,7 +18,17 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar, cast, get_origin, overload
 
-from oxidbm._codec_types import checked_name, import_msgspec, is_structured, taken_types, type_name, wrong_type
+from oxidbm._buffers import bytes_of
+from oxidbm._codec_types import (
+    checked_name,
+    import_msgspec,
+    is_structured,
+    stack_is_deep,
+    taken_types,
+    too_deep,
+    type_name,
+    wrong_type,
+)
 
 __all__ = [
     "BYTES", "FLOAT", "INT", "JSON", "MSGPACK", "OBJECTS", "PICKLE", "STR",
@@ -63,24 +73,28 @@ class Codec(Protocol[T]):
 
 
 def undecodable(name: str, data: bytes, reason: object) -> DecodeError:
-    """Return the error for bytes that a codec did not write."""
+    """Return the error for bytes that a codec did not write; raise a reason that says nothing of them."""
+    if isinstance(reason, RecursionError) and stack_is_deep():
+        raise reason
     return DecodeError(
         f"{len(data)} bytes are not what the codec {name!r} writes ({reason}); use the codec they were written with"
     )
 
 
 class BytesCodec:
-    """Bytes as they are. bytearray, memoryview and str (as UTF-8) are taken too, and come back as bytes."""
+    """Bytes as they are. str (as UTF-8) and every other buffer are taken too, and come back as bytes."""
 
-    name: Final = "bytes"
+    name = "bytes"
+    single = False  # whether only buffers of single bytes are taken, as for keys
 
     def encode(self, value: bytes | bytearray | memoryview | str, /) -> bytes:
         """Return the bytes."""
-        if isinstance(value, bytes | bytearray | memoryview):
+        if isinstance(value, bytes | bytearray):
             return bytes(value)
-        if isinstance(value, str):
-            return value.encode()
-        raise wrong_type(self.name, "bytes or str", value)
+        copied = value.encode() if isinstance(value, str) else bytes_of(value, single=self.single)
+        if copied is None:
+            raise wrong_type(self.name, "bytes or str", value)
+        return copied
 
     def decode(self, data: bytes, /) -> bytes:
         """Return the bytes."""
@@ -135,9 +149,7 @@ class IntCodec:
         if size > 0 and data[1] == (0 if first >= INT_ZERO else 255):
             raise undecodable(self.name, data, "it has a leading byte that says nothing")
         number = int.from_bytes(data[1:], "big")
-        if first < INT_ZERO:
-            number -= 256**size
-        return number
+        return number if first >= INT_ZERO else number - 256**size
 
     def end(self, data: bytes, start: int) -> int:
         """Return where the integer ends that starts at `start`; the bytes may end before."""
@@ -203,8 +215,8 @@ DELIMITED: Final = (IntCodec, FloatCodec)  # codecs whose bytes tell where they 
 class ObjectsCodec:
     """None, bool, numbers, str, bytes, list, tuple, dict, set, datetime's types and so on, of any nesting, as JSON.
 
-    It keeps types that plain JSON loses, needs no package, and runs nothing when it reads. It refuses subclasses. Equal
-    sets and dicts need not have equal bytes, so it is for values.
+    It keeps types that plain JSON loses, needs no package, and runs nothing when it reads. It refuses subclasses. For
+    keys it has a form that equal objects share, in which they may come back as equal ones of another type.
     """
 
     name: Final = "objects"
@@ -230,7 +242,7 @@ class PickleCodec:
 
     Unpickling calls what the bytes name: whoever can write the file can run anything in the process that reads it. A
     pickle also names classes by their modules, so that it cannot be read once they moved. Equal objects need not have
-    equal pickles, so it is for values.
+    equal pickles, so it is for values, and refused for keys.
     """
 
     name: Final = "pickle"
@@ -244,8 +256,8 @@ class PickleCodec:
             return pickle.dumps(value, self.PROTOCOL)
         except (pickle.PicklingError, AttributeError, TypeError) as failure:
             raise TypeError(f"the codec 'pickle' does not take {type_name(type(value))} ({failure})") from failure
-        except RecursionError:
-            raise ValueError("the value is nested too deeply for the codec 'pickle'") from None
+        except RecursionError as failure:
+            raise too_deep(failure, f"the codec {self.name!r}") from None
 
     def decode(self, data: bytes, /) -> Any:
         """Return the object; this runs what the bytes say."""
@@ -254,7 +266,8 @@ class PickleCodec:
         try:
             return pickle.loads(data)
         except Exception as failure:  # a pickle that is none, or whose classes are gone, can raise anything
-            raise undecodable(self.name, data, f"{type(failure).__name__}: {failure}") from failure
+            reason = failure if isinstance(failure, RecursionError) else f"{type(failure).__name__}: {failure}"
+            raise undecodable(self.name, data, reason) from failure
 
 
 class MsgspecCodec(Generic[T]):
@@ -284,10 +297,8 @@ class MsgspecCodec(Generic[T]):
             raise wrong_type(self.name, " or ".join(type_name(kind) for kind in self.taken), value)
         try:
             return self.load()[0](value)
-        except RecursionError:
-            raise ValueError(
-                f"the value contains itself, or is nested too deeply for the codec {self.name!r}"
-            ) from None
+        except RecursionError as failure:
+            raise too_deep(failure, f"the codec {self.name!r}") from None
 
     def decode(self, data: bytes, /) -> T:
         """Return the value, checked against the type."""
@@ -417,18 +428,10 @@ def unescape(data: bytes, end: int) -> bytes:
     return data.replace(ESCAPED_ZERO, b"\x00")
 
 
-class RawCodec:
+class RawCodec(BytesCodec):
     """The bytes in a store, whatever its codec is: for tools that copy or show them. A new store is one of bytes."""
 
-    name: Final = "*"  # not one that a store keeps
-
-    def encode(self, value: bytes | bytearray | memoryview | str, /) -> bytes:
-        """Return the bytes."""
-        return BYTES.encode(value)
-
-    def decode(self, data: bytes, /) -> bytes:
-        """Return the bytes."""
-        return data
+    name = "*"  # not one that a store keeps
 
 
 BYTES: Final = BytesCodec()
@@ -481,6 +484,8 @@ def resolve(spec: Any, /) -> Codec[Any]:
                 return codec
         if isinstance(spec, type) and is_structured(spec):
             return Msgpack(spec)
+        if spec is tuple or get_origin(spec) is tuple:
+            raise TypeError(f"{spec!r} needs a codec for each part: codecs.Tuple(int, str) is that of pairs of these")
         raise TypeError(
             f"the type {spec!r} has no codec of its own; give codecs.Msgpack or codecs.Json of it, "
             'the name "objects" or "pickle", or an object with name, encode and decode'

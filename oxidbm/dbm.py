@@ -7,9 +7,10 @@ what needs it.
 """
 
 import os
+import threading
 from collections.abc import Callable
 from types import ModuleType, TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from oxidbm._core.device.directory import STORE, Directory, DirectoryLock, foreign_name, remove_directory
 from oxidbm._core.durability.superblock import MAGIC
@@ -22,6 +23,9 @@ NAME = "oxidbm"
 ACCESS = "rwcn"
 OPTIONS = "fsu"
 REPLACED = ".replaced"
+
+INSTALLING: Final = threading.Lock()
+INSTALLED: Final[list["Installation"]] = []  # in the order in which they came
 
 open_flags = ACCESS + OPTIONS
 """The characters that `flag` may have: one of r, w, c, n first, then any of f, s, u."""
@@ -127,38 +131,54 @@ def whichdb(filename: StorePath) -> str | None:
 
 
 class Installation:
-    """The stdlib's `dbm.open` and `dbm.whichdb` with oxidbm among them, until `uninstall()` or the end of the block."""
+    """The stdlib's `dbm.open` and `dbm.whichdb` with oxidbm among them, until `uninstall()` or the end of the block.
+
+    Several may be there at once, and go in any order: each calls what was there before it came, and the one that came
+    next is told when it goes. One that others still call, because they hold its functions, passes everything on.
+    """
 
     def __init__(self) -> None:
         import dbm
 
         self.module: ModuleType = dbm
-        self.previous_open: Callable[..., Any] = dbm.open
-        self.previous_whichdb: Callable[..., Any] = dbm.whichdb
-        vars(dbm).update(open=self.open, whichdb=self.whichdb)
+        self.installed = True
+        with INSTALLING:
+            self.previous_open: Callable[..., Any] = dbm.open
+            self.previous_whichdb: Callable[..., Any] = dbm.whichdb
+            vars(dbm).update(open=self.open, whichdb=self.whichdb)
+            INSTALLED.append(self)
 
     def open(self, file: StorePath, flag: str = "r", mode: int = 0o666) -> Any:
         """Open a database by the module that made it, a new one by oxidbm."""
-        kind = None if "n" in flag else self.whichdb(file)
-        if kind == NAME or (kind is None and ("c" in flag or "n" in flag)):
-            return open(file, flag, mode)
+        if self.installed:
+            kind = None if "n" in flag else self.whichdb(file)
+            if kind == NAME or (kind is None and ("c" in flag or "n" in flag)):
+                return open(file, flag, mode)
         return self.previous_open(file, flag, mode)
 
     def whichdb(self, filename: StorePath) -> str | None:
         """Return which module opens a database."""
-        if is_store(filename):
+        if self.installed and is_store(filename):
             return NAME
         kind: str | None = self.previous_whichdb(filename)
         return kind
 
     def uninstall(self) -> None:
         """Put back what was there before; a second time does nothing."""
-        for name, ours, previous in (
-            ("open", self.open, self.previous_open),
-            ("whichdb", self.whichdb, self.previous_whichdb),
-        ):
-            if getattr(self.module, name) == ours:
-                setattr(self.module, name, previous)
+        with INSTALLING:
+            if not self.installed:
+                return
+            self.installed = False
+            INSTALLED.remove(self)
+            if self.module.open == self.open:
+                vars(self.module)["open"] = self.previous_open
+            if self.module.whichdb == self.whichdb:
+                vars(self.module)["whichdb"] = self.previous_whichdb
+            for other in INSTALLED:
+                if other.previous_open == self.open:
+                    other.previous_open = self.previous_open
+                if other.previous_whichdb == self.whichdb:
+                    other.previous_whichdb = self.previous_whichdb
 
     def __enter__(self) -> Self:
         return self

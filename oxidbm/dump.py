@@ -1,170 +1,231 @@
-"""Dump files: a store's items as JSON lines for people and other programs, or in a binary form that notices damage.
+"""Dump files: a store's items, with expiry and codecs, as JSON lines or in a binary form that notices damage.
 
-JSON lines: one object a line, {"key": ..., "value": ...}. Bytes that are UTF-8 are a string, all others are
-{"base64": "..."}; both come back exactly. A file that was cut off between two lines cannot be told from a shorter one.
+    from oxidbm.dump import dump, load
+    with open("fruit.dump", "wb") as file: dump(store, file)
+    with open("fruit.dump", "rb") as file: load(file, "copy")
 
-Binary: MAGIC, one frame for each item, the end frame. A frame is HEAD (key length, value length, CRC-32 of both
-lengths, key and value), the key, the value; integers are little-endian. The end frame's key length is END, its value is
-the number of items in eight bytes; without it the file was cut off.
-
-Readers yield item by item, so what stands before a fault can be used. Nothing here opens a store.
+Keys and values are what the store's codecs wrote, and checked to be that, both when they are written and when they are
+read, as far as a codec is known by its name (oxidbm/_plain.py). Serial numbers of sessions are not in a dump: they
+count what was written to one store. The forms are those of oxidbm/_dump_forms.py; a file that says no codecs is one
+of bytes.
 """
 
-import base64
-import binascii
-import json
-import zlib
-from collections.abc import Iterable, Iterator
-from struct import Struct
-from typing import Any, BinaryIO, Final
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, Final, Literal, NamedTuple, TypeAlias
 
-MAGIC: Final = b"\x8foxidump\x01"
-HEAD: Final = Struct("<III")
-LENGTHS: Final = Struct("<II")
-TOTAL: Final = Struct("<Q")
-END: Final = 0xFFFFFFFF
-KEY_LENGTH_MAX: Final = 0xFFFF
-PIECE: Final = 1 << 20
+from oxidbm import CodecError, Store, codecs
+from oxidbm._core.store.raw import entries, now_ms, place, put_entry
+from oxidbm._dump_forms import BadInput, Codecs, Dump, Item, read_dump, write_binary, write_json_lines
+from oxidbm._plain import Plain
 
-Item = tuple[bytes, bytes]
+__all__ = [
+    "BadInput", "Codecs", "Dump", "Form", "Item", "Loaded", "OnError",
+    "dump", "load", "read_dump", "write_binary", "write_json_lines",
+]  # fmt: skip
 
+STEP: Final = 1000
 
-class BadInput(ValueError):
-    """What was read is no dump file, or a damaged one; the message names the line or record. Get a sound copy of it."""
+Form: TypeAlias = Literal["json", "binary"]
+OnError: TypeAlias = Literal["raise", "skip", "bytes"]
+Progress: TypeAlias = Callable[[int], None]
 
 
-def to_json(data: bytes) -> str | dict[str, str]:
-    """Return bytes as JSON can hold them: a string where they are UTF-8, else an object with their base64."""
+class Loaded(NamedTuple):
+    """What became of a dump's items: stored, left out since they have expired, left out by on_error="skip"."""
+
+    stored: int
+    expired: int
+    skipped: int
+
+
+def codecs_of(store: Store[Any, Any]) -> Codecs:
+    """Return the names of a store's codecs."""
+    return Codecs(store.key_codec, store.value_codec)
+
+
+def checked_items(
+    store: Store[Any, Any], on_error: OnError = "raise", skipped: list[bytes] | None = None
+) -> Iterator[Item]:
+    """Yield a store's items as bytes, of which the codecs that are known here have been asked whether they wrote them.
+
+    on_error: what to do with an item that they did not write: "raise" DecodeError with its key and place, "skip" it, or
+        yield its "bytes" all the same.
+    skipped: takes the keys that were skipped.
+    """
+    key_codec, value_codec = map(Plain, codecs_of(store))
+    for key, value, expiry, address in entries(store):
+        if on_error != "bytes":
+            what = "the key"
+            try:
+                key_codec.check(key)
+                what = "the value of the key"
+                value_codec.check(value)
+            except ValueError as failure:
+                if on_error == "raise":
+                    raise damaged(what, shown(key_codec, key), place(store, address), failure) from None
+                if skipped is not None:
+                    skipped.append(key)
+                continue
+        yield Item(key, value, expiry)
+
+
+def damaged(what: str, name: str, where: str, failure: ValueError) -> codecs.DecodeError:
+    """Return the error for a key, or its value, that its codec did not write."""
+    return codecs.DecodeError(f"{what} {name} ({where}) cannot be decoded: {failure}")
+
+
+def shown(codec: Plain, key: bytes) -> str:
+    """Return a key as errors name it: decoded where that can be done."""
     try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode()}
+        return repr(codec.to_text(key).decode())[:100]
+    except ValueError:
+        return repr(key)[:100]
 
 
-def from_json(member: str, data: Any) -> bytes:
-    """Return the bytes that `to_json` was given; `member` is what an error calls them."""
-    if isinstance(data, str):
-        try:
-            return data.encode()
-        except UnicodeEncodeError:
-            raise BadInput(f'"{member}" has half a surrogate pair, which is no text') from None
-    if isinstance(data, dict) and data.keys() == {"base64"} and isinstance(data["base64"], str):
-        try:
-            return base64.b64decode(data["base64"], validate=True)
-        except (binascii.Error, ValueError) as failure:
-            raise BadInput(f'"{member}" is not valid base64: {failure}') from None
-    raise BadInput(f'"{member}" is neither a string nor {{"base64": "..."}}')
+def dump(
+    store: Store[Any, Any],
+    file: BinaryIO,
+    *,
+    form: Form = "binary",
+    on_error: OnError = "raise",
+    progress: Progress | None = None,
+) -> int:
+    """Write every item of a store to a file that is open for writing bytes; return their number.
+
+    form: "binary", which notices every damage, or "json", for people and other programs.
+    on_error: what to do where the store's codec did not write a key or a value: "raise" codecs.DecodeError, "skip" the
+        item, or write the "bytes" as they are.
+    progress: called now and then with the number of items so far.
+
+    Raises ValueError for another form; what the store and the file raise. Takes O(n); others may write meanwhile, and
+    what they write may be there or not.
+    """
+    if form not in ("json", "binary"):
+        raise ValueError(f'the form of a dump is "json" or "binary", not {form!r}')
+    counter = Counter(checked_items(store, on_error), progress)
+    (write_json_lines if form == "json" else write_binary)(counter, file, codecs_of(store))
+    return counter.count
 
 
-def json_line(key: bytes, value: bytes) -> bytes:
-    """Return an item as a line of a dump."""
-    return json.dumps({"key": to_json(key), "value": to_json(value)}, ensure_ascii=False).encode() + b"\n"
+class Counter:
+    """Items on their way, counted, with each thousandth reported."""
+
+    def __init__(self, items: Iterable[Item], progress: Progress | None) -> None:
+        self.items = items
+        self.progress = progress
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Item]:
+        for item in self.items:
+            yield item
+            self.count += 1
+            if self.progress is not None and self.count % STEP == 0:
+                self.progress(self.count)
 
 
-def write_json_lines(items: Iterable[Item], file: BinaryIO) -> None:
-    """Write items as JSON lines."""
-    for key, value in items:
-        file.write(json_line(key, value))
+def named(name: str) -> Any:
+    """Return what makes or opens a store whose codec has a name, for one that is given bytes only."""
+    return codecs.BYTES if name == codecs.BYTES.name else Kept(name)
 
 
-def parse_line(line: bytes) -> Item:
-    """Return the item in a line."""
+class Kept:
+    """A codec that a store is to keep by name, while only bytes that it has written are stored."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def encode(self, value: bytes, /) -> bytes:
+        """Return the bytes."""
+        return value
+
+    def decode(self, data: bytes, /) -> bytes:
+        """Return the bytes."""
+        return data
+
+
+def load(
+    file: BinaryIO,
+    target: str | os.PathLike[str] | Store[Any, Any],
+    *,
+    memory: int | str = "256MiB",
+    keys: str | None = None,
+    values: str | None = None,
+    on_error: OnError = "raise",
+    progress: Progress | None = None,
+) -> Loaded:
+    """Store what a dump of either form holds, with codecs and expiry; durable when it returns.
+
+    target: a path, where a store with the dump's codecs is made if there is none, or an open store. What else it holds
+        stays as it is.
+    memory: of the store at the path.
+    keys, values: the names of the codecs, for a file that does not say them; default: "bytes".
+    on_error: what to do with an item that its codec did not write: "raise" BadInput, "skip" it, store its "bytes".
+    progress: called now and then with the number of items so far.
+
+    Raises CodecError, before anything is stored, where the target has other codecs than the dump; BadInput, which says
+    how many items were stored before it; ValueError for keys= or values= that contradict the file; what Store raises.
+    """
+    found = read_dump(file)
+    names = found.codecs or Codecs()
+    for what, given, said in (("keys", keys, names.keys), ("values", values, names.values)):
+        if given is not None and found.codecs is not None and given != said:
+            raise ValueError(f"the dump says that its {what} are of the codec {said!r}, not {given!r}")
+    names = Codecs(keys or names.keys, values or names.values)
+    if isinstance(target, Store):
+        check_codecs(target, names)
+        return store_items(found.items, target, names, on_error, progress)
     try:
-        data = json.loads(line)
-    except (ValueError, RecursionError) as failure:
-        raise BadInput(f"it is not JSON: {failure}") from None
-    if not isinstance(data, dict) or data.keys() != {"key", "value"}:
-        raise BadInput('it is not an object with exactly "key" and "value"')
-    key = from_json("key", data["key"])
-    if len(key) > KEY_LENGTH_MAX:
-        raise BadInput(f"its key has {len(key)} bytes; {KEY_LENGTH_MAX} are the most")
-    return key, from_json("value", data["value"])
+        opened: Any = Store(target, memory=memory, key=named(names.keys), value=named(names.values))
+    except CodecError:
+        with Store(target, read_only=True, key=codecs.RAW, value=codecs.RAW) as store:
+            check_codecs(store, names)
+        raise
+    with opened as store:
+        return store_items(found.items, store, names, on_error, progress)
 
 
-def read_json_lines(lines: Iterable[bytes]) -> Iterator[Item]:
-    """Yield the items of JSON lines; lines of white space are passed over. BadInput names the line that is none."""
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            yield parse_line(line)
-        except BadInput as failure:
-            raise BadInput(f"line {number}: {failure}") from None
+def check_codecs(store: Store[Any, Any], names: Codecs) -> None:
+    """Raise CodecError where a store has other codecs than a dump."""
+    held = codecs_of(store)
+    if held != names:
+        raise CodecError(
+            f"{store.path or 'the store'} keeps keys of the codec {held.keys!r} and values of {held.values!r}, the "
+            f"dump has keys of {names.keys!r} and values of {names.values!r}; load it into a new store, or into one "
+            "that has its codecs"
+        )
 
 
-def frame(key_length: int, key: bytes, value: bytes) -> bytes:
-    """Return a frame's bytes."""
-    lengths = LENGTHS.pack(key_length, len(value))
-    checksum = zlib.crc32(value, zlib.crc32(key, zlib.crc32(lengths)))
-    return HEAD.pack(key_length, len(value), checksum) + key + value
-
-
-def write_binary(items: Iterable[Item], file: BinaryIO) -> None:
-    """Write items in the binary form."""
-    file.write(MAGIC)
-    count = 0
-    for key, value in items:
-        file.write(frame(len(key), key, value))
-        count += 1
-    file.write(frame(END, b"", TOTAL.pack(count)))
-
-
-def read_exactly(file: BinaryIO, length: int) -> bytes:
-    """Return up to `length` bytes, fewer only at the file's end; costs no memory for what is not there."""
-    pieces = []
-    while length > 0:
-        piece = file.read(min(length, PIECE))
-        if not piece:
-            break
-        pieces.append(piece)
-        length -= len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def read_binary(file: BinaryIO) -> Iterator[Item]:
-    """Yield the items of the binary form, behind MAGIC. BadInput names the record that is cut off or damaged."""
-    count = 0
-    while True:
-        number = count + 1
-        head = read_exactly(file, HEAD.size)
-        if len(head) < HEAD.size:
-            raise BadInput(f"record {number}: the file is cut off here; a complete one ends with its number of records")
-        key_length, value_length, checksum = HEAD.unpack(head)
-        if KEY_LENGTH_MAX < key_length != END:
-            raise BadInput(f"record {number}: damaged; its key would have {key_length} bytes")
-        key = read_exactly(file, 0 if key_length == END else key_length)
-        value = read_exactly(file, value_length)
-        if len(value) < value_length:
-            raise BadInput(f"record {number}: the file is cut off in it")
-        if zlib.crc32(value, zlib.crc32(key, zlib.crc32(head[: LENGTHS.size]))) != checksum:
-            raise BadInput(f"record {number}: damaged; its checksum does not match")
-        if key_length == END:
-            check_end(value, count, file.read(1))
-            return
-        yield key, value
-        count = number
-
-
-def check_end(value: bytes, count: int, rest: bytes) -> None:
-    """Raise where the end frame does not fit what came before it, or something follows it."""
-    if value != TOTAL.pack(count):
-        raise BadInput(f"the file does not end with its number of records, {count}")
-    if rest:
-        raise BadInput(f"bytes follow the end of the file's {count} records")
-
-
-def read_items(file: BinaryIO) -> Iterator[Item]:
-    """Yield the items of a dump of either form, told by its first byte."""
-    first = file.read(1)
-    if first != MAGIC[:1]:
-        return read_json_lines(prepend(first, file))
-    magic = first + read_exactly(file, len(MAGIC) - 1)
-    if magic != MAGIC:
-        raise BadInput("this is no dump: it begins neither like JSON lines nor like the binary form")
-    return read_binary(file)
-
-
-def prepend(first: bytes, file: BinaryIO) -> Iterator[bytes]:
-    """Yield a file's lines, the first of which had its first byte read already."""
-    yield first if first in (b"", b"\n") else first + file.readline()
-    yield from file
+def store_items(
+    items: Iterator[Item], store: Store[Any, Any], names: Codecs, on_error: OnError, progress: Progress | None
+) -> Loaded:
+    """Store a dump's items and make them durable; BadInput says where a fault is and how many came before it."""
+    stored = expired = skipped = 0
+    key_codec, value_codec = map(Plain, names)
+    now = now_ms(store)
+    try:
+        for item in items:
+            number = stored + expired + skipped + 1
+            try:
+                if on_error != "bytes":
+                    key_codec.check(item.key)
+                    value_codec.check(item.value)
+            except ValueError as failure:
+                if on_error == "raise":
+                    raise BadInput(f"item {number}, key {shown(key_codec, item.key)}: {failure}") from None
+                skipped += 1
+                continue
+            if 0 < item.expiry <= now:
+                expired += 1
+                continue
+            try:
+                put_entry(store, *item)
+            except ValueError as failure:
+                raise BadInput(f"item {number} does not fit: {failure}") from None
+            stored += 1
+            if progress is not None and number % STEP == 0:
+                progress(number)
+    except BadInput as failure:
+        raise BadInput(f"{failure}; loaded before it: {stored:,} item{'' if stored == 1 else 's'}") from None
+    store.sync()
+    return Loaded(stored, expired, skipped)

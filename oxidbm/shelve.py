@@ -15,6 +15,10 @@ from collections.abc import Callable, Iterator
 from pickle import DEFAULT_PROTOCOL
 from typing import Any, cast
 
+from oxidbm import _breath
+from oxidbm._codec_types import stack_is_deep
+from oxidbm._core.life import FORKED
+from oxidbm._core.store.database import Database
 from oxidbm._objects import LOAD_FAILURES, dumps, loads
 from oxidbm.dbm import StorePath
 from oxidbm.dbm import open as open_database
@@ -42,6 +46,8 @@ def load_json(data: bytes) -> Any:
     try:
         return loads(data)
     except LOAD_FAILURES as failure:
+        if isinstance(failure, RecursionError) and stack_is_deep():
+            raise
         raise DeserializeError(
             f"a value is not what {WHO} writes ({failure}); open the shelf with the serializer it was written with"
         ) from failure
@@ -121,6 +127,16 @@ class Shelf(shelve.Shelf[Any]):
         self.cache.clear()
         self.dict.clear()
 
+    def close(self) -> None:
+        """Write what writeback=True holds, and close the store; a second time does nothing.
+
+        In a forked child the shelf is the parent's: there nothing is written, and the child's copy is let go.
+        """
+        database = self.dict
+        if isinstance(database, Database) and database.life.state == FORKED:
+            self.cache, self.dict = {}, {}
+        super().close()
+
     def reorganize(self) -> None:
         """Write what writeback=True holds, and give back all space that no value takes any more. O(store)."""
         self.sync()
@@ -133,7 +149,10 @@ OPEN_SHELVES: weakref.WeakValueDictionary[int, Shelf] = weakref.WeakValueDiction
 def close_all() -> None:
     """Close every shelf still open when the interpreter exits, before its store is closed, for writeback=True."""
     for shelf in list(OPEN_SHELVES.values()):
-        shelf.close()
+        try:
+            shelf.close()
+        except Exception as failure:  # each shelf has its own chance, and what it lost is said
+            _breath.LastWord(failure)
 
 
 atexit.register(close_all)

@@ -3,6 +3,8 @@
 A ```python block followed by a ```text block has to print that text. Blocks of one document share nothing.
 """
 
+import ast
+import codeop
 import os
 import re
 import subprocess
@@ -53,6 +55,44 @@ def test_a_snippet_runs_and_prints_what_is_said(code: str, expected: str | None,
     )
     assert result.returncode == 0, result.stderr
     assert expected is None or result.stdout == expected
+
+
+def prompt_fault(code: str) -> str | None:
+    """Return the line at which the interactive prompt, given a snippet line by line, finds an error; None for none.
+
+    At the prompt an empty line ends a block, and a block that stands for itself ends with one.
+    """
+    compiler = codeop.CommandCompiler()
+    pending: list[str] = []
+    for line in [*code.splitlines(), ""]:
+        pending.append(line)
+        try:
+            if compiler("\n".join(pending), "<prompt>", "single") is not None:
+                pending = []
+        except SyntaxError as failure:
+            return f"{failure.msg}: {line}"
+    return None
+
+
+@pytest.mark.parametrize(("code", "_"), CASES)
+def test_a_snippet_can_be_pasted_into_the_interactive_prompt(code: str, _: str | None) -> None:
+    classes = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ClassDef)]
+    if any(isinstance(item, ast.FunctionDef) for node in classes for item in node.body[1:]):
+        pytest.skip("a class of several parts has empty lines between them, as the formatter wants it")
+    assert prompt_fault(code) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [
+        ("with a:\n    b\n\n    c\n", "unexpected indent:     c"),
+        ("for a in b:\n    c\nd\n", "invalid syntax: d"),
+        ("for a in b:\n    c\n\nd\n", None),
+        ("text = (\n\n1)\n", None),
+    ],
+)
+def test_what_the_interactive_prompt_does_not_take(code: str, fault: str | None) -> None:
+    assert prompt_fault(code) == fault
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

@@ -20,6 +20,7 @@ DEVICES = [device.Device, device.NullDevice, device.FileDevice, device.Directory
 needs_mypy = pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
 
 TYPED = """
+import array
 from collections.abc import MutableMapping
 from typing import Any, assert_type
 import oxidbm
@@ -48,12 +49,21 @@ def use(store: oxidbm.Store, name: str) -> None:
     store.update({b"a": "b"}, c="d")
     store.update([("a", "b")])
     store.update(mapping)
+    store |= {"a": "b"}
+    store["a"] = array.array("B", b"b")
+    store[memoryview(b"a")] = array.array("i", [1])
+    store[1] = "a"  # type: ignore[call-overload]
     with store.session(name) as session:
         assert_type(session, oxidbm.Session)
         assert_type(session.read("a"), bytes | None)
         assert_type(session.rmw("a", double), bytes | None)
         assert_type(session.rmw("a", double, b"x"), bytes)
         session.rmw("a", lambda old: old or None, b"x")
+    for known in store.sessions():
+        assert_type(known, oxidbm.SessionInfo)
+        assert_type(known.last_used, float)
+    assert_type(store.forget_session(name), bool)
+    assert_type(store.forget_sessions(unused_for=1), list[str])
     for record in store.scan(live=False):
         assert_type(record, oxidbm.LogRecord)
         assert_type(record.value, bytes)
@@ -80,6 +90,23 @@ def use_types(path: str) -> None:
     keyed = oxidbm.Store(path, key=str)
     assert_type(keyed, oxidbm.Store[str, bytes])
     keyed["a"] = "b"
+    keyed.set_many({"a": "b"})
+    keyed.update([("a", bytearray(b"b"))], c="d")
+    keyed.update({1: "b"})  # type: ignore[dict-item]
+    counts = oxidbm.Store(path, value=int)
+    assert_type(counts, oxidbm.Store[bytes, int])
+    text_counts = {"a": 1}
+    counts.update(text_counts)
+    counts.update({b"a": 1}, b=2)
+    counts.update([("a", 1)])
+    counts.set_many(text_counts, expire=1)
+    counts.set_many([("a", 1), (b"b", 2)])
+    counts |= text_counts
+    assert_type(counts, oxidbm.Store[bytes, int])
+    with counts.batch() as counted:
+        counted.update(text_counts)
+    counts.update({"a": "1"})  # type: ignore[dict-item]
+    counts.set_many([("a", None)])  # type: ignore[list-item]
     objects = oxidbm.Store(path, value="objects")
     assert_type(objects, oxidbm.Store[bytes, Any])
     assert_type(objects["a"], Any)

@@ -38,6 +38,11 @@ class LockedError(error):
 
 
 @mypyc_attr(native_class=False)
+class BusyError(error):
+    """The call came from the middle of another one of the same thread, as from a signal handler. Do it afterwards."""
+
+
+@mypyc_attr(native_class=False)
 class ReadOnlyError(error):
     """A write to a store that was opened read-only."""
 

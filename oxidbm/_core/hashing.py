@@ -86,17 +86,17 @@ def hash_words(first: i64, second: i64, length: i64, seed: i64) -> i64:
     return h ^ (h >> 29)
 
 
-def finish_sum(a: i64, b: i64) -> i64:
-    """Return the 32-bit checksum of two lanes; never zero, which stands for "not sealed"."""
+def finish_sum(a: i64, b: i64, key: i64) -> i64:
+    """Return the 32-bit checksum of two lanes, under a key of 32 bits; never zero, which stands for "not sealed"."""
     h: i64 = ((a ^ (b >> 7)) * MULTIPLIER_END) & MASK_62
     h ^= h >> 31
     h = ((h ^ b) * MULTIPLIER_SUM) & MASK_62
-    h = (h >> 30) & MASK_32
+    h = ((h >> 30) & MASK_32) ^ key
     return h if h else 1
 
 
-def checksum_words(words: vec[i64], first: i64, seal: i64, stop: i64, address: i64) -> i64:
-    """Return the checksum of the record in words[first:stop] at `address`.
+def checksum_words(words: vec[i64], first: i64, seal: i64, stop: i64, address: i64, key: i64) -> i64:
+    """Return the checksum of the record in words[first:stop] at `address`, under the store's key.
 
     words[first + 2], the seal, counts as `seal`. The two lanes are independent, so that their products overlap.
     O(stop - first).
@@ -115,10 +115,10 @@ def checksum_words(words: vec[i64], first: i64, seal: i64, stop: i64, address: i
     if at < stop:
         word = words[at]
         lane_a = ((lane_a ^ (lane_a >> 32) ^ word ^ (word >> 32)) * MULTIPLIER_SUM) & MASK_62
-    return finish_sum(lane_a, lane_b)
+    return finish_sum(lane_a, lane_b, key)
 
 
-def checksum_bytes(data: bytes, first: i64, seal: i64, stop: i64, address: i64) -> i64:
+def checksum_bytes(data: bytes, first: i64, seal: i64, stop: i64, address: i64, key: i64) -> i64:
     """As `checksum_words`, over the same record as bytes.
 
     `first` and `stop` are byte offsets, word aligned from `first`.
@@ -138,4 +138,4 @@ def checksum_bytes(data: bytes, first: i64, seal: i64, stop: i64, address: i64) 
     if at + 8 <= stop:
         word = read_i64_le(data, at)
         lane_a = ((lane_a ^ (lane_a >> 32) ^ word ^ (word >> 32)) * MULTIPLIER_SUM) & MASK_62
-    return finish_sum(lane_a, lane_b)
+    return finish_sum(lane_a, lane_b, key)

@@ -3,17 +3,17 @@
 One object of an open store, shared by its log, its table and its faces. Invariants: 1. `state` is read before every
 operation, so that a closed, forked or poisoned store answers with a sentence; 2. it goes from OPEN to BUSY and back
 while one thread applies a batch, and from OPEN to CLOSED or FORKED for good: every operation that begins while it is
-BUSY waits at the gate, in blocked_read() or blocked_write(), and then goes on; 3. `writable` goes from WRITABLE to
-POISONED for good when a write to the device failed, or is READ_ONLY from the start. Hot paths compare `state` and
-`writable` themselves and call in here only where they do not find OPEN and WRITABLE.
+BUSY waits at the gate, in blocked_read() or blocked_write(), and then goes on; in the batch's own thread it raises
+BusyError; 3. `writable` goes from WRITABLE to POISONED for good when a write to the device failed, or is READ_ONLY from
+the start. Hot paths compare `state` and `writable` themselves, and call in here where they are not OPEN and WRITABLE.
 """
 
-import threading
 from typing import Final, final
 
 from mypy_extensions import i64
 
 from oxidbm._core.errors import ClosedError, PoisonedError, ReadOnlyError
+from oxidbm._core.locks import BATCHING, LockOrder, StoreLock
 
 OPEN: Final = 0
 CLOSED: Final = 1
@@ -34,8 +34,8 @@ class Life:
         self.state: i64 = OPEN
         self.writable: i64 = WRITABLE
         self.poison = ""
-        self.gate = threading.Lock()
-        self.gate_thread = 0
+        self.locks = LockOrder(self.name())
+        self.gate = StoreLock(self.locks, BATCHING)
 
     def name(self) -> str:
         """Return what error messages call the store."""
@@ -60,16 +60,21 @@ class Life:
         if self.writable != WRITABLE:
             self.blocked_write()
 
+    def check_alive(self) -> None:
+        """Raise unless the store is open, also within a batch: for what is already under way."""
+        if not self.alive():
+            self.blocked_read()
+
     def wait_at_gate(self) -> None:
-        """Return when no other thread applies a batch."""
-        while self.state == BUSY and threading.get_ident() != self.gate_thread:
-            self.gate.acquire()  # given back by the batch's thread
-            self.gate.release()
+        """Return when no thread applies a batch; BusyError in the one that does."""
+        while self.state == BUSY:
+            with self.gate:  # given back by the batch's thread
+                pass
 
     def shut_gate(self) -> None:
-        """Have every operation of another thread wait; the caller holds the gate."""
-        self.check_writable()
-        self.gate_thread = threading.get_ident()
+        """Have every operation wait; the caller holds the gate."""
+        self.check_not_poisoned()
+        self.check_alive()
         self.state = BUSY
 
     def open_gate(self) -> None:

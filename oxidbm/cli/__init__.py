@@ -6,10 +6,14 @@ import sys
 def main() -> None:
     """Run the command; without its extra, say how to install it and end with exit code 2."""
     try:
-        from oxidbm.cli.app import app
+        from oxidbm.cli.app import run
+
+        run()
     except ModuleNotFoundError as failure:
         if (failure.name or "").partition(".")[0] not in ("typer", "rich"):
             raise
         sys.stderr.write('oxidbm: the command line needs typer and rich: pip install "oxidbm[cli]"\n')
         raise SystemExit(2) from None
-    app(prog_name="oxidbm")
+    except KeyboardInterrupt:
+        sys.stderr.write("oxidbm: interrupted\n")
+        raise SystemExit(130) from None

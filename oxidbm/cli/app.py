@@ -1,8 +1,10 @@
 """The commands under one name, and what every error looks like: one sentence on stderr and a documented exit code."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 import typer
@@ -10,6 +12,7 @@ from typer.core import TyperGroup
 
 import oxidbm
 from oxidbm.cli import common, live, reading, transfer, writing
+from oxidbm.codecs import DecodeError
 from oxidbm.convert import SourceError
 from oxidbm.dump import BadInput
 
@@ -44,6 +47,7 @@ CODES: Final[list[tuple[type[BaseException], int]]] = [
     (oxidbm.LockedError, LOCKED),
     (oxidbm.CorruptionError, CORRUPT),
     (BadInput, BAD_INPUT),
+    (DecodeError, BAD_INPUT),
     (oxidbm.FormatError, BAD_INPUT),
     (SourceError, BAD_INPUT),
     (FileNotFoundError, MISSING),
@@ -51,6 +55,7 @@ CODES: Final[list[tuple[type[BaseException], int]]] = [
     (ValueError, USAGE),
     (common.NoValue, NOT_FOUND),
     (OSError, FAILED),
+    (MemoryError, FAILED),
 ]
 
 
@@ -60,32 +65,75 @@ def sentence(failure: BaseException) -> str:
         return "interrupted"
     if isinstance(failure, OSError) and failure.filename is not None:
         return f"{os.fsdecode(failure.filename)}: {failure.strerror}"
-    return str(failure) or type(failure).__name__
+    if isinstance(failure, OSError) and failure.strerror is not None:
+        return failure.strerror
+    if isinstance(failure, MemoryError):
+        return "there is not enough memory"
+    return (str(failure) or type(failure).__name__).replace("\n", " ")
 
 
-def drop_output() -> None:
-    """Let what stdout still holds go nowhere, so that the interpreter's last flush does not fail again."""
+def flush_output() -> None:
+    """Write what stdout still holds; where that fails, let it go nowhere, or the interpreter's end would fail again."""
+    if sys.stdout is None:
+        return
     try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        return  # a stand-in without a file
+        with common.of_stream("stdout"):
+            sys.stdout.flush()
+    except OSError:
+        silence(sys.stdout)
+        raise
+
+
+def silence(stream: Any) -> None:
+    """Let a stream go nowhere."""
+    with suppress(OSError, ValueError, AttributeError):  # a stand-in without a file, or none
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def say(failure: BaseException) -> None:
+    """Say on stderr what went wrong, where there is one."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(f"oxidbm: {sentence(failure)}\n")
+        sys.stderr.flush()
+    except OSError:
+        silence(sys.stderr)
+
+
+def hold_descriptors() -> None:
+    """Put something in the place of a closed stdin, stdout or stderr, whose number a store's file would get else."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError as failure:
+            if failure.errno == errno.EBADF:
+                os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
 
 
 class Commands(TyperGroup):
     """The group of all commands, which turns errors into sentences and exit codes."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read the arguments; Ctrl-C is here what it is in a command."""
+        try:
+            return super().make_context(*arguments, **options)
+        except KeyboardInterrupt as failure:
+            say(failure)
+            raise typer.Exit(INTERRUPTED) from None
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
+            try:
+                result = super().invoke(ctx)
+            finally:
+                flush_output()
             return result
         except tuple(kind for kind, _ in CODES) as failure:
             code = next(code for kind, code in CODES if isinstance(failure, kind))
-            if code == PIPE_CLOSED:
-                drop_output()
-            else:
-                sys.stderr.write(f"oxidbm: {sentence(failure)}\n")
+            if code != PIPE_CLOSED:
+                say(failure)
             raise typer.Exit(code) from None
 
 
@@ -121,6 +169,17 @@ def show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"oxidbm {oxidbm.__version__}")
         raise typer.Exit
+
+
+def run() -> None:
+    """Run the command that the arguments name, and end."""
+    hold_descriptors()
+    try:
+        app(prog_name="oxidbm")
+    except OSError as failure:  # of what typer prints by itself, as help
+        silence(sys.stdout)
+        say(failure)
+        raise SystemExit(FAILED) from None
 
 
 @app.callback()

@@ -4,30 +4,49 @@ Results go to stdout, all else to stderr. Text for people escapes what is not pr
 no value can steer the terminal; --json holds everything exactly, bytes that are not UTF-8 as {"base64": ...}.
 """
 
-import base64
-import binascii
+import errno
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, BinaryIO, Final, TypeAlias
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from oxidbm import Store
+from oxidbm._core.store.raw import place
+from oxidbm._plain import Plain, Refused, from_base64, to_base64
 from oxidbm.codecs import RAW
+from oxidbm.dump import damaged
 
 STORE: Final = typer.Argument(metavar="STORE", help="The store's directory.", show_default=False)
 StorePath: TypeAlias = Annotated[Path, STORE]
 Key: TypeAlias = Annotated[str, typer.Argument(metavar="KEY", help="The key.", show_default=False)]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, which holds everything exactly.")]
-InBase64: TypeAlias = Annotated[bool, typer.Option("--base64", help="KEY, and VALUE, are given in base64.")]
+InBase64: TypeAlias = Annotated[
+    bool, typer.Option("--base64", help="KEY, and VALUE, are given as the base64 of their bytes in the store.")
+]
 Limit: TypeAlias = Annotated[int | None, typer.Option("--limit", min=0, help="Stop after so many.", show_default=False)]
 Memory: TypeAlias = Annotated[str, typer.Option("--memory", help="The store's memory budget.")]
+
+
+class OnError(StrEnum):
+    """What to do with a key or value that the store's codec did not write."""
+
+    RAISE = "raise"
+    SKIP = "skip"
+    BYTES = "bytes"
+
+
+WhenDamaged: TypeAlias = Annotated[
+    OnError,
+    typer.Option("--on-error", help="Where a codec did not write it: end with an error, skip it, or take its bytes."),
+]
 
 Report: TypeAlias = Callable[[int, int | None], None]
 UNITS: Final = ("KiB", "MiB", "GiB", "TiB")
@@ -42,9 +61,67 @@ def argument_bytes(text: str, in_base64: bool) -> bytes:
     if not in_base64:
         return os.fsencode(text)
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        return from_base64(text)
+    except Refused:
         raise ValueError(f"{text!r} is not valid base64") from None
+
+
+def key_bytes(store: Store[Any, Any], given: bytes, in_base64: bool) -> bytes:
+    """Return a key as the store has it: what its codec makes of text, or bytes that the codec is asked about."""
+    return coded("key", Plain(store.key_codec), given, in_base64)
+
+
+def coded(what: str, codec: Plain, given: bytes, in_base64: bool) -> bytes:
+    """Return what a codec makes of text; of bytes, these, where it may have written them."""
+    try:
+        if not in_base64:
+            return codec.from_text(given)
+        codec.check(given)
+        return given
+    except ValueError as failure:
+        more = "" if in_base64 or codec.writes else "; give the bytes of its codec with --base64"
+        raise ValueError(f"the {what} {readable(given[:80])} {failure}{more}") from None
+
+
+class Display:
+    """Shows the keys and values of a store as what they stand for; where a codec did not write them, as asked."""
+
+    def __init__(self, store: Store[Any, Any], on_error: OnError, as_json: bool) -> None:
+        self.store = store
+        self.key = Plain(store.key_codec)
+        self.value = Plain(store.value_codec)
+        self.on_error = on_error
+        self.as_json = as_json
+        self.skipped = 0
+
+    def item(self, key: bytes, value: bytes | None, address: int) -> tuple[Any, Any] | None:
+        """Return a key and a value, None for none, as JSON or as a line of text; None for both where it is skipped."""
+        what = "the key"
+        try:
+            shown_key = self.one(self.key, key)
+            what = "the value of the key"
+            shown_value = None if value is None else self.one(self.value, value)
+        except ValueError as failure:
+            if self.on_error is OnError.SKIP:
+                self.skipped += 1
+                return None
+            name = readable(key) if what == "the key" else readable(self.key.to_text(key))
+            raise damaged(what, name, place(self.store, address), failure) from None
+        return shown_key, shown_value
+
+    def one(self, codec: Plain, data: bytes) -> Any:
+        """Return what bytes stand for."""
+        try:
+            return codec.to_json(data) if self.as_json else readable(codec.to_text(data))
+        except ValueError:
+            if self.on_error is not OnError.BYTES:
+                raise
+            return {"base64": to_base64(data)} if self.as_json else readable(data)
+
+    def end(self) -> None:
+        """Say how much was skipped."""
+        if self.skipped:
+            note(f"{items(self.skipped)} skipped, which the store's codecs did not write")
 
 
 def reading(path: Path) -> Store:
@@ -98,21 +175,65 @@ def print_json(data: Any) -> None:
     print_line(json.dumps(data, ensure_ascii=False))
 
 
+def closed(name: str) -> OSError:
+    """Return the error for a stream that the command was started without."""
+    return OSError(errno.EBADF, "it is closed, and the command needs it", name)
+
+
+def stdin() -> BinaryIO:
+    """Return stdin for bytes; OSError where it is closed."""
+    if sys.stdin is None:
+        raise closed("stdin")
+    return sys.stdin.buffer
+
+
+def stdout() -> BinaryIO:
+    """Return stdout for bytes; OSError where it is closed."""
+    if sys.stdout is None:
+        raise closed("stdout")
+    return sys.stdout.buffer
+
+
+def is_terminal() -> bool:
+    """Tell whether stdout is a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+@contextmanager
+def of_stream(name: str) -> Iterator[None]:
+    """Name a stream in the errors of writing to it."""
+    try:
+        yield
+    except OSError as failure:
+        if failure.filename is None and failure.errno is not None and type(failure).__module__ == "builtins":
+            failure.filename = name
+        raise
+
+
 def write_bytes(data: bytes) -> None:
     """Write bytes to stdout, in order with what was printed."""
-    sys.stdout.buffer.write(data)
+    with of_stream("stdout"):
+        stdout().write(data)
+
+
+def print_table(table: Any) -> None:
+    """Print a table for people."""
+    stdout()
+    with of_stream("stdout"):
+        Console(highlight=False).print(table)
 
 
 def note(text: str) -> None:
-    """Say on stderr what was done."""
-    sys.stderr.write(text + "\n")
+    """Say on stderr what was done, where there is one."""
+    with suppress(OSError, AttributeError):
+        sys.stderr.write(text + "\n")
 
 
 @contextmanager
 def progress(title: str, total: int | None = None, *, wanted: bool = True) -> Iterator[Report]:
     """Show a bar on stderr, where that is a terminal; yield what takes the progress made and the total."""
     console = Console(stderr=True)
-    if not (console.is_terminal and wanted):
+    if sys.stderr is None or not (console.is_terminal and wanted):
         yield lambda done, total: None
         return
     columns = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()]

@@ -73,8 +73,12 @@ def watch(
                 common.print_json(now)
                 sys.stdout.flush()
             return
+        common.stdout()
         before = next(looks)
-        with Live(watched_table(path, before, before), console=Console(highlight=False), auto_refresh=False) as live:
+        with (
+            common.of_stream("stdout"),
+            Live(watched_table(path, before, before), console=Console(highlight=False), auto_refresh=False) as live,
+        ):
             for now in looks:
                 live.update(watched_table(path, before, now), refresh=True)
                 before = now
@@ -139,4 +143,4 @@ def bench(
             times = [f"{row[figure]:,.0f}" for figure in ("set_ns", "overwrite_ns", "get_ns")]
             sync = f"{row['sync_ms']:.1f} ms" if "sync_ms" in row else ""
             table.add_row(f"{result['value_bytes']:,} B", name, *times, sync)
-    Console(highlight=False).print(table)
+    common.print_table(table)

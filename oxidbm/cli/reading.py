@@ -1,16 +1,18 @@
 """Commands that only read: stat, get, keys, scan, check. They see the last commit and work beside a writer."""
 
-import sys
+import os
 from itertools import islice
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from oxidbm import CorruptionError, Store, codecs
+from oxidbm._core.store.raw import entries
+from oxidbm._plain import Plain, Refused
 from oxidbm.cli import common
-from oxidbm.cli.common import AsJson, InBase64, Key, Limit, StorePath
-from oxidbm.dump import to_json
+from oxidbm.cli.common import AsJson, Display, InBase64, Key, Limit, OnError, StorePath, WhenDamaged
+from oxidbm.codecs import DecodeError
 
 # What Store.stats() says of this process's opening, which is over when the command ends.
 OF_THIS_PROCESS = {
@@ -51,46 +53,71 @@ def stat(path: StorePath, as_json: AsJson = False) -> None:
     if as_json:
         common.print_json(stats)
     else:
-        Console(highlight=False).print(figures(stats, str(path)))
+        common.print_table(figures(stats, str(path)))
 
 
 def get(
     path: StorePath,
     key: Key,
     in_base64: InBase64 = False,
-    raw: Annotated[bool, typer.Option("--raw", help="Print the value's bytes and nothing else, no newline.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Print the value's bytes in the store, no newline.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print a key's value; exit code 1 where it has none."""
-    name = common.argument_bytes(key, in_base64)
+    given = common.argument_bytes(key, in_base64)
     with common.reading(path) as store:
+        name = common.key_bytes(store, given, in_base64)
         value = store.get(name)
-    if value is None:
-        raise common.NoValue(f"the key {common.readable(name)} has no value")
-    if as_json:
-        common.print_json({"key": to_json(name), "value": to_json(value)})
-    elif raw:
-        common.write_bytes(value)
-    elif sys.stdout.isatty():
-        common.print_line(common.readable(value))
+        if value is None:
+            raise common.NoValue(f"the key {common.readable(given)} has no value")
+        if raw:
+            common.write_bytes(value)
+            return
+        codec = Plain(store.value_codec)
+        try:
+            if as_json:
+                common.print_json({"key": Plain(store.key_codec).to_json(name), "value": codec.to_json(value)})
+                return
+            text = codec.to_text(value)
+        except ValueError as failure:
+            raise DecodeError(
+                f"the value of the key {common.readable(given)} cannot be decoded: {failure}; --raw prints its bytes"
+            ) from None
+    if common.is_terminal():
+        common.print_line(common.readable(text))
     else:
-        common.write_bytes(value + b"\n")
+        common.write_bytes(text + b"\n")
 
 
 def keys(
     path: StorePath,
     prefix: Annotated[str, typer.Option("--prefix", help="Only keys that begin with this.")] = "",
     limit: Limit = None,
+    on_error: WhenDamaged = OnError.RAISE,
     as_json: AsJson = False,
 ) -> None:
     """Print the keys, one a line, in the order of the log."""
-    start = common.argument_bytes(prefix, False)
     with common.reading(path) as store:
-        for key in islice((key for key in store if key.startswith(start)), limit):
-            if as_json:
-                common.print_json(to_json(key))
-            else:
-                common.print_line(common.readable(key))
+        display = Display(store, on_error, as_json)
+        start = prefix_bytes(display.key, prefix)
+        chosen = ((key, address) for key, _, _, address in entries(store) if key.startswith(start))
+        for key, address in islice(chosen, limit):
+            shown = display.item(key, None, address)
+            if shown is not None:
+                (common.print_json if as_json else common.print_line)(shown[0])
+        display.end()
+
+
+def prefix_bytes(codec: Plain, prefix: str) -> bytes:
+    """Return what the bytes of all keys with a prefix begin with; ValueError where the codec has no prefixes."""
+    if not prefix or codec.is_bytes or codec.name == codecs.STR.name:
+        return common.argument_bytes(prefix, False)
+    if not isinstance(codec.codec, codecs.Tuple):
+        raise ValueError(f"keys of the codec {codec.name!r} have no prefixes")
+    try:
+        return codec.prefix_from_text(os.fsencode(prefix))
+    except Refused as failure:
+        raise ValueError(f"the prefix {common.readable(os.fsencode(prefix))} {failure}") from None
 
 
 def scan(
@@ -99,32 +126,53 @@ def scan(
     stop: Annotated[int | None, typer.Option("--stop", help="Address to stop at.", show_default="tail")] = None,
     every: Annotated[bool, typer.Option("--all", help="Old versions and tombstones too.")] = False,
     limit: Limit = None,
+    on_error: WhenDamaged = OnError.RAISE,
     as_json: AsJson = False,
 ) -> None:
     """Print the log's records in the order of writing: address, key, value."""
     with common.reading(path) as store:
+        display = Display(store, on_error, as_json)
         for record in islice(store.scan(start, stop, live=not every), limit):
+            shown = display.item(record.key, None if record.tombstone else record.value, record.address)
+            if shown is None:
+                continue
+            key, value = shown
             if as_json:
-                value = None if record.tombstone else to_json(record.value)
                 common.print_json(
                     {
                         "address": record.address,
-                        "key": to_json(record.key),
+                        "key": key,
                         "value": value,
                         "tombstone": record.tombstone,
                         "expiry": record.expiry,
                     }
                 )
             else:
-                value = "(deleted)" if record.tombstone else common.readable(record.value)
-                common.print_line(f"{record.address:>12}  {common.readable(record.key)}  {value}")
+                common.print_line(f"{record.address:>12}  {key}  {'(deleted)' if record.tombstone else value}")
+        display.end()
+
+
+def codec_faults(store: Store[Any, Any]) -> list[str]:
+    """Return a sentence for each key or value that the store's codecs, as far as they are known here, did not write."""
+    display = Display(store, OnError.RAISE, False)
+    faults = []
+    for key, value, _, address in entries(store):
+        try:
+            display.item(key, value, address)
+        except DecodeError as failure:
+            faults.append(str(failure))
+    return faults
 
 
 def check(path: StorePath, as_json: AsJson = False) -> None:
-    """Read everything and list every fault; exit code 5 where there is one."""
-    with common.progress("checking"), common.reading(path) as store:
-        count = len(store)
-        faults = store.check()
+    """Read everything, ask the codecs, and list every fault; exit code 5 where there is one."""
+    count: int | None = None
+    try:
+        with common.progress("checking"), common.reading(path) as store:
+            count = len(store)
+            faults = store.check() or codec_faults(store)
+    except CorruptionError as failure:  # met before check could list it
+        faults = [str(failure)]
     if as_json:
         common.print_json({"keys": count, "faults": faults})
     else:

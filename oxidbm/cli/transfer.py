@@ -5,9 +5,7 @@ before a fault or an interruption is there, and running them again does no harm.
 """
 
 import os
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -18,10 +16,9 @@ from oxidbm import Store
 from oxidbm import convert as conversion
 from oxidbm import dump as dumps
 from oxidbm.cli import common
-from oxidbm.cli.common import Memory, Report, StorePath
+from oxidbm.cli.common import Memory, OnError, StorePath, WhenDamaged
+from oxidbm.cli.output import output_file
 from oxidbm.codecs import RAW
-
-STEP = 1000
 
 
 class Form(StrEnum):
@@ -42,62 +39,28 @@ class Kind(StrEnum):
     DISKCACHE = "diskcache"
 
 
-class Counted:
-    """Items on their way, counted, with each thousandth reported."""
-
-    def __init__(self, items: Iterable[dumps.Item], total: int, report: Report) -> None:
-        self.items = items
-        self.total = total
-        self.report = report
-        self.count = 0
-
-    def __iter__(self) -> Iterator[dumps.Item]:
-        for item in self.items:
-            yield item
-            self.count += 1
-            if self.count % STEP == 0:
-                self.report(self.count, self.total)
-
-
-@contextmanager
-def dump_file(path: Path | None) -> Iterator[BinaryIO]:
-    """Open stdout, or a file that gets its name when all is written and durable."""
-    if path is None:
-        yield sys.stdout.buffer
-        return
-    if path.exists() and not path.is_file():  # a device or a pipe cannot be replaced
-        with path.open("wb") as file:
-            yield file
-        return
-    unfinished = path.with_name(path.name + ".new")
-    try:
-        with unfinished.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-
-
 def dump(
     path: StorePath,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file to write.", show_default="stdout")
     ] = None,
     form: Annotated[Form, typer.Option("--format", help="JSON lines, or binary with checksums.")] = Form.JSON,
+    on_error: WhenDamaged = OnError.RAISE,
 ) -> None:
     """Write every item of a store's last commit, as JSON lines or in a binary form; load reads both."""
-    if form is Form.BINARY and output is None and sys.stdout.isatty():
+    if form is Form.BINARY and output is None and common.is_terminal():
         raise ValueError("a binary dump is not for a terminal; name a file with --output")
-    bar = output is not None or not sys.stdout.isatty()  # not between the lines of the dump
+    bar = output is not None or not common.is_terminal()  # not between the lines of the dump
     with common.reading(path) as store, common.progress("dumping", wanted=bar) as report:
-        counted = Counted(store.items(), len(store), report)
-        with dump_file(output) as file:
-            (dumps.write_binary if form is Form.BINARY else dumps.write_json_lines)(counted, file)
+        total = len(store)
+        with output_file(output, path) as file:
+            count = dumps.dump(
+                store, file, form=form.value, on_error=on_error.value, progress=lambda done: report(done, total)
+            )
     if output is not None:
-        common.note(f"{common.items(counted.count)} written to {output}")
+        common.note(f"{common.items(count)} written to {output}")
+    if count < total and on_error is OnError.SKIP:
+        common.note(f"{common.items(total - count)} left out, which have expired or which no codec wrote")
 
 
 def load(
@@ -105,33 +68,35 @@ def load(
     source: Annotated[
         Path | None, typer.Argument(metavar="FILE", help="What dump wrote, in either form.", show_default="stdin")
     ] = None,
+    keys: Annotated[
+        str | None, typer.Option("--keys", help="The keys' codec, where FILE does not say it.", show_default="bytes")
+    ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option("--values", help="The values' codec, where FILE does not say it.", show_default="bytes"),
+    ] = None,
+    on_error: WhenDamaged = OnError.RAISE,
     memory: Memory = "256MiB",
 ) -> None:
-    """Store what dump wrote; makes the store where there is none, and leaves its other keys as they are."""
-    if source is None or str(source) == "-":
-        load_file(path, sys.stdin.buffer, memory)
-    else:
-        with source.open("rb") as file:
-            load_file(path, file, memory)
+    """Store what dump wrote, with codecs and expiry; makes the store where there is none, and keeps its other keys."""
+    with ExitStack() as opened:
+        is_stdin = source is None or str(source) == "-"
+        file = common.stdin() if source is None or is_stdin else opened.enter_context(source.open("rb"))
+        total = os.fstat(file.fileno()).st_size if file.seekable() and has_descriptor(file) else None
+        report = opened.enter_context(common.progress("loading", total))
 
+        def progress(done: int) -> None:
+            if total is not None:
+                report(file.tell(), total)
 
-def load_file(path: Path, file: BinaryIO, memory: str) -> None:
-    """Store the items of a dump; BadInput says where a fault is and how many came before it."""
-    total = os.fstat(file.fileno()).st_size if file.seekable() and has_descriptor(file) else None
-    count = 0
-    with Store(path, memory=memory, key=RAW, value=RAW) as store, common.progress("loading", total) as report:
-        try:
-            for key, value in dumps.read_items(file):
-                store[key] = value
-                count += 1
-                if count % STEP == 0 and total is not None:
-                    report(file.tell(), total)
-        except dumps.BadInput as failure:
-            raise dumps.BadInput(f"{failure}; loaded before it: {common.items(count)}") from None
-        except ValueError as failure:
-            loaded = common.items(count)
-            raise dumps.BadInput(f"item {count + 1} does not fit: {failure}; loaded before it: {loaded}") from None
-    common.note(f"{common.items(count)} loaded into {path}")
+        loaded = dumps.load(
+            file, path, memory=memory, keys=keys, values=values, on_error=on_error.value, progress=progress
+        )
+    common.note(f"{common.items(loaded.stored)} loaded into {path}")
+    if loaded.expired:
+        common.note(f"{common.items(loaded.expired)} left out, which have expired")
+    if loaded.skipped:
+        common.note(f"{common.items(loaded.skipped)} skipped, which the codecs did not write")
 
 
 def has_descriptor(file: BinaryIO) -> bool:
@@ -161,4 +126,6 @@ def convert(
         common.progress("converting") as report,
     ):
         count = conversion.copy(opened, store, report)
+    if opened.left_out:
+        common.note(conversion.said_of_left_out(source, opened.left_out))
     common.note(f"{common.items(count)} of {source} stored in {path}")

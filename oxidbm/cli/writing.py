@@ -1,11 +1,11 @@
 """Commands that change a store: set, del, reorganize. What they did is durable when they end."""
 
-import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from oxidbm import Store
+from oxidbm._plain import Plain
 from oxidbm.cli import common
 from oxidbm.cli.common import InBase64, Key, StorePath
 from oxidbm.codecs import RAW
@@ -16,12 +16,26 @@ def set_value(
     key: Key,
     value: Annotated[str | None, typer.Argument(metavar="VALUE", help="The value.", show_default="stdin")] = None,
     in_base64: InBase64 = False,
+    expire: Annotated[
+        float | None, typer.Option("--expire", help="Seconds until the key expires.", show_default="never")
+    ] = None,
 ) -> None:
-    """Store a value under a key; makes the store where there is none."""
-    name = common.argument_bytes(key, in_base64)
-    data = sys.stdin.buffer.read() if value is None else common.argument_bytes(value, in_base64)
+    """Store a value under a key, as the store's codecs write them; makes a store of bytes where there is none."""
+    given_key = common.argument_bytes(key, in_base64)
+    given = common.stdin().read() if value is None else common.argument_bytes(value, in_base64)
     with Store(path, durability="manual", key=RAW, value=RAW) as store:
-        store[name] = data
+        check_known(store, "keys", store.key_codec)
+        check_known(store, "values", store.value_codec)
+        name = common.key_bytes(store, given_key, in_base64)
+        store.set(name, common.coded("value", Plain(store.value_codec), given, in_base64 and value is not None), expire)
+
+
+def check_known(store: Store[Any, Any], what: str, name: str) -> None:
+    """Raise ValueError where only a program knows what a codec writes: what is stored has to be that."""
+    if not Plain(name).writes:
+        raise ValueError(
+            f"{store.path} keeps {what} of the codec {name!r}, and only its program can write them; set the key there"
+        )
 
 
 def delete(
@@ -30,9 +44,10 @@ def delete(
     in_base64: InBase64 = False,
 ) -> None:
     """Delete keys; exit code 1 where one has no value, the others are deleted all the same."""
-    names = [common.argument_bytes(key, in_base64) for key in keys]
+    given = [common.argument_bytes(key, in_base64) for key in keys]
     with Store(path, durability="manual", create=False, key=RAW, value=RAW) as store:
-        missing = [name for name in names if store.pop(name, None) is None]
+        names = [common.key_bytes(store, key, in_base64) for key in given]
+        missing = [key for key, name in zip(given, names, strict=True) if store.pop(name, None) is None]
     if missing:
         raise common.NoValue(f"no value to delete under {', '.join(common.readable(name) for name in missing)}")
 

@@ -1,5 +1,6 @@
 """How the tests run the command: in this process through typer's runner, or as a process of its own."""
 
+import io
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from oxidbm import Store
+from oxidbm import Store, dump
 from tests.support import ROOT
 
 ODD_ITEMS = {
@@ -47,6 +48,13 @@ def run(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[b
     return subprocess.run(
         command(*arguments), input=stdin, capture_output=True, timeout=300, env=environment(), check=False
     )
+
+
+def json_line(key: bytes, value: bytes) -> bytes:
+    """Return a line of a dump."""
+    file = io.BytesIO()
+    dump.write_json_lines([dump.Item(key, value)], file)
+    return file.getvalue()
 
 
 def make(path: Path, items: dict[bytes, bytes]) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from oxidbm import Store, dump
-from tests.cli.helpers import ODD_ITEMS, contents, invoke, make
+from tests.cli.helpers import ODD_ITEMS, contents, invoke, json_line, make
 from tests.support import ROOT
 
 pytest.importorskip("typer", reason="typer is not installed: pip install oxidbm[cli]")
@@ -143,7 +143,7 @@ def test_dump_and_load_come_back_exactly(tmp_path: Path, form: str) -> None:
 
 
 def test_a_bad_line_is_named_and_a_mended_file_loads(tmp_path: Path) -> None:
-    lines = [dump.json_line(b"%d" % number, b"v") for number in range(5)]
+    lines = [json_line(b"%d" % number, b"v") for number in range(5)]
     bad = tmp_path / "bad"
     bad.write_bytes(b"".join([*lines[:3], b"{]\n", *lines[3:]]))
     result = invoke("load", tmp_path / "store", bad)
@@ -157,7 +157,7 @@ def test_a_bad_line_is_named_and_a_mended_file_loads(tmp_path: Path) -> None:
 
 
 def test_an_item_too_large_for_the_memory_is_named(tmp_path: Path) -> None:
-    data = dump.json_line(b"a", b"1") + dump.json_line(b"b", b"2" * 1_000_000)
+    data = json_line(b"a", b"1") + json_line(b"b", b"2" * 1_000_000)
     result = invoke("load", tmp_path / "store", "--memory", "1MiB", stdin=data)
     assert result.exit_code == 6
     assert result.stderr.startswith("oxidbm: item 2 does not fit: ")
@@ -168,7 +168,7 @@ def test_a_dump_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyte
     store = make(tmp_path / "store", FRUIT)
     (tmp_path / "file").write_bytes(b"old")
 
-    def fail(items: object, file: object) -> None:
+    def fail(*arguments: object) -> None:
         raise OSError(28, "No space left on device", "file")
 
     monkeypatch.setattr(dump, "write_json_lines", fail)

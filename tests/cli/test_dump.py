@@ -2,15 +2,18 @@
 
 import io
 import json
+import struct
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from oxidbm import dump
+from oxidbm._dump_forms import MAGIC, MAGIC_1
 from tests.cli.helpers import ODD_ITEMS
 
-ITEMS = st.lists(st.tuples(st.binary(max_size=40), st.binary(max_size=40)), max_size=8)
+EXPIRIES = st.just(0) | st.integers(1, 2**62 - 1)
+ITEMS = st.lists(st.builds(dump.Item, st.binary(max_size=40), st.binary(max_size=40), EXPIRIES), max_size=8)
 
 
 def binary_of(items: list[dump.Item]) -> bytes:
@@ -25,11 +28,15 @@ def json_of(items: list[dump.Item]) -> bytes:
     return file.getvalue()
 
 
+def items_of(pairs: dict[bytes, bytes]) -> list[dump.Item]:
+    return [dump.Item(key, value) for key, value in pairs.items()]
+
+
 def read(data: bytes) -> tuple[list[dump.Item], str]:
     """Return the items before the first fault, and the fault."""
     items: list[dump.Item] = []
     try:
-        items.extend(dump.read_items(io.BytesIO(data)))
+        items.extend(dump.read_dump(io.BytesIO(data)).items)
     except dump.BadInput as failure:
         return items, str(failure)
     return items, ""
@@ -42,20 +49,20 @@ def test_both_forms_come_back_exactly(items: list[dump.Item]) -> None:
 
 
 def test_odd_items_come_back_exactly() -> None:
-    items = list(ODD_ITEMS.items())
+    items = items_of(ODD_ITEMS)
     assert read(binary_of(items)) == (items, "")
     assert read(json_of(items)) == (items, "")
 
 
 def test_json_lines_are_what_other_programs_expect() -> None:
-    lines = json_of([(b"a", "\u00e9".encode()), (b"\xff", b"1\n2")]).splitlines()
+    lines = json_of(items_of({b"a": "\u00e9".encode(), b"\xff": b"1\n2"})).splitlines()
     assert [json.loads(line) for line in lines] == [
         {"key": "a", "value": "\u00e9"},
         {"key": {"base64": "/w=="}, "value": "1\n2"},
     ]
 
 
-@given(st.lists(st.tuples(st.binary(max_size=8), st.binary(max_size=8)), max_size=4))
+@given(ITEMS)
 def test_every_cut_of_a_binary_dump_is_noticed(items: list[dump.Item]) -> None:
     data = binary_of(items)
     for length in range(1, len(data)):
@@ -65,7 +72,7 @@ def test_every_cut_of_a_binary_dump_is_noticed(items: list[dump.Item]) -> None:
 
 
 def test_every_flipped_bit_of_a_binary_dump_is_noticed() -> None:
-    items = [(b"one", b"1"), (b"", b""), (b"three", b"333")]
+    items = [dump.Item(b"one", b"1"), dump.Item(b"", b"", 2**40), dump.Item(b"three", b"333")]
     data = binary_of(items)
     for place in range(len(data) * 8):
         damaged = bytearray(data)
@@ -76,12 +83,13 @@ def test_every_flipped_bit_of_a_binary_dump_is_noticed() -> None:
 
 
 def test_bytes_behind_a_binary_dump_are_noticed() -> None:
-    assert read(binary_of([(b"a", b"b")]) + b"\n") == ([(b"a", b"b")], "bytes follow the end of the file's 1 records")
+    items = items_of({b"a": b"b"})
+    assert read(binary_of(items) + b"\n") == (items, "bytes follow the end of the file's 1 records")
 
 
 def test_a_length_that_cannot_be_costs_no_memory() -> None:
-    head = dump.HEAD.pack(1, 0xFFFFFFFF, 0)
-    assert read(dump.MAGIC + head + b"kv") == ([], "record 1: the file is cut off in it")
+    head = struct.pack("<III", 1, 0xFFFFFFFF, 0)
+    assert read(MAGIC_1 + head + b"kv") == ([], "record 1: the file is cut off in it")
 
 
 @pytest.mark.parametrize(
@@ -103,8 +111,8 @@ def test_a_length_that_cannot_be_costs_no_memory() -> None:
     ],
 )
 def test_a_bad_line_is_named_and_what_stands_before_it_is_there(line: bytes, fault: str) -> None:
-    items, found = read(json_of([(b"a", b"1")]) + b"  \r\n" + line + b"\n" + json_of([(b"b", b"2")]))
-    assert items == [(b"a", b"1")]
+    items, found = read(json_of(items_of({b"a": b"1"})) + b"  \r\n" + line + b"\n" + json_of(items_of({b"b": b"2"})))
+    assert items == items_of({b"a": b"1"})
     assert found.startswith("line 3: ")
     assert fault in found
 
@@ -112,4 +120,4 @@ def test_a_bad_line_is_named_and_what_stands_before_it_is_there(line: bytes, fau
 def test_no_dump_at_all() -> None:
     assert read(b"") == ([], "")
     assert read(b"\n\n") == ([], "")
-    assert "no dump" in read(dump.MAGIC[:3] + b"another")[1]
+    assert "no dump" in read(MAGIC[:3] + b"another")[1]

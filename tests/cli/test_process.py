@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from oxidbm import Store, dump
-from tests.cli.helpers import command, contents, environment, make, run
+from oxidbm import Store
+from tests.cli.helpers import command, contents, environment, json_line, make, run
 from tests.support import scaled, started
 
 pytest.importorskip("typer", reason="typer is not installed: pip install oxidbm[cli]")
@@ -68,7 +68,7 @@ def test_a_pipe_that_closes_early_is_no_error(tmp_path: Path, name: str) -> None
 @pytest.mark.slow
 @needs_signals
 def test_an_interrupted_load_keeps_what_it_had_and_can_be_run_again(tmp_path: Path) -> None:
-    lines = [dump.json_line(b"%d" % number, b"v") for number in range(2_000)]
+    lines = [json_line(b"%d" % number, b"v") for number in range(2_000)]
     with started(
         command("load", tmp_path / "s"), stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
     ) as process:
@@ -121,7 +121,7 @@ def test_an_interrupted_convert_can_be_run_again(tmp_path: Path) -> None:
 
 @needs_signals
 def test_a_killed_load_can_be_run_again(tmp_path: Path) -> None:
-    data = b"".join(dump.json_line(b"%d" % number, b"v" * 50) for number in range(500))
+    data = b"".join(json_line(b"%d" % number, b"v" * 50) for number in range(500))
     with started(command("load", tmp_path / "s"), stdin=subprocess.PIPE, env=environment()) as process:
         assert process.stdin is not None
         process.stdin.write(data)

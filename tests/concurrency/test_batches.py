@@ -187,11 +187,13 @@ def half_applied(
         store.set(key, b"old", expire=100)
     held: Any = None
     if lock:
-        held = {"compaction": disk_of(store).compact_lock, "commit": handle_of(store).commits.lock}[lock]
+        held = {"compaction": disk_of(store).compact_lock.lock, "commit": handle_of(store).commits.lock.lock}[lock]
     results: list[Any] = []
+    taken = threading.Event()
 
     def apply() -> None:
         if held is not None:
+            assert taken.wait(WAIT)
             time.sleep(0.1)
         with store.batch() as batch:
             for key in KEYS[1:]:
@@ -199,13 +201,16 @@ def half_applied(
             batch.delete(KEYS[0])
 
     def act() -> None:
-        assert held is not None or door.inside.wait(WAIT)
+        assert (taken if held is not None else door.inside).wait(WAIT)
         try:
             results.append(action(store))
         except oxidbm.error as failure:
             results.append(type(failure))
 
     def release() -> None:
+        if held is not None:
+            held.acquire()
+            taken.set()
         assert door.inside.wait(WAIT)
         if held is not None:
             held.release()
@@ -216,8 +221,6 @@ def half_applied(
         door.go_on.set()
 
     door.life = handle_of(store).life
-    if held is not None:
-        held.acquire()
     run(apply, act, release)
     assert door.calls >= 3
     door.life = None

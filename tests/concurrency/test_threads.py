@@ -256,6 +256,50 @@ def test_waiting_threads_share_a_sync(tmp_path: Path) -> None:
         assert len(store) == 8 * rounds
 
 
+def test_a_commit_is_one_instant_of_all_sessions(tmp_path: Path) -> None:
+    """A session's number and what its last operation stored fit in what each commit holds, also when room is short."""
+    path = tmp_path / "store"
+    store = Store(path, interval=0.001, compaction=False, **SMALL)
+    leave_memory(store, 16 * PAGE_BYTES)
+    done = threading.Event()
+
+    def use(number: int) -> None:
+        sessions = [store.session(f"{number}.{i:0200d}") for i in range(30)]
+        for turn in range(scaled(60, least=5)):
+            for session in sessions:
+                session.upsert(str(session.name), b"%d" % (session.serial + 1))
+            for session in sessions[turn % 30 : turn % 30 + 3]:
+                session.close()
+                if turn % 3 == 0:
+                    store.forget_session(str(session.name))
+                    del store[str(session.name)]
+            sessions = [store.session(session.name) if session.closed else session for session in sessions]
+
+    def look() -> None:
+        while not done.is_set():
+            with Store(path, read_only=True, **SMALL) as reader:
+                fits(reader)
+
+    def work() -> None:
+        try:
+            run(*[lambda number=number: use(number) for number in range(THREADS)], lambda: churn(store, b"c", 1000))
+        finally:
+            done.set()
+
+    run(work, look)
+    assert store.check() == []
+    abandon(store)
+    with Store(path, **SMALL) as store:
+        fits(store)
+        assert store.check() == []
+
+
+def fits(store: Store) -> None:
+    """Assert that the last operation of each session stored the session's number under its name."""
+    for known in store.sessions():
+        assert store[known.name] == b"%d" % known.serial
+
+
 def test_cache_under_threads() -> None:
     rounds = scaled(6000, least=900)
     with Store(memory="1MiB", page_size=PAGE_BYTES, evict=True) as store:

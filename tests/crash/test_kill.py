@@ -41,10 +41,17 @@ def operation(number: int) -> tuple[bytes, bytes | None]:
     return key, (b"%d," % number * (size // 4))[:size]
 
 
-def state(count: int) -> dict[bytes, bytes]:
+def clears(number: int) -> bool:
+    """Return whether the store is cleared after an operation, by the writer that clears."""
+    return mixed(number) % 150 == 0
+
+
+def state(count: int, clearing: bool = False) -> dict[bytes, bytes]:
     """Return what a store holds after the first operations."""
     held: dict[bytes, bytes] = {}
     for number in range(1, count + 1):
+        if clearing and clears(number - 1):
+            held.clear()
         key, value = operation(number)
         if value is None:
             held.pop(key, None)
@@ -68,15 +75,23 @@ def write_for_ever(path: str, mode: str) -> None:
     """The writer: go on where the last one was killed, and report each time which operations are durable."""
     durability = cast(Durability, mode) if mode in ("always", "interval") else "manual"
     while True:
-        store = Store(path, durability=durability, interval=0.01, **OPTIONS)
+        store = Store(path, durability=durability, interval=0.01, ordered=mode == "ordered", **OPTIONS)
         session = store.session("writer")
         reported = -1
+        if mode == "clearing" and clears(session.serial):
+            store.clear()  # the last writer may have been killed before it came to that
         while True:
             number = session.serial + 1
             apply(session, number)
             draw = mixed(number)
-            if mode == "manual" and draw % 50 == 0:
+            if mode in ("manual", "clearing", "ordered", "expiring") and draw % 50 == 0:
                 session.commit()
+            if mode == "clearing" and clears(number):
+                store.clear()
+            if mode == "ordered" and draw % 20 == 0:
+                assert [*store.range()] == sorted(store.items())
+            if mode == "expiring":
+                store.touch(b"key%d" % (draw % KEYS), expire=(None, 10**6, 10**7)[draw % 3])
             if mode == "compacting" and draw % 100 == 0:
                 store.reorganize()
             if session.durable_serial > reported:
@@ -103,7 +118,9 @@ def killed_writer(path: Path, mode: str, seconds: float, writer: str = "write_fo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["always", "interval", "manual", "compacting", "closing"])
+@pytest.mark.parametrize(
+    "mode", ["always", "interval", "manual", "compacting", "closing", "clearing", "ordered", "expiring"]
+)
 def test_killed_writer_leaves_a_prefix(mode: str, tmp_path: Path) -> None:
     path = tmp_path / "store"
     chance = random.Random(mode)
@@ -116,7 +133,8 @@ def test_killed_writer_leaves_a_prefix(mode: str, tmp_path: Path) -> None:
             session = store.session("writer")
             serial = session.serial
             assert serial >= reported
-            assert dict(store.items()) == state(serial)
+            cleared = mode == "clearing" and clears(serial) and not store
+            assert cleared or dict(store.items()) == state(serial, mode == "clearing")
             session.close()
 
 
@@ -165,3 +183,66 @@ def test_killed_writer_leaves_whole_batches(tmp_path: Path) -> None:
             parity = b"odd" if number % 2 else b"even"
             assert store[parity] == b"%d" % number
             assert len(store) == BATCH_KEYS + 2
+
+
+def forgotten(number: int) -> bool:
+    """Return whether a step of the writer of sessions ends by forgetting its session."""
+    return mixed(number) % 5 == 0
+
+
+def sessions_for_ever(path: str, mode: str) -> None:
+    """The writer of sessions: each step is an operation of one of many, which may be forgotten, and one of its own."""
+    store = Store(path, durability="interval", interval=0.002, **OPTIONS)
+    writer = store.session("writer")
+    reported = -1
+    while True:
+        number = writer.serial + 1
+        name = f"run {mixed(number) % 30}"
+        with store.session(name) as session:
+            session.upsert(name, b"%d" % (session.serial + 1))
+            if mixed(number) % 11:  # most of them are left to the interval's commit
+                session.close()
+        if forgotten(number):
+            assert store.forget_session(name)
+        writer.upsert(b"step", b"%d" % number)
+        if mixed(number) % 200 == 0:
+            store.clear()
+        if mixed(number) % 300 == 0:
+            store.reorganize()
+        if writer.durable_serial > reported:
+            reported = writer.durable_serial
+            os.write(1, b"%d\n" % reported)
+
+
+def sessions_after(first: int, before: dict[str, int], count: int) -> list[dict[str, int]]:
+    """Return what the sessions' numbers may be when `count` steps are whole, and perhaps a part of the next one.
+
+    before: what they were before the step `first`; a part of that one may have been there already.
+    """
+    held = dict(before)
+    for number in range(first, count + 1):
+        name = f"run {mixed(number) % 30}"
+        held[name] = held.get(name, 0) + 1
+        if forgotten(number):
+            del held[name]
+    following = f"run {mixed(count + 1) % 30}"
+    begun = {**held, following: held.get(following, 0) + 1}
+    return [held, begun, {name: serial for name, serial in begun.items() if name != following}]
+
+
+@pytest.mark.slow
+def test_killed_writer_leaves_its_sessions(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    chance = random.Random("sessions")
+    number, found = 0, dict[str, int]()
+    for _ in range(scaled(ROUNDS, least=2)):
+        reported = killed_writer(path, "sessions", chance.uniform(0.02, 0.3), writer="sessions_for_ever")
+        with Store(path, durability="manual", **OPTIONS) as store:
+            assert store.check() == []
+            before, first = found, number + 1
+            found = {known.name: known.serial for known in store.sessions()}
+            number = found.pop("writer")
+            assert number >= reported
+            assert found in sessions_after(first, before, number)
+            store.reorganize()
+            assert {known.name: known.serial for known in store.sessions()} == {**found, "writer": number}

@@ -9,10 +9,11 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from oxidbm import Store
+from oxidbm import Session, Store
 from oxidbm._core.log.flush import flush_to, seal_to
 from oxidbm._core.table.compaction import Compaction
 from tests.crash.disk import Directory, Disk, File, Platter
@@ -21,9 +22,35 @@ from tests.support import PURE, leave_memory, make_room
 
 PAGE_BYTES = 4096
 MEMORY = "1MiB"
+RECOVERIES = 40
 VARIANTS = ((None, 0.0), (None, 1.0), (0.5, 0.5), (0.9, 0.9))
 
 State = dict[bytes, bytes]
+SESSION_KEY = b"session "  # with a name behind it, the key of a state for a session's serial number
+
+
+def clock() -> float:
+    """Return a time that stands still."""
+    return 1000.0
+
+
+def open_store(path: Path, **more: Any) -> Store:
+    """Open a store that does nothing of itself."""
+    given = {"memory": MEMORY, "page_size": PAGE_BYTES, "durability": "manual", "compaction": False, "clock": clock}
+    return Store(path, **{**given, **more})
+
+
+def ttl_of(key: bytes) -> bytes:
+    """Return under which name a state has when a key expires."""
+    return b"ttl of " + key
+
+
+def held_by(store: Store) -> State:
+    """Return what a store holds: values, when keys expire, and sessions' numbers."""
+    found = dict(store.items())
+    lasting = {ttl_of(key): store.ttl(key) for key in found}
+    numbers = {SESSION_KEY + known.name.encode(): b"%d" % known.serial for known in store.sessions()}
+    return {**found, **{name: b"%d" % round(ttl) for name, ttl in lasting.items() if ttl is not None}, **numbers}
 
 
 class Writer:
@@ -33,11 +60,12 @@ class Writer:
         self.disk = disk
         self.path = path
         self.states: list[State] = [{}]
+        self.more: dict[str, Any] = {}
         self.store = self.open()
 
     def open(self) -> Store:
         """Open the store with memory for a few pages."""
-        store = Store(self.path, memory=MEMORY, page_size=PAGE_BYTES, durability="manual", compaction=False)
+        store = open_store(self.path, **self.more)
         leave_memory(store, 8 * PAGE_BYTES)
         return store
 
@@ -56,6 +84,29 @@ class Writer:
             else:
                 self.store[key] = value
 
+    def session(self, name: str, count: int) -> None:
+        """Do some operations in a session: each changes its number and its key in one step."""
+        with self.store.session(name) as session:
+            for _ in range(count):
+                key = f"last of {name[:8]}".encode()
+                value = b"%d" % (session.serial + 1)
+                self.began({**self.states[-1], key: value, SESSION_KEY + name.encode(): value})
+                session.upsert(key, value)
+        self.durable()
+
+    def use(self, session: Session, count: int) -> None:
+        """Do some operations that change nothing in a session that is left open."""
+        for _ in range(count):
+            self.began({**self.states[-1], SESSION_KEY + str(session.name).encode(): b"%d" % (session.serial + 1)})
+            session.delete(b"not there")
+
+    def forget(self, name: str) -> None:
+        """Forget a session."""
+        state = dict(self.states[-1])
+        del state[SESSION_KEY + name.encode()]
+        self.began(state)
+        assert self.store.forget_session(name)
+
     def batch(self, **pairs: bytes | None) -> None:
         """Set and delete in one batch: there is no state in between."""
         state = dict(self.states[-1])
@@ -72,14 +123,24 @@ class Writer:
                 else:
                     batch[name] = value
 
+    def expiring(self, name: str, value: bytes, seconds: int) -> None:
+        """Set a key that expires."""
+        self.began({**self.states[-1], name.encode(): value, ttl_of(name.encode()): b"%d" % seconds})
+        self.store.set(name, value, expire=seconds)
+
+    def limited(self, name: str, value: bytes) -> None:
+        """Set a key in a store with a limit of size, which may delete older ones; no commit comes between the two."""
+        self.store[name] = value
+        self.began(held_by(self.store))
+
     def began(self, state: State) -> None:
         """Note a state that may be found from now on."""
         self.states.append(state)
         self.disk.note("began", len(self.states) - 1)
 
     def clear(self) -> None:
-        """Clear the store."""
-        self.began({})
+        """Clear the store; its sessions stay."""
+        self.began({key: value for key, value in self.states[-1].items() if key.startswith(SESSION_KEY)})
         self.store.clear()
 
     def durable(self) -> None:
@@ -96,7 +157,7 @@ class Writer:
         self.store.close()
         self.durable()
         self.store = self.open()
-        assert dict(self.store.items()) == self.states[-1]
+        assert held_by(self.store) == self.states[-1]
 
     def fill(self, count: int, size: int) -> None:
         """Write so much that pages leave memory."""
@@ -179,7 +240,7 @@ def killed_before_the_sync(w: Writer) -> None:
     flush_to(commits.log, commits.end)
     abandon(w.store)
     w.store = w.open()
-    assert dict(w.store.items()) == w.states[-1]
+    assert held_by(w.store) == w.states[-1]
     w.sync()
     w.change(c=b"4")
     w.close()
@@ -198,7 +259,92 @@ def batches(w: Writer) -> None:
     w.batch(key7=b"after")
 
 
-SCENARIOS = [creation_and_close, never_synced, blind_updates, batches, compaction, clearing, killed_before_the_sync]
+def sessions(w: Writer) -> None:
+    """Sessions come and go, are compacted, cleared and forgotten; the second one's name takes a run of pages."""
+    w.session("one", 2)
+    w.session("larger than a page" * 300, 1)
+    w.fill(6, 1500)
+    w.sync()
+    log_of(w.store).device.roll()
+    held = w.store.session("held")
+    w.use(held, 3)
+    w.session("one", 1)
+    w.store.reorganize()
+    w.durable()
+    w.use(held, 1)
+    w.clear()
+    w.use(held, 1)
+    w.sync()
+    w.forget("one")
+    w.fill(12, 2000)
+    w.session("one", 1)
+    held.close()
+    w.close()
+    w.forget("larger than a page" * 300)
+    w.forget("held")
+    w.store.reorganize()
+    w.durable()
+    w.session("two", 2)
+
+
+def expiring(w: Writer) -> None:
+    """Keys that expire come, are renewed, lose that and go, in memory and on disk."""
+    for turn in range(3):
+        for i in range(6):
+            w.expiring(f"e{i}", b"%d" % turn * (500 + 300 * i), 100 + turn)
+        w.sync()
+        w.fill(10, 1500)
+        w.expiring("e0", b"renewed %d" % turn, 500 + turn)
+        if turn == 1:
+            w.close()
+            w.store.reorganize()
+            w.durable()
+    w.sync()
+
+
+def limited(w: Writer) -> None:
+    """A limit of size takes the oldest keys away."""
+    w.more = {"size_limit": "12KiB"}
+    w.close()
+    for turn in range(4):
+        for i in range(9):
+            w.limited(f"key{i * (turn + 1)}", b"%d" % turn * (900 + 200 * i))
+            if i % 4 == 3:
+                w.sync()
+        w.close()
+
+
+def in_order(w: Writer) -> None:
+    """An ordered store, with everything that changes its keys."""
+    w.more = {"ordered": True}
+    w.close()
+    w.fill(9, 2500)
+    w.sync()
+    w.change(fill3=None, a=b"1", z=b"2" * 5000)
+    w.batch(fill4=None, b=b"3", fill5=b"4" * 100)
+    w.sync()
+    w.clear()
+    w.change(c=b"5")
+    w.close()
+
+
+def runs(w: Writer) -> None:
+    """Records larger than a page, updated, copied by a compaction and deleted."""
+    for turn in range(3):
+        w.change(**{f"run{i}": b"%d" % turn * (4000 + 3000 * i) for i in range(3)})
+        w.change(small=b"%d" % turn)
+        w.sync()
+    w.change(run1=None)
+    w.store.reorganize()
+    w.durable()
+    w.change(run1=b"again" * 2000, run2=b"now small")
+    w.close()
+
+
+SCENARIOS = [
+    creation_and_close, never_synced, blind_updates, batches, compaction, clearing, killed_before_the_sync, expiring,
+    limited, in_order, runs, sessions,
+]  # fmt: skip
 
 
 def record(scenario: Callable[[Writer], None], root: Path) -> tuple[Disk, list[State]]:
@@ -245,25 +391,32 @@ def contents(path: Path, least: int) -> State:
     """Open what a failure left, twice: it is sound, can be written, and the second opening sees that."""
     if least == 0 and not path.exists():
         return {}
-    with Store(path, memory=MEMORY, page_size=PAGE_BYTES, durability="manual", compaction=False) as store:
-        found = dict(store.items())
+    with open_store(path, ordered=True) as store:
+        found = held_by(store)
+        count = len(store)
+        assert list(store.range()) == sorted(store.items())
         assert store.check() == []
         store[b"written after"] = b"the failure"
-    with Store(path, memory=MEMORY, page_size=PAGE_BYTES, compaction=False) as store:
-        assert dict(store.items()) == {**found, b"written after": b"the failure"}
-        assert len(store) == len(found) + 1
+    with open_store(path) as store:
+        assert held_by(store) == {**found, b"written after": b"the failure"}
+        assert len(store) == count + 1
     return found
 
 
-def test_power_failure_during_recovery(tmp_path: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "scenario", [blind_updates, batches, compaction, clearing, runs, sessions], ids=lambda one: one.__name__
+)
+def test_power_failure_during_recovery(scenario: Callable[[Writer], None], tmp_path: Path) -> None:
     """A second failure while the first one's rest is cut off loses nothing more."""
     root = tmp_path / "disk"
     root.mkdir()
-    disk, states = record(blind_updates, root)
+    disk, states = record(scenario, root)
+    every = max(1, len(disk.events) // RECOVERIES) * (8 if PURE else 1)
     platter = Platter(str(root))
     for number, event in enumerate(disk.events):
         platter.apply(event)
-        if event[0] != "write" or number % (41 if PURE else 5):
+        if number % every:
             continue
         again = tmp_path / f"again{number}"
         again.mkdir()
@@ -275,8 +428,8 @@ def test_power_failure_during_recovery(tmp_path: Path) -> None:
             second = Platter(str(again))
             adopt(first, second, again)
             first.install(patch)
-            store = Store(again / "store", memory=MEMORY, page_size=PAGE_BYTES)
-            found = dict(store.items())
+            store = open_store(again / "store")
+            found = held_by(store)
             abandon(store)
         assert found in states
         for step, happened in enumerate(first.events):

@@ -423,43 +423,6 @@ def test_whichdb(path: str, tmp_path: Path) -> None:
     assert oxidbm.whichdb(tmp_path) is None
 
 
-def test_install_lets_the_stdlib_make_recognise_and_reopen_stores(path: str, tmp_path: Path) -> None:
-    other = str(tmp_path / "dumb")
-    with dbm.dumb.open(other, "c") as dumb:
-        dumb["old"] = "still read"
-    before = dbm.open, dbm.whichdb
-    with oxidbm.dbm.install():
-        with dbm.open(path, "c") as db:
-            kind: Any = type(db)
-            assert kind is oxidbm.Database
-            db["a"] = "b"
-        assert dbm.whichdb(path) == "oxidbm"
-        with dbm.open(path) as db:
-            assert db["a"] == b"b"
-        with dbm.open(other) as db:
-            assert db["old"] == b"still read"
-        with pytest.raises(dbm.error):
-            dbm.open(str(tmp_path / "missing"))  # noqa: SIM115
-        with shelve.open(str(tmp_path / "shelf")) as shelf:
-            shelf["x"] = [1, 2]
-        assert dbm.whichdb(str(tmp_path / "shelf")) == "oxidbm"
-        with shelve.open(str(tmp_path / "shelf"), "r") as shelf:
-            assert shelf["x"] == [1, 2]
-    assert before == (dbm.open, dbm.whichdb)
-    assert dbm.whichdb(path) is None
-
-
-def test_installations_nest_and_end_once() -> None:
-    before = dbm.open, dbm.whichdb
-    outer = oxidbm.dbm.install()
-    with oxidbm.dbm.install():
-        pass
-    assert dbm.open == outer.open
-    outer.uninstall()
-    outer.uninstall()
-    assert before == (dbm.open, dbm.whichdb)
-
-
 def test_importing_takes_no_dbm_no_shelve_no_pickle() -> None:
     code = "import sys, oxidbm; print(sorted({'dbm', 'shelve', 'pickle'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)

@@ -1,8 +1,11 @@
 """Edges that outsiders met: who keeps a store open, what a failed conversion leaves, arguments that look alike."""
 
 import gc
+import inspect
 import os
+import pydoc
 import shutil
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 
 import oxidbm
 from oxidbm import Store
+from oxidbm._core.store.base import StoreBase
 from oxidbm.codecs import RAW, DecodeError
 
 
@@ -111,3 +115,57 @@ def test_a_store_whose_directory_was_deleted(tmp_path: Path) -> None:
     with pytest.raises(oxidbm.PoisonedError, match="the store's directory was deleted"):
         store.close()
     assert list(path.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_a_function_that_writes_its_own_key_is_not_called_for_ever(where: str, tmp_path: Path) -> None:
+    with Store(tmp_path / "s" if where == "disk" else None, key=str, value=int) as store, store.session() as session:
+        calls = 0
+
+        def writing(old: int) -> int:
+            nonlocal calls
+            calls += 1
+            store["key"] = old + 1
+            return old
+
+        def once(old: int) -> int:
+            nonlocal calls
+            calls += 1
+            if calls < 5:
+                store["key"] = old + 1
+            return old * 100
+
+        store["key"] = 0
+        with pytest.raises(RuntimeError, match=r"called its function 10000 times.* must not write its own key"):
+            session.rmw("key", writing)
+        assert calls == store["key"] == 10_000
+        assert session.serial == 0
+        store["key"] = calls = 0
+        assert session.rmw("key", once) == store["key"] == 400
+        assert (calls, session.serial) == (5, 1)
+
+
+def test_stores_have_no_hash(tmp_path: Path) -> None:
+    with Store() as store, oxidbm.open(tmp_path / "d", "c") as database, oxidbm.shelve.open(tmp_path / "f") as shelf:
+        things: list[Any] = [store, database, shelf, store.keys(), store.items()]
+        for thing in things:
+            assert not isinstance(thing, Hashable)
+            assert type(thing).__hash__ is None
+            with pytest.raises(TypeError, match="unhashable"):
+                hash(thing)
+            assert thing in [thing]
+        assert isinstance(store.values(), Hashable) == isinstance({}.values(), Hashable)
+
+
+def test_the_signature_is_the_stubs() -> None:
+    parameters = inspect.signature(Store).parameters
+    assert list(parameters)[:2] == ["path", "memory"]
+    assert parameters["path"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert {word.kind for name, word in parameters.items() if name != "path"} == {inspect.Parameter.KEYWORD_ONLY}
+    assert parameters["memory"].default == "256MiB"
+    assert (parameters["key"].default, parameters["mode"].default) == (None, 0o666)
+    assert inspect.signature(oxidbm.Database) == inspect.signature(Store)
+    assert list(parameters) == list(inspect.signature(StoreBase).parameters)
+    lines = pydoc.plain(pydoc.render_doc(Store)).splitlines()
+    assert lines[3].strip(" |").startswith("Store(path=None, *, memory='256MiB'")
+    assert "/)" not in lines[3]

@@ -1,5 +1,6 @@
 """Keys that expire and counters, with a clock of the test's own, on disk and in memory, over crash and compaction."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -302,13 +303,26 @@ def test_evicting_store_with_expiries(clock: Clock) -> None:
     assert store.check() == []
 
 
-@pytest.mark.parametrize("value", ["", "x", "1.5", "0x10", b"\xff", "9" * 5000])
+@pytest.mark.parametrize("value", ["", "x", "1.5", "0x10", b"\xff", "9" * 5000 + "x"])
 def test_counting_on_what_is_no_number(store: Store, value: Any) -> None:
     store["k"] = value
     before = store["k"]
     with pytest.raises(ValueError, match="is no number"):
         store.incr("k")
     assert store["k"] == before
+
+
+def test_a_counter_of_more_digits_than_python_converts(store: Store) -> None:
+    most = sys.get_int_max_str_digits()
+    store["k"] = largest = "9" * most
+    store["longer"] = "9" * (most + 1)
+    for key, count in (("k", store.incr), ("longer", store.incr), ("longer", store.decr)):
+        with pytest.raises(OverflowError, match=r"kept in decimal digits.*set_int_max_str_digits"):
+            count(key)
+    with pytest.raises(OverflowError, match="kept in decimal digits"):
+        store.incr("new", 10**most)
+    assert dict(store) == {b"k": largest.encode(), b"longer": b"9" * (most + 1)}
+    assert store.decr("k", 9 * 10 ** (most - 1)) == 10 ** (most - 1) - 1
 
 
 def test_counters(store: Store) -> None:

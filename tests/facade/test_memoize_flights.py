@@ -222,7 +222,7 @@ def test_endless_recursion_ends(store: oxidbm.Store) -> None:
     def endless(x: int) -> int:
         return endless(x)
 
-    with pytest.raises((RecursionError, ValueError)):  # a codec that runs out of stack says "nested too deeply"
+    with pytest.raises(RecursionError):
         endless(1)
     assert len(store) == 0
 

@@ -411,3 +411,61 @@ def test_iterator_survives_a_value_that_does_not_decode() -> None:
             next(iterator)
         assert list(iterator) == [3]
         assert store.stats()["readers"] == 0
+
+
+def store_with_damage(path: Path) -> None:
+    """Make a store of str and int that has a value, and a key, which its codecs did not write."""
+    with Store(path, key=codecs.RAW, value=codecs.RAW) as raw:
+        raw["bad"] = b"zz"
+        raw[b"\xff"] = codecs.INT.encode(5)
+
+
+def test_what_no_codec_wrote_is_named_by_key_and_place(tmp_path: Path) -> None:
+    with Store(tmp_path / "s", key=str, value=int) as store:
+        store["a"] = 1
+    store_with_damage(tmp_path / "s")
+    with Store(tmp_path / "s", key=str, value=int, ordered=True) as store:
+        store["z"] = 2
+        iterator = iter(store.items())
+        assert next(iterator) == ("a", 1)
+        with pytest.raises(
+            codecs.DecodeError, match=r"the value of the key b'bad' \(.*\.seg at offset \d+\) cannot be"
+        ):
+            next(iterator)
+        with pytest.raises(codecs.DecodeError, match=r"the key b'\\xff' \(.*\.seg at offset \d+\) cannot be decoded"):
+            next(iterator)
+        assert list(iterator) == [("z", 2)]
+        for read in (store.__getitem__, store.get, store.pop, lambda key: store.get_many([key])):
+            with pytest.raises(codecs.DecodeError, match="the value of the key b'bad' cannot be decoded"):
+                read("bad")
+        with pytest.raises(codecs.DecodeError, match="the value of the key b'bad' cannot be decoded"):
+            list(store.range("b"))
+        assert "bad" in store
+        assert len(store) == 4
+
+
+def test_iteration_goes_on_where_that_is_asked_for(tmp_path: Path) -> None:
+    with Store(tmp_path / "s", key=str, value=int) as store:
+        store["a"] = 1
+    store_with_damage(tmp_path / "s")
+    with Store(tmp_path / "s", key=str, value=int) as store:
+        assert list(store.items(on_error="skip")) == [("a", 1)]
+        assert list(store.keys(on_error="skip")) == ["a", "bad"]
+        assert list(store.values(on_error="skip")) == [1, 5]
+        assert list(store.items(on_error="bytes")) == [("a", 1), ("bad", b"zz"), (b"\xff", 5)]
+        assert list(store.keys(on_error="bytes")) == ["a", "bad", b"\xff"]
+        assert list(store.values(on_error="bytes")) == [1, b"zz", 5]
+        word: Any = "ignore"
+        for view in (store.keys, store.values, store.items):
+            with pytest.raises(ValueError, match="on_error is"):
+                view(on_error=word)
+
+
+def test_a_long_key_is_shortened_in_an_error(tmp_path: Path) -> None:
+    with Store(tmp_path / "t", value=int):
+        pass
+    with Store(tmp_path / "t", value=codecs.RAW) as raw:
+        raw[b"k" * 1000] = b"zz"
+    shown = r"^the value of the key b'k{80}'\.\.\. \(1000 bytes\) cannot"
+    with Store(tmp_path / "t", value=int) as store, pytest.raises(codecs.DecodeError, match=shown):
+        store["k" * 1000]

@@ -67,6 +67,96 @@ shutil.rmtree("a")
 """
     done = run_python(code, tmp_path)
     assert done.returncode == 0
-    assert "Traceback" in done.stderr, "what was lost is said"
+    assert "the store a could not be closed" in done.stderr
+    assert "is lost: 1 records" in done.stderr
     with oxidbm.Store(tmp_path / "b", read_only=True) as store:
         assert dict(store) == {b"important": b"1"}
+
+
+def test_a_commit_that_fails_at_exit_is_said_with_what_it_lost(tmp_path: Path) -> None:
+    """Nobody is left to catch it."""
+    code = """
+import oxidbm
+from tests.devices import HeapDevice
+
+class Full(HeapDevice):
+    full = False
+    def write(self, address, data):
+        if self.full:
+            raise OSError(28, "No space left on device")
+        super().write(address, data)
+
+device = Full(4096)
+store = oxidbm.Store("s", device=device, durability="manual", page_size=4096, memory="1MiB")
+store["a"] = "1"
+store.sync()
+device.full = True
+store["b"] = "2"
+store.session("s").upsert("c", "3")
+"""
+    done = run_python(code, tmp_path)
+    assert done.returncode == 0
+    assert "PoisonedError" in done.stderr or "the store s could not be closed" in done.stderr
+    assert "No space left on device" in done.stderr
+    assert "since its last durable commit is lost: 2 records" in " ".join(done.stderr.split())
+
+
+def test_a_store_opened_while_the_interpreter_ends_works_and_does_not_keep_it(tmp_path: Path) -> None:
+    """A handler that was registered before oxidbm's runs after it, when threads may no longer be started."""
+    code = """
+import atexit
+
+def late():
+    import oxidbm
+    with oxidbm.Store("closed", memory="1MiB", page_size="4KiB") as store:
+        store.update((str(i), "x" * 100) for i in range(20000))
+    global left
+    left = oxidbm.Store("left", memory="1MiB", page_size="4KiB")
+    left.update((str(i), "x" * 100) for i in range(20000))
+    left.sync()
+    print(len(left), flush=True)
+
+atexit.register(late)
+import oxidbm
+"""
+    done = run_python(code, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "20000\n", "")
+    for name in ("closed", "left"):
+        with oxidbm.Store(tmp_path / name) as store:
+            assert len(store) == 20000
+            assert store.check() == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_while_another_thread_opens_a_store_does_not_keep_its_lock(tmp_path: Path) -> None:
+    """The child lives on; the parent can close the store and open it again at once."""
+    code = """
+import os, signal, threading, time
+import oxidbm
+
+done = threading.Event()
+def open_and_close():
+    for i in range(150):
+        oxidbm.Store("s", durability="manual").close()
+    done.set()
+
+thread = threading.Thread(target=open_and_close)
+children = []
+thread.start()
+while not done.is_set():
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    children.append(child)
+    time.sleep(0.002)
+    if len(children) > 40:
+        os.kill(children.pop(0), signal.SIGKILL)
+thread.join()
+oxidbm.Store("s").close()
+for child in children:
+    os.kill(child, signal.SIGKILL)
+print("opened", 150)
+"""
+    done = run_python(code, tmp_path)
+    assert (done.returncode, done.stdout) == (0, "opened 150\n"), done.stderr

@@ -142,7 +142,7 @@ def reseal(data: bytearray, offset: int) -> None:
     _, _, seal = words_of(data, offset)
     stop = offset + record_size(data, offset)
     signed = struct.unpack("<q", struct.pack("<Q", seal >> 32 << 32))[0]
-    checksum = checksum_bytes(bytes(data), offset, signed, stop, offset)
+    checksum = checksum_bytes(bytes(data), offset, signed, stop, offset, int.from_bytes(STORE_ID[:4], "little"))
     struct.pack_into("<I", data, offset + 16, checksum)
 
 

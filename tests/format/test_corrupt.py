@@ -69,8 +69,8 @@ def flip(offset: int, bit: int = 0) -> Callable[[bytearray], None]:
 
 SUPERBLOCK_FLIPS = [
     ("magic", 0, oxidbm.FormatError, "at offset 0"),
-    ("newer version", 9, oxidbm.FormatError, "at offset 8 says format version 257"),
-    ("version", 8, oxidbm.CorruptionError, "offset 560"),
+    ("newer version", 9, oxidbm.FormatError, "at offset 8 says format version 258"),
+    ("version", 8, oxidbm.FormatError, "at offset 8 says format version 3"),
     ("store id", 16, oxidbm.CorruptionError, "offset 560"),
     ("seed", 32, oxidbm.CorruptionError, "offset 560"),
     ("page bits", 40, oxidbm.CorruptionError, "offset 560"),
@@ -89,7 +89,8 @@ def test_superblock_field_flipped(tiny: Path, field: str, offset: int, kind: typ
 @pytest.mark.parametrize(
     ("offset", "value", "kind", "words"),
     [
-        (8, 2, oxidbm.FormatError, "at offset 8 says format version 2; this release reads up to 1"),
+        (8, 3, oxidbm.FormatError, "at offset 8 says format version 3; this release reads 2"),
+        (8, 1, oxidbm.FormatError, "at offset 8 says format version 1, of before the first release"),
         (8, 0, oxidbm.CorruptionError, "at offset 8 says format version 0"),
         (40, PAGE_BITS_MIN - 1, oxidbm.CorruptionError, "at offset 40"),
         (40, PAGE_BITS_MAX + 1, oxidbm.CorruptionError, "at offset 40"),
@@ -119,7 +120,7 @@ def test_clean_mark_field_flipped(tiny: Path, offset: int) -> None:
     [
         (0, 0, ["CLEAN", "magic at offset 0"]),
         (8, 0, ["CLEAN", "store id at offset 8"]),
-        (24, 577, [SEGMENT, "offset 576", "ending at address 577", "address 576"]),
+        (24, 601, [SEGMENT, "offset 600", "ending at address 601", "address 600"]),
         (24, 328, [SEGMENT, "ending at address 328"]),
         (32, 1, [SEGMENT, "closed cleanly with commit 1"]),
         (32, 3, [SEGMENT, "closed cleanly with commit 3"]),
@@ -178,11 +179,11 @@ def test_unknown_flag_is_named_even_with_a_right_checksum(tiny: Path) -> None:
     offset = record_offsets((tiny / SEGMENT).read_bytes())[0]
 
     def change(data: bytearray) -> None:
-        data[offset + 14] |= 8
+        data[offset + 14] |= 16
         reseal(data, offset)
 
     edit(tiny / SEGMENT, change)
-    refused(tiny, oxidbm.CorruptionError, f"{tiny / SEGMENT} at offset {offset}", "unknown bits 0x8")
+    refused(tiny, oxidbm.CorruptionError, f"{tiny / SEGMENT} at offset {offset}", "unknown bits 0x10")
 
 
 def test_unknown_version_is_named_even_with_a_right_checksum(tiny: Path) -> None:
@@ -198,7 +199,6 @@ def test_unknown_version_is_named_even_with_a_right_checksum(tiny: Path) -> None
 
 COMMIT_WORDS = [
     "sequence", "durable_sequence", "begin", "count", "pending", "records", "live_bytes", "time_ns", "sessions",
-    "serial", "name_length", "name",
 ]  # fmt: skip
 
 
@@ -216,6 +216,8 @@ def test_commit_record_word_flipped(tiny: Path, word: str) -> None:
         ("begin", 400, ["counted 3"]),
         ("count", 2, ["replay found 3 keys", "counted 2"]),
         ("records", 2, ["3 records stand before commit 2, which counted 2"]),
+        ("sessions", 1, ["replay found 0 sessions", "counted 1"]),
+        ("sessions", -1, ["a commit record that counts -1 sessions"]),
     ],
 )
 def test_commit_record_with_a_right_checksum_and_a_wrong_word(
@@ -231,11 +233,78 @@ def test_commit_record_with_a_right_checksum_and_a_wrong_word(
     offset = commit_offsets((path / SEGMENT).read_bytes())[-1]
 
     def change(data: bytearray) -> None:
-        struct.pack_into("<Q", data, offset + 24 + 8 * COMMIT_WORDS.index(word), value)
+        struct.pack_into("<q", data, offset + 24 + 8 * COMMIT_WORDS.index(word), value)
         reseal(data, offset)
 
     edit(path / SEGMENT, change)
     refused(path, oxidbm.CorruptionError, f"{path / SEGMENT} at offset {offset}", *words)
+
+
+SESSION_NAME = 24  # where a session record's parts stand
+SESSION_SERIAL = 32
+
+
+@pytest.mark.parametrize("at", [SESSION_NAME, SESSION_SERIAL, SESSION_SERIAL + 8])
+def test_session_record_flipped(tiny: Path, at: int) -> None:
+    offset = record_offsets((tiny / SEGMENT).read_bytes())[-2]
+    edit(tiny / SEGMENT, flip(offset + at))
+    refused(tiny, oxidbm.CorruptionError, f"{tiny / SEGMENT} at offset {offset}", "checksum")
+
+
+@pytest.mark.parametrize(
+    ("at", "word", "words"),
+    [
+        (0, 1 << 48 | 64, "leads to another record"),
+        (0, 1 << 63 | 1 << 48, "leads to another record"),
+        (0, 1 << 61 | 1 << 48, "value of 16 bytes, 0 are needed"),
+        (8, 8 << 48 | 2 << 32 | 8, "value of 8 bytes, 16 are needed"),
+        (8, 8 << 48 | 1 << 48 | 2 << 32 | 8, "the flags 0x9"),
+        (8, 12 << 48 | 2 << 32 | 16, "a commit record whose header is not that of one"),
+        (SESSION_NAME, 0xFF, "name is not UTF-8"),
+        (SESSION_SERIAL, 1 << 62, "serial number 4611686018427387904"),
+        (SESSION_SERIAL, 1 << 63, "serial number -9223372036854775808"),
+    ],
+)
+def test_session_record_that_cannot_be(tiny: Path, at: int, word: int, words: str) -> None:
+    offset = record_offsets((tiny / SEGMENT).read_bytes())[-2]
+
+    def change(data: bytearray) -> None:
+        struct.pack_into("<Q", data, offset + at, word)
+        reseal(data, offset)
+
+    edit(tiny / SEGMENT, change)
+    refused(tiny, oxidbm.CorruptionError, f"{tiny / SEGMENT} at offset {offset}", words)
+
+
+def test_lost_session_is_noticed(tiny: Path) -> None:
+    """A session record under another flag, and a tombstone in its place: the commit counted one session."""
+    data = (tiny / SEGMENT).read_bytes()
+    offset = record_offsets(data)[-2]
+
+    def change(data: bytearray) -> None:
+        struct.pack_into("<QQ", data, offset, 1 << 61 | 1 << 48, 8 << 48 | 2 << 32)
+        reseal(data, offset)
+
+    edit(tiny / SEGMENT, change)
+    last = commit_offsets(data)[-1]
+    refused(tiny, oxidbm.CorruptionError, f"{tiny / SEGMENT} at offset {last}", "0 sessions", "counted 1")
+
+
+@pytest.mark.parametrize(
+    ("at", "word"),
+    [(0, 1 << 61 | 1 << 48 | 200), (0, 1 << 63 | 1 << 48 | 200), (8, 4 << 48 | 80), (8, 4 << 48 | 1 << 32 | 64)],
+)
+def test_commit_record_with_another_header(tiny: Path, at: int, word: int) -> None:
+    offset = commit_offsets((tiny / SEGMENT).read_bytes())[0]
+
+    def change(data: bytearray) -> None:
+        if word & 0xFFFFFFFF == 80:
+            struct.pack_into("<Q", data, offset + 16, 10 << 32)
+        struct.pack_into("<Q", data, offset + at, word)
+        reseal(data, offset)
+
+    edit(tiny / SEGMENT, change)
+    refused(tiny, oxidbm.CorruptionError, f"{tiny / SEGMENT} at offset {offset}", "a commit record whose header")
 
 
 @pytest.mark.parametrize("name", TINY_FILES)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from oxidbm._core import address
 from oxidbm._core.device import directory, segments
-from oxidbm._core.durability import commit_record, superblock
+from oxidbm._core.durability import commit_record, session_record, superblock
+from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.log import record
 from tests.format.stores import STORE_ID, clock, make_tiny
 from tests.support import ROOT
@@ -98,8 +99,8 @@ def test_superblock() -> None:
     assert int(content("STORE", "format_version")) == superblock.FORMAT_VERSION
     assert f"The format's version is {superblock.FORMAT_VERSION}." in DOCUMENT.read_text(encoding="utf-8")
     assert content("STORE", "page_bits").endswith(f"{address.PAGE_BITS_MIN} to {address.PAGE_BITS_MAX}")
-    packed = superblock.SUPERBLOCK.pack(superblock.MAGIC, 1, STORE_ID, 2, 3, b"int", b"str")
-    for field, value in [("format_version", 1), ("seed", 2), ("page_bits", 3)]:
+    packed = superblock.SUPERBLOCK.pack(superblock.MAGIC, superblock.FORMAT_VERSION, STORE_ID, 2, 3, b"int", b"str")
+    for field, value in [("format_version", superblock.FORMAT_VERSION), ("seed", 2), ("page_bits", 3)]:
         (row,) = (row for row in rows("STORE") if row["field"] == field)
         assert int.from_bytes(packed[int(row["offset"]) :][: int(row["bytes"])], "little") == value
     for field, name in [("key_codec", b"int"), ("value_codec", b"str")]:
@@ -147,6 +148,7 @@ def test_flags() -> None:
         "has_expiry": (record.FLAG_EXPIRY, record.SHAPE_EXPIRY),
         "page_run": (record.FLAG_PAGE_RUN, record.SHAPE_PAGE_RUN),
         "commit": (record.FLAG_COMMIT, record.SHAPE_COMMIT),
+        "session": (record.FLAG_SESSION, record.SHAPE_SESSION),
     }
     table = {row["flag"]: 1 << int(row["bit"]) for row in rows("flags")}
     assert table == {name: flag for name, (flag, _) in constants.items()}
@@ -193,14 +195,24 @@ def test_commit_record(tmp_path: Path) -> None:
     for number, name in enumerate(names[:-1]):
         part = written.table if name in ("count", "pending", "live_bytes") else written.log
         setattr(part, name, 100 + number)
-    written.serials = {"name": 77, "another name": 78}
+    written.sessions = 108
     data = commit_record.encode(written)
     words = [int.from_bytes(data[offset : offset + 8], "little") for offset in range(0, len(data), 8)]
-    assert words[: len(names)] == [*range(100, 100 + len(names) - 1), 2]
-    assert [row["field"] for row in rows("Commit record", 1)] == ["serial", "name_length"]
-    assert words[len(names) :][:2] == [77, 4]
-    assert data[8 * (len(names) + 2) :][:8] == b"name\0\0\0\0"
-    assert words[len(names) + 3 :][:2] == [78, 12]
+    assert words == list(range(100, 100 + len(names)))
+    text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
+    assert f"all commit records are {commit_record.COMMIT_RECORD_BYTES} bytes long" in text
+    assert record.SHAPE_COMMIT | 8 * len(names) == commit_record.COMMIT_SHAPE
+
+
+def test_session_record() -> None:
+    table = rows("Session record")
+    assert [int(row["word"]) for row in table] == list(range(session_record.SESSION_WORDS))
+    written = SessionState("name", 77, 0)
+    for number, row in enumerate(table):
+        setattr(written, row["field"], 100 + number)
+    data = session_record.encode_session(written)
+    assert [int.from_bytes(data[offset : offset + 8], "little") for offset in range(0, len(data), 8)] == [100, 101]
+    assert content("Session record", "serial").endswith(f"at most {session_record.SERIAL_MAX}")
 
 
 def test_golden_store_is_what_the_document_says(tmp_path: Path) -> None:
@@ -211,9 +223,8 @@ def test_golden_store_is_what_the_document_says(tmp_path: Path) -> None:
     tail = int.from_bytes(mark[int(tail_row["offset"]) :][: int(tail_row["bytes"])], "little")
     segment = (tmp_path / "store" / "log" / segments.segment_name(0)).read_bytes()
     assert len(segment) == tail
-    session = 8 * (2 + 1)  # serial, name_length, one word of name
     names = [row["field"] for row in rows("Commit record")]
-    value = segment[tail - session - 8 * len(names) : tail - session]
+    value = segment[tail - 8 * len(names) :]
     said = {name: int.from_bytes(value[8 * i : 8 * i + 8], "little") for i, name in enumerate(names)}
     assert said == {
         "sequence": 2,
@@ -221,7 +232,7 @@ def test_golden_store_is_what_the_document_says(tmp_path: Path) -> None:
         "begin": address.FIRST_ADDRESS,
         "count": 4,
         "pending": 0,
-        "records": 3,
+        "records": 4,
         "live_bytes": 40 + 40 + 56 + 40,
         "time_ns": int(clock() * 1e9),
         "sessions": 1,

@@ -1,12 +1,16 @@
 """What is not a store, or not a whole one: foreign paths and missing files are refused and left alone."""
 
+import struct
 from pathlib import Path
 
 import pytest
 
 import oxidbm
-from tests.format.stores import SEGMENT, Items, contents, make_directory, make_tiny, open_store
-from tests.inside import log_of
+from oxidbm._core.hashing import checksum_bytes
+from oxidbm._core.log.flush import flush_to, seal_to
+from oxidbm._core.log.record import SHAPE_COMMIT, pack_info
+from tests.format.stores import SEGMENT, STORE_ID, Items, contents, make_directory, make_tiny, open_store
+from tests.inside import abandon, log_of
 
 
 def tree(path: Path) -> dict[str, bytes]:
@@ -175,3 +179,38 @@ def test_swapped_segments(tmp_path: Path) -> None:
     first.write_bytes(one)
     second.write_bytes(two)
     assert contents(path) == expected
+
+
+def forged_commit(address: int, key: int) -> bytes:
+    """Return a commit record for an address that would know commit 2**40 to be durable, sealed with a key."""
+    value = struct.pack("<9q", 2**40 + 1, 2**40, 64, 0, 0, 0, 0, 0, 0)
+    seal = 9 << 32
+    data = struct.pack("<3q", pack_info(0, False, False), SHAPE_COMMIT | len(value), seal) + value
+    return data[:16] + struct.pack("<q", seal | checksum_bytes(data, 0, seal, len(data), address, key)) + data[24:]
+
+
+def killed_after_a_value(path: Path, key: int) -> Path:
+    """Make a store whose uncommitted tail holds, in a value, a commit record forged for just that place."""
+    make_directory(path)
+    store = open_store(path)
+    store[b"precious"] = b"data"
+    store.sync()
+    store[b"k"] = bytes(800)
+    at = log_of(store).tail - 800
+    store[b"k"] = forged_commit(at, key) + bytes(800 - len(forged_commit(at, key)))
+    log = log_of(store)
+    seal_to(log, log.tail)
+    flush_to(log, log.tail)
+    abandon(store)
+    return path
+
+
+def test_a_value_cannot_forge_a_commit(tmp_path: Path) -> None:
+    with open_store(killed_after_a_value(tmp_path / "store", 0)) as store:
+        assert dict(store) == {b"precious": b"data"}
+
+
+def test_the_forged_commit_counts_under_the_right_key(tmp_path: Path) -> None:
+    path = killed_after_a_value(tmp_path / "store", int.from_bytes(STORE_ID[:4], "little"))
+    with pytest.raises(oxidbm.CorruptionError, match="not a torn tail: a later commit record"):
+        open_store(path)

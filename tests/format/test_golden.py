@@ -69,7 +69,7 @@ def test_the_segment_is_records_from_address_64_on(tmp_path: Path) -> None:
         scanned = [record.address for record in store.scan(live=False)]
     offsets = record_offsets(data)
     assert [offset for offset in offsets if offset in scanned] == scanned
-    assert len(offsets) == len(scanned) + 2  # commit records are no user's records
+    assert len(offsets) == len(scanned) + 3  # commit and session records are no user's records
 
 
 def test_the_clean_mark_goes_before_anything_is_written(tmp_path: Path) -> None:

@@ -1,19 +1,23 @@
-"""Rules beside those of tests/model/machine.py: keys that expire by a clock that rules move, and the ordered view.
+"""Rules beside those of tests/model/machine.py: keys that expire by a clock that rules move, the order, sessions.
 
 len() counts an expired key until it is met, so `wait` meets each one and makes that durable. The keys that expire are
 their own, because rmw and counting would keep the expiry; they share bucket and tag with others.
 """
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
+import oxidbm
 from tests.collisions import colliding_key
 from tests.inside import table_of
 from tests.model.machine import COLLIDING, GROUPS, StoreMachine, keys, sizes
 
 EXPIRING = 9
+NAMES = ("a", "b", "c", "larger than a page" * 300)
 
 expiring = st.integers(0, EXPIRING - 1)
+names = st.sampled_from(NAMES)
 times = st.none() | st.sampled_from([1, 3, 10])
 
 
@@ -152,3 +156,57 @@ class ExpiringRules(StoreMachine):
                 self.note(key, None)
         self.store.sync()
         self.commit_seen()
+
+
+class SessionRules(StoreMachine):
+    """With sessions that are opened, used, closed, dropped, forgotten and opened again."""
+
+    @rule(name=names)
+    def open_session(self, name: str) -> None:
+        if name in self.held:
+            with pytest.raises(oxidbm.ClosedError, match="already open"):
+                self.store.session(name)
+            return
+        self.held[name] = self.store.session(name)
+        assert self.held[name].serial == self.sessions.setdefault(name, 0)
+        assert self.held[name].durable_serial == self.durable.get(name, 0)
+
+    @rule(name=names, number=keys, size=sizes)
+    def use_session(self, name: str, number: int, size: int) -> None:
+        if name in self.held:
+            session, key, value = self.held[name], self.key(number), self.value(size)
+            session.upsert(key, value)
+            self.changed(key, value)
+            self.sessions[name] += 1
+            assert (session.serial, session.durable_serial) == (self.sessions[name], self.durable.get(name, 0))
+
+    @rule(name=names, drop=st.booleans())
+    def close_session(self, name: str, drop: bool) -> None:
+        session = self.held.pop(name, None)
+        if session is not None:
+            if not drop:
+                session.close()
+            if self.sessions[name] == 0:
+                del self.sessions[name]
+
+    @rule(name=names)
+    def forget_session(self, name: str) -> None:
+        if name in self.held:
+            with pytest.raises(oxidbm.ClosedError, match="is open and cannot be forgotten"):
+                self.store.forget_session(name)
+            return
+        assert self.store.forget_session(name) == (name in self.sessions)
+        self.sessions.pop(name, None)
+        self.durable.pop(name, None)
+
+    @rule()
+    def forget_sessions(self) -> None:
+        unused = sorted(self.sessions.keys() - self.held.keys())
+        assert self.store.forget_sessions(unused_for=0) == unused
+        for name in unused:
+            del self.sessions[name]
+            self.durable.pop(name, None)
+
+    @rule()
+    def list_sessions(self) -> None:
+        self.compare_sessions()

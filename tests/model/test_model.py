@@ -1,6 +1,6 @@
 """The state machine on each device: files read through mmap, files read with pread, a user's own device, memory.
 
-Keys that expire and the ordered view are on in some of them.
+Sessions come and go in all of them; keys that expire and the ordered view are on in some.
 """
 
 import pytest
@@ -11,21 +11,21 @@ from oxidbm import Store
 from oxidbm._core.device.device import Device
 from tests.devices import HeapDevice
 from tests.inside import table_of
-from tests.model.features import ExpiringRules, OrderedRules
+from tests.model.features import ExpiringRules, OrderedRules, SessionRules
 from tests.model.machine import PAGE_BYTES, DiskMachine, FilesMachine, StoreMachine
 
 
-class MappedMachine(ExpiringRules, FilesMachine):
+class MappedMachine(ExpiringRules, SessionRules, FilesMachine):
     """Segment files, read through mmap."""
 
 
-class PreadMachine(OrderedRules, FilesMachine):
+class PreadMachine(OrderedRules, SessionRules, FilesMachine):
     """Segment files, read with pread."""
 
     mapped = False
 
 
-class OwnDeviceMachine(ExpiringRules, OrderedRules, DiskMachine):
+class OwnDeviceMachine(ExpiringRules, OrderedRules, SessionRules, DiskMachine):
     """An interpreted device that loses what was not synced."""
 
     device: HeapDevice
@@ -39,7 +39,7 @@ class OwnDeviceMachine(ExpiringRules, OrderedRules, DiskMachine):
         self.device = self.device.survivors()
 
 
-class MemoryMachine(ExpiringRules, OrderedRules, StoreMachine):
+class MemoryMachine(ExpiringRules, OrderedRules, SessionRules, StoreMachine):
     """A store without a path: no durability, records larger than a page, compaction within its budget."""
 
     memory = "4MiB"
@@ -48,6 +48,11 @@ class MemoryMachine(ExpiringRules, OrderedRules, StoreMachine):
         store = Store(memory=self.memory, page_size=PAGE_BYTES, clock=self.clock, ordered=self.ordered)
         table_of(store).value_limit = 5 * PAGE_BYTES
         return store
+
+    def commit_seen(self) -> None:
+        """As it says; but nothing is durable in memory."""
+        super().commit_seen()
+        self.durable.clear()
 
     def shrink(self, store: Store) -> None:
         """Leave the budget: a store in memory holds nothing else."""

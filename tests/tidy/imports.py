@@ -18,6 +18,8 @@ NARROW: dict[str, tuple[str, ...]] = {"index": ()}
 # is what each is for.
 OUTSIDE = (
     "oxidbm._breath",
+    "oxidbm._buffers",
+    "oxidbm._key_codecs",
     "oxidbm._views",
     "oxidbm.codecs",
     "oxidbm._memoize",

@@ -6,7 +6,7 @@ import oxidbm
 from tests.unit import surgeon
 from tests.unit.helpers import PAGE_BYTES, disk_store, push_to_disk
 from tests.unit.plants import COMMIT, K0, K1, K2, R0, R2, Maker, on_disk, says, sealed, three, twice_on_disk
-from tests.unit.surgeon import SHAPE
+from tests.unit.surgeon import INFO, SEAL, SHAPE
 
 
 def bad_commit(field: str, value: int) -> Maker:
@@ -27,8 +27,8 @@ for field, value, words in [
     ("durable_sequence", 1, "commit 1 knew commit 1 to be durable"),
     ("durable_sequence", -1, "commit 1 knew commit -1 to be durable"),
     ("begin", 4096, "commit 1 says that the log begins behind it, at 4096"),
-    ("sessions", 1, "the sessions of commit 1 cannot be read"),
-    ("sessions", -1, "the sessions of commit 1 cannot be read"),
+    ("sessions", 1, "0 sessions have records, the last commit counted 1"),
+    ("sessions", -1, "0 sessions have records, the last commit counted -1"),
     ("count", 4, "3 keys are live, the last commit counted 4 and 0 it had not verified"),
     ("count", 2, "3 keys are live, the last commit counted 2 and 0 it had not verified"),
     ("live_bytes", 128, "the live records take 120 bytes, the last commit counted 128"),
@@ -38,23 +38,85 @@ for field, value, words in [
 says("log: it begins at address 64, the last commit says at 56")(bad_commit("begin", 56))
 
 
+def named(path: Path) -> oxidbm.Store:
+    """Return a store on disk with four records, that of a session, and a commit record."""
+    store = three(path)
+    store.session("name").upsert(b"k3", b"value")
+    push_to_disk(store)
+    return store
+
+
+SESSION, NAMED_COMMIT = 224, 272  # where these two stand
+SESSION_SHAPE = 8 << 48 | 4 << 32 | 16
+
+
 def bad_session(number: int, value: int) -> Maker:
-    """Return what writes a word behind a commit record's nine."""
+    """Return what writes a word of a session's record."""
 
     def maker(path: Path) -> oxidbm.Store:
-        store = three(path)
-        with store.session("name") as session:
-            session.upsert(b"k3", b"value")
-            push_to_disk(store)
-        surgeon.rewrite(store, 224, 3 + 9 + number, value)
+        store = named(path)
+        surgeon.rewrite(store, SESSION, number, value)
         return store
 
     maker.__name__ = f"session_word_{number}_{value}"
     return maker
 
 
-for number, value in [(1, -16), (1, 9), (1, 1 << 62), (2, 0xFF)]:
-    says("0000000000.seg at offset 224: the sessions of commit 1 cannot be read")(bad_session(number, value))
+for number, value, words in [
+    (INFO, 1 << 48 | 64, "a session record that leads to another record"),
+    (INFO, 1 << 63 | 1 << 48, "a session record that leads to another record"),
+    (INFO, 1 << 61 | 1 << 48, "a session record with a value of 16 bytes, 0 are needed"),
+    (SHAPE, SESSION_SHAPE - 8, "a session record with a value of 8 bytes, 16 are needed"),
+    (3, 0xFF, "a session record whose name is not UTF-8"),
+    (4, -1, "a session record with the serial number -1"),
+    (4, 1 << 62, "a session record with the serial number 4611686018427387904"),
+]:
+    says(f"0000000000.seg at offset 224: {words}")(bad_session(number, value))
+says("store: session 'name' is at 1, its record says 2")(bad_session(4, 2))
+
+
+@says("0000000000.seg at offset 224: a session record with the flags 0x9")
+def session_that_expires(path: Path) -> oxidbm.Store:
+    store = named(path)
+    surgeon.rewrite(store, SESSION, SEAL, 1 << 32)
+    surgeon.rewrite(store, SESSION, SHAPE, (SESSION_SHAPE | 1 << 48) - 8)
+    return store
+
+
+@says("store: the newest record of session 'name' stands at address 0, 224 was noted")
+def session_forgotten_in_the_log(path: Path) -> oxidbm.Store:
+    store = named(path)
+    surgeon.rewrite(store, SESSION, SHAPE, SESSION_SHAPE - 16)
+    surgeon.rewrite(store, SESSION, INFO, 1 << 61 | 1 << 48)
+    return store
+
+
+@says("store: the newest record of session 'name' stands at address 224, 64 was noted")
+def session_noted_elsewhere(path: Path) -> oxidbm.Store:
+    store = named(path)
+    surgeon.change_session(store, "name", address=R0)
+    return store
+
+
+@says("store: 1 sessions have records, 2 were counted")
+def sessions_counted(path: Path) -> oxidbm.Store:
+    store = named(path)
+    surgeon.change_counters(store, sessions_stated=2)
+    return store
+
+
+@says("0000000000.seg at offset 272: 1 sessions have records, the last commit counted 3")
+def sessions_counted_by_the_commit(path: Path) -> oxidbm.Store:
+    store = named(path)
+    surgeon.change_commit(store, NAMED_COMMIT, "sessions", 3)
+    return store
+
+
+@says("index: an entry leads to the session record at address 224")
+def entry_to_a_session_record(path: Path) -> oxidbm.Store:
+    store = named(path)
+    surgeon.add_entry(store, b"name", SESSION)
+    return store
 
 
 @says("0000000000.seg at offset 4216: commit 2 follows the one at address 64, not commit 1 at 184")
@@ -71,7 +133,7 @@ def second_commit_counts_wrong(path: Path) -> oxidbm.Store:
     return store
 
 
-@says("0000000000.seg at offset 184: a commit record of 64 bytes, at least 72 are needed")
+@says("0000000000.seg at offset 184: a commit record whose header is not that of one")
 def short_commit(path: Path) -> oxidbm.Store:
     store = on_disk(path)
     surgeon.rewrite(store, COMMIT, SHAPE, 4 << 48 | 64)

@@ -85,7 +85,7 @@ HEADERS = {
     "version": (INFO, 2 << 48, "its version is 2, only 1 is known"),
     "no_version": (INFO, 0, "its version is 0, only 1 is known"),
     "invalid": (INFO, 1 << 48 | 1 << 62, "it is marked invalid, which this release never does"),
-    "flags": (SHAPE, 8 << 48 | 2 << 32 | 5, "its flags have the unknown bits 0x8"),
+    "flags": (SHAPE, 16 << 48 | 2 << 32 | 5, "its flags have the unknown bits 0x10"),
     "capacity": (SEAL, 0x7FFFFFFF << 32, "its capacity of 2147483647 words is more than the longest value takes"),
     "value_length": (SHAPE, 2 << 32 | 9, "its value of 9 bytes exceeds its capacity of 1 words"),
 }
@@ -328,7 +328,7 @@ def entry_to_a_record_that_is_cut_off(path: Path) -> oxidbm.Store:
     return entry_to_bytes(path, header(1 << 48, 3000, 375 << 32))
 
 
-@says("0000000000.seg at offset 96: the record at address 96 has checksum 0x1b399d75, its header says 0x00000007")
+@says("0000000000.seg at offset 96: the record at address 96 has checksum 0x*, its header says 0x*")
 def entry_to_a_record_with_another_checksum(path: Path) -> oxidbm.Store:
     return entry_to_bytes(path, header(1 << 48, 0, 7))
 
@@ -354,7 +354,7 @@ def two_faults(path: Path) -> oxidbm.Store:
 
 @says(
     "0000000000.seg at offset 64: the record at address 64 does not match its checksum",
-    "0000000000.seg at offset 144: the record at address 144 has checksum 0xe2022b86, its header says 0x37c55122",
+    "0000000000.seg at offset 144: the record at address 144 has checksum 0x*, its header says 0x*",
 )
 def two_records_of_a_page(path: Path) -> oxidbm.Store:
     """The second cannot be stepped to, but an entry leads there."""

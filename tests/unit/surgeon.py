@@ -50,10 +50,19 @@ def counter_place(store: oxidbm.Store, name: str) -> tuple[object, str]:
     places: dict[str, tuple[object, str]] = {
         "commit_sequence": (handle_of(store).commits, "sequence"),
         "commit_address": (handle_of(store).commits, "address"),
+        "sessions_stated": (handle_of(store).commits.serials, "stated"),
         "pending_first": (table_of(store).pending, "first"),
         "expiring": (log_of(store), "expiring"),
     }
     return places.get(name, (table_of(store), name))
+
+
+def change_session(store: oxidbm.Store, name: str, **fields: int) -> None:
+    """Set what the store has noted of a session."""
+    for field, value in fields.items():
+        state = handle_of(store).commits.serials.known[name]
+        assert hasattr(state, field)
+        setattr(state, field, value)
 
 
 def counter(store: oxidbm.Store, name: str) -> int:
@@ -176,7 +185,8 @@ def seal_again(store: oxidbm.Store, address: int) -> None:
     frame = log.frames.words[log.slot_of(address)]
     o = log.word_of(address)
     seal = frame[o + SEAL] & SEAL_CAPACITY
-    frame[o + SEAL] = seal | checksum_words(frame, o, seal, o + content_words(frame[o + SHAPE]), address)
+    stop = o + content_words(frame[o + SHAPE])
+    frame[o + SEAL] = seal | checksum_words(frame, o, seal, stop, address, log.checksum_key)
 
 
 def take_frame(store: oxidbm.Store, address: int) -> None:
@@ -235,7 +245,7 @@ def rewrite(store: oxidbm.Store, address: int, number: int, value: int) -> None:
     path, offset = segment_of(store, address)
     count = max(3, min(content_words(shape), (path.stat().st_size - offset) // 8))
     data = struct.pack(f"<{count}q", *read_words(store, address, count))
-    checksum = checksum_bytes(data, 0, seal, len(data), address)
+    checksum = checksum_bytes(data, 0, seal, len(data), address, log_of(store).checksum_key)
     damage(store, address + 8 * SEAL, struct.pack("<q", seal | checksum))
 
 

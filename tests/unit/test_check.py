@@ -40,8 +40,8 @@ SPEAKERS: dict[str, set[str]] = {
 
 
 def said(faults: list[str], path: Path) -> list[str]:
-    """Return faults without the directory of the store's segments."""
-    return [fault.replace(f"{path / 'log'}{os.sep}", "") for fault in faults]
+    """Return faults without the directory of the store's segments, and without checksums: the store's id is in them."""
+    return [re.sub(r"0x[0-9a-f]{8}\b", "0x*", fault.replace(f"{path / 'log'}{os.sep}", "")) for fault in faults]
 
 
 @contextmanager

@@ -179,6 +179,39 @@ def test_a_superblock_of_zeros_and_an_empty_log_are_what_a_crash_left(tmp_path: 
         oxidbm.Store(path)
 
 
+@pytest.mark.parametrize("kept", ["first sector", "second sector", "beginning", "word"])
+def test_a_torn_superblock_and_an_empty_log_are_what_a_crash_left(tmp_path: Path, kept: str) -> None:
+    """Nothing was durable, so there is nothing to restore; a log, or a clean end, says that it was."""
+    path = tmp_path / "store"
+    oxidbm.Store(path).close()
+    (path / "CLEAN").unlink()
+    whole = (path / "STORE").read_bytes()
+    torn = {
+        "first sector": whole[:512] + bytes(len(whole) - 512),
+        "second sector": bytes(512) + whole[512:],
+        "beginning": whole[:100],
+        "word": whole[:3],
+    }[kept]
+    (path / "STORE").write_bytes(torn)
+    with pytest.raises(oxidbm.MissingError):
+        oxidbm.Store(path, read_only=True)
+    with oxidbm.Store(path) as store:
+        store[b"a"] = b"1"
+    (path / "STORE").write_bytes(torn)
+    with pytest.raises((oxidbm.CorruptionError, oxidbm.FormatError)):
+        oxidbm.Store(path)
+
+
+def test_a_superblock_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    (path / "log").mkdir(parents=True)
+    for content in (b"my own file", b"\x89oxidbm\n" + bytes([9]) + bytes(100)):
+        (path / "STORE").write_bytes(content)
+        with pytest.raises(oxidbm.FormatError):
+            oxidbm.Store(path)
+        assert (path / "STORE").read_bytes() == content
+
+
 def test_longer_note_of_an_earlier_holder_goes(tmp_path: Path) -> None:
     (tmp_path / "LOCK").write_bytes(b"x" * 1000)
     lock = DirectoryLock(Directory(str(tmp_path)), 0o600)

@@ -37,6 +37,8 @@ KNOWN_HASHES = {
 }
 SEEDS = st.integers(0, 2**62 - 1)
 WORDS = st.integers(-(2**63), 2**63 - 1)
+KEYS = st.integers(0, 2**32 - 1)
+CHECKSUM_KEY = 0x1234_5678
 
 
 class OtherBuild:
@@ -105,8 +107,9 @@ def test_checksum_of_both_builds(other: OtherBuild, data: st.DataObject) -> None
     record = b"".join((word % 2**64).to_bytes(8, "little") for word in words)
     seal = data.draw(WORDS) & SEAL_CAPACITY
     address = data.draw(st.integers(0, 2**48 - 1)) & -8
-    mine = hashing.checksum_bytes(record, 0, seal, len(record), address)
-    assert mine == other.ask("checksum", record, 0, seal, len(record), address)
+    key = data.draw(KEYS)
+    mine = hashing.checksum_bytes(record, 0, seal, len(record), address, key)
+    assert mine == other.ask("checksum", record, 0, seal, len(record), address, key)
 
 
 @pytest.mark.skipif(PURE, reason="the compiled run compares both")
@@ -159,8 +162,8 @@ def test_hash_spreads_keys_that_differ_little() -> None:
 def test_words_and_bytes_give_one_checksum(words: list[int], seal: int, address: int, lead: int) -> None:
     data = b"".join((word % 2**64).to_bytes(8, "little") for word in [5] * lead + words)
     stop = lead + len(words)
-    by_words = hashing.checksum_words(to_words(data), lead, seal & SEAL_CAPACITY, stop, address * 8)
-    by_bytes = hashing.checksum_bytes(data, lead * 8, seal & SEAL_CAPACITY, stop * 8, address * 8)
+    by_words = hashing.checksum_words(to_words(data), lead, seal & SEAL_CAPACITY, stop, address * 8, CHECKSUM_KEY)
+    by_bytes = hashing.checksum_bytes(data, lead * 8, seal & SEAL_CAPACITY, stop * 8, address * 8, CHECKSUM_KEY)
     assert by_words == by_bytes
     assert 0 < by_words < 2**32
 
@@ -176,7 +179,7 @@ def test_every_flipped_bit_of_a_record_shows(key: bytes, value: bytes, address: 
     capacity = (len(value) + 7) // 8 + spare
     data = record_bytes(pack_info(previous * 8, False, False), key, value, capacity)
     seal = capacity << 32
-    right = hashing.checksum_bytes(data, 0, seal, len(data), address * 8)
+    right = hashing.checksum_bytes(data, 0, seal, len(data), address * 8, CHECKSUM_KEY)
     for bit in range(8 * len(data)):
         if 128 <= bit < 160:  # the checksum itself
             continue
@@ -188,7 +191,8 @@ def test_every_flipped_bit_of_a_record_shows(key: bytes, value: bytes, address: 
         stop = content_words(shape) * 8
         if stop > len(flipped):
             continue  # cut off: seen as well
-        assert hashing.checksum_bytes(bytes(flipped), 0, found & SEAL_CAPACITY, stop, address * 8) != right, bit
+        other = hashing.checksum_bytes(bytes(flipped), 0, found & SEAL_CAPACITY, stop, address * 8, CHECKSUM_KEY)
+        assert other != right, bit
 
 
 @given(
@@ -197,14 +201,14 @@ def test_every_flipped_bit_of_a_record_shows(key: bytes, value: bytes, address: 
 def test_checksum_covers_address_and_order(key: bytes, value: bytes, address: int) -> None:
     data = record_bytes(pack_info(0, False, False), key, value, (len(value) + 7) // 8)
     seal = ((len(value) + 7) // 8) << 32
-    right = hashing.checksum_bytes(data, 0, seal, len(data), address * 8)
+    right = hashing.checksum_bytes(data, 0, seal, len(data), address * 8, CHECKSUM_KEY)
     for bit in range(48):
         moved = (address * 8) ^ (1 << bit)
-        assert hashing.checksum_bytes(data, 0, seal, len(data), moved) != right
+        assert hashing.checksum_bytes(data, 0, seal, len(data), moved, CHECKSUM_KEY) != right
     swapped = bytearray(data)
     swapped[24:32], swapped[-8:] = swapped[-8:], swapped[24:32]
     if swapped != data:
-        assert hashing.checksum_bytes(bytes(swapped), 0, seal, len(data), address * 8) != right
+        assert hashing.checksum_bytes(bytes(swapped), 0, seal, len(data), address * 8, CHECKSUM_KEY) != right
 
 
 def test_capacity_bits_that_the_checksum_does_not_see_are_a_fault() -> None:

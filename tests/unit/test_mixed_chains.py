@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 import oxidbm
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.hash_index import FIRST_BITS
+from oxidbm._core.log.flush import flush_to, seal_to
+from oxidbm._core.table.compaction import Compaction
 from oxidbm._core.table.locate import locate
-from tests.inside import abandon, log_of, table_of
+from tests.collisions import colliding_key
+from tests.devices import HeapDevice
+from tests.inside import abandon, handle_of, log_of, table_of
 from tests.support import scaled
 from tests.unit.helpers import (
     PAGE_BYTES,
@@ -135,6 +139,73 @@ def test_clearing_a_mixed_chain_counts_its_keys(tmp_path: Path) -> None:
         agree(store, {a: b"3"})
 
 
+def evict(store: oxidbm.Store, keep: int = 0) -> None:
+    """Write everything to the device, without a commit, and take all pages but the newest `keep` out of memory."""
+    log = log_of(store)
+    log.close_tail_page()
+    seal_to(log, log.tail)
+    flush_to(log, log.tail)
+    while log.head < log.tail - keep * PAGE_BYTES and log.evict_page():
+        pass
+
+
+def compact_some(store: oxidbm.Store, size: int) -> bool:
+    """Let a compaction go on over so many bytes, or begin one of all that is written; True when it ended."""
+    disk = handle_of(store).disk
+    log = log_of(store)
+    assert disk is not None
+    if disk.compaction is None:
+        until = log.flushed & ~log.offset_mask
+        if until <= log.begin:
+            return False
+        disk.compaction = Compaction(table_of(store), until)
+    if disk.compaction.slice(size, False):
+        return False
+    disk.finish(disk.compaction)
+    return True
+
+
+def test_a_chain_whose_keys_are_all_dead_is_still_one(tmp_path: Path) -> None:
+    """Replay must not forget it: the tombstone of a key would come up again under another key's entry."""
+    a, b, *_ = colliding_keys()
+    with disk_store(tmp_path / "store") as store:
+        for key in (a, b):
+            store[key] = b"1"
+            push_to_disk(store)
+        for key in (a, b):
+            del store[key]
+            push_to_disk(store)
+        store[b] = b"2"
+    with disk_store(tmp_path / "store") as store:
+        log_of(store).close_tail_page()
+        store[a] = b"3"
+        evict(store, keep=1)
+        store[b] = b"4"
+        agree(store, {a: b"3", b: b"4"})
+
+
+def test_compaction_that_is_not_at_its_end_leaves_a_chain_whole(tmp_path: Path) -> None:
+    """It copies the last live key of a chain; a dead one below it, set again, must not be found there."""
+    a, b, *_ = colliding_keys()
+    with disk_store(tmp_path / "store") as store:
+        store[a] = b"1"
+        push_to_disk(store)
+        store[b] = b"2"
+        push_to_disk(store)
+        del store[a]
+        push_to_disk(store)
+        store[b] = b"3"
+        push_to_disk(store)
+        store[b"later"] = b"x"
+        push_to_disk(store)
+        assert not compact_some(store, 4 * PAGE_BYTES)
+        log_of(store).close_tail_page()
+        store[a] = b"4"
+        evict(store, keep=1)
+        store[b] = b"5"
+        agree(store, {a: b"4", b: b"5", b"later": b"x"})
+
+
 STEPS = ("set a", "set b", "delete a", "delete b", "push", "sync", "length", "reopen", "crash")
 
 
@@ -163,6 +234,16 @@ def run(path: Path, steps: tuple[str, ...], *, compact: bool = False) -> None:
             elif verb == "compact":
                 store.reorganize()
                 durable = dict(model)
+            elif verb == "part":
+                if compact_some(store, int(name)):
+                    durable = dict(model)
+            elif verb == "evict":
+                evict(store, keep=int(name))
+            elif verb == "page":
+                log_of(store).close_tail_page()
+            elif verb == "clear":
+                store.clear()
+                model.clear()
             elif verb == "grow":
                 store.grow_index()
             elif verb == "reopen":
@@ -199,8 +280,9 @@ def test_every_short_sequence(tmp_path: Path, first: str) -> None:
 @given(
     steps=st.lists(
         st.sampled_from([f"{verb} {name}" for verb in ("set", "delete") for name in "abcd"] + ["push", "push", "sync"])
-        | st.sampled_from(["length", "compact", "grow", "reopen", "crash"]),
-        max_size=25,
+        | st.sampled_from(["length", "compact", "grow", "reopen", "crash", "clear", "evict 0", "evict 1", "evict 2"])
+        | st.sampled_from(["part 1", "part 4096", "part 9000", "page", "page"]),
+        max_size=40,
     )
 )
 def test_long_sequences(tmp_path_factory: pytest.TempPathFactory, steps: list[str]) -> None:
@@ -235,3 +317,31 @@ def test_replay_into_a_larger_table_tells_no_more_keys_apart(tmp_path: Path) -> 
             assert {key: store.get(key) for key in (a, b, c, d)} == {**chained, b: None}
             assert len(store) == len(expected) + 3
             assert store.check() == []
+
+
+@pytest.mark.parametrize("blind", [1, 10])
+def test_replay_reads_a_chain_once_however_long_it_is(blind: int, tmp_path: Path) -> None:
+    """One key is updated many times above the record of another one, which the replay of each update asks for."""
+
+    def open_on(device: HeapDevice) -> oxidbm.Store:
+        return oxidbm.Store(
+            tmp_path, memory="1MiB", page_size=PAGE_BYTES, durability="manual", compaction=False, device=device
+        )
+
+    device = HeapDevice(PAGE_BYTES)
+    updates = 300
+    store = open_on(device)
+    hot, cold = (colliding_key(table_of(store).seed, 0, number) for number in range(2))
+    store[cold] = b"cold"
+    push_to_disk(store)
+    for number in range(updates):
+        store[hot] = b"%d" % number
+        store.sync()
+        if number % (updates // blind) == 0:
+            push_to_disk(store)
+    abandon(store)
+    left = device.survivors()
+    with open_on(left) as store:
+        assert left.reads < 2 * updates  # once for what is live, and the log in chunks
+        assert dict(store) == {cold: b"cold", hot: b"%d" % (updates - 1)}
+        assert store.check() == []

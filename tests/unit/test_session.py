@@ -1,4 +1,4 @@
-"""Sessions: serial numbers, rmw against deletes and other writers, names that outlive a crash."""
+"""Sessions: serial numbers, rmw against deletes and other writers, names that outlive a crash and are forgotten."""
 
 from pathlib import Path
 
@@ -119,8 +119,13 @@ def test_named_session_goes_on_after_a_crash(tmp_path: Path) -> None:
 
 def test_names(tmp_path: Path) -> None:
     with disk_store(tmp_path / "store") as store:
-        for name in ("", "\0x"):
-            with pytest.raises(ValueError, match="not empty"):
+        for name, words in (
+            ("", "not empty"),
+            ("\ud800", "cannot be written as UTF-8"),
+            ("n" * 65_536, "up to 65535 bytes in UTF-8, this one 65536"),
+            ("\N{GREEK SMALL LETTER ALPHA}" * 32_768, "this one 65536"),
+        ):
+            with pytest.raises(ValueError, match=words):
                 store.session(name)
         with store.session("a"):
             with pytest.raises(oxidbm.ClosedError, match="already open"):

@@ -9,11 +9,13 @@ LOCK holds a note beside the lock: who took it last, and a word that is another 
 no lock, so it looks at that word before and after: the same one says that nothing it read was cut off and written anew.
 """
 
+import contextlib
+import importlib
 import os
 import stat
 from typing import Any, Final, final
 
-from oxidbm._core.device.system import HAS_DIRECTORY_DESCRIPTORS, OPEN_FLAGS, host_name, sync_file
+from oxidbm._core.device.system import HAS_DIRECTORY_DESCRIPTORS, OPEN_FLAGS, fcntl, host_name, sync_file
 from oxidbm._core.errors import FormatError, LockedError
 
 STORE: Final = "STORE"  # the superblock; what has one is a store
@@ -26,7 +28,6 @@ NO_WAITING: Final[int] = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wa
 NOTE_BYTES_MAX: Final = 4096
 SMALL_BYTES_MAX: Final = 4096
 RECOVERY: Final = b'"recovery": "'  # what stands before the word in the note
-HELD: Final[set[tuple[int, int]]] = set()  # device and number of each LOCK that this process holds
 BEFORE_A_STORE: Final = (LOCK, LOG, STORE + ASIDE_SUFFIX)  # what may be there before there is a superblock
 
 
@@ -164,14 +165,17 @@ class DirectoryLock:
 
     def __init__(self, directory: Directory, mode: int) -> None:
         self.directory = directory
-        self.identity = (-1, -1)
-        self.descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
+        self.identity = (-1, -1)  # of the file that is locked
+        self.held = False
+        self.descriptor = -1
+        HELD[id(self)] = self
         try:
+            self.descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
             while not self.take_named():
                 os.close(self.descriptor)
                 self.descriptor = -1
                 self.descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
-            HELD.add(self.identity)
+            self.held = True
             write_note(self.descriptor, recovery_word(read_note(self.descriptor)))
         except BaseException:
             self.close()
@@ -188,13 +192,8 @@ class DirectoryLock:
 
     def take(self) -> bool:
         """Try to take the lock."""
-        try:
-            import fcntl
-        except ImportError:
-            import msvcrt
-
-            windows: Any = msvcrt
-
+        if fcntl is None:
+            windows: Any = importlib.import_module("msvcrt")
             try:
                 os.lseek(self.descriptor, 1 << 20, os.SEEK_SET)
                 windows.locking(self.descriptor, windows.LK_NBLCK, 1)
@@ -209,8 +208,9 @@ class DirectoryLock:
 
     def holder(self) -> str:
         """Return who holds the lock and what to do about it, in words."""
-        held = os.fstat(self.descriptor)
-        if (held.st_dev, held.st_ino) in HELD:
+        status = os.fstat(self.descriptor)
+        identity = (status.st_dev, status.st_ino)
+        if any(other.held and other.identity == identity for other in list(HELD.values())):
             return (
                 f"this very process (process {os.getpid()} on {host_name()}): use the store that has it open, from as "
                 "many threads as you like, or close that one first; read_only=True reads the last commit beside it"
@@ -225,11 +225,19 @@ class DirectoryLock:
         return f"{who}; close it there, or open it with read_only=True to read the last commit"
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Give the lock back, also where a forked child has not closed its copy yet."""
+        if self.descriptor >= 0 and fcntl is not None:
+            with contextlib.suppress(OSError):  # closing it does as well
+                fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+        self.forget()
+
+    def forget(self) -> None:
+        """Close the lock's file and leave the lock to the parent process, whose it is."""
+        HELD.pop(id(self), None)
+        self.held = False
         descriptor = self.descriptor
         self.descriptor = -1
         if descriptor >= 0:
-            HELD.discard(self.identity)
             os.close(descriptor)
 
 
@@ -311,6 +319,19 @@ def appearance(path: str) -> list[str]:
     finally:
         directory.close()
     return seen
+
+
+HELD: Final[dict[int, DirectoryLock]] = {}  # also those of stores that are being opened
+
+
+def forget_locks() -> None:
+    """Leave every lock to the parent process, in a forked child."""
+    for lock in list(HELD.values()):
+        lock.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget_locks)
 
 
 def foreign_name(path: str) -> str:

@@ -3,8 +3,9 @@
 Nothing here retries or hides a failure; the OSError goes to the caller. All of it may let other threads run.
 """
 
+import importlib
 import os
-from typing import Final
+from typing import Any, Final
 
 from mypy_extensions import i64
 
@@ -13,17 +14,23 @@ WRITE_BYTES_MAX: Final = 0x40000000  # some systems write no more in one call
 HAS_DIRECTORY_DESCRIPTORS: Final[bool] = os.open in os.supports_dir_fd and hasattr(os, "O_DIRECTORY")
 
 
+def optional_module(name: str) -> Any:
+    """Return a module that not every system has, or None."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+fcntl: Final = optional_module("fcntl")  # now: while the interpreter ends nothing can be imported any more
+
+
 def sync_file(descriptor: int) -> None:
     """Make a file's bytes and size durable; on macOS past the drive's cache too, which plain fsync is not."""
-    try:
-        import fcntl
-
-        full = getattr(fcntl, "F_FULLFSYNC", None)
-        if full is not None:
-            fcntl.fcntl(descriptor, full)
-            return
-    except ImportError:
-        pass
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        fcntl.fcntl(descriptor, full)
+        return
     getattr(os, "fdatasync", os.fsync)(descriptor)
 
 

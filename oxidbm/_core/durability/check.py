@@ -17,7 +17,8 @@ from mypy_extensions import i64
 from oxidbm import _breath
 from oxidbm._core.address import ADDRESS_MASK, ADDRESS_MAX, FIRST_ADDRESS
 from oxidbm._core.durability.commit import Commits
-from oxidbm._core.durability.commit_record import COMMIT_BYTES, read_serials
+from oxidbm._core.durability.commit_record import COMMIT_SHAPE
+from oxidbm._core.durability.session_check import SessionCheck
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import address_of, is_mixed
@@ -27,8 +28,10 @@ from oxidbm._core.log.places import DAMAGED, NO_RECORD, SOUND, Places
 from oxidbm._core.log.reader import Record, key_of, read_or_nothing, record_at
 from oxidbm._core.log.record import (
     HEADER_BYTES,
+    INFO_VERSION,
     SHAPE_COMMIT,
     SHAPE_EXPIRY,
+    SHAPE_UNINDEXED,
     TOMBSTONE,
     fault_of,
     key_length,
@@ -52,7 +55,7 @@ def check(commits: Commits) -> list[str]:
         faults = Check(commits).check_all()
     finally:
         epoch.release(slot)
-    commits.log.life.check_open()  # what was closed meanwhile has faults without end
+    commits.log.life.check_alive()  # what was closed meanwhile has faults without end
     return faults
 
 
@@ -67,6 +70,7 @@ class Check:
         self.faults: list[str] = []
         self.begin: i64 = max(log.begin, i64(FIRST_ADDRESS))
         self.places = Places(log, self.faults)
+        self.sessions = SessionCheck(commits.serials, self.begin)
         self.records_noted: i64 = log.records - commits.records_before
         self.sequence_noted: i64 = commits.sequence
         self.address_noted: i64 = commits.address
@@ -80,6 +84,7 @@ class Check:
         self.commit_count: i64 = 0
         self.commit_pending: i64 = 0
         self.commit_live_bytes: i64 = 0
+        self.commit_sessions: i64 = 0
         self.exact = True  # no recovery has left live bytes uncounted, see check_counters
         self.timeless = False
         self.live: i64 = 0
@@ -187,6 +192,11 @@ class Check:
             return
         if self.records != UNKNOWN:
             self.records += 1
+        if shape & SHAPE_UNINDEXED:
+            fault = self.sessions.take(cursor)
+            if fault:
+                self.say(address, fault)
+            return
         if shape & SHAPE_EXPIRY and not self.log.expiring and not self.timeless:
             self.timeless = True
             self.faults.append(f"store: the record at address {address} has an expiry, but the clock is never asked")
@@ -208,8 +218,8 @@ class Check:
         at = cursor.address
         value = cursor.value()
         previous = previous_address(cursor.info)
-        if len(value) < COMMIT_BYTES:
-            self.say(at, f"a commit record of {len(value)} bytes, at least {COMMIT_BYTES} are needed")
+        if cursor.shape != COMMIT_SHAPE or cursor.info & ~ADDRESS_MASK != INFO_VERSION:
+            self.say(at, "a commit record whose header is not that of one")
             self.forget_commits()
             return
         sequence = read_i64_le(value, 0)
@@ -232,8 +242,6 @@ class Check:
             self.say(at, f"commit {sequence} knew commit {durable} to be durable")
         if begin > at:
             self.say(at, f"commit {sequence} says that the log begins behind it, at {begin}")
-        if not sessions_readable(value):
-            self.say(at, f"the sessions of commit {sequence} cannot be read")
         self.records = 0
         self.commit_address = at
         self.commit_sequence = sequence
@@ -241,6 +249,8 @@ class Check:
         self.commit_count = read_i64_le(value, 24)
         self.commit_pending = read_i64_le(value, 32)
         self.commit_live_bytes = read_i64_le(value, 48)
+        self.commit_sessions = read_i64_le(value, 64)
+        self.sessions.behind_commit = False
         if self.commit_pending:
             self.exact = False
 
@@ -301,8 +311,9 @@ class Check:
             return ""
         try:
             found = record_at(log, address)
-            if found.shape & SHAPE_COMMIT:
-                return f"index: an entry leads to the commit record at address {address}"
+            if found.shape & SHAPE_UNINDEXED:
+                kind = "commit" if found.shape & SHAPE_COMMIT else "session"
+                return f"index: an entry leads to the {kind} record at address {address}"
             key_hash = hash_key(key_of(log, found), self.table.seed)
             others = index.matching(key_hash)
             count: i64 = 0
@@ -367,6 +378,13 @@ class Check:
             )
         if sequence and self.commit_begin < self.begin:
             self.faults.append(f"log: it begins at address {self.begin}, the last commit says at {self.commit_begin}")
+        fault = self.sessions.compare()
+        if fault:
+            self.faults.append(fault)
+            return
+        fault = self.sessions.compare_count(self.commit_sessions, self.commit_begin) if sequence else ""
+        if fault:
+            self.say(self.commit_address, fault)
 
     def check_pending(self) -> None:
         """Check that each record whose effect on the number of keys is not known is one whose effect may be unknown."""
@@ -398,7 +416,7 @@ class Check:
                 _breath.breathe()
             cursor = Cursor(self.log, self.places.tail, self.log.tail)
             while cursor.step():
-                if not cursor.shape & SHAPE_COMMIT:
+                if not cursor.shape & SHAPE_UNINDEXED:
                     return False
         except CorruptionError as failure:
             self.faults.append(str(failure))
@@ -446,12 +464,3 @@ def padded(cursor: Cursor, first_word: i64, length: i64) -> bool:
         return True
     last = read_i64_le(cursor.data(), cursor.offset + ((first_word + (length >> 3)) << 3))
     return last >> (over << 3) == 0
-
-
-def sessions_readable(value: bytes) -> bool:
-    """Return whether the sessions of a commit record's value are as many as it says, and have names."""
-    try:
-        read_serials(value)
-    except ValueError:
-        return False
-    return True

@@ -1,30 +1,34 @@
 """Commit: the one place where what was written becomes durable.
 
-A commit is cut in one instant: a commit record goes to the tail and read_only moves behind it, so that the log up to
-there never changes again. Then it is sealed, flushed and synced while operations go on. Threads that wait together
-share one sync: the first one commits, the others find their tail durable. The commit record says how many records stand
-between it and the one before, which commit was known durable when it was written, where the log begins, how many keys
-are live, and each named session's serial number. Invariants: 1. a commit counts only when all records since the one
-before it verify; 2. `durable_tail` moves only after a sync that returned; 3. a failed write or sync poisons the store;
-4. no commit is cut while somebody else holds the cut lock.
+A commit is cut in one instant: the records of the sessions that changed and a commit record go to the tail, and
+read_only moves behind it, so that the log up to there never changes again. Then it is sealed, flushed and synced while
+operations go on. Threads that wait together share one sync: the first one commits, the others find their tail durable.
+The commit record says how many records stand between it and the one before, which commit was known durable when it was
+written, where the log begins, and how many keys and sessions there are. Invariants: 1. a commit counts only when all
+records since the one before it verify; 2. `durable_tail` moves only after a sync that returned; 3. a failed write or
+sync poisons the store; 4. no commit is cut while somebody else holds the cut lock.
 """
 
-import threading
 from typing import Final, final
 
 from mypy_extensions import i64
 
+from oxidbm import _breath
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.durability.commit_record import CommitRecord, encode
-from oxidbm._core.durability.serials import Serials
-from oxidbm._core.log.append import append_record, mark_as_commit
+from oxidbm._core.durability.serials import Serials, SessionState
+from oxidbm._core.durability.session_record import SESSION_BYTES, encode_session
+from oxidbm._core.handlers import came_from_handler
+from oxidbm._core.locks import COMMITTING, CUTTING, StoreLock
+from oxidbm._core.log.append import append_record, mark_as, record_bytes
 from oxidbm._core.log.flush import flush_for, flush_to, seal_to
 from oxidbm._core.log.hybrid_log import HybridLog
-from oxidbm._core.log.record import pack_info
+from oxidbm._core.log.record import SHAPE_COMMIT, SHAPE_SESSION, pack_info
 from oxidbm._core.log.room import room_for
 from oxidbm._core.table.table import Table
 
 NANOSECONDS: Final = 1e9
+SESSIONS_SLICE: Final = 256
 
 
 @final
@@ -35,22 +39,104 @@ class Commits:
         self.table = table
         self.log = table.log
         self.serials = serials
-        self.lock = threading.Lock()
-        self.cut_lock = threading.Lock()
+        locks = table.log.life.locks
+        self.lock = StoreLock(locks, COMMITTING)
+        self.cut_lock = StoreLock(locks, CUTTING)
         self.sequence: i64 = 0
         self.durable_sequence: i64 = 0
         self.address: i64 = 0  # of the last commit record
         self.end: i64 = FIRST_ADDRESS
         self.durable_tail: i64 = FIRST_ADDRESS
         self.records_before: i64 = 0  # appended up to and with the last commit record
+        self.records_durable: i64 = 0  # as that, of the last commit that is durable
+        self.own: i64 = 0  # of the records appended, those that say where sessions are, or are commit records
+        self.own_durable: i64 = 0
         self.begin_wanted: i64 = 0
         self.unlogged = False  # the next commit has to say something that no record since the last one says
-        self.cut_serials: dict[str, int] = {}
+
+    def now_ns(self) -> i64:
+        """Return the clock's time in nanoseconds since 1970."""
+        return i64(int(self.table.clock() * NANOSECONDS))
+
+    def note(self, state: SessionState) -> None:
+        """Take note of a session's first change since the last cut, or since its record was written."""
+        if state.cut != self.sequence:
+            state.begin_after(self.sequence, self.durable_sequence)
+        state.noted = self.sequence
+        if self.log.memory_only:
+            return
+        self.unlogged = True
+        if state.name:
+            self.note_use(state)
+
+    def note_use(self, state: SessionState) -> None:
+        """Have the next commit say that a session was used, though it has changed nothing yet."""
+        state.used = True
+        self.serials.join(state)
+        self.unlogged = True
+
+    def take_sessions(self, recovered: dict[str, SessionState], begin: i64) -> None:
+        """Know the sessions that recovery found."""
+        self.serials.take_over(recovered, begin)
+        for state in self.serials.known.values():
+            self.table.session_bytes += self.session_footprint(state)
+
+    def session_footprint(self, state: SessionState) -> i64:
+        """Return how much of the log a session's record takes."""
+        return self.log.footprint(record_bytes(i64(len(state.name.encode())), SESSION_BYTES, False))
+
+    def forget_session(self, state: SessionState) -> None:
+        """Know a session no more, durably with the next commit."""
+        self.serials.forget(state)
+        if not self.log.memory_only:
+            self.serials.join(state)
+            self.unlogged = True
+
+    def state_sessions(self, time_ns: i64, count_max: i64) -> i64:
+        """Append the records of up to so many sessions that have to be stated; < 0, a size, where there is no room."""
+        serials = self.serials
+        while serials.left() > 0 and count_max > 0:
+            size = self.state_session(serials.unstated[serials.following], time_ns)
+            if size < 0:
+                return size
+            serials.following += 1
+            count_max -= 1
+        if serials.left() == 0:
+            serials.unstated.clear()
+            serials.following = 0
+        return 0
+
+    def state_session(self, state: SessionState, time_ns: i64) -> i64:
+        """Append what there is to say of a session, or that it was forgotten; < 0, a size, where there is no room."""
+        fresh = state.address == 0
+        if fresh and state.forgotten:
+            return 0
+        state.queued = False  # first of all: what changes the session from here on lets it be stated once more
+        state.noted = -1
+        if state.used:
+            state.used_ns = time_ns
+        name = state.name.encode()
+        value = b"" if state.forgotten else encode_session(state)
+        address = append_record(self.log, name, value, pack_info(0, state.forgotten, False), 0)
+        if address < 0:
+            state.queued = True
+            return address
+        mark_as(self.log, address, SHAPE_SESSION)
+        self.own += 1
+        state.address = address
+        state.used = False
+        if fresh or state.forgotten:
+            size = self.session_footprint(state)
+            self.table.session_bytes += size if fresh else -size
+            self.serials.stated += 1 if fresh else -1
+        return 0
 
     def cut(self) -> i64:
-        """Append a commit record and make everything up to it read-only, in one instant.
+        """Append the sessions' records that are due and a commit record, and make all up to it read-only.
 
-        Returns its address; 0 where something was written meanwhile; < 0, its size, where there is no room for it.
+        The last of it is one instant; a session that was stated before it, and has changed since, is stated again.
+        Returns the commit record's address; 0 where something was written meanwhile; < 0, a size that there is no room
+        for. What was stated of sessions by then stays, and is not stated again when the cut is tried again.
         """
         table = self.table
         log = self.log
@@ -58,27 +144,30 @@ class Commits:
         record.log.sequence = self.sequence + 1
         record.log.durable_sequence = self.durable_sequence
         record.log.begin = max(log.begin, self.begin_wanted)
+        record.log.time_ns = self.now_ns()
+        size = self.state_sessions(record.log.time_ns, self.serials.left())
+        if size < 0:
+            return size
         record.log.records = log.records - self.records_before
-        record.log.time_ns = i64(int(table.clock() * NANOSECONDS))
+        record.sessions = self.serials.stated
         record.table.count = table.count
         record.table.pending = table.pending.count()
         record.table.live_bytes = table.live_bytes
-        serials = self.serials.now()
-        record.serials = self.serials.to_keep(serials)
         value = encode(record)
-        if record.log.records != log.records - self.records_before or record.table.count != table.count:
+        written = log.records - self.records_before != record.log.records or table.count != record.table.count
+        if written or self.serials.left() > 0:
             return 0  # a finalizer, run by the garbage collector, or the clock wrote
         address = append_record(log, b"", value, pack_info(self.address, False, False), 0)
         if address < 0:
             return address
-        mark_as_commit(log, address)
+        mark_as(log, address, SHAPE_COMMIT)
+        self.own += 1
         log.freeze()
         self.sequence = record.log.sequence
         self.address = address
         self.end = log.tail
         self.records_before = log.records
         self.unlogged = False
-        self.cut_serials = serials
         return address
 
     def commit(self) -> None:
@@ -95,6 +184,7 @@ class Commits:
         log = self.log
         log.life.check_not_poisoned()
         with self.cut_lock:  # not in the middle of a batch
+            self.state_many()
             while True:
                 address = self.cut()
                 if address > 0:
@@ -102,20 +192,40 @@ class Commits:
                 if address < 0:
                     flush_for(log, room_for(-address, log.page_bytes))
         target = self.end
+        records = self.records_before
+        own = self.own
         sequence = self.sequence
-        serials = self.cut_serials
         seal_to(log, target)
         flush_to(log, target)
         self.sync_device(log)
         self.durable_tail = target
+        self.records_durable = records
+        self.own_durable = own
         self.durable_sequence = sequence
-        self.serials.made_durable(serials)
+
+    def state_many(self) -> None:
+        """Where very many sessions are to be stated, do most of it before the cut, in slices: it is one instant.
+
+        Their number is that of now: what changes meanwhile is for the cut, or this might never end.
+        """
+        log = self.log
+        slices = self.serials.left() // SESSIONS_SLICE
+        time_ns = self.now_ns() if slices > 0 else i64(0)
+        while slices > 0:
+            size = self.state_sessions(time_ns, SESSIONS_SLICE)
+            if size < 0:
+                flush_for(log, room_for(-size, log.page_bytes))
+                continue
+            slices -= 1
+            _breath.breathe()
 
     def sync_device(self, log: HybridLog) -> None:
-        """Sync the device; a failure poisons the store."""
+        """Sync the device; a failure poisons the store, what a signal handler raised meanwhile does not."""
         try:
             log.device.sync()
         except OSError as failure:
+            if came_from_handler(failure):
+                raise
             log.life.poison_with(failure)
             log.life.blocked_write()
 
@@ -125,6 +235,7 @@ class Commits:
         with self.lock:
             self.begin_wanted = max(self.begin_wanted, until)  # the store may have been cleared meanwhile
             if not log.memory_only:
+                self.serials.state_again_below(self.begin_wanted)
                 self.commit_now()
             log.move_begin(until)
         log.epoch.bump(Truncation(log, until).delete)
@@ -134,6 +245,7 @@ class Commits:
         with self.lock, self.cut_lock:  # not in the middle of a batch
             self.table.forget_all()
             self.begin_wanted = self.log.tail
+            self.serials.state_again_below(self.begin_wanted)
             self.unlogged = True
             self.table.maintainer.cleared()
 
@@ -151,4 +263,6 @@ class Truncation:
         try:
             self.log.device.truncate_before(self.until)
         except OSError as failure:
+            if came_from_handler(failure):
+                raise
             self.log.life.poison_with(failure)

@@ -9,11 +9,17 @@ from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core.address import ADDRESS_MAX, FIRST_ADDRESS
+from oxidbm._core.address import ADDRESS_MASK, ADDRESS_MAX, FIRST_ADDRESS
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.commit import Commits
-from oxidbm._core.durability.commit_record import CommitRecord, decode
-from oxidbm._core.durability.replay import SLICE_RECORDS, Chain, Replay
+from oxidbm._core.durability.commit_record import (
+    COMMIT_RECORD_BYTES,
+    COMMIT_SHAPE,
+    COMMIT_WORDS,
+    CommitRecord,
+    decode,
+)
+from oxidbm._core.durability.replay import SLICE_RECORDS, Chain, Chains, Replay
 from oxidbm._core.durability.superblock import CleanMark
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import checksum_bytes, hash_key
@@ -25,11 +31,11 @@ from oxidbm._core.log.reader import read_or_nothing
 from oxidbm._core.log.record import (
     CHECKSUM_MASK,
     HEADER_BYTES,
+    INFO_VERSION,
     SEAL_CAPACITY,
-    SHAPE_COMMIT,
+    SHAPE_UNINDEXED,
     TOMBSTONE,
-    VALUE_LENGTH_MASK,
-    content_words,
+    capacity_words,
 )
 from oxidbm._core.table.table import Table
 
@@ -47,7 +53,9 @@ def purge_below(table: Table, begin: i64, start: i64) -> i64:
 def later_durable_commit(log: HybridLog, start: i64, sequence: i64) -> i64:
     """Return where, behind `start`, a commit record knew a commit after `sequence` to be durable; 0 for nowhere.
 
-    A record's checksum covers its own address, so commit records can be found without knowing where records begin.
+    A record's checksum covers its own address, so commit records can be found without knowing where records begin. All
+    have one shape and size: each byte is read once, whatever stands there, but for the last words of a chunk, and what
+    looks like a header costs at most one checksum of so few bytes.
     """
     device = log.device
     address: i64 = start
@@ -55,30 +63,31 @@ def later_durable_commit(log: HybridLog, start: i64, sequence: i64) -> i64:
     while address < end:
         chunk = read_or_nothing(log, address, CHUNK_BYTES)
         size: i64 = len(chunk)
-        o: i64 = 0
-        while o + HEADER_BYTES <= size:
-            shape = read_i64_le(chunk, o + 8)
-            if (shape & ~VALUE_LENGTH_MASK) == SHAPE_COMMIT and (shape & VALUE_LENGTH_MASK) < CHUNK_BYTES // 2:
-                length: i64 = content_words(shape) << 3
-                data = read_or_nothing(log, address + o, length)
-                if len(data) == length:
-                    seal = read_i64_le(data, 16)
-                    if checksum_bytes(data, 0, seal & SEAL_CAPACITY, length, address + o) == seal & CHECKSUM_MASK:
-                        if knew_durable(data) > sequence:
-                            return address + o
-            o += 8
+        offset: i64 = 0
+        while offset + COMMIT_RECORD_BYTES <= size:
+            if read_i64_le(chunk, offset + 8) == COMMIT_SHAPE and knew_durable(log, chunk, offset, address) > sequence:
+                return address + offset
+            offset += 8
         if size < CHUNK_BYTES:  # the end of a segment: the next one starts at a page
             address = log.next_page(max(address + size, address + 1))
         else:
-            address += size
+            address += offset
         _breath.breathe()
     return 0
 
 
-def knew_durable(data: bytes) -> i64:
-    """Return which commit a commit record knew to be durable; 0 for what is no commit record after all."""
+def knew_durable(log: HybridLog, chunk: bytes, offset: i64, chunk_start: i64) -> i64:
+    """Return which commit the commit record at an offset of a chunk knew to be durable; 0 where there is none."""
+    address = chunk_start + offset
+    info = read_i64_le(chunk, offset)
+    seal = read_i64_le(chunk, offset + 16)
+    if info & ~ADDRESS_MASK != INFO_VERSION or capacity_words(seal) != COMMIT_WORDS:
+        return 0
+    end = offset + COMMIT_RECORD_BYTES
+    if checksum_bytes(chunk, offset, seal & SEAL_CAPACITY, end, address, log.checksum_key) != seal & CHECKSUM_MASK:
+        return 0
     try:
-        return decode(data[HEADER_BYTES:]).log.durable_sequence
+        return decode(chunk[offset + HEADER_BYTES : end]).log.durable_sequence
     except ValueError:
         return 0
 
@@ -134,26 +143,45 @@ def take_over(commits: Commits, replay: Replay, last: CommitRecord) -> i64:
             f"{table.life.path}: replay found {table.count} keys, the last commit, {place}, counted "
             f"{last.table.count} and {last.table.pending} it had not verified"
         )
-    known = last.table.pending == 0
+    known = last.table.pending == 0 and last.table.live_bytes >= 0
     table.live_bytes = last.table.live_bytes if known else count_live_bytes(table, begin, replay.last_end)
     commits.sequence = commits.durable_sequence = last.log.sequence
     commits.address = replay.last_address
-    commits.serials.recovered = last.serials
+    commits.take_sessions(replay.sessions, begin)
+    if commits.serials.stated != last.sessions:
+        raise CorruptionError(
+            f"{table.life.path}: replay found {commits.serials.stated} sessions, the last commit, {place}, counted "
+            f"{last.sessions}"
+        )
     return begin
 
 
-def count_live_bytes(table: Table, begin: i64, tail: i64) -> i64:
-    """Return the size of the records that the index leads to directly, by one more pass over the log.
+def is_newest(table: Table, cursor: Cursor, chains: Chains) -> bool:
+    """Return whether the current record is its key's newest, by reading down the chains that may say so."""
+    key = cursor.key()
+    key_hash = hash_key(key, table.seed)
+    entry = table.index.holds(key_hash, cursor.address, ADDRESS_MAX)
+    if entry == 0 or address_of(entry) == cursor.address:
+        return entry != 0
+    for entry in table.index.matching(key_hash):
+        chain = chains.of(entry)
+        if chain.holds_any(key):
+            return chain.newest[key] == cursor.address
+    return False
 
-    A commit with pending records could not know it. Records further down a mixed chain are left out; there are few.
+
+def count_live_bytes(table: Table, begin: i64, tail: i64) -> i64:
+    """Return the size of the records that are their key's newest, by one more pass over the log.
+
+    A commit with pending records could not know it.
     """
     total: i64 = 0
     left: i64 = SLICE_RECORDS
     cursor = Cursor(table.log, begin, tail)
+    chains = Chains(table, begin)
     while cursor.step():
-        if not cursor.shape & SHAPE_COMMIT and not cursor.info & TOMBSTONE:
-            entry = table.index.holds(hash_key(cursor.key(), table.seed), cursor.address, ADDRESS_MAX)
-            if address_of(entry) == cursor.address:
+        if not cursor.shape & SHAPE_UNINDEXED and not cursor.info & TOMBSTONE:
+            if is_newest(table, cursor, chains):
                 total += table.log.footprint(cursor.size())
         left -= 1
         if left == 0:

@@ -3,7 +3,7 @@
 Every record is verified. A record that was appended with its key's previous record known (`unverified` not set)
 replaces the index entry that leads to previous_address, so replay compares no keys; for the few others, and in mixed
 chains, keys are compared. A commit record counts when its checksum holds, it follows the one before it, and as many
-records stand between the two as it says.
+records stand between the two as it says. What session records say counts with the commit record behind them.
 """
 
 from typing import Final, final
@@ -12,17 +12,27 @@ from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core.address import ADDRESS_MAX, FIRST_ADDRESS, with_sign
-from oxidbm._core.durability.commit_record import CommitRecord, decode
+from oxidbm._core.address import ADDRESS_MASK, ADDRESS_MAX, FIRST_ADDRESS, with_sign
+from oxidbm._core.durability.commit_record import COMMIT_SHAPE, CommitRecord, decode
+from oxidbm._core.durability.serials import SessionState
+from oxidbm._core.durability.session_record import decode_session
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import hash_key
-from oxidbm._core.index.entry import address_of, is_mixed
+from oxidbm._core.index.entry import NO_ENTRY, address_of, is_mixed
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import key_of, record_at
-from oxidbm._core.log.record import SHAPE_COMMIT, SHAPE_EXPIRY, TOMBSTONE, previous_address
+from oxidbm._core.log.record import (
+    INFO_VERSION,
+    SHAPE_COMMIT,
+    SHAPE_EXPIRY,
+    SHAPE_UNINDEXED,
+    TOMBSTONE,
+    previous_address,
+)
 from oxidbm._core.table.table import Table
 
 SLICE_RECORDS: Final = 512
+CHAINS_MAX: Final = 4096
 
 
 @final
@@ -35,9 +45,13 @@ class Replay:
         self.cursor = Cursor(table.log, max(table.log.device.begin(), i64(FIRST_ADDRESS)), stop)
         self.count: i64 = 0
         self.records: i64 = 0
+        self.mixed = False  # an entry of the index is, or was
         self.last: CommitRecord | None = None
         self.last_address: i64 = 0
         self.last_end: i64 = self.cursor.following
+        self.chains = Chains(table, self.cursor.following)
+        self.stated: list[SessionState] = []  # since the last commit
+        self.sessions: dict[str, SessionState] = {}
         self.fault: CorruptionError | None = None
         self.page: i64 = -1
         self.pages: vec[i64] = vec[i64]()
@@ -55,10 +69,13 @@ class Replay:
                     self.pages = append(self.pages, cursor.address)
                     self.page_ends = append(self.page_ends, cursor.address)
                 self.page_ends[len(self.page_ends) - 1] = cursor.address + cursor.size()
-                if cursor.shape & SHAPE_COMMIT:
+                if cursor.shape & SHAPE_UNINDEXED == 0:
+                    self.apply()
+                    self.records += 1
+                elif cursor.shape & SHAPE_COMMIT:
                     self.take_commit()
                 else:
-                    self.apply()
+                    self.take_session()
                     self.records += 1
                 left -= 1
                 if left == 0:
@@ -77,6 +94,8 @@ class Replay:
         """Check a commit record and take it as the last one."""
         cursor = self.cursor
         place = self.log.device.place(cursor.address)
+        if cursor.shape != COMMIT_SHAPE or cursor.info & ~ADDRESS_MASK != INFO_VERSION:
+            raise CorruptionError(f"{place}: a commit record whose header is not that of one")
         try:
             record = decode(cursor.value())
         except ValueError as failure:
@@ -101,6 +120,20 @@ class Replay:
         self.last_address = cursor.address
         self.last_end = cursor.following
         self.records = 0
+        for state in self.stated:
+            if not state.forgotten:
+                self.sessions[state.name] = state
+            elif state.name in self.sessions:
+                del self.sessions[state.name]
+        self.stated = []
+
+    def take_session(self) -> None:
+        """Check a session record and keep what it says for the commit that follows."""
+        try:
+            self.stated.append(decode_session(self.cursor))
+        except ValueError as failure:
+            place = self.log.device.place(self.cursor.address)
+            raise CorruptionError(f"{place}: {failure}") from None
 
     def cursor_start(self) -> i64:
         """Return where the replay began."""
@@ -128,27 +161,88 @@ class Replay:
                 self.apply_to_chain(key, key_hash, entry, tombstone)
                 return
         if not tombstone:
+            if self.mixed and index.holds(key_hash, 0, ADDRESS_MAX) != 0:
+                self.leave_chains(key, key_hash)
             index.insert(key_hash, fresh)
             self.count += 1
 
-    def apply_to_chain(self, key: bytes, key_hash: i64, entry: i64, tombstone: bool) -> None:
-        """Do what the current record did to an entry whose chain may hold other keys, one read for each record.
+    def leave_chains(self, key: bytes, key_hash: i64) -> None:
+        """Do what a compaction under way did to a mixed entry whose chain holds `key`, which got an entry of its own.
 
-        The entry stays one for the whole chain, as it was while the store was written: were the keys given entries of
-        their own, a key's old record would be left in the chain of another key's entry, to be found there later.
+        It left no record of that, and was not at its end: at a tombstone that all had passed by, it dropped the entry;
+        at the last live record, which it copied, it let the entry lead to that key alone. Where more than the chain's
+        head is live the store was cleared instead, and the next commit's begin takes the entry away.
         """
         index = self.table.index
-        chain = Chain(self.table, entry, self.cursor_start())
+        for entry in index.matching(key_hash):
+            if is_mixed(entry):
+                chain = self.chains.of(entry)
+                if chain.holds_any(key) and not chain.live_below_head():
+                    head = address_of(entry)
+                    index.replace(key_hash, entry, index.entry_for(key_hash, head) if chain.head_lives() else NO_ENTRY)
+
+    def apply_to_chain(self, key: bytes, key_hash: i64, entry: i64, tombstone: bool) -> None:
+        """Do what the current record did to an entry whose chain may hold other keys.
+
+        The entry stays one for the whole chain, as it was while the store was written, and as long as another key has a
+        record there, a dead one too: were the keys given entries of their own, a key's old record would be left in the
+        chain of another key's entry, to be found there later.
+        """
+        index = self.table.index
+        chain = self.chains.of(entry)
         was_live = chain.holds(key)
-        others = chain.live_besides(key)
+        shared = chain.holds_besides(key)
         self.count -= 1 if was_live else 0
         fresh: i64 = 0
-        if others or not tombstone:
+        if shared or not tombstone:
             fresh = index.entry_for(key_hash, self.cursor.address)
-        if others:
+        if shared:
             fresh = with_sign(fresh)
+            self.mixed = True
+            self.chains.lead(chain, entry, self.cursor.address, key, tombstone)
         index.replace(key_hash, entry, fresh)
         self.count += 0 if tombstone else 1
+
+
+@final
+class Chains:
+    """The chains of mixed entries that were read last, by the address of their head.
+
+    A chain holds every version of its keys. Were it read anew for each record, from the newest down to the first one of
+    another key, a thousand updates of one key would cost half a million reads.
+    """
+
+    def __init__(self, table: Table, start: i64) -> None:
+        self.table = table
+        self.start: i64 = start
+        self.kept: dict[int, Chain] = {}
+
+    def of(self, entry: i64) -> "Chain":
+        """Return the chain of an entry."""
+        if not is_mixed(entry):
+            return Chain(self.table, entry, self.start)
+        head = int(address_of(entry))
+        chain = self.kept.get(head)
+        if chain is None:
+            chain = Chain(self.table, entry, self.start)
+            self.keep(head, chain)
+        return chain
+
+    def lead(self, chain: "Chain", entry: i64, address: i64, key: bytes, tombstone: bool) -> None:
+        """Take note that the chain of an entry is led by another record from now on, and its entry mixed.
+
+        What is read of a plain entry is not all of what is below it.
+        """
+        if chain.mixed:
+            self.kept.pop(int(address_of(entry)), None)
+            chain.lead(address, key, tombstone)
+            self.keep(int(address), chain)
+
+    def keep(self, head: int, chain: "Chain") -> None:
+        """Keep a chain; the one that was not used for longest goes where there are too many."""
+        if len(self.kept) >= CHAINS_MAX:
+            del self.kept[next(iter(self.kept))]
+        self.kept[head] = chain
 
 
 @final
@@ -160,34 +254,56 @@ class Chain:
         self.start: i64 = start
         self.mixed = is_mixed(entry)
         self.following: i64 = address_of(entry)
+        self.head = b""  # its key
         self.live: dict[bytes, bool] = {}
+        self.newest: dict[bytes, int] = {}  # the address of each key's newest record
 
     def step(self) -> bool:
         """Read one more record; False at the end."""
         if self.following < self.start:
             return False
-        found = record_at(self.log, self.following)
+        address = self.following
+        found = record_at(self.log, address)
         self.following = previous_address(found.info) if self.mixed else 0  # a plain entry leads to one key
         key = key_of(self.log, found)
+        if not self.live:
+            self.head = key
         if key not in self.live:
             self.live[key] = not found.tombstone()
+            self.newest[key] = int(address)
         return True
+
+    def lead(self, address: i64, key: bytes, tombstone: bool) -> None:
+        """Have another record stand before those that were read."""
+        self.head = key
+        self.live[key] = not tombstone
+        self.newest[key] = int(address)
 
     def holds(self, key: bytes) -> bool:
         """Return whether the chain's newest record of `key` gives it a value."""
+        return self.holds_any(key) and self.live[key]
+
+    def holds_any(self, key: bytes) -> bool:
+        """Return whether the chain has a record of `key`, be it a tombstone."""
         while key not in self.live:
             if not self.step():
                 return False
-        return self.live[key]
+        return True
 
-    def live_besides(self, key: bytes) -> bool:
-        """Return whether another key than `key` has a value in the chain."""
-        while True:
-            for other, alive in self.live.items():
-                if alive and other != key:
-                    return True
+    def holds_besides(self, key: bytes) -> bool:
+        """Return whether the chain has a record of another key than `key`, be it a tombstone."""
+        while len(self.live) == (1 if key in self.live else 0):
             if not self.step():
                 return False
+        return True
+
+    def head_lives(self) -> bool:
+        """Return whether the chain's first record gives its key a value."""
+        return self.holds(self.head)
+
+    def live_below_head(self) -> bool:
+        """Return whether another key than that of the chain's first record has a value."""
+        return self.count() > (1 if self.head_lives() else 0)
 
     def count(self) -> i64:
         """Return how many keys have a value in the chain."""

@@ -19,10 +19,11 @@ from oxidbm._core.log.hybrid_log import Prelude
 
 BYTES_NAME: Final = "bytes"  # the codec of keys or values that stay as they are
 MAGIC: Final = b"\x89oxidbm\n"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 CODEC_NAME_MAX: Final = 255
 KEY_CODEC_OFFSET: Final = 48
 SUPERBLOCK: Final = struct.Struct("<8sQ16sQQ256p256p")
+SUPERBLOCK_START: Final = struct.Struct("<8sQ")
 CLEAN_MAGIC: Final = b"\x89oxiend\n"
 CLEAN_MARK: Final = struct.Struct("<8s16sQQQ")
 SUM: Final = struct.Struct("<I")
@@ -38,6 +39,10 @@ class Superblock:
         self.page_bits = page_bits
         self.key_codec = BYTES_NAME
         self.value_codec = BYTES_NAME
+
+    def checksum_key(self) -> int:
+        """Return the key of the records' checksums: a value cannot hold a record that verifies, whoever chose it."""
+        return int.from_bytes(self.store_id[:4], "little")
 
 
 @final
@@ -97,11 +102,19 @@ def write_superblock(directory: Directory, block: Superblock, mode: int) -> None
 
 
 def never_durable(directory: Directory) -> bool:
-    """Return whether a crash left a store that was being made: its superblock empty or zeros, its log empty."""
+    """Return whether a crash left a store that was being made: its superblock torn, its log empty, no clean end.
+
+    What is torn has a beginning, as far as it is there, of a superblock or of zeros, and does not verify.
+    """
+    size = SUPERBLOCK.size + SUM.size
     superblock = directory.status(STORE)
-    if superblock is None or superblock.st_size > SUPERBLOCK.size + SUM.size:
+    if superblock is None or superblock.st_size > size or directory.status(CLEAN) is not None:
         return False
-    if any(directory.read_start(STORE, SUPERBLOCK.size + SUM.size)):
+    data = directory.read_start(STORE, size)
+    beginning = SUPERBLOCK_START.pack(MAGIC, FORMAT_VERSION)
+    if any(data[: len(beginning)]) and data[: len(beginning)] != beginning[: len(data)]:
+        return False
+    if with_sum(data[: SUPERBLOCK.size]) == data:
         return False
     if directory.status(LOG) is None:
         return True
@@ -127,7 +140,7 @@ def read_superblock(directory: Directory) -> Superblock:
         (version,) = struct.unpack_from("<Q", head, 8)
         if version > FORMAT_VERSION:
             raise FormatError(
-                f"{path} at offset 8 says format version {version}; this release reads up to {FORMAT_VERSION}. "
+                f"{path} at offset 8 says format version {version}; this release reads {FORMAT_VERSION}. "
                 "Upgrade oxidbm to open it"
             )
     data = read_small(directory, STORE, SUPERBLOCK.size)
@@ -135,6 +148,11 @@ def read_superblock(directory: Directory) -> Superblock:
     if version < 1:
         raise CorruptionError(
             f"{path} at offset 8 says format version {version}, which never was; restore it from a copy"
+        )
+    if version < FORMAT_VERSION:
+        raise FormatError(
+            f"{path} at offset 8 says format version {version}, of before the first release; this release reads "
+            f"{FORMAT_VERSION}. Dump the store with the oxidbm that wrote it, and load the dump"
         )
     if not PAGE_BITS_MIN <= page_bits <= PAGE_BITS_MAX:
         raise CorruptionError(

@@ -15,7 +15,6 @@ from oxidbm._core.log.record import (
     HEADER_BYTES,
     HEADER_WORDS,
     KEY_LENGTH_SHIFT,
-    SHAPE_COMMIT,
     SHAPE_EXPIRY,
     SHAPE_PAGE_RUN,
     TOMBSTONE,
@@ -111,11 +110,11 @@ def write_record(log: HybridLog, address: i64, words: i64, key: bytes, value: by
     log.records += 1
 
 
-def mark_as_commit(log: HybridLog, address: i64) -> None:
-    """Say of a record that was just appended that it is a commit record."""
+def mark_as(log: HybridLog, address: i64, flag: i64) -> None:
+    """Give a record that was just appended a flag in its shape: that of a commit record, or of a session record."""
     frame = log.frames.words[log.slot_of(address)]
     o = log.word_of(address)
-    frame[o + 1] = frame[o + 1] | SHAPE_COMMIT
+    frame[o + 1] = frame[o + 1] | flag
 
 
 def overwrite(log: HybridLog, address: i64, shape: i64, value: bytes, expiry: i64) -> None:

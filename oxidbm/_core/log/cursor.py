@@ -124,7 +124,9 @@ class Cursor:
         if fault:
             raise CorruptionError(f"{device.place(address)}: the record at address {address} is corrupt: {fault}")
         offset = address - self.chunk_start
-        if checksum_bytes(self.chunk, offset, seal & SEAL_CAPACITY, offset + size, address) != seal & CHECKSUM_MASK:
+        key = self.log.checksum_key
+        checksum = checksum_bytes(self.chunk, offset, seal & SEAL_CAPACITY, offset + size, address, key)
+        if checksum != seal & CHECKSUM_MASK:
             raise CorruptionError(
                 f"{device.place(address)}: the record at address {address} does not match its checksum"
             )

@@ -1,6 +1,7 @@
 """Flushing: how the log reaches its device, up to an address or as far as the next frame needs.
 
-Other threads run meanwhile; one at a time writes, under the log's flush lock. A failed write poisons the store.
+Other threads run meanwhile; one at a time writes, under the log's flush lock. A failed write poisons the store. What a
+signal handler raised meanwhile does not, and what it kept from being written is written the next time.
 """
 
 import errno
@@ -11,6 +12,7 @@ from mypy_extensions import i64
 
 from oxidbm._core.budget import INDEX
 from oxidbm._core.errors import FullError
+from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.room import Room
 
@@ -28,7 +30,7 @@ def flush_to(log: HybridLog, target: i64) -> None:
             while log.flushed < target and log.flush_step(FLUSH_BYTES):
                 pass
         except OSError as failure:
-            if failure.errno in SHORTAGES:
+            if failure.errno in SHORTAGES or came_from_handler(failure):
                 raise
             log.life.poison_with(failure)
             log.life.blocked_write()

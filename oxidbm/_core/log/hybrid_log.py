@@ -14,7 +14,6 @@ A log stands alone: it knows its device, the life of the store it belongs to, an
 table. Iterations and reads of the device are readers inside its epoch.
 """
 
-import threading
 from typing import Final, final
 
 from mypy_extensions import i64
@@ -26,6 +25,7 @@ from oxidbm._core.device.device import Device
 from oxidbm._core.epoch import LightEpoch
 from oxidbm._core.hashing import checksum_words
 from oxidbm._core.life import Life
+from oxidbm._core.locks import FLUSHING, StoreLock
 from oxidbm._core.log.frames import Frames
 from oxidbm._core.log.record import SEAL_CAPACITY, content_words, record_words
 from oxidbm._core.log.room import Room
@@ -59,8 +59,9 @@ class HybridLog:
         self.budget = budget
         self.epoch = LightEpoch()
         self.prelude = Prelude()
-        self.flush_lock = threading.Lock()
+        self.flush_lock = StoreLock(life.locks, FLUSHING)
         self.memory_only = memory_only
+        self.checksum_key: i64 = 0  # of the store's records on disk
         self.page_bits: i64 = page_bits
         self.page_bytes: i64 = page_bytes
         self.offset_mask: i64 = page_bytes - 1
@@ -370,6 +371,7 @@ class HybridLog:
 
         A record whose seal is written can no longer be updated in place: read_only moves with it.
         """
+        key = self.checksum_key
         while self.sealed < target and words_max > 0:
             slot = self.slot_of(self.sealed)
             end = self.records_end(self.sealed)
@@ -381,7 +383,7 @@ class HybridLog:
                 shape = frame[o + 1]
                 seal = frame[o + 2] & SEAL_CAPACITY
                 size = record_words(shape, seal)
-                frame[o + 2] = seal | checksum_words(frame, o, seal, o + content_words(shape), at)
+                frame[o + 2] = seal | checksum_words(frame, o, seal, o + content_words(shape), at, key)
                 at += size << 3
                 o += size
                 words_max -= size

@@ -114,7 +114,8 @@ class Places:
             self.note_starts(at, end)
             if at < log.sealed:
                 seal = frame[head + 2]
-                checksum = checksum_words(frame, head, seal & SEAL_CAPACITY, head + content_words(frame[head + 1]), at)
+                stop = head + content_words(frame[head + 1])
+                checksum = checksum_words(frame, head, seal & SEAL_CAPACITY, stop, at, log.checksum_key)
                 if checksum != seal & CHECKSUM_MASK:
                     fault = "it does not match its checksum"
                     self.faults.append(f"memory: the {kind} at address {at} is corrupt: {fault}")

@@ -94,7 +94,7 @@ def read_disk(log: HybridLog, address: i64) -> Record:
             raise CorruptionError(f"{device.place(address)}: the record of {size} bytes is cut off after {len(data)}")
     if size <= READ_GUESS_MAX:
         log.read_guess = max(i64(READ_GUESS_MIN), size)
-    checksum = checksum_bytes(data, 0, seal & SEAL_CAPACITY, size, address)
+    checksum = checksum_bytes(data, 0, seal & SEAL_CAPACITY, size, address, log.checksum_key)
     if checksum != seal & CHECKSUM_MASK:
         raise CorruptionError(
             f"{device.place(address)}: the record at address {address} has checksum {checksum:#010x}, "

@@ -4,6 +4,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from oxidbm._buffers import bytes_of
 from oxidbm._core.log.record import HEADER_BYTES, KEY_LENGTH_MAX, VALUE_LENGTH_MAX
 from oxidbm._core.store.coder import CALLED, INT, PLAIN
 from oxidbm._core.store.handle import Handle
@@ -12,7 +13,7 @@ EXPIRE_SECONDS_MAX: Final = 1e12
 
 
 def to_key(handle: Handle, key: object) -> bytes:
-    """Return a key as bytes: bytes as they are, str as UTF-8, bytearray and memoryview copied; TypeError for others.
+    """Return a key as bytes: bytes as they are, str as UTF-8, buffers of bytes copied; TypeError for others.
 
     A store with a codec for keys takes what that takes.
     """
@@ -22,10 +23,11 @@ def to_key(handle: Handle, key: object) -> bytes:
         data = key
     elif isinstance(key, str):
         data = key.encode()
-    elif isinstance(key, (bytearray, memoryview)):
-        data = bytes(key)
     else:
-        raise TypeError(f"keys are bytes or str, not {type(key).__name__}")
+        copied = bytes_of(key, single=True)
+        if copied is None:
+            raise TypeError(f"keys are bytes or str, not {type(key).__name__}")
+        data = copied
     if len(data) > KEY_LENGTH_MAX:
         raise ValueError(f"a key of {len(data)} bytes is too long: at most {KEY_LENGTH_MAX} are possible")
     return data
@@ -39,10 +41,13 @@ def to_value(handle: Handle, key: bytes, value: object) -> bytes:
         data = value
     elif isinstance(value, str):
         data = value.encode()
-    elif isinstance(value, (bytearray, memoryview)):
+    elif isinstance(value, bytearray):
         data = bytes(value)
     else:
-        raise TypeError(f"values are bytes or str, not {type(value).__name__}")
+        copied = bytes_of(value)
+        if copied is None:
+            raise TypeError(f"values are bytes or str, not {type(value).__name__}")
+        data = copied
     size: i64 = len(data)
     if size > handle.table.value_limit:
         raise too_large(handle, len(key), size)

@@ -16,12 +16,19 @@ from oxidbm._core.durability.check import check
 from oxidbm._core.life import Life
 from oxidbm._core.sizes import parse_size
 from oxidbm._core.store.batch import Batch
-from oxidbm._core.store.coder import Coders, coder_for
+from oxidbm._core.store.coder import KEYS, VALUES, Coders, coder_for
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.opening import open_memory, open_path
 from oxidbm._core.store.options import Options
 from oxidbm._core.store.ordered import KeyOrder
-from oxidbm._core.store.session import Session, open_session
+from oxidbm._core.store.session import (
+    Session,
+    SessionInfo,
+    forget_session,
+    forget_sessions,
+    known_sessions,
+    open_session,
+)
 from oxidbm._core.store.statistics import statistics
 from oxidbm._core.table.iterate import LogScan
 from oxidbm._core.table.table import Table
@@ -66,7 +73,7 @@ class StoreBase:
         options.create = create
         options.lock = lock
         options.device = device
-        options.coders = Coders(coder_for("keys", key), coder_for("values", value))
+        options.coders = Coders(coder_for(KEYS, key), coder_for(VALUES, value))
         options.size_limit = 0 if size_limit is None else parse_size("size_limit", size_limit)
         if clock is not None:
             options.clock = clock
@@ -86,7 +93,7 @@ class StoreBase:
         self.typed: bool = handle.coders.typed
         self.always: bool = durability == "always" and path is not None
         self.pop_position: i64 = 0
-        self.unnamed: i64 = 0  # sessions without a name so far
+        self.memoized: dict[tuple[str, bytes], Any] = {}  # of memoize: where the functions of these names come from
         self.order: KeyOrder | None = None
         if ordered:
             self.order = KeyOrder(handle)
@@ -103,7 +110,9 @@ class StoreBase:
             try:
                 self.owned.close()
             except Exception as failure:
-                _breath.LastWord(failure)  # a compiled finalizer that raises leaves the exception to whatever runs next
+                _breath.LastWord(
+                    self.owned.loss(failure)
+                )  # a compiled finalizer that raises leaves the exception to whatever runs next
 
     def __reduce__(self) -> Any:
         raise TypeError("a store cannot be pickled or copied; open its path where it is needed")
@@ -149,8 +158,28 @@ class StoreBase:
     def session(self, name: str | None = None) -> Session:
         """Return a session; one with a name goes on from its last durable serial number."""
         self.life.check_open()
-        self.unnamed += 1
-        return open_session(self.handle, name, self.unnamed, self.always, self)
+        return open_session(self.handle, name, self.always, self)
+
+    def sessions(self) -> list[SessionInfo]:
+        """Return what is known of each session that has a name."""
+        self.life.check_open()
+        return known_sessions(self.handle)
+
+    def forget_session(self, name: str) -> bool:
+        """Know a session no more; False where it is not known."""
+        self.check_writable()
+        found = forget_session(self.handle, name)
+        if self.always:
+            self.handle.commits.commit()
+        return found
+
+    def forget_sessions(self, *, unused_for: float) -> list[str]:
+        """Know no more the sessions that were not used for so many seconds; return their names."""
+        self.check_writable()
+        names = forget_sessions(self.handle, unused_for)
+        if self.always:
+            self.handle.commits.commit()
+        return names
 
     def batch(self) -> Batch:
         """Return a batch: writes that become visible and durable together, or not at all."""

@@ -13,11 +13,13 @@ from typing import Any, Final, cast
 from mypy_extensions import i64
 
 from oxidbm._core.errors import error
+from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import address_of, is_mixed
 from oxidbm._core.log.append import record_bytes
 from oxidbm._core.log.room import Room
 from oxidbm._core.store.arguments import expiry_at, to_key, to_value
+from oxidbm._core.store.bulk import check_pairs
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.table import operations
 from oxidbm._core.table.locate import locate_steady
@@ -67,6 +69,7 @@ class Batch:
 
     def update(self, other: object) -> None:
         """Store the pairs of a mapping or of an iterable of pairs when the block ends."""
+        check_pairs(other)
         if isinstance(other, Mapping):
             other = other.items()
         elif hasattr(other, "keys"):
@@ -193,7 +196,8 @@ def apply_all(table: Table, values: dict[bytes, bytes], expiries: dict[bytes, in
                 make_room(table, status)
             except BaseException as stop:
                 attempts += 1
-                if isinstance(stop, error) or attempts > ATTEMPTS_MAX:
+                ours = isinstance(stop, error) and not came_from_handler(stop)
+                if ours or attempts > ATTEMPTS_MAX:
                     if changed:  # a part of a batch must never become durable
                         table.life.poison_with(OSError(f"a batch could not be finished ({stop})"))
                     raise

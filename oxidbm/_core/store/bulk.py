@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from mypy_extensions import i64
 
 from oxidbm import _breath
+from oxidbm._buffers import is_one_key
 from oxidbm._core.life import OPEN, WRITABLE
 from oxidbm._core.log.record import KEY_LENGTH_MAX
 from oxidbm._core.store.arguments import expiry_at, to_key, to_value
@@ -23,8 +24,14 @@ SLICE: Final = 1024  # keys between two breaths
 
 def check_keys(keys: object) -> None:
     """Raise TypeError for one key in the place of many, which would be taken letter by letter."""
-    if isinstance(keys, (str, bytes, bytearray, memoryview)):
+    if not isinstance(keys, (list, tuple, set)) and is_one_key(keys):
         raise TypeError(f"keys is an iterable of keys, not one {type(keys).__name__}; put it into a list")
+
+
+def check_pairs(pairs: object) -> None:
+    """Raise TypeError for a single key or value in the place of pairs."""
+    if not isinstance(pairs, (list, tuple, dict)) and is_one_key(pairs):
+        raise TypeError(f"pairs is a mapping or an iterable of pairs of key and value, not one {type(pairs).__name__}")
 
 
 def get_many(handle: Handle, keys: object, default: object) -> list[object]:
@@ -37,14 +44,12 @@ def get_many(handle: Handle, keys: object, default: object) -> list[object]:
     for key in cast(Iterable[object], keys):
         if handle.life.state != OPEN:
             handle.life.blocked_read()
-        if isinstance(key, bytes) and not coders.typed:
-            value = operations.read(table, key)
-        else:
-            value = operations.read(table, to_key(handle, key))
+        k = key if isinstance(key, bytes) and not coders.typed else to_key(handle, key)
+        value = operations.read(table, k)
         if value is None:
             found.append(default)
         else:
-            found.append(coders.from_value(value))
+            found.append(coders.value_of(k, value))
         left -= 1
         if left == 0:
             left = SLICE
@@ -106,6 +111,7 @@ def set_list(handle: Handle, pairs: list[object], expiry: i64) -> None:
 
 def set_many(handle: Handle, pairs: object, expire: object) -> None:
     """Store the pairs of a mapping, of what has keys(), or of an iterable of pairs."""
+    check_pairs(pairs)
     expiry = expiry_at(handle, expire)
     left: i64 = SLICE
     if isinstance(pairs, dict):

@@ -20,6 +20,9 @@ STR: Final = 1
 INT: Final = 2
 CALLED: Final = 3
 
+KEYS: Final = "keys"
+VALUES: Final = "values"
+
 ANY_NAME: Final = "*"  # a codec of this name opens a store whatever its codecs are, and sees bytes
 
 INT_ZERO: Final = 0x80
@@ -28,12 +31,14 @@ INT_BYTES_MAX: Final = 120
 TOP_BYTE: Final = 0x100000000000000
 SHORT: Final = 7  # bytes of a number that fit into a word beside the first byte
 
+SHOWN_BYTES: Final = 80  # of a key in an error
+
 SCRATCH: Final = BytesWriter()
 
 
 @final
 class Coder:
-    """One codec as the core calls it; `what` it codes, "keys" or "values", is for errors."""
+    """One codec as the core calls it; `what` it codes, KEYS or VALUES, is for errors."""
 
     def __init__(
         self,
@@ -145,12 +150,34 @@ class Coders:
         self.typed: bool = key.kind != PLAIN or value.kind != PLAIN
 
     def from_key(self, key: bytes) -> object:
-        """Return the key that bytes in the store stand for."""
-        return self.key.decode(key) if self.typed else key
+        """Return the key that bytes in the store stand for; DecodeError names it where its codec did not write it."""
+        if not self.typed:
+            return key
+        try:
+            return self.key.decode(key)
+        except ValueError as failure:
+            raise undecodable(key, "", "", failure) from failure
 
     def from_value(self, value: bytes) -> object:
         """Return the value that bytes in the store stand for."""
         return self.value.decode(value) if self.typed else value
+
+    def value_of(self, key: bytes, value: bytes) -> object:
+        """As `from_value`; DecodeError names the key where the codec did not write the value."""
+        if not self.typed:
+            return value
+        try:
+            return self.value.decode(value)
+        except ValueError as failure:
+            raise undecodable(key, "value of the ", "", failure) from failure
+
+
+def undecodable(key: bytes, of: str, where: str, failure: ValueError) -> ValueError:
+    """Return the DecodeError for a key, or with `of` its value, that its codec did not write."""
+    from oxidbm import codecs
+
+    shown = repr(key) if len(key) <= SHOWN_BYTES else f"{key[:SHOWN_BYTES]!r}... ({len(key)} bytes)"
+    return codecs.DecodeError(f"the {of}key {shown}{where} cannot be decoded: {failure}")
 
 
 def coder_for(what: str, spec: object) -> Coder:
@@ -169,6 +196,10 @@ def coder_for(what: str, spec: object) -> Coder:
         kind = STR
     elif codec is codecs.INT:
         kind = INT
+    elif what == KEYS:
+        from oxidbm import _key_codecs
+
+        codec = _key_codecs.for_keys(codec)
     coder = Coder(what, codec.name, kind, codec.encode, codec.decode)
     coder.prefixer = getattr(codec, "encode_prefix", None)
     return coder

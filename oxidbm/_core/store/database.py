@@ -10,9 +10,9 @@ from typing import Any, final
 from mypy_extensions import i64
 
 from oxidbm._core.hashing import hash_key
-from oxidbm._core.life import CLOSED, OPEN, READ_ONLY
+from oxidbm._core.life import CLOSED, FORKED, OPEN, READ_ONLY
 from oxidbm._core.store.arguments import to_key
-from oxidbm._core.store.iterator import KEYS, StoreIterator
+from oxidbm._core.store.iterator import KEYS, StoreIterator, policy_of
 from oxidbm._core.store.store import Store
 from oxidbm._core.table.locate import locate_steady
 
@@ -27,10 +27,10 @@ class Database(Store):
     traversal_stop: i64 = 0
     shut: bool = False
 
-    def keys(self) -> Any:
+    def keys(self, *, on_error: object = "raise") -> Any:
         """Return a list of the keys."""
         found: list[object] = []
-        found.extend(StoreIterator(self.handle, KEYS))
+        found.extend(StoreIterator(self.handle, KEYS, None, False, policy_of(on_error)))
         return found
 
     def firstkey(self) -> bytes | None:
@@ -107,6 +107,8 @@ class Database(Store):
         life = self.life
         if life.state == CLOSED and not self.shut:
             return  # closed, durably, by the interpreter's exit: a shelf's finalizer comes after that
+        if life.state == FORKED:
+            return  # a forked child has written nothing: the end of a shelf that it inherited is none of the parent's
         if life.writable != READ_ONLY or life.state != OPEN:
             super().sync()
 

@@ -19,6 +19,7 @@ from oxidbm._core.table.retry import put
 
 NO_EXPIRY: Final = -1.0
 NO_VALUE: Final = -2.0
+DIGITS_SURE: Final = 640  # that Python always converts, whatever its limit is set to
 
 
 def ttl(handle: Handle, key: bytes) -> float:
@@ -45,12 +46,31 @@ def touch(handle: Handle, key: bytes, expire: object) -> bool:
             return True
 
 
+def too_many_digits(failure: ValueError) -> OverflowError:
+    """Return the error for a counter that Python does not convert to or from decimal digits."""
+    return OverflowError(
+        f"a counter in a store of bytes is kept in decimal digits, and Python converts no more of them ({failure}); "
+        "open the store with value=int, which counts up to 960 bits, or raise the limit with "
+        "sys.set_int_max_str_digits()"
+    )
+
+
+def digits_of(number: int) -> str:
+    """Return an int in decimal digits; OverflowError for one that has more than Python converts."""
+    try:
+        return str(number)
+    except ValueError as failure:
+        raise too_many_digits(failure) from None
+
+
 def number_in(handle: Handle, data: bytes) -> int:
     """Return the number that a counter's bytes say; ValueError for something else, TypeError for another codec."""
     if handle.coders.value.kind == PLAIN:
         try:
             return int(data)
-        except ValueError:
+        except ValueError as failure:
+            if len(data) > DIGITS_SURE and data.strip(b"-+0123456789 ") == b"":
+                raise too_many_digits(failure) from None
             raise ValueError(
                 f"incr() and decr() count in decimal digits, and the key's value of {len(data)} bytes is no number"
             ) from None
@@ -74,7 +94,7 @@ def incr(handle: Handle, key: bytes, delta: int, default: int | None, expire: ob
         number = (number_in(handle, old) if old is not None else default or 0) + delta
         if not isinstance(number, int):  # compiled, the arguments' types are checked before
             raise TypeError(f"incr() and decr() count in int, not {type(number).__name__}")
-        new = to_value(handle, key, str(number) if plain else number)
+        new = to_value(handle, key, digits_of(number) if plain else number)
         handle.life.check_writable()
         if old is None:
             if not plain:

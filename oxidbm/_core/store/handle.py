@@ -15,7 +15,9 @@ from oxidbm._core.device.directory import Directory, DirectoryLock
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.durability.superblock import CleanMark, StorePrelude, Superblock, write_mark
 from oxidbm._core.errors import error
+from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import CLOSED, FORKED, OPEN, READ_ONLY, WRITABLE
+from oxidbm._core.locks import COMPACTING
 from oxidbm._core.store.maintainers import ClosedMaintainer, DiskMaintainer
 from oxidbm._core.store.options import Options
 
@@ -52,6 +54,7 @@ class Handle:
         life.wait_at_gate()
         if life.state != OPEN:
             return
+        life.locks.check(COMPACTING)  # before anything has changed
         HANDLES.pop(id(self), None)
         disk = self.disk
         if disk is not None:
@@ -68,8 +71,11 @@ class Handle:
                 self.mark_end()
             elif disk is not None and life.writable != READ_ONLY:
                 life.blocked_write()
-        except error:
-            self.give_back()  # nothing more can be saved
+        except error as failure:
+            if came_from_handler(failure):
+                self.reopen()
+            else:
+                self.give_back()  # nothing more can be saved
             raise
         except BaseException:  # Ctrl-C, or a shortage: all is still there, and close() can be called again
             self.reopen()
@@ -95,6 +101,17 @@ class Handle:
             self.disk.stop()
         self.life.state = CLOSED
         self.give_back()
+
+    def loss(self, failure: Exception) -> Exception:
+        """Return what to say where a store could not be closed, and nobody is left to close it again."""
+        if self.life.writable == READ_ONLY:
+            return failure
+        commits = self.commits
+        lost = self.table.log.records - commits.records_durable - (commits.own - commits.own_durable)
+        return error(
+            f"the store {self.life.name()} could not be closed: {failure}. What was written since its last durable "
+            f"commit is lost: {lost} records, and all that was updated in place"
+        )
 
     def commit_all(self) -> None:
         """Commit also what operations that were under way still append, until nothing more can be appended."""
@@ -142,19 +159,18 @@ HANDLES: Final[dict[int, Handle]] = {}
 
 def close_all() -> None:
     """Close every store still open when the interpreter exits."""
+    _breath.begin_exit()
     for handle in list(HANDLES.values()):
         try:
             handle.close()
         except Exception as failure:  # each store has its own chance, and what it lost is said
-            _breath.LastWord(failure)
+            _breath.LastWord(handle.loss(failure))
 
 
 def forget_all() -> None:
     """Make every handle void in a forked child."""
     for handle in list(HANDLES.values()):
         handle.life.state = FORKED
-        if handle.lock is not None:
-            handle.lock.close()
     HANDLES.clear()
 
 

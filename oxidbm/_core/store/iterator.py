@@ -16,8 +16,9 @@ from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import address_of
 from oxidbm._core.life import OPEN
 from oxidbm._core.log.cursor import Cursor
-from oxidbm._core.log.reader import is_live, key_of, value_of
-from oxidbm._core.log.record import SHAPE_COMMIT, SHAPE_EXPIRY, TOMBSTONE, key_length, key_word, value_length
+from oxidbm._core.log.reader import expiry_of, is_live, key_of, value_of
+from oxidbm._core.log.record import SHAPE_EXPIRY, SHAPE_UNINDEXED, TOMBSTONE, key_length, key_word, value_length
+from oxidbm._core.store.coder import Coder, undecodable
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.table.iterate import MemoryWalk, newest_since
 from oxidbm._core.table.locate import locate
@@ -25,6 +26,24 @@ from oxidbm._core.table.locate import locate
 KEYS: Final = 0
 VALUES: Final = 1
 ITEMS: Final = 2
+ENTRIES: Final = 3  # key, value, expiry in milliseconds since 1970 or 0, address; for what copies stores
+
+RAISE: Final = 0  # what to do with a key or a value that its codec did not write
+SKIP: Final = 1
+BYTES: Final = 2
+
+SKIPPED: Final = object()
+
+
+def policy_of(on_error: object) -> i64:
+    """Return what an argument on_error= asks for; ValueError for another word."""
+    if on_error == "raise":
+        return RAISE
+    if on_error == "skip":
+        return SKIP
+    if on_error == "bytes":
+        return BYTES
+    raise ValueError(f'on_error is "raise", "skip" or "bytes", not {on_error!r}')
 
 
 @final
@@ -33,7 +52,7 @@ class StoreIterator:
 
     slot: i64 = -1  # a default of the class is there for the finalizer even when __init__ failed
 
-    def __init__(self, handle: Handle, kind: i64, owner: object = None, raw: bool = False) -> None:
+    def __init__(self, handle: Handle, kind: i64, owner: object = None, raw: bool = False, policy: i64 = RAISE) -> None:
         self.owner = owner  # a store that is iterated stays open, also when nobody else holds it
         table = handle.table
         table.life.check_open()
@@ -41,6 +60,7 @@ class StoreIterator:
         self.kind: i64 = kind
         self.coders = handle.coders
         self.raw = raw or not handle.coders.typed
+        self.policy: i64 = policy
         self.cursor = Cursor(table.log, max(table.log.begin, i64(FIRST_ADDRESS)), table.log.tail)
         self.walk: MemoryWalk | None = None
         if table.log.memory_only:
@@ -62,12 +82,11 @@ class StoreIterator:
         now = table.now_if_expiring()  # asked for first: a clock may be Python code, during which no view may be held
         walk = self.walk
         if walk is not None and walk.kept:
-            kept = walk.next_kept(now)
-            if kept is not None:
-                key = key_of(table.log, kept)
-                return self.key_given(key) if self.kind == KEYS else self.given(key, value_of(table.log, kept))
+            kept = self.next_kept(walk, now)
+            if kept is not SKIPPED:
+                return kept
         while cursor.step():
-            if cursor.info & TOMBSTONE or cursor.shape & SHAPE_COMMIT:
+            if cursor.info & TOMBSTONE or cursor.shape & SHAPE_UNINDEXED:
                 continue
             shape = cursor.shape
             data = cursor.data()
@@ -81,32 +100,67 @@ class StoreIterator:
             if address_of(entry) == cursor.address:
                 if shape & SHAPE_EXPIRY and cursor.expiry() <= now:
                     continue
-                if self.kind == KEYS:
-                    return self.key_given(key)
+                if self.kind == KEYS and self.raw:
+                    return key
                 start += (length + 7) & -8
-                value = data[start : start + value_length(shape)]
-                return self.given(key, value)
-            if newest_since(table, key, key_hash, cursor.address, cursor.stop) is None:
+                value = b"" if self.kind == KEYS else data[start : start + value_length(shape)]
+                if self.raw and self.kind != ENTRIES:  # the common case, without a call
+                    return value if self.kind == VALUES else (key, value)
+                given = self.given(key, value, cursor.expiry(), cursor.address)
+            elif newest_since(table, key, key_hash, cursor.address, cursor.stop) is None:
                 continue
-            found = locate(table, key, key_hash)  # anew: while that one read the disk, others may have changed things
-            if found is None or not is_live(table.log, found, now):
-                continue
-            if self.kind == KEYS:
-                return self.key_given(key)
-            return self.given(key, value_of(table.log, found))
+            else:
+                found = locate(table, key, key_hash)  # anew: while that one read the disk, others may have changed it
+                if found is None or not is_live(table.log, found, now):
+                    continue
+                value = b"" if self.kind == KEYS else value_of(table.log, found)
+                given = self.given(key, value, expiry_of(table.log, found), found.address)
+            if given is not SKIPPED:
+                return given
         self.close()
         raise StopIteration
 
-    def key_given(self, key: bytes) -> object:
-        """Return what a record's key is to the caller."""
-        return key if self.raw else self.coders.key.decode(key)
+    def next_kept(self, walk: MemoryWalk, now: i64) -> object:
+        """Return the next item of the pages that went before the iteration came to them; SKIPPED when none is left."""
+        log = self.table.log
+        while True:
+            found = walk.next_kept(now)
+            if found is None:
+                return SKIPPED
+            value = b"" if self.kind == KEYS else value_of(log, found)
+            given = self.given(key_of(log, found), value, expiry_of(log, found), found.address)
+            if given is not SKIPPED:
+                return given
 
-    def given(self, key: bytes, value: bytes) -> object:
-        """Return what a record's key and value are to the caller."""
+    def given(self, key: bytes, value: bytes, expiry: i64, address: i64) -> object:
+        """Return what a record is to the caller; SKIPPED where a codec did not write it and it is to be left out."""
+        kind = self.kind
+        if kind == ENTRIES:
+            return key, value, int(expiry), int(address)
         if self.raw:
-            return value if self.kind == VALUES else (key, value)
-        given = self.coders.value.decode(value)
-        return given if self.kind == VALUES else (self.coders.key.decode(key), given)
+            return key if kind == KEYS else value if kind == VALUES else (key, value)
+        given_key: object = None
+        given_value: object = None
+        if kind != KEYS:
+            given_value = self.decoded(self.coders.value, value, key, "value of the ", address)
+        if kind != VALUES:
+            given_key = self.decoded(self.coders.key, key, key, "", address)
+        if given_key is SKIPPED or given_value is SKIPPED:
+            return SKIPPED
+        return given_key if kind == KEYS else given_value if kind == VALUES else (given_key, given_value)
+
+    def decoded(self, coder: Coder, data: bytes, key: bytes, of: str, address: i64) -> object:
+        """Return what a key's or a value's bytes stand for, or what the policy has in the place of an error."""
+        try:
+            return coder.decode(data)
+        except ValueError as failure:
+            if self.policy == SKIP:
+                return SKIPPED
+            if self.policy == BYTES:
+                return data
+            log = self.table.log
+            where = f" ({log.device.place(address)})" if address < log.flushed else ""
+            raise undecodable(key, of, where, failure) from failure
 
     def close(self) -> None:
         """Leave the epoch; the iterator yields nothing more."""

@@ -8,6 +8,7 @@ new log.
 """
 
 import _thread
+import sys
 import threading
 import time
 from typing import Final, final
@@ -19,6 +20,7 @@ from oxidbm._core.counters import Counters
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.errors import CorruptionError, FullError, error
 from oxidbm._core.life import WRITABLE, Life
+from oxidbm._core.locks import COMPACTING, StoreLock
 from oxidbm._core.log.flush import FLUSH_BYTES, flush_for, flush_to
 from oxidbm._core.log.room import Room
 from oxidbm._core.store.size_limit import SizeLimit
@@ -73,7 +75,7 @@ class DiskMaintainer(Maintainer):
         self.log = commits.log
         self.counters = counters
         self.limit = limit
-        self.compact_lock = threading.Lock()
+        self.compact_lock = StoreLock(self.log.life.locks, COMPACTING)
         self.interval = interval
         self.compacts = compacts
         self.running = False
@@ -124,7 +126,7 @@ class DiskMaintainer(Maintainer):
 
     def start(self) -> None:
         """Start the thread if none is alive; a `threading.Thread` is Python code that Ctrl-C can leave half started."""
-        if not self.stopping and self.ended.acquire(blocking=False):
+        if not self.stopping and not _breath.Exit.begun and self.ended.acquire(blocking=False):
             self.running = True
             try:
                 _thread.start_new_thread(self.run, ())
@@ -134,10 +136,10 @@ class DiskMaintainer(Maintainer):
                 self.ended.release()
 
     def stop(self) -> None:
-        """End the thread and wait for it."""
+        """End the thread and wait for it; not where the interpreter has ended it."""
         self.stopping = True
         self.wake.set()
-        if self.running and threading.get_ident() != self.ident:
+        if self.running and threading.get_ident() != self.ident and not sys.is_finalizing():
             self.ended.acquire()  # the thread gives it back when it ends
             self.running = False
             self.ended.release()
@@ -264,6 +266,8 @@ class DiskMaintainer(Maintainer):
         """Run a compaction to its end in the caller's thread."""
         log = self.log
         at = current.cursor.following
+        if current.running and current.runner == threading.get_ident():
+            raise log.life.locks.busy(COMPACTING)
         while current.slice(COMPACT_SLICE_BYTES, False):
             if log.due:
                 log.due = False

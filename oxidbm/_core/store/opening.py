@@ -112,7 +112,9 @@ def open_once(path: str, options: Options) -> Handle:
     try:
         if not options.read_only and options.lock:
             lock = DirectoryLock(directory, options.mode)
-        if not options.read_only and (directory.status(STORE) is None or never_durable(directory)):
+        if directory.status(STORE) is None or (options.device is None and never_durable(directory)):
+            if options.read_only or not options.create:
+                raise MissingError(2, "the directory holds no store, and this call may not make one", path)
             block = Superblock(os.urandom(16), random_seed(), options.page_bits)
             block.key_codec = name_to_keep(options.coders.key)
             block.value_codec = name_to_keep(options.coders.value)
@@ -217,6 +219,7 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
     try:
         budget = Budget(i64(options.memory))
         log = HybridLog(device, Life(directory.path), budget, block.page_bits, False)
+        log.checksum_key = i64(block.checksum_key())
         table = Table(log, HashIndex(0, budget), block.seed & MASK_62, options.clock)
         commits = Commits(table, Serials())
         recover(commits, mark, options.read_only)

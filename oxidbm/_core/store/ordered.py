@@ -40,10 +40,11 @@ class KeyOrder(Watcher):
         self.handle = handle
         self.table = handle.table
         self.changes: list[bytes] = []
-        self.lock = threading.RLock()
+        self.lock = threading.RLock()  # whoever holds it takes no other one, and may be interrupted by a handler's call
         self.key_bytes: i64 = 0
         self.version: i64 = 0
         self.whole = False
+        self.stale = False
         self.behind = False
         self.keys: Any = self.sorted_list()
         self.table.watchers = [*self.table.watchers, self]
@@ -55,9 +56,14 @@ class KeyOrder(Watcher):
         if len(self.changes) > CHANGED_MAX:
             self.table.log.due = True
 
+    def forgotten(self) -> None:
+        """Note that the list has to be made anew."""
+        self.stale = True
+        self.version += 1
+
     def catch_up_if_far_behind(self) -> None:
         """Take up the changes where there are very many."""
-        if len(self.changes) > CHANGED_MAX:
+        if self.stale or len(self.changes) > CHANGED_MAX:
             self.catch_up()
 
     def build(self) -> None:
@@ -83,23 +89,13 @@ class KeyOrder(Watcher):
         """Return the memory that the keys and the list take."""
         return self.key_bytes + i64(len(self.keys)) * POINTER_BYTES
 
-    def clear(self) -> None:
-        """Forget every key, since the store has."""
-        with self.lock:
-            self.changes = []
-            self.whole = False
-            self.version += 1
-            self.keys.clear()
-            self.key_bytes = 0
-            self.whole = True
-            self.draw()
-
     def catch_up(self) -> None:
         """Take up every change noted so far."""
-        if self.whole and not self.behind and not self.changes:
+        if self.whole and not self.stale and not self.behind and not self.changes:
             return
         with self.lock:  # which waits for a thread that has taken the notes and is not through with them
-            if not self.whole:  # Ctrl-C came while the list, which is interpreted code, was changed
+            if self.stale or not self.whole:  # Ctrl-C came while the list, which is interpreted code, was changed
+                self.stale = False
                 self.build()
             while self.changes:
                 self.behind = True
@@ -242,7 +238,7 @@ class RangeIterator:
                 self.low_in = False
             value = operations.read(handle.table, key)
             if value is not None:
-                return handle.coders.from_key(key), handle.coders.from_value(value)
+                return handle.coders.from_key(key), handle.coders.value_of(key, value)
         self.ended = True
         self.owner = None
         raise StopIteration

@@ -1,4 +1,4 @@
-"""Sessions: one caller's sequence of operations, numbered, with a commit of its own.
+"""Sessions: one caller's sequence of operations, numbered, with a commit of its own; and what is known of them by name.
 
 Each operation of a session that may change the store takes the next serial number. A commit covers every operation of
 all sessions at one instant, so a session's durable serial number says exactly which of its operations survived a crash;
@@ -7,17 +7,19 @@ its own.
 """
 
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, Final, final
 
-from mypy_extensions import i64
-
-from oxidbm._core.durability.serials import UNNAMED, SessionState
+from oxidbm._core.durability.commit import NANOSECONDS
+from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.life import WRITABLE
+from oxidbm._core.log.record import KEY_LENGTH_MAX
 from oxidbm._core.store.arguments import to_key, to_value
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.table import operations, retry
 from oxidbm._core.table.retry import Modification
+
+USE_NS_MAX: Final = 3_600_000_000_000  # from there on opening a session is written down
 
 
 @final
@@ -35,25 +37,103 @@ class Change(Modification):
         return None if result is None else to_value(self.handle, self.key, result)
 
 
-def open_session(handle: Handle, name: str | None, unnamed: int, always: bool, owner: object) -> "Session":
-    """Return a session of the store `owner`; `unnamed` numbers those without a name."""
-    serials = handle.commits.serials
+def open_session(handle: Handle, name: str | None, always: bool, owner: object) -> "Session":
+    """Return a session of the store `owner`."""
     if name is None:
-        state = SessionState(UNNAMED + str(unnamed), 0)
-    else:
-        if not name or name.startswith(UNNAMED):
-            raise ValueError("a session's name is not empty and does not begin with a NUL character")
-        held = serials.sessions.get(name)
-        if held is not None and held.open:
-            raise ClosedError(f"the session {name!r} is already open; close it first, or give this one another name")
-        state = SessionState(name, i64(serials.recovered.get(name, 0))) if held is None else held
-        state.open = True
-    serials.sessions[state.name] = state
-    return Session(handle, state, name, always, owner)
+        return Session(handle, SessionState("", 0, 0), None, always, owner)
+    commits = handle.commits
+    now = commits.now_ns()
+    state = commits.serials.known.get(name)
+    if state is None:
+        state = new_state(name)
+        commits.serials.known[name] = state
+    elif state.open:
+        raise ClosedError(f"the session {name!r} is already open; close it first, or give this one another name")
+    state.open = True
+    session = Session(handle, state, name, always, owner)
+    if handle.life.writable == WRITABLE:
+        if state.address != 0 and now - state.used_ns > USE_NS_MAX:
+            commits.note_use(state)  # not each time: a commit would follow where nothing was changed
+        state.used_ns = max(state.used_ns, now)
+    return session
+
+
+def new_state(name: str) -> SessionState:
+    """Return the state of a session that is not known; ValueError for what is no session's name."""
+    if not name:
+        raise ValueError("a session's name is not empty; for a session without a name leave it out")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"the session's name {name!r} cannot be written as UTF-8; give it another one") from None
+    if size > KEY_LENGTH_MAX:
+        raise ValueError(f"a session's name has up to {KEY_LENGTH_MAX} bytes in UTF-8, this one {size}; shorten it")
+    return SessionState(name, 0, 0)
+
+
+@final
+class SessionInfo:
+    """What is known of a session by its name."""
+
+    def __init__(self, name: str, serial: int, durable_serial: int, last_used: float, is_open: bool) -> None:
+        self.name = name
+        self.serial = serial
+        self.durable_serial = durable_serial
+        self.last_used = last_used
+        self.open = is_open
+
+    def __repr__(self) -> str:
+        return (
+            f"SessionInfo(name={self.name!r}, serial={self.serial}, durable_serial={self.durable_serial}, "
+            f"last_used={self.last_used}, open={self.open})"
+        )
+
+
+def known_sessions(handle: Handle) -> list[SessionInfo]:
+    """Return what is known of each session that has a name, in the names' order."""
+    commits = handle.commits
+    known = commits.serials.known
+    found: list[SessionInfo] = []
+    for name in sorted(known):
+        state = known.get(name)
+        if state is not None:
+            durable = int(state.durable_at(commits.durable_sequence))
+            used = float(int(state.used_ns)) / NANOSECONDS
+            found.append(SessionInfo(name, int(state.serial), durable, used, state.open))
+    return found
+
+
+def forget_session(handle: Handle, name: str) -> bool:
+    """Know a session no more; False where it is not known."""
+    state = handle.commits.serials.known.get(name)
+    if state is None:
+        return False
+    if state.open:
+        raise ClosedError(f"the session {name!r} is open and cannot be forgotten; close it first")
+    handle.commits.forget_session(state)
+    return True
+
+
+def forget_sessions(handle: Handle, unused_for: float) -> list[str]:
+    """Know no more those sessions that are not open and were not used for so many seconds; return their names."""
+    if not unused_for >= 0:  # nor is NaN
+        raise ValueError(f"unused_for is a number of seconds, at least 0, not {unused_for!r}")
+    commits = handle.commits
+    known = commits.serials.known
+    latest = float(int(commits.now_ns())) - unused_for * NANOSECONDS
+    names: list[str] = []
+    for name in sorted(known):
+        state = known.get(name)
+        if state is not None and not state.open and float(int(state.used_ns)) <= latest:
+            commits.forget_session(state)
+            names.append(name)
+    return names
 
 
 class Session:
     """A numbered sequence of operations on a store; made by `Store.session`, used in a `with` block."""
+
+    closed_already = True  # a default of the class is there for the finalizer even when __init__ failed
 
     def __init__(
         self, handle: Handle, state: SessionState, name: str | None, always: bool, owner: object = None
@@ -79,7 +159,7 @@ class Session:
     @property
     def durable_serial(self) -> int:
         """The number of this session's changing operations known to be durable."""
-        return self.state.durable_serial
+        return self.state.durable_at(self.handle.commits.durable_sequence)
 
     @property
     def closed(self) -> bool:
@@ -100,7 +180,8 @@ class Session:
     def count_one(self) -> None:
         """Number an operation, and make it durable where the store does that each time."""
         self.state.serial += 1
-        self.handle.commits.unlogged = True
+        if self.state.noted != self.handle.commits.sequence:
+            self.handle.commits.note(self.state)
         if self.table.log.due:
             self.table.maintainer.step()
         if self.always:
@@ -146,17 +227,18 @@ class Session:
         self.check_writable()
         serial = self.state.serial
         self.handle.commits.commit()
-        self.state.durable_serial = max(self.state.durable_serial, serial)
         return serial
 
     def close(self) -> None:
         """Close the session without a commit; a second time does nothing."""
         if not self.closed_already:
             self.closed_already = True
-            self.state.open = False
+            if self.session_name is not None:
+                self.handle.commits.serials.leave(self.state)
             self.owner = None
-            if self.session_name is None:
-                self.handle.commits.serials.sessions.pop(self.state.name, None)
+
+    def __del__(self) -> None:
+        self.close()  # so that its name can be opened again
 
     def __enter__(self) -> "Session":  # noqa: PYI034 - Self is not for compiled classes
         self.check_open()

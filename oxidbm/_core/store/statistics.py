@@ -44,6 +44,7 @@ def statistics(handle: Handle, order: KeyOrder | None) -> dict[str, Any]:
         "page_bytes": int(log.page_bytes),
         "readers": int(log.epoch.readers()) + len(handle.table.walks),
         "compactions": int(handle.counters.compactions),
+        "sessions": len(commits.serials.known),
         "evicted_keys": int(handle.counters.evicted_keys),
         "size_limit": int(handle.options.size_limit),
         "maintenance_failure": disk.failure if disk is not None else "",

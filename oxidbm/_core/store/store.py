@@ -16,7 +16,7 @@ from oxidbm._core.store import bulk, expiring
 from oxidbm._core.store.arguments import expiry_at, to_bound, to_key, to_prefix, to_value, too_large
 from oxidbm._core.store.base import StoreBase
 from oxidbm._core.store.coder import PLAIN
-from oxidbm._core.store.iterator import ITEMS, KEYS, VALUES, StoreIterator
+from oxidbm._core.store.iterator import ITEMS, KEYS, VALUES, StoreIterator, policy_of
 from oxidbm._core.store.ordered import KeyOrder, RangeIterator, prefix_end
 from oxidbm._core.table import operations
 from oxidbm._core.table.retry import put, remove, take
@@ -28,7 +28,7 @@ MISSING: Final = object()
 SETTLE_SLICE: Final = 256
 
 
-class Store(StoreBase):
+class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has one
     """Documented in oxidbm/__init__.pyi, since compiled classes have no docstrings."""
 
     def __getitem__(self, key: object) -> Any:
@@ -43,10 +43,11 @@ class Store(StoreBase):
 
     def item_of(self, key: object) -> object:
         """As `__getitem__`, of a key that is no bytes, or with codecs."""
-        value = operations.read(self.table, to_key(self.handle, key))
+        k = to_key(self.handle, key)
+        value = operations.read(self.table, k)
         if value is None:
             raise KeyError(key)
-        return self.coders.from_value(value)
+        return self.coders.value_of(k, value)
 
     def __setitem__(self, key: object, value: object) -> None:
         if self.life.writable != WRITABLE or self.life.state != OPEN:
@@ -98,17 +99,18 @@ class Store(StoreBase):
     def __iter__(self) -> Iterator[bytes]:
         return cast(Iterator[bytes], StoreIterator(self.handle, KEYS, self))
 
-    def iterate(self, kind: int) -> Any:
+    def iterate(self, kind: int, on_error: object = "raise") -> Any:
         """Return an iterator over the keys, values or items; for the views."""
-        return StoreIterator(self.handle, i64(kind), self)
+        return StoreIterator(self.handle, i64(kind), self, False, policy_of(on_error))
 
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, (Store, Mapping)):
             return NotImplemented
         return dict(self.items()) == dict(cast(Any, other).items())
 
-    def __hash__(self) -> int:
-        raise TypeError("unhashable type: 'Store'")
+    def __ior__(self, other: object) -> "Store":  # noqa: PYI034 - Self is not for compiled classes
+        self.set_many(other)
+        return self
 
     def __repr__(self) -> str:
         where = repr(self.life.path) if self.life.path else "in memory"
@@ -120,23 +122,25 @@ class Store(StoreBase):
             self.life.blocked_read()
         if isinstance(key, bytes) and not self.typed:
             value = operations.read(self.table, key)
-        else:
-            value = operations.read(self.table, to_key(self.handle, key))
-        if value is None:
-            return default
-        return self.coders.value.decode(value) if self.typed else value
+            return default if value is None else value
+        k = to_key(self.handle, key)
+        value = operations.read(self.table, k)
+        return default if value is None else self.coders.value_of(k, value)
 
-    def keys(self) -> KeysView[bytes]:
+    def keys(self, *, on_error: object = "raise") -> KeysView[bytes]:
         """Return a live view of the keys."""
-        return StoreKeys(self, KEYS)
+        policy_of(on_error)
+        return StoreKeys(self, KEYS, on_error)
 
-    def values(self) -> ValuesView[bytes]:
+    def values(self, *, on_error: object = "raise") -> ValuesView[bytes]:
         """Return a live view of the values."""
-        return StoreValues(self, VALUES)
+        policy_of(on_error)
+        return StoreValues(self, VALUES, on_error)
 
-    def items(self) -> ItemsView[bytes, bytes]:
+    def items(self, *, on_error: object = "raise") -> ItemsView[bytes, bytes]:
         """Return a live view of the items."""
-        return StoreItems(self, ITEMS)
+        policy_of(on_error)
+        return StoreItems(self, ITEMS, on_error)
 
     def setdefault(self, key: object, default: object = NO_DEFAULT) -> Any:
         """Return the key's value, after storing `default` where it has none: b"", in a typed store None."""
@@ -147,7 +151,7 @@ class Store(StoreBase):
         while True:
             value = operations.read(self.table, k)
             if value is not None:
-                return self.coders.from_value(value)
+                return self.coders.value_of(k, value)
             first = to_value(self.handle, k, default)
             if put(self.table, k, first, operations.IF_ABSENT, b"", 0):
                 self.written()
@@ -175,7 +179,7 @@ class Store(StoreBase):
                 if default is NO_DEFAULT:
                     raise KeyError(key)
                 return default
-            value = self.coders.value.decode(data)
+            value = self.coders.value_of(key_bytes, data)
             if take(self.table, key_bytes, data) is not None:
                 self.written()
                 return value
@@ -201,16 +205,13 @@ class Store(StoreBase):
     def clear(self) -> None:
         """Remove every key, without reading one; the space comes back as compaction passes over it."""
         self.check_writable()
-        if self.order is None:
-            self.handle.commits.forget_all()
-        else:
-            with self.order.lock:  # nothing is taken up between the two
-                self.handle.commits.forget_all()
-                self.order.clear()
+        self.handle.commits.forget_all()
+        if self.order is not None:
+            self.order.catch_up()
         if self.always:
             self.handle.commits.commit()
 
-    def update(self, *others: object, **more: object) -> None:
+    def update(self, /, *others: object, **more: object) -> None:
         """Store the pairs of a mapping or of an iterable of pairs, at most one, and of keyword arguments."""
         if len(others) > 1:  # compiled code would take a positional-only parameter by its name, too
             raise TypeError(f"update() takes at most one mapping or iterable, not {len(others)}")

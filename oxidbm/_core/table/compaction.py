@@ -7,17 +7,18 @@ is inside. Work comes in slices. On disk a background thread does them; a store 
 log, and with `evict=True` drops the oldest live records too.
 """
 
+import threading
 from typing import final
 
 from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MAX, with_sign
 from oxidbm._core.hashing import hash_key
-from oxidbm._core.index.entry import NO_ENTRY, address_of
+from oxidbm._core.index.entry import NO_ENTRY, address_of, is_mixed
 from oxidbm._core.log.append import append_record, append_reserved
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import Record
-from oxidbm._core.log.record import SHAPE_COMMIT, SHAPE_EXPIRY, TOMBSTONE, pack_info
+from oxidbm._core.log.record import SHAPE_EXPIRY, SHAPE_UNINDEXED, TOMBSTONE, pack_info, previous_address
 from oxidbm._core.log.room import Room, room_for
 from oxidbm._core.table.locate import locate_steady
 from oxidbm._core.table.operations import DONE, bury
@@ -35,6 +36,7 @@ class Compaction:
         self.cursor = Cursor(table.log, table.log.begin, until)
         self.dropped_keys: i64 = 0
         self.running = False
+        self.runner = 0  # the thread that is in a slice
         self.now: i64 = 0
         self.wanted: i64 = 0  # bytes of the record there was no room for
 
@@ -47,6 +49,7 @@ class Compaction:
         if self.running:
             return True
         self.running = True
+        self.runner = threading.get_ident()
         try:
             return self.go_on(bytes_max, evict)
         finally:
@@ -69,7 +72,7 @@ class Compaction:
     def treat(self, evict: bool) -> bool:
         """Copy or drop the current record; False when there is no room for the copy."""
         cursor = self.cursor
-        if cursor.shape & SHAPE_COMMIT:
+        if cursor.shape & SHAPE_UNINDEXED:
             return True
         table = self.table
         key = cursor.key()
@@ -116,18 +119,20 @@ class Compaction:
     def copy(self, key: bytes, key_hash: i64, entry: i64, head: i64, expiry: i64) -> bool:
         """Append the current record again and let the index lead there; False when there is no room.
 
-        Nothing live is left in the chain below a record that is its head here, so its entry is no longer mixed.
+        Nothing live is left in the chain below a record that is its head here. The entry stays mixed all the same while
+        something is there: a key that is dead below may be inserted anew, and would then be found twice.
         """
         table = self.table
         cursor = self.cursor
         at_head = head == cursor.address
+        alone = not is_mixed(entry) or (at_head and previous_address(cursor.info) < self.log.begin)
         old_size = self.log.footprint(cursor.size())
         fresh = self.append_copy(head, not at_head, expiry)
         if fresh < 0:
             self.wanted = -fresh
             return False
         plain = table.index.entry_for(key_hash, fresh)
-        replaced = table.index.replace(key_hash, entry, plain if at_head else with_sign(plain))
+        replaced = table.index.replace(key_hash, entry, plain if alone else with_sign(plain))
         assert replaced
         table.live_bytes += self.log.tail - fresh - old_size
         return True

@@ -16,7 +16,7 @@ from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import address_of
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import Record, expiry_of, is_live, key_of, record_at, value_of
-from oxidbm._core.log.record import SHAPE_COMMIT, TOMBSTONE, previous_address
+from oxidbm._core.log.record import SHAPE_UNINDEXED, TOMBSTONE, previous_address
 from oxidbm._core.table.locate import locate
 from oxidbm._core.table.table import Table, Walk
 
@@ -69,7 +69,7 @@ class MemoryWalk(Walk):
         cursor.stop = min(stop, until)
         try:
             while cursor.step():
-                if not cursor.info & TOMBSTONE and not cursor.shape & SHAPE_COMMIT and cursor.address >= self.start:
+                if not cursor.info & TOMBSTONE and not cursor.shape & SHAPE_UNINDEXED and cursor.address >= self.start:
                     key = cursor.key()
                     if newest_at(self.table, key, cursor.address, stop):
                         write_i64_le(keys, i64(len(key)))
@@ -179,7 +179,7 @@ class LogScan:
                 return moved_record(table, found)
         cursor = self.cursor
         while cursor.step():
-            if cursor.shape & SHAPE_COMMIT or cursor.address < self.start:
+            if cursor.shape & SHAPE_UNINDEXED or cursor.address < self.start:
                 continue
             key = cursor.key()
             value = cursor.value()  # before the device is read again, since others may change the record then

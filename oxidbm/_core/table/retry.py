@@ -1,10 +1,16 @@
 """Operations repeated until there is room for them, and read-modify-write, repeated until nothing came in between."""
 
+from typing import Final
+
 from mypy_extensions import i64
 
 from oxidbm._core.log.room import Room, room_for
 from oxidbm._core.table import operations
 from oxidbm._core.table.table import Table
+
+# Other threads that change a key without a pause are a reason to call a function this often only where there are
+# hundreds of them; a function that writes its own key is one each time.
+CALLS_MAX: Final = 10_000
 
 
 def wanted_room(table: Table, status: i64) -> Room:
@@ -56,8 +62,9 @@ class Modification:
 def read_modify_write(table: Table, key: bytes, modification: Modification, initial: bytes | None) -> bytes | None:
     """Replace a key's value with no update lost; return the new one, None where there is none.
 
-    A key without a value gets `initial`, if that is one.
+    A key without a value gets `initial`, if that is one. RuntimeError where it never stays the same for one call.
     """
+    calls: i64 = 0
     while True:
         old = operations.read(table, key)
         if old is None:
@@ -70,3 +77,9 @@ def read_modify_write(table: Table, key: bytes, modification: Modification, init
         table.life.check_writable()
         if put(table, key, new, operations.IF_EQUAL, old, operations.KEEP_EXPIRY):
             return new
+        calls += 1
+        if calls == CALLS_MAX:
+            raise RuntimeError(
+                f"rmw() called its function {CALLS_MAX} times, and the key's value had changed after each call; a "
+                "function must not write its own key, but return the value that rmw() is to store"
+            )

@@ -27,6 +27,9 @@ class Watcher:
     def changed(self, key: bytes) -> None:
         """Take note that a key came or went; in the middle of an operation, so nothing else may run in here."""
 
+    def forgotten(self) -> None:
+        """Take note that every key went; as `changed`, in the middle of an operation."""
+
     def catch_up_if_far_behind(self) -> None:
         """Between operations: work through the notes if there are very many."""
 
@@ -69,6 +72,7 @@ class Table:
         self.walks: list[Walk] = []
         self.count: i64 = 0
         self.live_bytes: i64 = 0
+        self.session_bytes: i64 = 0  # of the records that say where a session is, which no key leads to
         self.pending = Pending(log.budget)
         self.value_limit: i64 = min(log.budget.limit // 2 - KEY_LENGTH_MAX, i64(VALUE_LENGTH_MAX))
 
@@ -91,7 +95,7 @@ class Table:
 
     def dead_bytes(self) -> i64:
         """Return how many bytes of the log lead to nothing."""
-        return max(self.log.tail - self.log.begin - self.live_bytes, i64(0))
+        return max(self.log.tail - self.log.begin - self.live_bytes - self.session_bytes, i64(0))
 
     def forget_all(self) -> None:
         """Let the index lead to nothing; the log's records are dead from now on."""
@@ -99,3 +103,5 @@ class Table:
         self.count = 0
         self.live_bytes = 0
         self.pending.drop()
+        for watcher in self.watchers:
+            watcher.forgotten()

@@ -1,0 +1,71 @@
+"""The locks of one open store, taken in one order, and never waited for by the thread that holds one of them.
+
+Python code runs in the middle of the store's own calls: signal handlers, finalizers, a device or a clock written in
+Python. What it asks of the same store may need a lock that its own thread holds further down, or one whose holder waits
+for such a lock; to wait would be for ever. So a thread takes a lock only while it holds none that comes at the same
+place of the order or behind it, and gets a BusyError that says so instead.
+"""
+
+import threading
+from typing import Any, Final, final
+
+from oxidbm._core.errors import BusyError
+
+COMPACTING: Final = 0
+BATCHING: Final = 1
+COMMITTING: Final = 2
+CUTTING: Final = 3
+FLUSHING: Final = 4
+
+DOING: Final = (
+    "reorganizing or closing",
+    "applying a batch",
+    "committing",
+    "cutting a commit",
+    "writing to its device",
+)
+
+
+@final
+class StoreLock:
+    """One of a store's locks; `place` says where in the order it comes."""
+
+    def __init__(self, order: "LockOrder", place: int) -> None:
+        self.order = order
+        self.place = place
+        self.lock: Any = threading.RLock()  # for knowing its owner from the instant it is taken
+        order.locks.append(self)
+
+    def __enter__(self) -> None:
+        self.order.check(self.place)
+        self.lock.acquire()
+
+    def __exit__(self, kind: object, value: object, trace: object) -> None:
+        self.lock.release()
+
+    def held(self) -> bool:
+        """Return whether the calling thread holds it."""
+        return bool(self.lock._is_owned())
+
+
+@final
+class LockOrder:
+    """Every lock of one store; `name` is what messages call the store."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.locks: list[StoreLock] = []
+
+    def check(self, place: int) -> None:
+        """Raise BusyError where the calling thread holds a lock from `place` on."""
+        for lock in self.locks:
+            if lock.place >= place and lock.held():
+                raise self.busy(lock.place)
+
+    def busy(self, place: int) -> BusyError:
+        """Return the error for a call from within what the lock at a place guards."""
+        return BusyError(
+            f"the store {self.name} is {DOING[place]} in this very thread, further up: what runs in the middle of "
+            "that, a signal handler or a finalizer, cannot wait for its end. Note there what is to be done, and do it "
+            "afterwards"
+        )

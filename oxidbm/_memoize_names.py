@@ -1,0 +1,103 @@
+"""What memoize tells functions apart by: the object that one is bound to, and for a warning its code and closure.
+
+Keys begin with a function's name, which is all that another process knows of it. So in one store a name belongs to one
+function: a second one of other code, or one made anew around other variables, would get the first one's results.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
+
+Encode = Callable[[Any], bytes]
+
+
+class Origin(NamedTuple):
+    """Where a function comes from; code and closure are None and empty for one that is not written in Python."""
+
+    place: str
+    code: Any
+    closure: tuple[Any, ...]
+
+
+def chain(function: Any) -> Iterator[Any]:
+    """Yield a function, and those that it wraps as functools.wraps says, the innermost last."""
+    seen = set()
+    while function is not None and id(function) not in seen:
+        seen.add(id(function))
+        yield function
+        function = getattr(function, "__wrapped__", None)
+
+
+def owner_of(function: Any) -> Any:
+    """Return the object or class that a function, or what it wraps, is bound to as a method; None for no method."""
+    for part in chain(function):
+        owner = getattr(part, "__self__", None)
+        if owner is not None and not isinstance(owner, ModuleType):
+            return owner
+    return None
+
+
+def code_mark(code: CodeType) -> tuple[Any, ...]:
+    """Return what two compilations of the same source share, wherever in a file it stands."""
+    constants = [code_mark(item) if isinstance(item, CodeType) else (type(item), repr(item)) for item in code.co_consts]
+    return code.co_code, code.co_names, tuple(constants)
+
+
+def value_mark(cell: CellType, encode: Encode) -> Any:
+    """Return what tells a closure's variable from another, without keeping it alive; None for one not yet set."""
+    try:
+        value = cell.cell_contents
+    except ValueError:
+        return None  # a recursive function's own name
+    if isinstance(value, FunctionType):
+        return code_mark(value.__code__)
+    if isinstance(value, MethodType) and isinstance(value.__func__, FunctionType):
+        return code_mark(value.__func__.__code__), id(value.__self__)
+    try:
+        return encode(value)
+    except (TypeError, ValueError, RecursionError):
+        return type(value), id(value)
+
+
+def origin_of(function: Any, encode: Encode) -> Origin:
+    """Return where a function comes from; `encode` gives the bytes of a plain object."""
+    *_, innermost = chain(function)
+    code = getattr(innermost, "__code__", None)
+    if not isinstance(code, CodeType):
+        return Origin(repr(function), None, ())
+    cells = [cell for part in chain(function) for cell in getattr(part, "__closure__", None) or ()]
+    return Origin(
+        f"{code.co_filename}:{code.co_firstlineno}", code_mark(code), tuple(value_mark(cell, encode) for cell in cells)
+    )
+
+
+def differ(one: Origin, other: Origin, named: bool) -> bool:
+    """Tell whether two functions of one name can have different results; with `named`, by their code alone."""
+    if one.code is None or other.code is None:
+        return False
+    if one.code != other.code or len(one.closure) != len(other.closure):
+        return True
+    pairs = zip(one.closure, other.closure, strict=True)
+    return not named and any(a is not None and b is not None and a != b for a, b in pairs)
+
+
+def take_name(
+    names: dict[tuple[str, bytes], Origin], name: str, owner: bytes, function: Any, named: bool, encode: Encode
+) -> None:
+    """Give a name to a function; a RuntimeWarning where it was another's, unless that was meant.
+
+    owner: what the function's keys have of the object that it is bound to.
+    named: whether the user gave the name.
+    encode: gives the bytes of a plain object.
+    """
+    origin = origin_of(function, encode)
+    before = names.get((name, owner))
+    names[name, owner] = origin
+    if before is not None and differ(before, origin, named):
+        warnings.warn(
+            f"the functions {name} at {before.place} and at {origin.place} keep their results under one name in this "
+            "store, and get each other's; give one of them another with name=, or drop what is no longer right",
+            RuntimeWarning,
+            stacklevel=4,
+        )
