@@ -187,12 +187,14 @@ class Store(MutableMapping[_K, _V]):
         durability: when writes become durable besides at sync() and close(): "manual" never, "interval" every
             `interval` seconds, "always" before each operation that writes returns.
         read_only: see the last commit of a store, also while another process writes it; takes no lock, changes no file.
+            Opening begins anew where a writer changes files that are being read.
         page_size: bytes of a page, a power of two from 4 KiB to 64 MiB; fixed when the store is made, and made smaller
             until eight pages fit the memory budget.
         evict: without a path, drop the oldest records where memory is used up, instead of raising FullError.
         interval: seconds between commits for durability="interval".
         compaction: give back dead space by itself, in a background thread.
-        mapped: read files through mmap; False reads with pread.
+        mapped: read small records of complete segments through mmap; False reads with pread, as read_only always does.
+            A file that was cut, or a disk that fails, is an error with pread, a signal that ends the process with mmap.
         mode: permission bits of new files, less the umask.
         create: False raises MissingError where there is no store.
         lock: False opens for writing without the lock that keeps a second writer out; only where something else does.
@@ -208,9 +210,10 @@ class Store(MutableMapping[_K, _V]):
 
         Opening replays the log from its begin to its last commit: O(log), more than a million small records a second.
 
-        Raises LockedError, with the holder's process number, where another writer has the store open; FormatError where
-        the path is something else or of a newer format; MissingError; CorruptionError; ValueError for a budget that is
-        smaller than four pages of the store; CodecError where it holds keys or values of another codec.
+        Raises LockedError, with the holder's process number, where the store is open for writing already, also in this
+        process; FormatError where the path is something else or of a newer format; MissingError; CorruptionError;
+        ValueError for a budget that is smaller than four pages of the store; CodecError where it holds keys or values
+        of another codec.
         """
 
     def __class_getitem__(cls, item: Any) -> GenericAlias:
@@ -649,6 +652,9 @@ class Store(MutableMapping[_K, _V]):
         start: a record's address or a scan's `position`; default: the log's begin.
         stop: default: the tail at this moment.
         live: only records that are their key's value now; False: every version still there, tombstones included.
+
+        In a store without a path a live record that compaction has moved before the scan came to it is yielded as it
+        stands then, ahead of the others.
         """
 
     def grow_index(self) -> None:

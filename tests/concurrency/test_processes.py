@@ -1,5 +1,6 @@
 """Processes: fork, exit without close, a store that is only dropped, a second writer, readers beside a writer."""
 
+import contextlib
 import gc
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 import oxidbm
 from oxidbm import Store
-from tests.support import ROOT, Small, scaled, started
+from tests.support import ROOT, Small, run, scaled, started
 
 OPTIONS: Small = {"memory": "1MiB", "page_size": 4096}
 
@@ -259,3 +260,91 @@ def test_two_stores_of_one_process_do_not_meet(tmp_path: Path) -> None:
             assert {bytes(set(value)) for value in store.values()} <= {b"%d" % i, b""}
             assert len(store) == 100
             assert store.check() == []
+
+
+def test_threads_that_make_one_store_at_once(tmp_path: Path) -> None:
+    """One has it; the others are told that this very process has it open, and nothing else."""
+    for turn in range(scaled(60, least=10)):
+        path = tmp_path / str(turn) / "above" / "store"
+        start, end = threading.Barrier(6), threading.Barrier(6)
+        answers: list[str] = []
+
+        def make(
+            path: Path = path,
+            start: threading.Barrier = start,
+            end: threading.Barrier = end,
+            answers: list[str] = answers,
+        ) -> None:
+            start.wait()
+            store = None
+            try:
+                store = Store(path, **OPTIONS)
+                store[b"%d" % threading.get_ident()] = b"value"
+                answers.append("made")
+            except BaseException as failure:
+                answers.append(f"{type(failure).__name__}: {failure}")
+            end.wait()
+            if store is not None:
+                store.close()
+
+        run(*[make] * 6)
+        assert answers.count("made") == 1, answers
+        for answer in answers:
+            assert answer == "made" or answer.startswith("LockedError: "), answers
+            assert answer == "made" or "process" in answer, answers
+        with Store(path, **OPTIONS) as store:
+            assert len(store) == 1
+
+
+MAKER = """
+import sys, time, oxidbm
+for path in sys.stdin:
+    try:
+        with oxidbm.Store(path.strip(), memory="1MiB", page_size=4096) as store:
+            store[b"%d" % time.time_ns()] = b"value"
+        print("made", flush=True)
+    except Exception as failure:
+        print(type(failure).__name__, failure, flush=True)
+"""
+
+
+def test_processes_that_make_one_store_at_once(tmp_path: Path) -> None:
+    """Each makes it, finds it made, or finds it locked; whatever was written is there in the end."""
+    with contextlib.ExitStack() as stack:
+        makers = [
+            stack.enter_context(
+                started([sys.executable, "-c", MAKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+            )
+            for _ in range(6)
+        ]
+        for turn in range(scaled(40, least=5)):
+            path = tmp_path / str(turn) / "above" / "store"
+            for maker in makers:
+                assert maker.stdin is not None
+                maker.stdin.write(os.fsencode(path) + b"\n")
+            answers = []
+            for maker in makers:
+                assert maker.stdout is not None
+                answers.append(maker.stdout.readline().decode().strip())
+            assert "made" in answers
+            for answer in answers:
+                assert answer == "made" or answer.startswith("LockedError "), answers
+            with Store(path, **OPTIONS) as store:
+                assert len(store) == answers.count("made")
+
+
+def test_second_store_of_the_same_process_is_told_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with Store(path, **OPTIONS):
+        words = "this very process .*use the store that has it open.*or close that one first"
+        with pytest.raises(oxidbm.LockedError, match=words):
+            Store(path, **OPTIONS)
+        (tmp_path / "link").symlink_to(path)
+        with pytest.raises(oxidbm.LockedError, match=words):
+            Store(tmp_path / "link", **OPTIONS)
+        answer = python("import sys, oxidbm; oxidbm.Store(sys.argv[1])", path, check=False)
+        assert "this very process" not in answer.stderr
+        assert "close it there" in answer.stderr
+        if hasattr(os, "fork"):
+            assert "this very process" not in in_child(lambda: Store(path, **OPTIONS))[0]
+    Store(path, **OPTIONS).close()

@@ -4,8 +4,6 @@ len() counts an expired key until it is met, so `wait` meets each one and makes 
 their own, because rmw and counting would keep the expiry; they share bucket and tag with others.
 """
 
-import functools
-
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
@@ -84,7 +82,7 @@ class ExpiringRules(StoreMachine):
     @rule(number=expiring, size=sizes, seconds=times)
     def set_expiring(self, number: int, size: int, seconds: float | None) -> None:
         key, value = self.expiring_key(number), self.value(size)
-        self.write(lambda: self.store.set(key, value, seconds))
+        self.store.set(key, value, seconds)
         self.changed(key, value)
         self.note(key, seconds)
 
@@ -92,7 +90,7 @@ class ExpiringRules(StoreMachine):
     def add_expiring(self, number: int, size: int, seconds: float | None) -> None:
         key, value = self.expiring_key(number), self.value(size)
         there = key in self.model
-        assert self.write(lambda: self.store.add(key, value, seconds)) != there
+        assert self.store.add(key, value, seconds) != there
         if not there:
             self.changed(key, value)
             self.note(key, seconds)
@@ -100,7 +98,7 @@ class ExpiringRules(StoreMachine):
     @rule(number=expiring, seconds=times)
     def touch(self, number: int, seconds: float | None) -> None:
         key = self.expiring_key(number)
-        assert self.write(lambda: self.store.touch(key, seconds)) == (key in self.model)
+        assert self.store.touch(key, seconds) == (key in self.model)
         if key in self.model:
             self.note(key, seconds)
 
@@ -116,27 +114,23 @@ class ExpiringRules(StoreMachine):
         """A read-modify-write keeps the expiry."""
         key, value = self.expiring_key(number), self.value(size)
         if key in self.model:
-            assert self.write(lambda: self.session.rmw(key, lambda old: value)) == value
+            assert self.session.rmw(key, lambda old: value) == value
             self.serial += 1
             self.changed(key, value)
 
     @rule(number=expiring)
     def delete_expiring(self, number: int) -> None:
         key = self.expiring_key(number)
-        assert self.write(lambda: self.store.delete_many([key])) == (key in self.model)
+        assert self.store.delete_many([key]) == (key in self.model)
         self.changed(key, None)
         self.note(key, None)
 
     @rule(numbers=st.lists(st.tuples(expiring, times), max_size=8), size=st.integers(0, 300))
     def batch_expiring(self, numbers: list[tuple[int, float | None]], size: int) -> None:
         triples = [(self.expiring_key(number), self.value(size), seconds) for number, seconds in numbers]
-
-        def apply() -> None:
-            with self.store.batch() as batch:
-                for key, value, seconds in triples:
-                    batch.set(key, value, seconds)
-
-        self.write(apply)
+        with self.store.batch() as batch:
+            for key, value, seconds in triples:
+                batch.set(key, value, seconds)
         for key, value, seconds in triples:
             self.changed(key, value)
             self.note(key, seconds)
@@ -144,7 +138,7 @@ class ExpiringRules(StoreMachine):
     @rule(numbers=st.lists(expiring, max_size=8), size=st.integers(0, 300), seconds=times)
     def set_many_expiring(self, numbers: list[int], size: int, seconds: float | None) -> None:
         pairs = {self.expiring_key(number): self.value(size) for number in numbers}
-        self.write(lambda: self.store.set_many(pairs, expire=seconds))
+        self.store.set_many(pairs, expire=seconds)
         for key, value in pairs.items():
             self.changed(key, value)
             self.note(key, seconds)
@@ -157,7 +151,7 @@ class ExpiringRules(StoreMachine):
             if expiry <= self.now:
                 assert self.store.get(key) is None
                 assert key not in self.store
-                self.write(functools.partial(self.store.delete_many, [key]))
+                self.store.delete_many([key])
                 self.changed(key, None)
                 self.note(key, None)
         self.store.sync()
@@ -181,7 +175,7 @@ class SessionRules(StoreMachine):
     def use_session(self, name: str, number: int, size: int) -> None:
         if name in self.held:
             session, key, value = self.held[name], self.key(number), self.value(size)
-            self.write(lambda: session.upsert(key, value))
+            session.upsert(key, value)
             self.changed(key, value)
             self.sessions[name] += 1
             assert (session.serial, session.durable_serial) == (self.sessions[name], self.durable.get(name, 0))

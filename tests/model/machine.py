@@ -8,12 +8,9 @@ The store's memory is made so small that a few dozen records leave it, and half 
 """
 
 import contextlib
-import functools
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from hypothesis import strategies as st
@@ -37,7 +34,6 @@ KEYS = 48
 SIZES = (0, 1, 7, 8, 9, 30, 100, 100, 500, 1500, 3900, 4072, 4100, 9000)
 HELD_MAX = 3
 
-Result = TypeVar("Result")
 
 keys = st.integers(0, KEYS - 1)
 sizes = st.sampled_from(SIZES)
@@ -132,10 +128,6 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             self.model[key] = value
 
-    def write(self, operation: Callable[[], Result]) -> Result:
-        """Run an operation that may need room."""
-        return operation()
-
     def commit_seen(self) -> None:
         """Take note that the present state is durable."""
         self.committed = dict(self.model)
@@ -146,24 +138,20 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(number=keys, size=sizes)
     def set_item(self, number: int, size: int) -> None:
         key, value = self.key(number), self.value(size)
-        self.write(lambda: self.store.__setitem__(key, value))
+        self.store[key] = value
         self.changed(key, value)
 
     @rule(writes=st.lists(st.tuples(keys, st.none() | sizes), max_size=10))
     def batch(self, writes: list[tuple[int, int | None]]) -> None:
         """Apply some writes together; one that is too large, and nothing else, changes nothing."""
         pairs = {self.key(number): None if size is None else self.value(size) for number, size in writes}
-
-        def apply() -> None:
+        try:
             with self.store.batch() as batch:
                 for key, value in pairs.items():
                     if value is None:
                         batch.delete(key)
                     else:
                         batch[key] = value
-
-        try:
-            self.write(apply)
         except ValueError:
             sizes = [24 + 8 + len(key) + 8 + len(value or b"") for key, value in pairs.items()]
             assert sum(sizes) > table_of(self.store).value_limit
@@ -180,20 +168,20 @@ class StoreMachine(RuleBasedStateMachine):
     def delete_many(self, numbers: list[int]) -> None:
         some = {self.key(number) for number in numbers}
         held = len(some & self.model.keys())
-        assert self.write(lambda: self.store.delete_many(some)) == held
+        assert self.store.delete_many(some) == held
         for key in some:
             self.changed(key, None)
 
     @rule(delta=st.integers(-(10**18), 10**18))
     def count_up(self, delta: int) -> None:
         number = int(self.model.get(b"counter", b"0")) + delta
-        assert self.write(lambda: self.store.incr(b"counter", delta)) == number
+        assert self.store.incr(b"counter", delta) == number
         self.changed(b"counter", b"%d" % number)
 
     @rule(first=keys, count=st.integers(1, KEYS), size=sizes)
     def set_many(self, first: int, count: int, size: int) -> None:
         pairs = {self.key((first + i) % KEYS): self.value(size) for i in range(count)}
-        self.write(lambda: self.store.update(pairs))
+        self.store.update(pairs)
         for key, value in pairs.items():
             self.changed(key, value)
 
@@ -202,7 +190,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Append so much that what was there leaves memory."""
         for i in range(pages):
             key, value = b"filler%d" % i, self.value(3000)
-            self.write(functools.partial(self.store.__setitem__, key, value))
+            self.store[key] = value
             self.changed(key, value)
 
     @rule(number=keys)
@@ -216,7 +204,7 @@ class StoreMachine(RuleBasedStateMachine):
     def delete_item(self, number: int) -> None:
         key = self.key(number)
         if key in self.model:
-            self.write(lambda: self.store.__delitem__(key))
+            del self.store[key]
         else:
             with pytest.raises(KeyError):
                 del self.store[key]
@@ -225,7 +213,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(number=keys)
     def pop(self, number: int) -> None:
         key = self.key(number)
-        assert self.write(lambda: self.store.pop(key, None)) == self.model.get(key)
+        assert self.store.pop(key, None) == self.model.get(key)
         self.changed(key, None)
 
     @rule()
@@ -234,33 +222,33 @@ class StoreMachine(RuleBasedStateMachine):
             with pytest.raises(KeyError):
                 self.store.popitem()
             return
-        key, value = self.write(self.store.popitem)
+        key, value = self.store.popitem()
         assert value == self.model[key]
         self.changed(key, None)
 
     @rule(number=keys, size=sizes)
     def set_default(self, number: int, size: int) -> None:
         key, value = self.key(number), self.value(size)
-        assert self.write(lambda: self.store.setdefault(key, value)) == self.model.get(key, value)
+        assert self.store.setdefault(key, value) == self.model.get(key, value)
         self.changed(key, self.model.get(key, value))
 
     @rule(number=keys, size=sizes)
     def insert(self, number: int, size: int) -> None:
         key, value = self.key(number), self.value(size)
-        assert self.write(lambda: self.store.add(key, value)) == (key not in self.model)
+        assert self.store.add(key, value) == (key not in self.model)
         self.changed(key, self.model.get(key, value))
 
     @rule(number=keys, size=sizes)
     def session_upsert(self, number: int, size: int) -> None:
         key, value = self.key(number), self.value(size)
-        self.write(lambda: self.session.upsert(key, value))
+        self.session.upsert(key, value)
         self.serial += 1
         self.changed(key, value)
 
     @rule(number=keys)
     def session_delete(self, number: int) -> None:
         key = self.key(number)
-        assert self.write(lambda: self.session.delete(key)) == (key in self.model)
+        assert self.session.delete(key) == (key in self.model)
         self.serial += 1
         self.changed(key, None)
 
@@ -276,7 +264,7 @@ class StoreMachine(RuleBasedStateMachine):
             seen.add(held)
             return None if keep else value
 
-        result = self.write(lambda: self.session.rmw(key, function, first))
+        result = self.session.rmw(key, function, first)
         assert result == expected
         assert seen == (set() if old is None else {old})
         self.serial += 1

@@ -3,8 +3,6 @@
 Sessions come and go in all of them; keys that expire and the ordered view are on in some.
 """
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis.stateful import rule
 
@@ -14,7 +12,7 @@ from oxidbm._core.device.device import Device
 from tests.devices import HeapDevice
 from tests.inside import table_of
 from tests.model.features import ExpiringRules, OrderedRules, SessionRules
-from tests.model.machine import PAGE_BYTES, DiskMachine, FilesMachine, Result, StoreMachine
+from tests.model.machine import PAGE_BYTES, DiskMachine, FilesMachine, StoreMachine
 
 
 class MappedMachine(ExpiringRules, SessionRules, FilesMachine):
@@ -59,14 +57,6 @@ class MemoryMachine(ExpiringRules, OrderedRules, SessionRules, StoreMachine):
     def shrink(self, store: Store) -> None:
         """Leave the budget: a store in memory holds nothing else."""
 
-    def write(self, operation: Callable[[], Result]) -> Result:
-        """Run an operation; where there is no room, again without the iterators, which keep dead pages."""
-        try:
-            return operation()
-        except oxidbm.FullError:
-            self.iterations.clear()
-            return operation()
-
     @rule()
     def reorganize(self) -> None:
         self.store.reorganize()
@@ -87,8 +77,7 @@ class FullMachine(MemoryMachine):
 
     @rule()
     def fill_up(self) -> None:
-        """Fill the store until it is full; everything is there, and deleting makes room again."""
-        self.iterations.clear()
+        """Fill the store until it is full; everything is there, and deleting makes room again, beside iterators too."""
         try:
             for i in range(400):
                 key, value = b"full%d" % i, self.value(3000)

@@ -5,7 +5,22 @@ from pathlib import Path
 import oxidbm
 from tests.unit import surgeon
 from tests.unit.helpers import PAGE_BYTES, disk_store, push_to_disk
-from tests.unit.plants import K0, K1, K2, R0, R1, R2, Maker, mixed_chain, on_disk, says, sealed, three, twice_on_disk
+from tests.unit.plants import (
+    COMMIT,
+    K0,
+    K1,
+    K2,
+    R0,
+    R1,
+    R2,
+    Maker,
+    mixed_chain,
+    on_disk,
+    says,
+    sealed,
+    three,
+    twice_on_disk,
+)
 from tests.unit.surgeon import INFO, SEAL, SHAPE, VALUE
 
 
@@ -272,7 +287,10 @@ def rest_of_a_page(path: Path) -> oxidbm.Store:
     return store
 
 
-@says("0000000000.seg at offset 144: the file ends inside a record's header (0 of 24 bytes)")
+@says(
+    "0000000000.seg at offset 144: the file has no more than that of the 280 bytes it had; something has cut it since "
+    "the store was opened"
+)
 def file_cut_off_between_records(path: Path) -> oxidbm.Store:
     store = on_disk(path)
     surgeon.cut(store, R2)
@@ -296,6 +314,13 @@ def header(info: int, shape: int, seal: int) -> bytes:
 @says("0000000000.seg at offset 96: the record at address 96 is corrupt: its flags have the unknown bits 0x10")
 def entry_to_a_bad_header_on_disk(path: Path) -> oxidbm.Store:
     return entry_to_bytes(path, header(1 << 48, 16 << 48, 0))
+
+
+@says("0000000000.seg at offset 264: the file ends inside a record's header (16 of 24 bytes)")
+def entry_to_the_end_of_the_file(path: Path) -> oxidbm.Store:
+    store = on_disk(path)
+    surgeon.lead(store, K0, COMMIT + 80)
+    return store
 
 
 @says("0000000000.seg at offset 96: the record of 3024 bytes is cut off after 120")

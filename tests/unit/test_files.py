@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import oxidbm
 from oxidbm._core.address import ADDRESS_MAX, PAGE_BITS_MAX, PAGE_BITS_MIN
-from oxidbm._core.device.directory import Directory, DirectoryLock
+from oxidbm._core.device.directory import Directory, DirectoryLock, last_recovery, note_recovery
 from oxidbm._core.durability import superblock
 from oxidbm._core.errors import CorruptionError, LockedError
 
@@ -82,16 +82,41 @@ def test_small_file_of_another_size(tmp_path: Path, size: int) -> None:
 def test_lock_names_its_holder(tmp_path: Path) -> None:
     lock = DirectoryLock(Directory(str(tmp_path)), 0o600)
     note = json.loads((tmp_path / "LOCK").read_bytes())
-    assert note == {"pid": os.getpid(), "host": socket.gethostname()}
+    assert note == {"pid": os.getpid(), "host": socket.gethostname(), "recovery": ""}
     with pytest.raises(LockedError, match=f"process {os.getpid()} on {socket.gethostname()}") as caught:
         DirectoryLock(Directory(str(tmp_path)), 0o600)
     assert str(tmp_path) in str(caught.value)
-    (tmp_path / "LOCK").write_bytes(b"{")
-    with pytest.raises(LockedError, match="another process that has not written its number yet"):
-        DirectoryLock(Directory(str(tmp_path)), 0o600)
+    assert "this very process" in str(caught.value)
     lock.close()
     lock.close()
     DirectoryLock(Directory(str(tmp_path)), 0o600).close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="flock is of POSIX")
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'"text"', b'{"pid": 1}', b"[" * 4000, b"\xff" * 9000])
+def test_lock_of_a_holder_that_left_no_note(tmp_path: Path, content: bytes) -> None:
+    import fcntl
+
+    (tmp_path / "LOCK").write_bytes(content)
+    with open(tmp_path / "LOCK", "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(LockedError, match="another process or thread that has not written its number yet"):
+            DirectoryLock(Directory(str(tmp_path)), 0o600)
+        (tmp_path / "LOCK").write_bytes(b'{"pid": 17, "host": "other"}')
+        with pytest.raises(LockedError, match="process 17 on other; close it there"):
+            DirectoryLock(Directory(str(tmp_path)), 0o600)
+
+
+def test_note_of_a_recovery_outlives_its_writer(tmp_path: Path) -> None:
+    path = str(tmp_path)
+    assert last_recovery(path) == ""
+    note_recovery(Directory(path), 0o600)
+    word = last_recovery(path)
+    assert len(word) == 16
+    DirectoryLock(Directory(path), 0o600).close()
+    assert last_recovery(path) == word
+    note_recovery(Directory(path), 0o600)
+    assert last_recovery(path) not in ("", word)
 
 
 def test_a_lock_on_a_file_that_was_replaced_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,14 @@ def test_missing(tmp_path: Path) -> None:
         assert caught.value.filename == str(tmp_path / "none")
 
 
+def test_a_link_to_nowhere_or_a_file_is_no_place_for_a_store(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    (tmp_path / "file").write_bytes(b"")
+    for name in ("link", "file"):
+        with pytest.raises(oxidbm.FormatError, match=f"{name} is (no directory|a file).*hoose another path"):
+            oxidbm.Store(tmp_path / name)
+
+
 @pytest.mark.parametrize("kind", [str, Path, os.fsencode], ids=["str", "path", "bytes"])
 def test_kinds_of_path(tmp_path: Path, kind: type) -> None:
     name = kind(str(tmp_path / "a" / "store \N{SNOWMAN}".replace("\N{SNOWMAN}", "\N{LATIN SMALL LETTER E WITH ACUTE}")))

@@ -169,3 +169,79 @@ def test_iteration_that_begins_while_a_page_in_memory_is_half_compacted() -> Non
         seen += iterator
         assert sorted(key for key in seen if key.startswith(b"stays")) == sorted(keys)
         assert store.check() == []
+
+
+def overwrite(store: oxidbm.Store, rounds: int) -> None:
+    """Delete and set every tenth key, and change all others' values to another length, many times."""
+    for turn in range(rounds):
+        for number in range(100):
+            if number % 10 == 0:
+                del store[b"%d" % number]
+            store[b"%d" % number] = b"%d." % turn + bytes((turn * 100 + number * 7) % 900)
+
+
+@pytest.mark.parametrize("kind", ["keys", "values", "items", "scan", "every version"])
+def test_an_iterator_that_is_kept_does_not_fill_a_store_in_memory(kind: str) -> None:
+    with oxidbm.Store(memory="1MiB", page_size=PAGE_BYTES) as store:
+        store.update({b"%d" % number: b"old" for number in range(100)})
+        scans: dict[str, Any] = {"scan": store.scan, "every version": lambda: store.scan(live=False)}
+        walk = scans[kind]() if kind in scans else iter(getattr(store, kind)())
+        first = next(walk)
+        store[b"came later"] = b"new"
+        rounds = scaled(100, least=40)
+        overwrite(store, rounds)
+        assert store.stats()["readers"] == 1
+        assert store.stats()["tail"] > 1 << 20, "more was written than fits the budget"
+        assert store.check() == []
+        left = list(walk)
+        assert store.stats()["readers"] == 0
+        expected = {key: value for key, value in store.items() if key not in (b"0", b"came later")}
+        always_there = {key for key in expected if int(key) % 10 != 0}
+        if kind == "keys":
+            assert first == b"0"
+            assert len(left) == len(set(left))
+            assert always_there <= set(left) <= set(expected)
+        elif kind == "values":
+            assert first == b"old"
+            assert {expected[key] for key in always_there} <= set(left) <= set(expected.values())
+        else:
+            found = left if kind == "items" else [(record.key, record.value) for record in left]
+            assert len(found) == len(dict(found))
+            assert always_there <= dict(found).keys() <= expected.keys()
+            assert dict(found).items() <= expected.items()
+
+
+def test_many_kept_iterators_see_each_key_once_wherever_they_stand() -> None:
+    """They stand at different places of different pages when the pages go, some begun in the middle of a pass."""
+    with oxidbm.Store(memory="1MiB", page_size=PAGE_BYTES) as store:
+        keys = {b"%d" % number for number in range(100)}
+        store.update(dict.fromkeys(keys, b"old"))
+        walks: list[tuple[Any, list[bytes]]] = []
+        for turn in range(scaled(60, least=30)):
+            walk = iter(store)
+            seen = [next(walk) for _ in range(turn * 7 % 100)]
+            walks.append((walk, seen))
+            for number in range(100):
+                store[b"%d" % number] = bytes((turn * 100 + number * 7) % 900)
+            for number, (other, others) in enumerate(walks):
+                if number % 3 == turn % 3:
+                    others.extend(key for key in [next(other, None)] if key is not None)
+        for walk, seen in walks:
+            seen.extend(walk)
+            assert len(seen) == len(keys)
+            assert set(seen) == keys
+        assert store.check() == []
+
+
+def test_a_kept_iterator_of_a_cache_yields_what_was_not_evicted() -> None:
+    with oxidbm.Store(memory="1MiB", page_size=PAGE_BYTES, evict=True) as store:
+        store.update({b"%d" % number: bytes(500) for number in range(500)})
+        walk = iter(store)
+        first = next(walk)
+        for number in range(3000):
+            store[b"other%d" % (number % 1700)] = bytes(number % 900)
+        left = list(walk)
+        assert first not in left
+        assert len(left) == len(set(left))
+        assert not any(key.startswith(b"other") for key in left)
+        assert all(key in store for key in left)

@@ -4,6 +4,9 @@ Where the system has directory descriptors, the directory is held by one, so a p
 directory, a directory that is renamed or a link that is switched do not lead a store to another one's files: it goes on
 in the directory that it opened. Elsewhere the absolute path at the opening stands for it. This module also knows, and
 nobody else does, which names make a store.
+
+LOCK holds a note beside the lock: who took it last, and a word that is another one after each recovery. A reader takes
+no lock, so it looks at that word before and after: the same one says that nothing it read was cut off and written anew.
 """
 
 import contextlib
@@ -22,6 +25,9 @@ LOG: Final = "log"  # the directory of the log's segments
 SEGMENT_SUFFIX: Final = ".seg"
 ASIDE_SUFFIX: Final = ".new"
 NO_WAITING: Final[int] = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for its other end
+NOTE_BYTES_MAX: Final = 4096
+SMALL_BYTES_MAX: Final = 4096
+RECOVERY: Final = b'"recovery": "'  # what stands before the word in the note
 BEFORE_A_STORE: Final = (LOCK, LOG, STORE + ASIDE_SUFFIX)  # what may be there before there is a superblock
 
 
@@ -159,6 +165,8 @@ class DirectoryLock:
 
     def __init__(self, directory: Directory, mode: int) -> None:
         self.directory = directory
+        self.identity = (-1, -1)  # of the file that is locked
+        self.held = False
         self.descriptor = -1
         HELD[id(self)] = self
         try:
@@ -167,10 +175,8 @@ class DirectoryLock:
                 os.close(self.descriptor)
                 self.descriptor = -1
                 self.descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
-            note = f'{{"pid": {os.getpid()}, "host": "{host_name()}"}}'.encode()
-            os.ftruncate(self.descriptor, 0)
-            os.lseek(self.descriptor, 0, os.SEEK_SET)
-            os.write(self.descriptor, note)
+            self.held = True
+            write_note(self.descriptor, recovery_word(read_note(self.descriptor)))
         except BaseException:
             self.close()
             raise
@@ -178,13 +184,11 @@ class DirectoryLock:
     def take_named(self) -> bool:
         """Take the lock; False where it is one on a file that the name does not lead to any more."""
         if not self.take():
-            raise LockedError(
-                f"{self.directory.path} is open for writing in {self.holder()}; close it there, or open it with "
-                "read_only=True to read the last commit"
-            )
+            raise LockedError(f"{self.directory.path} is open for writing in {self.holder()}")
         named = self.directory.status(LOCK)
         held = os.fstat(self.descriptor)
-        return named is not None and (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
+        self.identity = (held.st_dev, held.st_ino)
+        return named is not None and (named.st_dev, named.st_ino) == self.identity
 
     def take(self) -> bool:
         """Try to take the lock."""
@@ -203,15 +207,22 @@ class DirectoryLock:
         return True
 
     def holder(self) -> str:
-        """Return who holds the lock, in words."""
+        """Return who holds the lock and what to do about it, in words."""
+        status = os.fstat(self.descriptor)
+        identity = (status.st_dev, status.st_ino)
+        if any(other.held and other.identity == identity for other in list(HELD.values())):
+            return (
+                f"this very process (process {os.getpid()} on {host_name()}): use the store that has it open, from as "
+                "many threads as you like, or close that one first; read_only=True reads the last commit beside it"
+            )
         import json
 
         try:
-            os.lseek(self.descriptor, 0, os.SEEK_SET)
-            note = json.loads(os.read(self.descriptor, 4096))
-            return f"process {note['pid']} on {note['host']}"
-        except (ValueError, KeyError, TypeError):
-            return "another process that has not written its number yet"
+            note = json.loads(read_note(self.descriptor))
+            who = f"process {note['pid']} on {note['host']}"
+        except (ValueError, KeyError, TypeError, RecursionError):
+            who = "another process or thread that has not written its number yet"
+        return f"{who}; close it there, or open it with read_only=True to read the last commit"
 
     def close(self) -> None:
         """Give the lock back, also where a forked child has not closed its copy yet."""
@@ -223,10 +234,91 @@ class DirectoryLock:
     def forget(self) -> None:
         """Close the lock's file and leave the lock to the parent process, whose it is."""
         HELD.pop(id(self), None)
+        self.held = False
         descriptor = self.descriptor
         self.descriptor = -1
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def read_note(descriptor: int) -> bytes:
+    """Return what stands in LOCK."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return os.read(descriptor, NOTE_BYTES_MAX)
+
+
+def write_note(descriptor: int, word: str) -> None:
+    """Say in LOCK who has the store open, and the word of its last recovery."""
+    note = f'{{"pid": {os.getpid()}, "host": "{host_name()}", "recovery": "{word}"}}'.encode()
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.write(descriptor, note)
+    os.ftruncate(descriptor, len(note))
+
+
+def recovery_word(note: bytes) -> str:
+    """Return the word of the last recovery in a note, "" for none; without the module json, which is slow to import."""
+    word = note.partition(RECOVERY)[2].partition(b'"')[0]
+    return word.decode() if word.isalnum() else ""
+
+
+def note_recovery(directory: Directory, mode: int) -> None:
+    """Change the word: a tail may have been cut off, and the log goes on where that stood."""
+    descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
+    try:
+        write_note(descriptor, os.urandom(8).hex())
+    finally:
+        os.close(descriptor)
+
+
+def last_recovery(path: str) -> str:
+    """Return the word of a store's last recovery, "" for none."""
+    try:
+        directory = Directory(path)
+    except OSError:
+        return ""
+    try:
+        descriptor = directory.open(LOCK, os.O_RDONLY)
+    except OSError:
+        return ""
+    finally:
+        directory.close()
+    try:
+        return recovery_word(read_note(descriptor))
+    finally:
+        os.close(descriptor)
+
+
+def start_or_nothing(directory: Directory, name: str) -> str:
+    """Return the first bytes of a file in hexadecimal, "" where there is none."""
+    return "" if directory.status(name) is None else directory.read_start(name, SMALL_BYTES_MAX).hex()
+
+
+def appearance(path: str) -> list[str]:
+    """Return what a writer changes beside a reader: directory, superblock, mark, recovery, and the log's segments.
+
+    What cannot be looked at, since it is just being replaced, is left out.
+    """
+    try:
+        directory = Directory(path)
+    except OSError:
+        return []
+    seen: list[str] = []
+    try:
+        status = directory.stat(os.curdir, True)
+        seen.append(f"{status.st_dev} {status.st_ino}")
+        seen.append(start_or_nothing(directory, STORE))
+        seen.append(start_or_nothing(directory, CLEAN))
+        seen.append(last_recovery(path))
+        log = directory.sub(LOG)
+        try:
+            seen.extend(log.names())
+        finally:
+            log.close()
+    except OSError:
+        return seen
+    finally:
+        directory.close()
+    return seen
 
 
 HELD: Final[dict[int, DirectoryLock]] = {}  # also those of stores that are being opened

@@ -2,8 +2,12 @@
 
 FileDevice keeps the log in files of one directory, each named by its first page. A segment ends at the first page
 boundary past its aim, a sixty-fourth of the log and at least 16 MiB: so there are never more than some hundred files,
-and compaction gives space back in steps of less than two in a hundred. Complete segments are read through mmap, the
-last one, which still grows, with pread; `mapped=False` reads all with pread.
+and compaction gives space back in steps of less than two in a hundred.
+
+A map is the fast way to a small record whose page is in memory, but where the system cannot bring a page, since the
+file was cut or its disk failed, a map is a signal that ends the process, and pread an error or fewer bytes. So only the
+one writer, whose files nobody else may cut, maps, and only complete segments; the last one, large pieces, and all of a
+store that is opened to read only are read with pread, as everything is with `mapped=False`.
 """
 
 import contextlib
@@ -23,6 +27,7 @@ from oxidbm._core.errors import CorruptionError
 SEGMENT_BYTES_MIN: Final = 16 << 20
 SEGMENTS_AIM: Final = 64
 SEGMENT_DIGITS: Final = 10
+MAPPED_READ_MAX: Final = 65536  # a larger piece costs a map more, in page faults, than pread's one call
 
 
 @final
@@ -37,15 +42,18 @@ class Segment:
         self.dirty = False
         self.map: mmap.mmap | None = None
 
-    def mapping(self) -> mmap.mmap:
-        """Return the file's map, made once, when the file is complete.
+    def mapping(self) -> mmap.mmap | None:
+        """Return the file's map, made once, when the file is complete; None where it cannot be mapped to its end.
 
         Making one lets other threads run, which may have made it too by then; dropping one does as well, and compiled
         code lets go of an attribute's old value before it sets the new one: a map that can be reached is not replaced.
         """
         view = self.map
         if view is None:
-            fresh = mmap.mmap(self.descriptor, self.size, access=mmap.ACCESS_READ)
+            try:
+                fresh = mmap.mmap(self.descriptor, self.size, access=mmap.ACCESS_READ)
+            except (OSError, ValueError):  # a file that was cut, or a system that has no more maps
+                return None
             view = self.held_map()
             if view is None:
                 self.map = view = fresh
@@ -86,7 +94,7 @@ class FileDevice(Device):
         self.directory = directory
         self.page_bits: i64 = page_bits
         self.read_only = read_only
-        self.use_maps = mapped
+        self.use_maps = mapped and not read_only
         self.mode = mode
         self.segments: list[Segment] = []
         self.starts: vec[i64] = vec[i64]()
@@ -170,7 +178,7 @@ class FileDevice(Device):
         last.size = max(last.size, address - last.start + len(data))
 
     def read(self, address: i64, size: i64) -> bytes:
-        """Return bytes of one segment; short where it ends."""
+        """Return bytes of one segment, short where it ends; CorruptionError where its file was cut before `address`."""
         i = self.find(address)
         if i < 0:
             return b""
@@ -179,9 +187,17 @@ class FileDevice(Device):
         stop = min(offset + size, segment.size)
         if offset >= stop:
             return b""
-        if not self.use_maps or i == len(self.starts) - 1:
-            return read_at(segment.descriptor, stop - offset, offset)
-        data: bytes = segment.mapping()[offset:stop]
+        if self.use_maps and size <= MAPPED_READ_MAX and i != len(self.starts) - 1:
+            view = segment.mapping()
+            if view is not None:
+                mapped: bytes = view[offset:stop]
+                return mapped
+        data = read_at(segment.descriptor, stop - offset, offset)
+        if not data:
+            raise CorruptionError(
+                f"{self.place(address)}: the file has no more than that of the {segment.size} bytes it had; something "
+                "has cut it since the store was opened"
+            )
         return data
 
     def sync(self) -> None:
@@ -231,6 +247,15 @@ class FileDevice(Device):
                 sync_file(last.descriptor)
         if changed:
             self.directory.sync()
+
+    def see_until(self, address: i64) -> None:
+        """Hold nothing from `address` on, and change no file: a writer may cut there, and go on as it likes."""
+        while self.segments and self.segments[-1].start >= address:
+            segment = self.segments.pop()
+            self.starts = self.starts[: len(self.segments)]
+            segment.close()
+        if self.end() > address:
+            self.segments[-1].size = address - self.segments[-1].start
 
     def roll(self) -> None:
         """Begin a new segment with the next write that starts a page."""

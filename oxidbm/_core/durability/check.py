@@ -25,7 +25,7 @@ from oxidbm._core.index.entry import address_of, is_mixed
 from oxidbm._core.index.faults import belongs, chain_faults, faults_of, is_in
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.places import DAMAGED, NO_RECORD, SOUND, Places
-from oxidbm._core.log.reader import Record, key_of, record_at
+from oxidbm._core.log.reader import Record, key_of, read_or_nothing, record_at
 from oxidbm._core.log.record import (
     HEADER_BYTES,
     INFO_VERSION,
@@ -52,9 +52,11 @@ def check(commits: Commits) -> list[str]:
     epoch = commits.log.epoch
     slot = epoch.protect()  # what compaction passes meanwhile stays readable
     try:
-        return Check(commits).check_all()
+        faults = Check(commits).check_all()
     finally:
         epoch.release(slot)
+    commits.log.life.check_alive()  # what was closed meanwhile has faults without end
+    return faults
 
 
 @final
@@ -161,7 +163,7 @@ class Check:
         self.places.damaged.add(int(at))
         self.forget_commits()
         cursor.following = log.next_page(at + 1)
-        header = log.device.read(at, HEADER_BYTES)
+        header = read_or_nothing(log, at, HEADER_BYTES)
         if len(header) == HEADER_BYTES:
             shape = read_i64_le(header, 8)
             seal = read_i64_le(header, 16)

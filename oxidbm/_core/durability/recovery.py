@@ -10,6 +10,7 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.address import ADDRESS_MASK, ADDRESS_MAX, FIRST_ADDRESS
+from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.durability.commit_record import (
     COMMIT_RECORD_BYTES,
@@ -26,6 +27,7 @@ from oxidbm._core.index.entry import address_of
 from oxidbm._core.index.hash_index import HashIndex
 from oxidbm._core.log.cursor import CHUNK_BYTES, Cursor
 from oxidbm._core.log.hybrid_log import HybridLog
+from oxidbm._core.log.reader import read_or_nothing
 from oxidbm._core.log.record import (
     CHECKSUM_MASK,
     HEADER_BYTES,
@@ -59,7 +61,7 @@ def later_durable_commit(log: HybridLog, start: i64, sequence: i64) -> i64:
     address: i64 = start
     end = device.end()
     while address < end:
-        chunk = device.read(address, CHUNK_BYTES)
+        chunk = read_or_nothing(log, address, CHUNK_BYTES)
         size: i64 = len(chunk)
         offset: i64 = 0
         while offset + COMMIT_RECORD_BYTES <= size:
@@ -110,8 +112,11 @@ def recover(commits: Commits, mark: CleanMark | None, read_only: bool) -> None:
         last = replay.last
     begin = FIRST_ADDRESS if last is None else take_over(commits, replay, last)
     tail = FIRST_ADDRESS if last is None else replay.last_end
-    if not read_only and device.end() > tail:
-        device.truncate_after(tail)
+    if device.end() > tail:
+        if not read_only:
+            device.truncate_after(tail)
+        elif isinstance(device, FileDevice):
+            device.see_until(tail)
     if mark is None and not read_only and device.size() > 0:
         device.sync()  # a commit may have been written, but not synced, by a process that was killed
     load_pages(log, replay, begin, tail)

@@ -192,16 +192,6 @@ def read_mark(directory: Directory, block: Superblock) -> CleanMark | None:
     return CleanMark(tail, sequence, count)
 
 
-def appearance(directory: Directory) -> tuple[list[str], int]:
-    """Return the names in the log and which clean mark is there: a writer that changes either changes this."""
-    mark = directory.status(CLEAN)
-    log = directory.sub(LOG)
-    try:
-        return log.names(), 0 if mark is None else mark.st_mtime_ns
-    finally:
-        log.close()
-
-
 def remove_mark(directory: Directory) -> None:
     """Take the mark of a clean end away, durably."""
     try:

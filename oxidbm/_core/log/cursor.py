@@ -100,7 +100,7 @@ class Cursor:
         """Have at least `size` bytes from `address` on in the chunk, if the device has them; return how many it has."""
         have: i64 = self.chunk_start + len(self.chunk) - address
         if address < self.chunk_start or have < size or self.chunk_from_memory:
-            self.chunk = self.log.device.read(address, max(size, i64(CHUNK_BYTES)))
+            self.chunk = self.log.read(address, max(size, i64(CHUNK_BYTES)))
             self.chunk_start = address
             self.chunk_from_memory = False
             have = len(self.chunk)
@@ -113,7 +113,6 @@ class Cursor:
         offset: i64 = address - self.chunk_start
         info = read_i64_le(self.chunk, offset) if have >= HEADER_BYTES else i64(0)
         if info == 0:
-            self.log.life.check_alive()
             self.check_gap(address)
             return False
         shape = read_i64_le(self.chunk, offset + 8)

@@ -18,6 +18,7 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
+from oxidbm import _breath
 from oxidbm._core.address import ADDRESS_MAX, FIRST_ADDRESS, NO_ADDRESS, power_of_two
 from oxidbm._core.budget import PAGES, Budget
 from oxidbm._core.device.device import Device
@@ -74,6 +75,8 @@ class HybridLog:
         self.tail_open = False
         self.due = False
         self.shut = False
+        self.reading: i64 = 0  # reads of the device that are under way
+        self.device_given_up = False
         self.records: i64 = 0  # appended since the log was opened
         self.expiring = False  # a record of this log has, or had, an expiry
         self.read_guess: i64 = READ_GUESS  # bytes of a record on the device that are read before its size is known
@@ -435,6 +438,32 @@ class HybridLog:
         self.flushed = self.sealed = self.read_only = self.tail = self.limit = tail
         self.tail_open = tail & self.offset_mask != 0 and head < tail
         self.check_order()
+
+    def read(self, address: i64, size: i64) -> bytes:
+        """Return what the device's `read` returns; ClosedError once the device was given up."""
+        if self.device_given_up:
+            self.life.blocked_read()
+        self.reading += 1
+        try:
+            return self.device.read(address, size)
+        finally:
+            self.reading -= 1
+            if self.device_given_up and self.reading == 0:
+                try:
+                    self.device.close()
+                except OSError as failure:  # the one who closed the store has gone on
+                    _breath.LastWord(failure)
+
+    def give_up_device(self) -> None:
+        """Close the device, or have the last read that is under way close it.
+
+        A file that is closed beside a read of it fails that, or lends its number to another file, which would be read.
+        To wait for the reads would be no way: a signal handler that closes the store may have interrupted one.
+        """
+        if not self.device_given_up:
+            self.device_given_up = True
+            if self.reading == 0:
+                self.device.close()
 
     def read_from_device(self) -> None:
         """Have every address read through the device, until `start_at` says what is in memory."""

@@ -76,9 +76,8 @@ def fault_at(log: HybridLog, address: i64, info: i64, shape: i64, seal: i64) -> 
 def read_disk(log: HybridLog, address: i64) -> Record:
     """Return the record at an address below head, verified."""
     device = log.device
-    data = device.read(address, log.read_guess)
+    data = log.read(address, log.read_guess)
     if len(data) < HEADER_BYTES:
-        log.life.check_alive()
         raise CorruptionError(
             f"{device.place(address)}: the file ends inside a record's header ({len(data)} of {HEADER_BYTES} bytes)"
         )
@@ -90,7 +89,7 @@ def read_disk(log: HybridLog, address: i64) -> Record:
         raise CorruptionError(f"{device.place(address)}: the record at address {address} is corrupt: {fault}")
     size: i64 = content_words(shape) << 3
     if size > len(data):
-        data = device.read(address, size)
+        data = log.read(address, size)
         if len(data) < size:
             raise CorruptionError(f"{device.place(address)}: the record of {size} bytes is cut off after {len(data)}")
     if size <= READ_GUESS_MAX:
@@ -102,6 +101,14 @@ def read_disk(log: HybridLog, address: i64) -> Record:
             f"its header says {seal & CHECKSUM_MASK:#010x}"
         )
     return Record(address, info, shape, seal, data)
+
+
+def read_or_nothing(log: HybridLog, address: i64, size: i64) -> bytes:
+    """Return what the device has at an address, nothing where its file was cut, as by a writer that recovers."""
+    try:
+        return log.read(address, size)
+    except CorruptionError:
+        return b""
 
 
 def record_at(log: HybridLog, address: i64) -> Record:

@@ -144,7 +144,7 @@ class Handle:
         self.disk = None
         try:
             table.log.epoch.drain()
-            table.log.device.close()
+            table.log.give_up_device()
         finally:
             table.log.let_go()
             table.index = table.index.emptied()

@@ -2,8 +2,9 @@
 
 It visits the range from begin to the tail at the start, and yields each key that was present at the start and still is,
 once, with its value at the moment of the visit; a key set anew after it was deleted meanwhile may be left out, one that
-was not there at the start is. An iterator is a reader inside the epoch: segments that compaction has passed stay until
-it is exhausted, closed or dropped.
+was not there at the start is. An iterator over a store on disk is a reader inside the epoch: segments that compaction
+has passed stay until it is exhausted, closed or dropped. Over one in memory it is a walk, which keeps the keys it has
+still to yield of a page that goes.
 """
 
 from typing import Final, final
@@ -15,11 +16,11 @@ from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import address_of
 from oxidbm._core.life import OPEN
 from oxidbm._core.log.cursor import Cursor
-from oxidbm._core.log.reader import expiry_of, is_live, value_of
+from oxidbm._core.log.reader import expiry_of, is_live, key_of, value_of
 from oxidbm._core.log.record import SHAPE_EXPIRY, SHAPE_UNINDEXED, TOMBSTONE, key_length, key_word, value_length
 from oxidbm._core.store.coder import Coder, undecodable
 from oxidbm._core.store.handle import Handle
-from oxidbm._core.table.iterate import newest_since
+from oxidbm._core.table.iterate import MemoryWalk, newest_since
 from oxidbm._core.table.locate import locate
 
 KEYS: Final = 0
@@ -61,7 +62,12 @@ class StoreIterator:
         self.raw = raw or not handle.coders.typed
         self.policy: i64 = policy
         self.cursor = Cursor(table.log, max(table.log.begin, i64(FIRST_ADDRESS)), table.log.tail)
-        self.slot = table.log.epoch.protect()
+        self.walk: MemoryWalk | None = None
+        if table.log.memory_only:
+            self.walk = MemoryWalk(table, self.cursor, 0)
+            self.slot = 0
+        else:
+            self.slot = table.log.epoch.protect()
 
     def __iter__(self) -> "StoreIterator":
         return self
@@ -74,6 +80,11 @@ class StoreIterator:
             table.life.blocked_read()
         cursor = self.cursor
         now = table.now_if_expiring()  # asked for first: a clock may be Python code, during which no view may be held
+        walk = self.walk
+        if walk is not None and walk.kept:
+            kept = self.next_kept(walk, now)
+            if kept is not SKIPPED:
+                return kept
         while cursor.step():
             if cursor.info & TOMBSTONE or cursor.shape & SHAPE_UNINDEXED:
                 continue
@@ -109,6 +120,18 @@ class StoreIterator:
         self.close()
         raise StopIteration
 
+    def next_kept(self, walk: MemoryWalk, now: i64) -> object:
+        """Return the next item of the pages that went before the iteration came to them; SKIPPED when none is left."""
+        log = self.table.log
+        while True:
+            found = walk.next_kept(now)
+            if found is None:
+                return SKIPPED
+            value = b"" if self.kind == KEYS else value_of(log, found)
+            given = self.given(key_of(log, found), value, expiry_of(log, found), found.address)
+            if given is not SKIPPED:
+                return given
+
     def given(self, key: bytes, value: bytes, expiry: i64, address: i64) -> object:
         """Return what a record is to the caller; SKIPPED where a codec did not write it and it is to be left out."""
         kind = self.kind
@@ -142,7 +165,11 @@ class StoreIterator:
     def close(self) -> None:
         """Leave the epoch; the iterator yields nothing more."""
         if self.slot >= 0:
-            self.table.log.epoch.leave(self.slot)
+            walk = self.walk
+            if walk is not None:
+                walk.leave()
+            else:
+                self.table.log.epoch.leave(self.slot)
             self.slot = -1
             self.owner = None
 

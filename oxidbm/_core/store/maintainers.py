@@ -323,7 +323,7 @@ class MemoryMaintainer(Maintainer):
         """Work on the oldest page; False when nothing can be gained or the copies found no room."""
         log = self.log
         if log.epoch.readers() > 0 and not evict:
-            return False  # a copy behind where an iteration stops, and its page gone, would be lost to it
+            return False  # a check of the whole store is under way
         if self.compaction is None:
             until = log.first_page_end()
             if until == 0:
@@ -333,6 +333,8 @@ class MemoryMaintainer(Maintainer):
         at = current.cursor.following
         self.busy = True
         try:
+            for walk in self.table.walks:
+                walk.pass_by(current.until)
             more = current.slice(bytes_max, evict)
             if more and current.cursor.following == at and log.prepare_reserved_page():
                 more = current.slice(bytes_max, evict)
@@ -361,7 +363,7 @@ class MemoryMaintainer(Maintainer):
         """Return the error for a store that has no room, with the numbers and what to do."""
         budget = self.log.budget
         readers = self.log.epoch.readers()
-        why = f"; {readers} iterations under way keep the space of the others: end or close them" if readers else ""
+        why = "; a check() under way keeps the space of the others: let it come to its end" if readers else ""
         return FullError(
             f"the store in memory is full: {budget.total} bytes of its budget of {budget.limit} are used, "
             f"{self.table.live_bytes} of them by live records{why}. Give it more memory=, a path, or evict=True"

@@ -1,6 +1,7 @@
 """Opening: how a path, or none, becomes the handle of an open store."""
 
 import os
+import time
 from typing import Final
 
 from mypy_extensions import i64
@@ -9,7 +10,17 @@ from oxidbm._core.address import FIRST_ADDRESS, power_of_two
 from oxidbm._core.budget import Budget
 from oxidbm._core.counters import Counters
 from oxidbm._core.device.device import Device, NullDevice
-from oxidbm._core.device.directory import BEFORE_A_STORE, LOG, SEGMENT_SUFFIX, STORE, Directory, DirectoryLock
+from oxidbm._core.device.directory import (
+    BEFORE_A_STORE,
+    LOG,
+    SEGMENT_SUFFIX,
+    STORE,
+    Directory,
+    DirectoryLock,
+    appearance,
+    last_recovery,
+    note_recovery,
+)
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.durability.recovery import recover
@@ -18,13 +29,12 @@ from oxidbm._core.durability.superblock import (
     BYTES_NAME,
     StorePrelude,
     Superblock,
-    appearance,
     never_durable,
     read_mark,
     read_superblock,
     write_superblock,
 )
-from oxidbm._core.errors import CodecError, CorruptionError, FormatError, MissingError
+from oxidbm._core.errors import CodecError, CorruptionError, FormatError, LockedError, MissingError
 from oxidbm._core.hashing import MASK_62
 from oxidbm._core.index.hash_index import HashIndex
 from oxidbm._core.life import READ_ONLY, Life
@@ -38,6 +48,7 @@ from oxidbm._core.table.table import Table
 
 DIRECTORY_BITS: Final = 0o111
 ATTEMPTS_MAX: Final = 100
+PAUSE_SECONDS: Final = 0.0005  # before the second attempt, and as much more before each later one
 
 
 def random_seed() -> int:
@@ -57,6 +68,44 @@ def open_memory(options: Options) -> Handle:
 
 def open_path(path: str, options: Options) -> Handle:
     """Open or make the store at `path`."""
+    return open_beside_writer(path, options) if options.read_only else open_once(path, options)
+
+
+def open_beside_writer(path: str, options: Options) -> Handle:
+    """Open a store read-only. Writers may change meanwhile what is being read; then what was read means nothing.
+
+    A missing file is one that was listed and then deleted, whatever else has changed. A log in which a torn tail was
+    cut off and written anew may be read as one that never was, without a fault in it; the recovery's word tells.
+    """
+    attempt = 0
+    while True:
+        attempt += 1
+        again = attempt < ATTEMPTS_MAX and options.device is None  # a device that was closed is not opened again
+        before = appearance(path)
+        recovery = last_recovery(path)
+        try:
+            handle = open_once(path, options)
+            if recovery == last_recovery(path):
+                return handle
+            handle.abandon()
+            if not again:
+                raise LockedError(
+                    f"{path} was recovered by a writer each of the {attempt} times that it was read; open it again "
+                    "when its writers have come to rest"
+                )
+        except MissingError:
+            raise
+        except FileNotFoundError:
+            if not again:
+                raise
+        except (CorruptionError, FormatError):
+            if not again or appearance(path) == before:
+                raise
+        time.sleep(PAUSE_SECONDS * attempt)
+
+
+def open_once(path: str, options: Options) -> Handle:
+    """Open or make the store at `path`, once."""
     prepare_directory(path, options)
     directory = Directory(path)
     lock: DirectoryLock | None = None
@@ -73,8 +122,9 @@ def open_path(path: str, options: Options) -> Handle:
         block = read_superblock(directory)
         check_codec(path, options.coders.key, block.key_codec)
         check_codec(path, options.coders.value, block.value_codec)
-        opened = open_beside_writer if options.read_only else open_log
-        handle = opened(directory, options, block)
+        handle = open_log(directory, options, block)
+        if handle.prelude is not None and not handle.prelude.mark_present:
+            note_recovery(directory, options.mode)
         handle.directory = directory
         handle.lock = lock
         handle.superblock = block
@@ -110,35 +160,41 @@ def prepare_directory(path: str, options: Options) -> None:
     except FileNotFoundError:
         if options.read_only or not options.create:
             raise MissingError(2, "there is no store to open, and this call may not make one", path) from None
-        os.makedirs(path, options.mode | DIRECTORY_BITS)
+        make_directory(path, options)
         names = set()
     if STORE in names:
-        if LOG not in names and options.device is None:
+        if LOG not in names and options.device is None and not os.path.isdir(os.path.join(path, LOG)):
             raise CorruptionError(f"{os.path.join(path, LOG)} is missing; restore the store from a copy")
         return
-    if LOG in names and any(name.endswith(SEGMENT_SUFFIX) for name in os.listdir(os.path.join(path, LOG))):
-        raise CorruptionError(f"{os.path.join(path, STORE)} is missing, but there is a log; restore it from a copy")
+    fault = fault_without_superblock(path, names, options)
+    if fault is not None:
+        if os.path.lexists(os.path.join(path, STORE)):
+            return  # another process or thread made the store while the names were listed
+        raise fault
+    make_directory(os.path.join(path, LOG), options)
+
+
+def fault_without_superblock(path: str, names: set[str], options: Options) -> Exception | None:
+    """Return why no store can be made of a directory with these names, None where one can."""
+    log = os.path.join(path, LOG)
+    if LOG in names and any(name.endswith(SEGMENT_SUFFIX) for name in os.listdir(log)):
+        return CorruptionError(f"{os.path.join(path, STORE)} is missing, but there is a log; restore it from a copy")
     if options.read_only or not options.create:
-        raise MissingError(2, "the directory holds no store, and this call may not make one", path)
+        return MissingError(2, "the directory holds no store, and this call may not make one", path)
     foreign = sorted(names.difference(BEFORE_A_STORE))
     if foreign:
-        raise FormatError(
+        return FormatError(
             f"{path} is not a store: it has no {STORE} but {foreign[0]}. Choose an empty directory or a new name"
         )
-    os.makedirs(os.path.join(path, LOG), options.mode | DIRECTORY_BITS, exist_ok=True)
+    return None
 
 
-def open_beside_writer(directory: Directory, options: Options, block: Superblock) -> Handle:
-    """Open the log read-only. A writer may remove the mark or segments meanwhile; then what was read means nothing."""
-    attempt = 0
-    while True:
-        before = appearance(directory)
-        try:
-            return open_log(directory, options, block)
-        except (CorruptionError, FileNotFoundError):
-            attempt += 1
-            if attempt == ATTEMPTS_MAX or appearance(directory) == before:
-                raise
+def make_directory(path: str, options: Options) -> None:
+    """Make a directory, which another process or thread may be making at the same time."""
+    try:
+        os.makedirs(path, options.mode | DIRECTORY_BITS, exist_ok=True)
+    except FileExistsError:
+        raise FormatError(f"{path} is no directory, but a file or a link to nowhere; choose another path") from None
 
 
 def device_for(directory: Directory, options: Options, block: Superblock) -> Device:

@@ -42,7 +42,7 @@ def statistics(handle: Handle, order: KeyOrder | None) -> dict[str, Any]:
         "index_entries": int(index.entries),
         "overflow_buckets": int(index.overflow_in_use),
         "page_bytes": int(log.page_bytes),
-        "readers": int(log.epoch.readers()),
+        "readers": int(log.epoch.readers()) + len(handle.table.walks),
         "compactions": int(handle.counters.compactions),
         "sessions": len(commits.serials.known),
         "evicted_keys": int(handle.counters.evicted_keys),

@@ -1,20 +1,26 @@
 """Visiting what the log holds for the table: which record of a key is its newest, and the scan that users see.
 
-A scan is a reader inside the epoch: segments that compaction has passed stay until it is exhausted, closed or dropped.
-The chain walk for records superseded since the start costs one record a version.
+A scan of a store on disk is a reader inside the epoch: segments that compaction has passed stay until it is exhausted,
+closed or dropped. Pages in memory cannot stay, or one scan that is left lying would fill the store: before a page goes,
+each walk over it keeps the keys that it had still to yield (MemoryWalk). The chain walk for records superseded since
+the start costs one record a version.
 """
 
 from collections.abc import Iterator
-from typing import final
+from typing import Final, final
 
+from librt.strings import BytesWriter, read_i64_le, write_i64_le
 from mypy_extensions import i64
 
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import address_of
 from oxidbm._core.log.cursor import Cursor
-from oxidbm._core.log.reader import Record, is_live, key_of, record_at
+from oxidbm._core.log.reader import Record, expiry_of, is_live, key_of, record_at, value_of
 from oxidbm._core.log.record import SHAPE_UNINDEXED, TOMBSTONE, previous_address
-from oxidbm._core.table.table import Table
+from oxidbm._core.table.locate import locate
+from oxidbm._core.table.table import Table, Walk
+
+KEY_LENGTH_BYTES: Final = 8
 
 
 def newest_since(table: Table, key: bytes, key_hash: i64, address: i64, since: i64) -> Record | None:
@@ -36,6 +42,79 @@ def newest_since(table: Table, key: bytes, key_hash: i64, address: i64, since: i
 
 
 @final
+class MemoryWalk(Walk):
+    """A cursor over a log in memory, and the keys of the pages that went before it came to them.
+
+    The keys of a page are kept as one string, each with its length before it: that is less than the page was, and so is
+    what an iterator that nobody takes on costs, beside the budget. It is told of every page until `leave`.
+    """
+
+    def __init__(self, table: Table, cursor: Cursor, start: i64) -> None:
+        self.table = table
+        self.cursor = cursor
+        self.start: i64 = start  # records before it are not asked for
+        self.kept: list[bytes] = []
+        self.offset: i64 = 0
+        table.walks = [*table.walks, self]
+
+    def pass_by(self, until: i64) -> None:
+        """Keep the keys of the records before `until` that are due, and stand behind them."""
+        cursor = self.cursor
+        before = cursor.following
+        last = cursor.address
+        stop = cursor.stop
+        if before >= until or before >= stop:
+            return
+        keys = BytesWriter()
+        cursor.stop = min(stop, until)
+        try:
+            while cursor.step():
+                if not cursor.info & TOMBSTONE and not cursor.shape & SHAPE_UNINDEXED and cursor.address >= self.start:
+                    key = cursor.key()
+                    if newest_at(self.table, key, cursor.address, stop):
+                        write_i64_le(keys, i64(len(key)))
+                        keys.write(key)
+            if len(keys) > 0:
+                self.kept.append(keys.getvalue())
+        except BaseException:
+            cursor.following = before
+            raise
+        finally:
+            cursor.stop = stop
+            cursor.address = last  # what was visited, not what was only kept
+
+    def next_kept(self, now: i64) -> Record | None:
+        """Return the record that the next kept key has now, if it has a value; None when no more are kept."""
+        while self.kept:
+            keys = self.kept[0]
+            if self.offset >= len(keys):
+                self.kept = self.kept[1:]
+                self.offset = 0
+                continue
+            start: i64 = self.offset + KEY_LENGTH_BYTES
+            self.offset = start + read_i64_le(keys, self.offset)
+            key = keys[start : self.offset]
+            found = locate(self.table, key, hash_key(key, self.table.seed))
+            if found is not None and is_live(self.table.log, found, now):
+                return found
+        return None
+
+    def leave(self) -> None:
+        """Be told of no page any more."""
+        self.table.leave_walk(self)
+        self.kept = []
+
+
+def newest_at(table: Table, key: bytes, address: i64, since: i64) -> bool:
+    """Return whether the record at `address` was the newest of its key when the tail stood at `since`."""
+    key_hash = hash_key(key, table.seed)
+    entry = table.index.holds(key_hash, address, since)
+    if entry == 0:
+        return False
+    return address_of(entry) == address or newest_since(table, key, key_hash, address, since) is not None
+
+
+@final
 class LogRecord:
     """One record of the log as a scan sees it."""
 
@@ -53,6 +132,13 @@ class LogRecord:
         return f"LogRecord(address={self.address}, key={self.key!r}, value={self.value!r}, tombstone={self.tombstone})"
 
 
+def moved_record(table: Table, found: Record) -> LogRecord:
+    """Return what a scan yields of a live record that has moved on since its page went."""
+    log = table.log
+    previous = previous_address(found.info)
+    return LogRecord(found.address, key_of(log, found), value_of(log, found), False, previous, expiry_of(log, found))
+
+
 @final
 class LogScan:
     """Iterates the records of an address range; `position` is where another scan can go on."""
@@ -64,9 +150,14 @@ class LogScan:
         table.life.check_open()
         self.table = table
         self.live = live
-        self.slot = table.log.epoch.protect()
         self.start: i64 = start
         self.cursor = Cursor(table.log, table.log.walk_start(i64(start)), i64(stop))
+        self.walk: MemoryWalk | None = None
+        if table.log.memory_only:
+            self.walk = MemoryWalk(table, self.cursor, i64(start))
+            self.slot = 0
+        else:
+            self.slot = table.log.epoch.protect()
 
     @property
     def position(self) -> int:
@@ -81,6 +172,11 @@ class LogScan:
         if self.slot < 0:
             raise StopIteration
         table.life.check_open()
+        walk = self.walk
+        if walk is not None and walk.kept:
+            found = walk.next_kept(table.now_if_expiring())
+            if found is not None:
+                return moved_record(table, found)
         cursor = self.cursor
         while cursor.step():
             if cursor.shape & SHAPE_UNINDEXED or cursor.address < self.start:
@@ -110,7 +206,11 @@ class LogScan:
     def close(self) -> None:
         """Leave the epoch; the scan yields nothing more."""
         if self.slot >= 0:
-            self.table.log.epoch.leave(self.slot)
+            walk = self.walk
+            if walk is not None:
+                walk.leave()
+            else:
+                self.table.log.epoch.leave(self.slot)
             self.slot = -1
             self.owner = None
 

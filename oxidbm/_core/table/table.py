@@ -34,6 +34,13 @@ class Watcher:
         """Between operations: work through the notes if there are very many."""
 
 
+class Walk:
+    """Who goes over the records of a log in memory, the oldest of which a maintainer is about to move or drop."""
+
+    def pass_by(self, until: i64) -> None:
+        """Take from the records before `until` what is still to be done with them."""
+
+
 class Maintainer:
     """What a writer asks for when the log has moved on by a step, or has no room."""
 
@@ -62,6 +69,7 @@ class Table:
         self.clock = clock
         self.maintainer = Maintainer()
         self.watchers: list[Watcher] = []
+        self.walks: list[Walk] = []
         self.count: i64 = 0
         self.live_bytes: i64 = 0
         self.session_bytes: i64 = 0  # of the records that say where a session is, which no key leads to
@@ -80,6 +88,10 @@ class Table:
         """Tell the watchers that a key came or went; called where there are any."""
         for watcher in self.watchers:
             watcher.changed(key)
+
+    def leave_walk(self, walk: Walk) -> None:
+        """Let a walk be told nothing more."""
+        self.walks = [other for other in self.walks if other is not walk]
 
     def dead_bytes(self) -> i64:
         """Return how many bytes of the log lead to nothing."""
