@@ -40,9 +40,11 @@ _pure.give_turns(Batch, Database, LogScan, StoreBase, RangeIterator, Session, St
 
 
 def __getattr__(name: str) -> object:
-    """Import a module when it is used first: shelve needs pickle's, which takes time, and few write devices."""
+    """Import a module when it is used first: shelve needs pickle's, which takes time; few write devices or salvage."""
     if name in ("device", "shelve"):
         return importlib.import_module(f"oxidbm.{name}")
+    if name in ("LostRange", "SalvageReport", "check", "salvage"):
+        return getattr(importlib.import_module("oxidbm._salvage"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -57,13 +59,17 @@ __all__ = [
     "LockedError",
     "LogRecord",
     "LogScan",
+    "LostRange",
     "MissingError",
     "PoisonedError",
     "ReadOnlyError",
+    "SalvageReport",
     "Session",
     "Store",
+    "check",
     "error",
     "open",
     "open_flags",
+    "salvage",
     "whichdb",
 ]

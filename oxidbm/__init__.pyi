@@ -28,6 +28,10 @@ from oxidbm._core.errors import (
     error,
 )
 from oxidbm._memoize import Memoized
+from oxidbm._salvage import SalvageReport as SalvageReport
+from oxidbm._salvage import check as check
+from oxidbm._salvage import salvage as salvage
+from oxidbm._survey import LostRange as LostRange
 from oxidbm.codecs import Codec
 
 __version__: str
@@ -43,14 +47,18 @@ __all__ = [
     "LockedError",
     "LogRecord",
     "LogScan",
+    "LostRange",
     "MissingError",
     "PoisonedError",
     "ReadOnlyError",
+    "SalvageReport",
     "Session",
     "Store",
+    "check",
     "error",
     "open",
     "open_flags",
+    "salvage",
     "whichdb",
 ]
 

@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from oxidbm import CorruptionError, FormatError
+from oxidbm import check as check_files
 from oxidbm.cli import common
 from oxidbm.cli.common import AsJson, InBase64, Key, Limit, StorePath
 from oxidbm.dump import to_json
@@ -122,9 +124,13 @@ def scan(
 
 def check(path: StorePath, as_json: AsJson = False) -> None:
     """Read everything and list every fault; exit code 5 where there is one."""
-    with common.progress("checking"), common.reading(path) as store:
-        count = len(store)
-        faults = store.check()
+    count: int | None = None
+    try:
+        with common.progress("checking"), common.reading(path) as store:
+            count = len(store)
+            faults = store.check()
+    except (CorruptionError, FormatError):
+        faults = check_files(path)  # of a store that does not open
     if as_json:
         common.print_json({"keys": count, "faults": faults})
     else:
