@@ -280,11 +280,12 @@ class Remains:
         self.segments = [taken[page] for page in sorted(taken)]
         for page, file in taken.items():
             file.start = page << self.page_bits
-        following = [file.start for file in self.segments[1:]] + [ADDRESS_MAX]
-        for file, limit in zip(self.segments, following, strict=True):
+        limit = ADDRESS_MAX
+        for file in reversed(self.segments):
             file.stop = min(file.start + file.size, limit)
             if file.start + file.size > limit:
                 self.faults.append(f"{file.place(limit)} goes on where the next file of the log begins")
+            limit = file.start
 
     def place_stray(self, file: SegmentFile, taken: dict[int, SegmentFile]) -> None:
         """Give a file that is not named by its page the place that its records say."""

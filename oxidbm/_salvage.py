@@ -162,8 +162,8 @@ def salvage(
     progress: is called with the numbers of records stored and found, now and then.
 
     Of each key the record at the highest address wins, and a tombstone deletes it. Expiry and the serial numbers of
-    named sessions are kept. Records below where the last commit that counts says the log begins are left out, as any opening
-    does.
+    named sessions are kept. Records below where the last commit that counts says the log begins are left out, as any
+    opening does.
 
     Returns the report. Raises CorruptionError where no record can be told from other bytes, LockedError where a writer
     has the source open, FormatError for a target that is there or in the source, and for what is no store, MissingError

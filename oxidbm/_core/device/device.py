@@ -49,6 +49,10 @@ class Device:
             found.append(self.read(address, size))
         return found
 
+    def data_from(self, address: i64) -> i64:
+        """Return `address`, or the start of a later page where all bytes up to there are known to be zeros, unread."""
+        return address
+
     def sync(self) -> None:
         """Return when everything written before the call is durable; another thread may write meanwhile."""
         raise NotImplementedError

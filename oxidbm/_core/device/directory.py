@@ -6,6 +6,7 @@ in the directory that it opened. Elsewhere the absolute path at the opening stan
 nobody else does, which names make a store.
 """
 
+import errno
 import os
 import stat
 from typing import Any, Final, final
@@ -20,6 +21,7 @@ LOG: Final = "log"  # the directory of the log's segments
 SEGMENT_SUFFIX: Final = ".seg"
 ASIDE_SUFFIX: Final = ".new"
 NO_WAITING: Final[int] = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for its other end
+NO_FILE: Final = (errno.EISDIR, errno.ELOOP, errno.ENXIO)  # a directory, links in a circle, a socket or a pipe's end
 BEFORE_A_STORE: Final = (LOCK, LOG, STORE + ASIDE_SUFFIX)  # what may be there before there is a superblock
 
 
@@ -43,14 +45,39 @@ class Directory:
     def open(self, name: str, flags: int, mode: int = 0o666) -> int:
         """Return a descriptor of a regular file; FormatError for anything else, which is not waited for."""
         flags |= OPEN_FLAGS | NO_WAITING
-        if self.descriptor >= 0:
-            descriptor = os.open(name, flags, mode, dir_fd=self.descriptor)
-        else:
-            descriptor = os.open(os.path.join(self.absolute, name), flags, mode)
+        try:
+            if self.descriptor >= 0:
+                descriptor = os.open(name, flags, mode, dir_fd=self.descriptor)
+            else:
+                descriptor = os.open(os.path.join(self.absolute, name), flags, mode)
+        except OSError as failure:
+            if failure.errno in NO_FILE or self.leads_nowhere(name):
+                raise self.no_file(name) from None
+            raise
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise FormatError(f"{self.place(name)} is no regular file; a store has no other ones")
+            raise self.no_file(name)
         return descriptor
+
+    def no_file(self, name: str) -> FormatError:
+        """Return the error for something else in the place of a file."""
+        link = ", but a link that leads to none" if self.leads_nowhere(name) else ""
+        return FormatError(f"{self.place(name)} is no regular file{link}; a store has no other ones")
+
+    def leads_nowhere(self, name: str) -> bool:
+        """Return whether a name is that of a link that does not lead to a file."""
+        try:
+            if not stat.S_ISLNK(self.stat(name, False).st_mode):
+                return False
+        except OSError:
+            return False
+        try:
+            self.stat(name, True)
+        except FileNotFoundError:
+            return True
+        except OSError as failure:
+            return failure.errno == errno.ELOOP
+        return False
 
     def names(self) -> list[str]:
         """Return the names of all that is in it, sorted."""
@@ -60,14 +87,15 @@ class Directory:
         """Return a file's status, None only where there is no such name: every other failure is raised."""
         try:
             return self.stat(name, True)
-        except FileNotFoundError:
-            try:
-                found = self.stat(name, False)
-            except FileNotFoundError:
-                return None
-            if stat.S_ISLNK(found.st_mode):  # it leads nowhere
+        except OSError as failure:
+            if self.leads_nowhere(name):
+                raise self.no_file(name) from None
+            if failure.errno != errno.ENOENT:
                 raise
-            return found  # another process made it meanwhile
+        try:
+            return self.stat(name, False)  # another process may have made it meanwhile
+        except FileNotFoundError:
+            return None
 
     def stat(self, name: str, follow: bool) -> os.stat_result:
         """Return the status of a file, or of the link itself."""

@@ -17,7 +17,7 @@ from mypy_extensions import i64
 from oxidbm._core.address import ADDRESS_MAX, power_of_two
 from oxidbm._core.device.device import Device
 from oxidbm._core.device.directory import SEGMENT_SUFFIX, Directory
-from oxidbm._core.device.system import read_at, sync_file, write_at
+from oxidbm._core.device.system import hole_end, read_at, sync_file, write_at
 from oxidbm._core.errors import CorruptionError
 
 SEGMENT_BYTES_MIN: Final = 16 << 20
@@ -179,10 +179,22 @@ class FileDevice(Device):
         stop = min(offset + size, segment.size)
         if offset >= stop:
             return b""
-        if not self.use_maps or i == len(self.starts) - 1:
-            return read_at(segment.descriptor, stop - offset, offset)
-        data: bytes = segment.mapping()[offset:stop]
-        return data
+        if self.use_maps and i < len(self.starts) - 1:
+            with contextlib.suppress(OSError):  # too little room for one more map
+                data: bytes = segment.mapping()[offset:stop]
+                return data
+        return read_at(segment.descriptor, stop - offset, offset)
+
+    def data_from(self, address: i64) -> i64:
+        """Return where data goes on behind a hole of the file, from the page that holds it on, or `address`."""
+        i = self.find(address)
+        if i < 0:
+            return address
+        segment = self.segments[i]
+        offset = hole_end(segment.descriptor, address - segment.start, segment.size)
+        if offset >= segment.size:
+            return max(address, self.segment_end(address))
+        return max(address, (segment.start + offset) & -power_of_two(self.page_bits))
 
     def sync(self) -> None:
         """Sync every file written since the last time, and the directory when it has new files."""

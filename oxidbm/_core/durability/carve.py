@@ -9,8 +9,6 @@ that grows with the bytes passed, for the records of a page and for runs of page
 chunk, or one record larger than that. 3. Holes of a sparse file are passed over without being read.
 """
 
-import errno
-import os
 from typing import Final, final
 
 from librt.strings import read_i64_le
@@ -18,7 +16,7 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.address import FIRST_ADDRESS, power_of_two
-from oxidbm._core.device.system import read_at
+from oxidbm._core.device.system import hole_end, read_at
 from oxidbm._core.hashing import checksum_bytes
 from oxidbm._core.log.cursor import CHUNK_BYTES
 from oxidbm._core.log.reader import fault_in_page
@@ -46,7 +44,6 @@ from oxidbm._core.log.record import (
 ALLOWANCE_PAGES: Final = 4  # what failing checksums may cost from a page's start on, in pages
 ALLOWANCE_RATE: Final = 16  # and for each byte passed
 SANE_MASK: Final = VERSION_MASK | 0x4000  # the bit `invalid` too
-SEEK_DATA: Final[int] = getattr(os, "SEEK_DATA", -1)
 
 
 def could_begin(info: i64, shape: i64) -> bool:
@@ -244,12 +241,9 @@ class Carver:
 
     def skip_holes(self, at: i64) -> i64:
         """Return where, from `at` on, the next page begins that is no hole; `at` where it stands in none."""
-        if SEEK_DATA < 0 or at >= self.stop:
-            return at
-        try:
-            found: i64 = os.lseek(self.descriptor, at - self.start, SEEK_DATA)
-        except OSError as failure:
-            return self.stop if failure.errno == errno.ENXIO else at
+        found = hole_end(self.descriptor, at - self.start, self.stop - self.start)
+        if found >= self.stop - self.start:
+            return max(at, self.stop)
         return max(at, (found + self.start) & -self.page_bytes)
 
     def size(self) -> i64:

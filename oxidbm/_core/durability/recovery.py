@@ -52,6 +52,7 @@ def later_durable_commit(log: HybridLog, start: i64, sequence: i64) -> i64:
     address: i64 = start
     end = device.end()
     while address < end:
+        address = device.data_from(address)
         chunk = device.read(address, CHUNK_BYTES)
         size: i64 = len(chunk)
         offset: i64 = 0
