@@ -119,7 +119,6 @@ class Remains:
         self.faults: list[str] = []
         self.block: Superblock | None = None
         self.mark: CleanMark | None = None
-        self.codecs_known = False
         self.checksum_key: int | None = None
         self.page_bits: int | None = None
         self.segments: list[SegmentFile] = []  # in the order of the log
@@ -158,7 +157,6 @@ class Remains:
         if self.block is not None:
             self.checksum_key = self.block.checksum_key()
             self.page_bits = self.block.page_bits
-            self.codecs_known = True
         try:
             self.mark = self.read_clean_mark()
         except OSError as failure:

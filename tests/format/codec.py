@@ -122,7 +122,7 @@ def decode_record(data: bytes, offset: int, address: int) -> Record | None:
     value_length = shape & MASK_32
     at = offset + HEADER
     expiry = 0
-    if flags & HAS_EXPIRY:
+    if flags & HAS_EXPIRY and at + 8 <= len(data):
         (expiry,) = struct.unpack_from("<q", data, at)
         at += 8
     key = data[at : at + key_length]

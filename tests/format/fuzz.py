@@ -159,6 +159,8 @@ def change_commit(chance: random.Random, image: Image) -> None:
         return
     page, offset, record = entry
     numbers = words(record.value)
+    if not numbers:
+        return
     for _ in range(chance.choice((1, 1, 2))):
         at = chance.randrange(len(numbers)) if chance.random() < 0.5 else chance.randrange(len(COMMIT_FIELDS))
         numbers[at % len(numbers)] = some_number(chance, numbers[at % len(numbers)])

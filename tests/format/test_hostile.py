@@ -110,6 +110,7 @@ def test_links_that_lead_to_no_file(tmp_path: Path, name: str, leads_to: str) ->
     make_tiny(path)
     place = path / name
     place.unlink()
-    place.symlink_to({"nowhere": tmp_path / "gone", "itself": place.name, "a directory": tmp_path}[leads_to])
+    targets = {"nowhere": tmp_path / "gone", "itself": Path(place.name), "a directory": tmp_path}
+    place.symlink_to(targets[leads_to])
     with pytest.raises(oxidbm.FormatError, match=f"{place.name} is no regular file"):
         open_store(path)
