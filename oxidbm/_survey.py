@@ -2,7 +2,8 @@
 
 It finds every range of bytes that holds no record any more, follows the commit records as recovery does, and goes on
 behind what breaks their row. A commit counts when its record verifies, it follows the commit record found before it,
-and as many records as it says stand between the two. The survey says where the log begins, how far it is committed,
+and as many records as it says stand between the two; or when the mark of a clean end, or the commit record found next,
+knew it to be durable: then it has lost records since. The survey says where the log begins, how far it is committed,
 which serial numbers the sessions had then, and how large the largest record is.
 """
 
@@ -151,6 +152,7 @@ class Survey:
             fault = f"{place}: commit {sequence} says that the log begins behind it, at {record.log.begin}"
         if fault and not self.broken:  # what is lost has been said
             self.faults.append(fault)
+        self.count_durable(record.log.durable_sequence)
         self.last = record
         self.last_address = address
         self.last_end = carver.following
@@ -160,9 +162,17 @@ class Survey:
             self.counted = record
             self.counted_end = carver.following
 
+    def count_durable(self, sequence: int) -> None:
+        """Take the commit found last for one that counts where it is known that it was durable: it had its records."""
+        if self.last is not None and self.last.log.sequence <= sequence:
+            self.counted = self.last
+            self.counted_end = self.last_end
+
     def check_ends(self) -> None:
         """Hold where the log begins and ends against what the last commit and the mark of a clean end say."""
         mark = self.remains.mark
+        if mark is not None:
+            self.count_durable(mark.sequence)
         path = os.path.join(self.remains.path, LOG)
         if self.counted is not None and self.counted.log.begin < self.start and self.remains.segments:
             self.faults.append(

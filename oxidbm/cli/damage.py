@@ -63,9 +63,10 @@ def lines_of(found: oxidbm.SalvageReport) -> list[str]:
         lines.append(f"lost: {common.size(found.lost_bytes)} in {counted(found.lost_ranges, 'range')}")
     if found.missing:
         lines.append(f"missing: {counted(found.missing, 'record')} that commits have counted")
+    commit = "none"
     if found.commit_time is not None:
-        moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(found.commit_time))
-        lines.append(f"last commit that counts: {found.commit_sequence}, {moment}")
+        commit = time.strftime(f"{found.commit_sequence}, %Y-%m-%d %H:%M:%S UTC", time.gmtime(found.commit_time))
+    lines.append(f"last commit that counts: {commit}")
     if found.behind_commit:
         lines.append(f"behind it: {counted(found.behind_commit, 'record')}, taken as well")
     if found.below_begin:

@@ -185,6 +185,31 @@ def test_expiry_sessions_and_the_commit_are_kept(source: Path, tmp_path: Path) -
         assert new.session("session 1").serial == 2
 
 
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_damaged_commit_counts_where_it_is_known_that_it_was_durable(tmp_path: Path, clean: bool) -> None:
+    """Its sessions and where it says that the log begins count, although one of its records is lost."""
+    path = tmp_path / "source"
+    make_directory(path)
+    with open_store(path) as store:
+        store[b"cleared"] = b"1"
+        store.clear()
+        with store.session("s") as session:
+            session.upsert(b"lost", b"1")
+            session.upsert(b"kept", b"2")
+        if not clean:
+            store.sync()
+            store[b"behind"] = b"3"
+            store.sync()
+    image = read_image(path)
+    (found,) = (entry for entry in image.records() if entry[2].key == b"lost")
+    at(0, found[1] + 24, b"\xff")(path)
+    if not clean:
+        (path / "CLEAN").unlink()
+    report = oxidbm.salvage(path, tmp_path / "saved", memory="1MiB")
+    assert report.sessions == {"s": 2}
+    assert saved(tmp_path / "saved").keys() == {b"kept"} | (set() if clean else {b"behind"})
+
+
 @pytest.mark.parametrize("swap", [False, True])
 def test_files_under_a_wrong_name(source: Path, tmp_path: Path, swap: bool) -> None:
     expected = saved(source)

@@ -81,11 +81,27 @@ def make_uncommitted(path: Path) -> None:
     image.write(path)
 
 
+def make_beyond_memory(path: Path) -> None:
+    """Make a store that is larger than its memory, with keys that were written over records on disk without a look."""
+    make_directory(path)
+    store = open_store(path)
+    for turn in range(2):
+        for number in range(40):
+            store[b"small %d" % number] = b"%d" % turn * number
+        for number in range(60):
+            store[b"large %d" % number] = b"%d" % number * 10_000
+        store[colliding_key(SEED, 1, turn)] = b"%d" % turn
+    for number in range(20):
+        store[b"small %d" % number] = b"blind"
+    store.close()
+
+
 MAKERS: Final[dict[str, Callable[[Path], object]]] = {
     "tiny": make_tiny,
     "paged": make_paged,
     "mixed": make_mixed,
     "uncommitted": make_uncommitted,
+    "beyond memory": make_beyond_memory,
 }
 
 
@@ -366,18 +382,14 @@ def list_scan(store: Any) -> None:
 @contextlib.contextmanager
 def opened(path: Path, *, read_only: bool, mapped: bool) -> Iterator[Any]:
     """Open the store of a case, None where it does not open."""
+    options: Any = {"durability": "manual", "compaction": False, "create": False, "key": RAW, "value": RAW}
+    options |= {"read_only": read_only, "mapped": mapped}
+    store: Any
     try:
-        store: Any = oxidbm.Store(
-            path,
-            memory="256MiB",
-            durability="manual",
-            compaction=False,
-            read_only=read_only,
-            create=False,
-            mapped=mapped,
-            key=RAW,
-            value=RAW,
-        )
+        try:
+            store = oxidbm.Store(path, memory="1MiB", **options)
+        except ValueError:  # for the pages that its superblock says
+            store = oxidbm.Store(path, memory="256MiB", **options)
     except oxidbm.error:
         yield None
         return
