@@ -11,6 +11,7 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Final
 
 from oxidbm._core.address import ADDRESS_MAX, FIRST_ADDRESS, PAGE_BITS_MAX, PAGE_BITS_MIN
@@ -32,13 +33,15 @@ from oxidbm._core.durability.superblock import (
     unpack_superblock,
 )
 from oxidbm._core.errors import CorruptionError, FormatError, MissingError
-from oxidbm._core.log.record import CAPACITY_SHIFT, CHECKSUM_MASK, HEADER_BYTES, record_words
+from oxidbm._core.log.record import CHECKSUM_MASK, HEADER_BYTES, record_words
 
 DEFAULT_PAGE_BITS: Final = 22
 PROBE_BYTES: Final = 1 << 20  # of a segment, to find out what it is
 AGREEING_MIN: Final = 2  # records that must say the same before it is believed
 AGREEING_MAX: Final = 64
 PAGES_TRIED: Final = 1 << 21  # as the first one of a segment whose name does not say it
+FILES_TRIED: Final = 8  # for the page size
+BYTES_TRIED: Final = 1 << 28  # what that may cost in bytes summed
 
 
 class SegmentFile:
@@ -79,17 +82,22 @@ def record_bytes(data: bytes, offset: int) -> int:
     return record_words(signed(data, offset + 8), signed(data, offset + 16)) * 8
 
 
-def keys_said(data: bytes, offset: int, start: int) -> Iterator[int]:
-    """Yield the key that the checksum of each record says, in the row of records from an offset of a file on."""
+def row(data: bytes, offset: int) -> Iterator[tuple[int, int]]:
+    """Yield offset and size of each of what may be records, one behind the other from an offset of a file on."""
     for _ in range(AGREEING_MAX):
         size = record_bytes(data, offset)
-        if size == 0:
+        if size == 0 or offset + size > len(data):
             return
-        base = sum_without_key(data, offset, start + offset)
-        if base < 0:
-            return
-        yield base ^ (signed(data, offset + 16) & CHECKSUM_MASK)
+        yield offset, size
         offset += size
+
+
+def keys_said(data: bytes, offset: int, start: int) -> Iterator[int]:
+    """Yield the key that the checksum of each record says, in the row of records from an offset of a file on."""
+    for at, _ in row(data, offset):
+        base = sum_without_key(data, at, start + at)
+        if base >= 0:
+            yield base ^ (signed(data, at + 16) & CHECKSUM_MASK)
 
 
 def mended(data: bytes) -> bytes | None:
@@ -240,25 +248,39 @@ class Remains:
         )
 
     def likeliest_page_bits(self) -> int:
-        """Return the page size with which most of the files' first bytes are sound records; the usual one in a draw."""
-        best = (-1, 0)
-        for bits in range(PAGE_BITS_MIN, PAGE_BITS_MAX + 1):
-            sound = sum(self.sound_bytes(file, file.named_page(), bits) for file in self.files)
-            best = max(best, (sound, bits if bits <= DEFAULT_PAGE_BITS else -bits))
-        return abs(best[1])
+        """Return the page size with which most of the files' first bytes are sound records, and least else is in them.
 
-    def sound_bytes(self, file: SegmentFile, page: int, bits: int) -> int:
-        """Return how many of a file's first bytes are sound records, if it begins with a page."""
+        In a draw, as of a log of less than a page, it is the usual one.
+        """
+        best = (-1, 0, 0)
+        for bits in range(PAGE_BITS_MIN, PAGE_BITS_MAX + 1):
+            sound, lost = 0, 0
+            for file in self.files[:FILES_TRIED]:
+                carver = self.carver(file, file.named_page(), bits)
+                while carver is not None and carver.step():
+                    sound += carver.size()
+                if carver is not None:
+                    lost += sum(stop - start for start, stop, _ in carver.losses)
+            best = max(best, (sound, -lost, bits if bits <= DEFAULT_PAGE_BITS else -bits))
+        return abs(best[2])
+
+    def carver(self, file: SegmentFile, page: int, bits: int) -> Carver | None:
+        """Return what steps over a file's first bytes if it begins with a page; None where that page cannot be."""
         assert self.checksum_key is not None
         if not 0 <= page <= ADDRESS_MAX >> bits:
-            return 0
+            return None
         start = page << bits
-        stop = start + min(file.size, max(PROBE_BYTES, 2 << bits))
-        carver = Carver(file.descriptor, start, stop, bits, self.checksum_key)
-        sound = 0
-        while carver.step():
-            sound += carver.size()
-        return sound
+        return Carver(
+            file.descriptor, start, start + min(file.size, max(PROBE_BYTES, 2 << bits)), bits, self.checksum_key
+        )
+
+    def is_sound(self, file: SegmentFile, page: int, records: int) -> bool:
+        """Return whether so many records at least verify in a file's first bytes, if it begins with a page."""
+        assert self.page_bits is not None
+        carver = self.carver(file, page, self.page_bits)
+        while records > 0 and carver is not None and carver.step():
+            records -= 1
+        return records == 0
 
     def place_segments(self) -> None:
         """Find where each file of the log belongs, by its name or, where that is wrong, by its records."""
@@ -269,7 +291,7 @@ class Remains:
         for file in self.files:
             page = file.named_page()
             right = file.name == segment_name(page) if page >= 0 else False
-            if right and (self.sound_bytes(file, page, self.page_bits) > 0 or self.page_found(file) < 0):
+            if right and (self.is_sound(file, page, 1) or self.page_found(file) < 0):
                 taken[page] = file
             else:
                 strays.append(file)
@@ -296,16 +318,17 @@ class Remains:
             self.faults.append(f"{file.path} is not named by a page number that it may have, and {what}")
 
     def page_found(self, file: SegmentFile) -> int:
-        """Return the page that a file begins with, as one of its first records and a second one say; -1 for none."""
+        """Return the page that a file begins with, as a record of its first ones and a second one say; -1 for none."""
         assert self.page_bits is not None
         assert self.checksum_key is not None
         data = file.head()
-        pages = min(PAGES_TRIED, (ADDRESS_MAX >> self.page_bits) + 1)
-        for offset in (0, FIRST_ADDRESS):
-            size = record_bytes(data, offset)
-            if 0 < size <= 1 << self.page_bits and signed(data, offset + 16) >> CAPACITY_SHIFT >= 0:
+        for first in (0, FIRST_ADDRESS):
+            found = min(row(data, first), key=itemgetter(1), default=None)  # the smallest costs least
+            if found is not None:
+                offset, size = found
+                pages = min(PAGES_TRIED, BYTES_TRIED // size, (ADDRESS_MAX >> self.page_bits) + 1)
                 page = page_of(data, offset, self.page_bits, self.checksum_key, pages)
-                if page >= 0 and self.sound_bytes(file, page, self.page_bits) > size:
+                if page >= 0 and self.is_sound(file, page, AGREEING_MIN):
                     return page
         return -1
 

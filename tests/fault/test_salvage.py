@@ -20,7 +20,7 @@ from oxidbm import _salvage
 from oxidbm.codecs import RAW
 from tests.format.codec import COMMIT, Image, Record, read_image
 from tests.format.fuzz import state_of
-from tests.format.stores import PAGE_BYTES, Items, contents, make_directory, open_store
+from tests.format.stores import PAGE_BYTES, Items, contents, make_directory, make_paged, open_store
 from tests.inside import abandon, handle_of, log_of
 from tests.support import ROOT
 
@@ -247,6 +247,16 @@ def test_a_store_whose_key_cannot_be_found_is_refused(tmp_path: Path) -> None:
     with pytest.raises(oxidbm.CorruptionError, match="no segment begins with two records that agree"):
         oxidbm.salvage(tmp_path / "source", tmp_path / "saved")
     assert os.listdir(tmp_path) == ["source"]
+
+
+def test_a_lost_page_size_is_found_where_pages_have_gaps(tmp_path: Path) -> None:
+    make_paged(tmp_path / "source")
+    (tmp_path / "source" / "STORE").unlink()
+    (tmp_path / "source" / "CLEAN").unlink()
+    report = oxidbm.salvage(tmp_path / "source", tmp_path / "saved", memory="1MiB")
+    assert report.lost == []
+    assert "2**12 bytes" in report.faults[1]
+    assert report.keys == 5
 
 
 def make_with_tail(path: Path) -> None:

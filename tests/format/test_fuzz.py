@@ -45,7 +45,7 @@ def test_cases_never_tried_before(bases: Path) -> None:
     first = random.SystemRandom().randrange(1 << 40)
     begun, said = run_cases(bases, first, 1 << 20, 2.0 if PURE else SECONDS)
     assert said == "", f"python -m tests.format.fuzz {bases} repeats it with FIRST and COUNT 1"
-    assert begun > 1
+    assert begun > 0
 
 
 def test_a_case_is_the_same_each_time(bases: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import oxidbm
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.device.segments import FileDevice
-from tests.format.codec import COMMIT, of_words, read_image
+from tests.format.codec import COMMIT, Record, of_words, read_image
 from tests.format.stores import PAGE_BITS, PAGE_BYTES, contents, make_paged, make_tiny, open_store
 
 TERABYTE = 1 << 40
@@ -101,6 +101,19 @@ def test_numbers_of_a_commit_that_would_overflow(tmp_path: Path, words: dict[int
 def survey_faults(tmp_path: Path) -> list[str]:
     """Return what a salvage finds wrong with the store."""
     return oxidbm.salvage(tmp_path / "store", tmp_path / "saved", memory="1MiB").faults
+
+
+def test_a_file_whose_place_would_be_looked_for_with_large_records(tmp_path: Path) -> None:
+    """A file with a wrong name, whose first record takes a megabyte and verifies nowhere, is not tried at each page."""
+    path = tmp_path / "store"
+    make_tiny(path)
+    image = read_image(path)
+    (path / "log" / "copy.seg").write_bytes(Record(0, b"k", bytes((1 << 20) - 100)).encode(image.checksum_key))
+    (path / "CLEAN").write_bytes(b"")
+    faults = oxidbm.check(path)
+    assert [fault for fault in faults if "copy.seg" in fault] == [
+        f"{path / 'log' / 'copy.seg'} is not named by a page number that it may have, and holds no record of this log"
+    ]
 
 
 @pytest.mark.parametrize("name", ["STORE", "CLEAN", "log/0000000000.seg"])
