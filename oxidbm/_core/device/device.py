@@ -50,7 +50,7 @@ class Device:
         return found
 
     def data_from(self, address: i64) -> i64:
-        """Return `address`, or the start of a later page where all bytes up to there are known to be zeros, unread."""
+        """Return `address`, or the start of a later page or `end()` where all bytes before that are zeros, unread."""
         return address
 
     def sync(self) -> None:
