@@ -37,15 +37,18 @@ class Segment:
         self.dirty = False
         self.map: mmap.mmap | None = None
 
-    def mapping(self) -> mmap.mmap:
-        """Return the file's map, made once, when the file is complete.
+    def mapping(self) -> mmap.mmap | None:
+        """Return the file's map, made once, when the file is complete; None where the system has no room for it.
 
         Making one lets other threads run, which may have made it too by then; dropping one does as well, and compiled
         code lets go of an attribute's old value before it sets the new one: a map that can be reached is not replaced.
         """
         view = self.map
         if view is None:
-            fresh = mmap.mmap(self.descriptor, self.size, access=mmap.ACCESS_READ)
+            try:
+                fresh = mmap.mmap(self.descriptor, self.size, access=mmap.ACCESS_READ)
+            except OSError:
+                return None
             view = self.held_map()
             if view is None:
                 self.map = view = fresh
@@ -179,10 +182,10 @@ class FileDevice(Device):
         stop = min(offset + size, segment.size)
         if offset >= stop:
             return b""
-        if self.use_maps and i < len(self.starts) - 1:
-            with contextlib.suppress(OSError):  # too little room for one more map
-                data: bytes = segment.mapping()[offset:stop]
-                return data
+        view = segment.mapping() if self.use_maps and i < len(self.starts) - 1 else None
+        if view is not None:
+            data: bytes = view[offset:stop]
+            return data
         return read_at(segment.descriptor, stop - offset, offset)
 
     def data_from(self, address: i64) -> i64:
