@@ -45,6 +45,20 @@ def test_a_log_file_of_a_terabyte_of_holes(tmp_path: Path, clean: bool, end: byt
     assert contents(path, read_only=False) == expected
 
 
+def test_a_mark_of_more_keys_than_there_is_memory_for(tmp_path: Path) -> None:
+    """The index begins with what a terabyte of holes could hold, but with no more than the memory budget can."""
+    path = tmp_path / "store"
+    expected = make_tiny(path)
+    image = read_image(path)
+    assert image.mark is not None
+    image.mark = (image.mark[0], image.mark[1], 1 << 40)
+    (path / "CLEAN").write_bytes(image.clean())
+    os.truncate(path / "log" / "0000000000.seg", TERABYTE)
+    with open_store(path, read_only=True) as store:
+        assert len(store) == len(expected)
+        assert store.stats()["index_bytes"] < 8 << 20
+
+
 def test_a_file_of_the_log_far_behind_the_others(tmp_path: Path) -> None:
     path = tmp_path / "store"
     expected = make_paged(path)
