@@ -30,6 +30,10 @@ from oxidbm._core.errors import (
     error,
 )
 from oxidbm._memoize import Memoized
+from oxidbm._salvage import SalvageReport as SalvageReport
+from oxidbm._salvage import check as check
+from oxidbm._salvage import salvage as salvage
+from oxidbm._survey import LostRange as LostRange
 from oxidbm.codecs import Codec
 
 __version__: str
@@ -46,15 +50,19 @@ __all__ = [
     "LockedError",
     "LogRecord",
     "LogScan",
+    "LostRange",
     "MissingError",
     "PoisonedError",
     "ReadOnlyError",
+    "SalvageReport",
     "Session",
     "SessionInfo",
     "Store",
+    "check",
     "error",
     "open",
     "open_flags",
+    "salvage",
     "whichdb",
 ]
 

@@ -49,6 +49,7 @@ def check_device(open_device: Callable[[], Device], page_bytes: int = 4096) -> N
         trial.check_writes()
         trial.check_reads()
         trial.check_read_many()
+        trial.check_data_from()
         trial.check_place()
         trial.check_sync()
         trial.check_roll()
@@ -242,6 +243,19 @@ class Trial:
                     f"read_many() returned {len(found[i])} bytes for request {i} of {len(asked)}, ({address}, {size}), "
                     f"and they are not the {len(alone)} that read({address}, {size}) returns",
                 )
+
+    def check_data_from(self) -> None:
+        """See that nothing but zeros is left out, and that what is not left out begins a page or is the end."""
+        for address in self.points():
+            found = self.device.data_from(address)
+            promise(
+                found == address or (found > address and (found % self.page == 0 or found == self.device.end())),
+                f"data_from({address}) is {found}; it is the address, or end(), or where a later page starts",
+            )
+            promise(
+                not any(self.held[address:found]),
+                f"data_from({address}) is {found}, and not all bytes before that are zeros",
+            )
 
     def check_place(self) -> None:
         """See that places tell addresses apart, also those where nothing is held."""

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 import oxidbm
-from oxidbm.cli import common, live, reading, transfer, writing
+from oxidbm.cli import common, damage, live, reading, transfer, writing
 from oxidbm.codecs import DecodeError
 from oxidbm.convert import SourceError
 from oxidbm.dump import BadInput
@@ -155,6 +155,7 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "dump": transfer.dump,
     "load": transfer.load,
     "check": reading.check,
+    "salvage": damage.salvage,
     "reorganize": writing.reorganize,
     "watch": live.watch,
     "bench": live.bench,

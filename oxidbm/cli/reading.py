@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from oxidbm import CorruptionError, Store, codecs
+from oxidbm import CorruptionError, FormatError, Store, codecs
+from oxidbm import check as check_files
 from oxidbm._core.store.raw import entries
 from oxidbm._plain import Plain, Refused
 from oxidbm.cli import common
@@ -171,8 +172,8 @@ def check(path: StorePath, as_json: AsJson = False) -> None:
         with common.progress("checking"), common.reading(path) as store:
             count = len(store)
             faults = store.check() or codec_faults(store)
-    except CorruptionError as failure:  # met before check could list it
-        faults = [str(failure)]
+    except (CorruptionError, FormatError) as failure:  # of a store that does not open, all that can be told
+        faults = check_files(path) or [str(failure)]
     if as_json:
         common.print_json({"keys": count, "faults": faults})
     else:

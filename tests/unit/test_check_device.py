@@ -137,6 +137,16 @@ class ReadsManyInOrderOfAddresses(HeapDevice):
         return super().read_many(sorted(requests))
 
 
+class FindsDataTooLate(HeapDevice):
+    def data_from(self, address: int) -> int:
+        return address // PAGE * PAGE + PAGE
+
+
+class FindsDataInsideOfAPage(HeapDevice):
+    def data_from(self, address: int) -> int:
+        return address + 8 if address > self.end() else address
+
+
 class HasOnePlace(HeapDevice):
     def place(self, address: int) -> str:
         return "somewhere on the heap"
@@ -299,6 +309,8 @@ class CutsOnlyWhatIsLow(HeapDevice):
         (ReadsBytearrays, r"read\(64, 104\) returned bytearray, and bytes are promised"),
         (ReadsEachOnce, r"read_many\(\) of \d+ requests returned \d+ pieces of data"),
         (ReadsManyInOrderOfAddresses, r"bytes for request \d+ of \d+, \(\d+, \d+\), and they are not the"),
+        (FindsDataTooLate, r"data_from\(\d+\) is \d+, and not all bytes before that are zeros"),
+        (FindsDataInsideOfAPage, r"data_from\(\d+\) is \d+; it is the address, or end\(\), or where a later page"),
         (HasOnePlace, r"place\(8\) is 'somewhere on the heap'; it has to be text that says where this address stands"),
         (NeverSyncs, r"opened again after sync\(\), end\(\) is 0; what was written ends at 20648"),
         (ForgetsSegments, r"opened again after sync\(\), segments start at \[0\]; they started at \[0, 20480\]"),

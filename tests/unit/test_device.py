@@ -1,5 +1,6 @@
 """Devices: segments rotate at page boundaries, are cut at either end, and say where an address stands."""
 
+import mmap
 from pathlib import Path
 
 import pytest
@@ -241,3 +242,18 @@ def test_write_at_and_read_at(tmp_path: Path) -> None:
         assert system.read_at(file.fileno(), 3, 8) == b"lo "[:1] + b"lo"[1:] + b" "
         assert system.read_at(file.fileno(), 3, 100) == b""
         assert system.read_at(file.fileno(), 0, 0) == b""
+
+
+def test_what_cannot_be_mapped_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of a terabyte of holes, or one map more than the system allows, is no failure of the disk."""
+
+    def no_room(*arguments: object, **more: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    device = FileDevice(Directory(str(tmp_path)), PAGE_BITS)
+    fill(device, 3, each_a_segment=True)
+    monkeypatch.setattr(mmap, "mmap", no_room)
+    assert device.read(0, PAGE) == bytes(page_of(0))
+    monkeypatch.undo()
+    assert device.read(0, PAGE) == bytes(page_of(0))
+    device.close()

@@ -49,6 +49,10 @@ class Device:
             found.append(self.read(address, size))
         return found
 
+    def data_from(self, address: i64) -> i64:
+        """Return `address`, or the start of a later page or `end()` where all bytes before that are zeros, unread."""
+        return address
+
     def sync(self) -> None:
         """Return when everything written before the call is durable; another thread may write meanwhile."""
         raise NotImplementedError

@@ -10,6 +10,7 @@ no lock, so it looks at that word before and after: the same one says that nothi
 """
 
 import contextlib
+import errno
 import importlib
 import os
 import stat
@@ -28,6 +29,7 @@ NO_WAITING: Final[int] = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wa
 NOTE_BYTES_MAX: Final = 4096
 SMALL_BYTES_MAX: Final = 4096
 RECOVERY: Final = b'"recovery": "'  # what stands before the word in the note
+NO_FILE: Final = (errno.EISDIR, errno.ELOOP, errno.ENXIO)  # a directory, links in a circle, a socket or a pipe's end
 BEFORE_A_STORE: Final = (LOCK, LOG, STORE + ASIDE_SUFFIX)  # what may be there before there is a superblock
 
 
@@ -51,14 +53,39 @@ class Directory:
     def open(self, name: str, flags: int, mode: int = 0o666) -> int:
         """Return a descriptor of a regular file; FormatError for anything else, which is not waited for."""
         flags |= OPEN_FLAGS | NO_WAITING
-        if self.descriptor >= 0:
-            descriptor = os.open(name, flags, mode, dir_fd=self.descriptor)
-        else:
-            descriptor = os.open(os.path.join(self.absolute, name), flags, mode)
+        try:
+            if self.descriptor >= 0:
+                descriptor = os.open(name, flags, mode, dir_fd=self.descriptor)
+            else:
+                descriptor = os.open(os.path.join(self.absolute, name), flags, mode)
+        except OSError as failure:
+            if failure.errno in NO_FILE or self.leads_nowhere(name):
+                raise self.no_file(name) from None
+            raise
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise FormatError(f"{self.place(name)} is no regular file; a store has no other ones")
+            raise self.no_file(name)
         return descriptor
+
+    def no_file(self, name: str) -> FormatError:
+        """Return the error for something else in the place of a file."""
+        link = ", but a link that leads to none" if self.leads_nowhere(name) else ""
+        return FormatError(f"{self.place(name)} is no regular file{link}; a store has no other ones")
+
+    def leads_nowhere(self, name: str) -> bool:
+        """Return whether a name is that of a link that does not lead to a file."""
+        try:
+            if not stat.S_ISLNK(self.stat(name, False).st_mode):
+                return False
+        except OSError:
+            return False
+        try:
+            self.stat(name, True)
+        except FileNotFoundError:
+            return True
+        except OSError as failure:
+            return failure.errno == errno.ELOOP
+        return False
 
     def names(self) -> list[str]:
         """Return the names of all that is in it, sorted."""
@@ -68,14 +95,15 @@ class Directory:
         """Return a file's status, None only where there is no such name: every other failure is raised."""
         try:
             return self.stat(name, True)
-        except FileNotFoundError:
-            try:
-                found = self.stat(name, False)
-            except FileNotFoundError:
-                return None
-            if stat.S_ISLNK(found.st_mode):  # it leads nowhere
+        except OSError as failure:
+            if self.leads_nowhere(name):
+                raise self.no_file(name) from None
+            if failure.errno != errno.ENOENT:
                 raise
-            return found  # another process made it meanwhile
+        try:
+            return self.stat(name, False)  # another process may have made it meanwhile
+        except FileNotFoundError:
+            return None
 
     def stat(self, name: str, follow: bool) -> os.stat_result:
         """Return the status of a file, or of the link itself."""

@@ -21,7 +21,7 @@ from mypy_extensions import i64
 from oxidbm._core.address import ADDRESS_MAX, power_of_two
 from oxidbm._core.device.device import Device
 from oxidbm._core.device.directory import SEGMENT_SUFFIX, Directory
-from oxidbm._core.device.system import read_at, sync_file, write_at
+from oxidbm._core.device.system import hole_end, read_at, sync_file, write_at
 from oxidbm._core.errors import CorruptionError
 
 SEGMENT_BYTES_MIN: Final = 16 << 20
@@ -199,6 +199,17 @@ class FileDevice(Device):
                 "has cut it since the store was opened"
             )
         return data
+
+    def data_from(self, address: i64) -> i64:
+        """Return where data goes on behind a hole of the file, from the page that holds it on, or `address`."""
+        i = self.find(address)
+        if i < 0:
+            return address
+        segment = self.segments[i]
+        offset = hole_end(segment.descriptor, address - segment.start, segment.size)
+        if offset >= segment.size:
+            return max(address, self.segment_end(address))
+        return max(address, (segment.start + offset) & -power_of_two(self.page_bits))
 
     def sync(self) -> None:
         """Sync every file written since the last time, and the directory when it has new files."""

@@ -3,6 +3,7 @@
 Nothing here retries or hides a failure; the OSError goes to the caller. All of it may let other threads run.
 """
 
+import errno
 import importlib
 import os
 from typing import Any, Final
@@ -10,6 +11,7 @@ from typing import Any, Final
 from mypy_extensions import i64
 
 OPEN_FLAGS: Final[int] = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+SEEK_DATA: Final[int] = getattr(os, "SEEK_DATA", -1)  # where the system tells holes
 WRITE_BYTES_MAX: Final = 0x40000000  # some systems write no more in one call
 HAS_DIRECTORY_DESCRIPTORS: Final[bool] = os.open in os.supports_dir_fd and hasattr(os, "O_DIRECTORY")
 
@@ -62,6 +64,16 @@ def write_at(descriptor: int, data: memoryview, offset: i64) -> None:
         else:
             os.lseek(descriptor, offset + done, os.SEEK_SET)
             done += os.write(descriptor, part)
+
+
+def hole_end(descriptor: int, offset: i64, size: i64) -> i64:
+    """Return the offset, or where the hole of a sparse file ends that it stands in; `size` where no data follow."""
+    if SEEK_DATA < 0 or offset >= size:
+        return offset
+    try:
+        return os.lseek(descriptor, offset, SEEK_DATA)
+    except OSError as failure:
+        return size if failure.errno == errno.ENXIO else offset
 
 
 def host_name() -> str:

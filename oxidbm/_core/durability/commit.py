@@ -75,6 +75,13 @@ class Commits:
         self.serials.join(state)
         self.unlogged = True
 
+    def give_session(self, name: str, serial: i64, used_ns: i64) -> None:
+        """Know a session of another store as though it were of this one, durably with the next commit."""
+        state = SessionState(name, serial, used_ns)
+        self.serials.known[name] = state
+        self.serials.join(state)
+        self.unlogged = True
+
     def take_sessions(self, recovered: dict[str, SessionState], begin: i64) -> None:
         """Know the sessions that recovery found."""
         self.serials.take_over(recovered, begin)

@@ -95,13 +95,13 @@ def check_words(record: CommitRecord) -> None:
     """Raise ValueError where a word of a commit record says what cannot be."""
     log = record.log
     table = record.table
-    if log.sequence < 1 or not 0 <= log.durable_sequence < log.sequence:
+    if not 1 <= log.sequence < ADDRESS_MAX or not 0 <= log.durable_sequence < log.sequence:
         raise ValueError(f"a commit record of sequence {log.sequence} that knew {log.durable_sequence} to be durable")
     if not 0 <= log.begin <= ADDRESS_MAX:
         raise ValueError(f"a commit record that says the log begins at address {log.begin}")
     if not 0 <= table.pending <= ADDRESS_MAX or not -table.pending <= table.count <= ADDRESS_MAX:
         raise ValueError(f"a commit record that counts {table.count} keys and {table.pending} pending records")
-    if log.records < 0:  # the live bytes may be: what is pending may have been deleted, and was not counted before that
-        raise ValueError(f"a commit record that counts {log.records} records")
+    if log.records < 0 or table.live_bytes > ADDRESS_MAX:  # the latter may be negative, where some is pending
+        raise ValueError(f"a commit record that counts {log.records} records and {table.live_bytes} live bytes")
     if not 0 <= record.sessions <= ADDRESS_MAX:
         raise ValueError(f"a commit record that counts {record.sessions} sessions")

@@ -61,6 +61,7 @@ def later_durable_commit(log: HybridLog, start: i64, sequence: i64) -> i64:
     address: i64 = start
     end = device.end()
     while address < end:
+        address = device.data_from(address)
         chunk = read_or_nothing(log, address, CHUNK_BYTES)
         size: i64 = len(chunk)
         offset: i64 = 0
@@ -98,7 +99,7 @@ def recover(commits: Commits, mark: CleanMark | None, read_only: bool) -> None:
     log = commits.log
     device = log.device
     if mark is not None:
-        table.index = HashIndex(min(i64(mark.count), device.size() // HEADER_BYTES), log.budget)
+        table.index = HashIndex(min(i64(mark.count), device.size() // HEADER_BYTES, log.budget.limit // 8), log.budget)
     log.read_from_device()
     replay = Replay(table, device.end())
     replay.read_all()
@@ -106,7 +107,8 @@ def recover(commits: Commits, mark: CleanMark | None, read_only: bool) -> None:
     check_end(log, replay, mark)
     if replay.cursor.address >= replay.last_end and len(replay.pages) > 0:  # records past the commit were applied
         count: i64 = last.table.count if last is not None else 0
-        table.index = HashIndex(min(max(count, i64(0)), replay.last_end // HEADER_BYTES), log.budget)
+        count = min(max(count, i64(0)), replay.last_end // HEADER_BYTES, log.budget.limit // 8)
+        table.index = HashIndex(count, log.budget)
         replay = Replay(table, replay.last_end)
         replay.read_all()
         last = replay.last

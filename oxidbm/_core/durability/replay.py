@@ -129,8 +129,10 @@ class Replay:
 
     def take_session(self) -> None:
         """Check a session record and keep what it says for the commit that follows."""
+        cursor = self.cursor
         try:
-            self.stated.append(decode_session(self.cursor))
+            state = decode_session(cursor.address, cursor.info, cursor.shape, cursor.key(), cursor.value())
+            self.stated.append(state)
         except ValueError as failure:
             place = self.log.device.place(self.cursor.address)
             raise CorruptionError(f"{place}: {failure}") from None

@@ -37,7 +37,7 @@ class SessionCheck:
         """Take the session record that the cursor has come to; return what is wrong with it, "" for nothing."""
         self.behind_commit = True
         try:
-            state = decode_session(cursor)
+            state = decode_session(cursor.address, cursor.info, cursor.shape, cursor.key(), cursor.value())
         except ValueError as failure:
             return str(failure)
         if not state.forgotten:

@@ -13,7 +13,6 @@ from mypy_extensions import i64
 
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.hashing import MASK_62
-from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.record import INFO_VERSION, SHAPE_PAGE_RUN, SHAPE_SESSION, TOMBSTONE, flags_of, value_length
 
 SESSION_WORDS: Final = 2
@@ -30,26 +29,24 @@ def encode_session(state: SessionState) -> bytes:
     return out.getvalue()
 
 
-def decode_session(cursor: Cursor) -> SessionState:
-    """Return what the session record that the cursor has come to says; ValueError where it cannot be one."""
-    shape = cursor.shape
-    gone: bool = cursor.info & TOMBSTONE != 0
+def decode_session(address: i64, info: i64, shape: i64, key: bytes, value: bytes) -> SessionState:
+    """Return what a session record says, of its header, key and value; ValueError where it cannot be one."""
+    gone: bool = info & TOMBSTONE != 0
     wanted: i64 = 0 if gone else SESSION_BYTES
-    if cursor.info & ~TOMBSTONE != INFO_VERSION:
+    if info & ~TOMBSTONE != INFO_VERSION:
         raise ValueError("a session record that leads to another record")
     if shape & ~SHAPE_PAGE_RUN & ~LENGTHS_MASK != SHAPE_SESSION:
         raise ValueError(f"a session record with the flags {flags_of(shape):#x}")
     if value_length(shape) != wanted:
         raise ValueError(f"a session record with a value of {value_length(shape)} bytes, {wanted} are needed")
     try:
-        name = cursor.key().decode()
+        name = key.decode()
     except UnicodeDecodeError:
         raise ValueError("a session record whose name is not UTF-8") from None
     state = SessionState(name, 0, 0)
-    state.address = cursor.address
+    state.address = address
     state.forgotten = gone
     if not gone:
-        value = cursor.value()
         state.serial = read_i64_le(value, 0)
         state.used_ns = read_i64_le(value, 8)
         if not 0 <= state.serial <= SERIAL_MAX:

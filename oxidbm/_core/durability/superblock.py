@@ -143,7 +143,11 @@ def read_superblock(directory: Directory) -> Superblock:
                 f"{path} at offset 8 says format version {version}; this release reads {FORMAT_VERSION}. "
                 "Upgrade oxidbm to open it"
             )
-    data = read_small(directory, STORE, SUPERBLOCK.size)
+    return unpack_superblock(path, read_small(directory, STORE, SUPERBLOCK.size))
+
+
+def unpack_superblock(path: str, data: bytes) -> Superblock:
+    """Return what a superblock's bytes say, whose checksum holds; `path` is what errors call them."""
     magic, version, store_id, seed, page_bits, key_codec, value_codec = SUPERBLOCK.unpack(data)
     if version < 1:
         raise CorruptionError(

@@ -59,7 +59,7 @@ class Cursor:
             if address < log.head:
                 if self.step_disk(address):
                     return True
-                address = log.next_page(address + 1)
+                address = log.device.data_from(log.next_page(address + 1))
                 continue
             slot = log.slot_of(address)
             end = log.frames.ends[slot]

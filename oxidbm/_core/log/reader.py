@@ -58,17 +58,22 @@ class Record:
 
 def fault_at(log: HybridLog, address: i64, info: i64, shape: i64, seal: i64) -> str:
     """Return what is wrong with a header at its place in the log as words of a sentence, or "" where nothing is."""
+    return fault_in_page(address, info, shape, seal, log.page_bytes)
+
+
+def fault_in_page(address: i64, info: i64, shape: i64, seal: i64, page_bytes: i64) -> str:
+    """As `fault_at`, of a log with pages of so many bytes."""
     fault = fault_of(info, shape, seal)
     if fault:
         return fault
     if previous_address(info) >= address:
         return f"its previous address {previous_address(info)} does not lie before it"
     size: i64 = record_words(shape, seal) << 3
-    offset: i64 = address & log.offset_mask
+    offset: i64 = address & (page_bytes - 1)
     is_run: bool = flags_of(shape) & FLAG_PAGE_RUN != 0
-    if is_run != (size > log.page_bytes):
-        return f"its {size} bytes and the flag page_run do not agree about pages of {log.page_bytes} bytes"
-    if (offset != 0) if is_run else (offset + size > log.page_bytes):
+    if is_run != (size > page_bytes):
+        return f"its {size} bytes and the flag page_run do not agree about pages of {page_bytes} bytes"
+    if (offset != 0) if is_run else (offset + size > page_bytes):
         return f"its {size} bytes from offset {offset} of its page on reach over the page's end"
     return ""
 
