@@ -24,6 +24,7 @@ MULTIPLIER_END: Final = 0x3F58476D1CE4E5B9
 HAS_EXPIRY: Final = 1
 PAGE_RUN: Final = 2
 COMMIT: Final = 4
+SESSION: Final = 8
 HEADER: Final = 24
 CONTENT_MAX: Final = 1 << 20  # of a record that claims more than it has, what is summed of it
 COMMIT_FIELDS: Final = (
