@@ -90,7 +90,7 @@ class Life:
         if self.state == FORKED:
             raise ClosedError(
                 f"the store {self.name()} was opened by the parent process; a forked child must open it for itself, "
-                "after the parent closed it"
+                "after the parent closed it, or with read_only=True"
             )
         raise ClosedError(f"the store {self.name()} is closed; open it again to use it")
 
