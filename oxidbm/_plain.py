@@ -176,7 +176,12 @@ class Plain:
             except ValueError as failure:
                 raise Refused(f"is not what the codec {self.name!r} takes: {failure}") from None
             return self.from_json(number if number - number == 0 else pack(number))
-        return self.from_json(parse(text))
+        try:
+            item = parse(text)
+        except Refused as failure:
+            hint = "" if text.lstrip()[:1] in (b'"', b"[", b"{") else "; text needs its quotes, as in '\"a\"'"
+            raise Refused(f"{failure}{hint}") from None
+        return self.from_json(item)
 
     def prefix_from_text(self, text: bytes) -> bytes:
         """Return what the bytes of all tuples begin with whose first parts are those that a JSON array has."""

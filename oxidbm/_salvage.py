@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from oxidbm._core.address import ADDRESS_MAX
-from oxidbm._core.device.directory import LOCK, LOG, Directory, remove_directory
+from oxidbm._core.device.directory import LOCK, LOG, STORE, Directory, remove_directory
 from oxidbm._core.durability.superblock import BYTES_NAME, Superblock, encode_name, write_superblock
 from oxidbm._core.errors import CodecError, CorruptionError, FormatError, LockedError, MissingError
 from oxidbm._core.log.hybrid_log import FRAMES_MIN
@@ -21,11 +21,13 @@ from oxidbm._core.store.coder import coder_for
 from oxidbm._core.store.opening import random_seed
 from oxidbm._core.store.store import Store
 from oxidbm._core.table import operations, retry
+from oxidbm._plain import Plain
 from oxidbm._remains import Remains
 from oxidbm._survey import LostRange, Survey, carver_of
-from oxidbm.codecs import RAW
+from oxidbm.codecs import PICKLE, RAW
 
 UNFINISHED: Final = ".unfinished"
+AGAIN: Final = "salvage again with its codecs: --key-codec and --value-codec, in Python key= and value="
 RECORDS_A_STEP: Final = 1024  # between two reports of progress
 MEMORY_FACTOR: Final = 4  # of the largest record, which may take half of the budget and has copies while it is moved
 
@@ -46,7 +48,8 @@ class SalvageReport:
     commit_sequence, commit_time: that commit's number and time in seconds since 1970; 0 and None where there is none.
     sessions: the serial number of each named session as of that commit.
     lost: the ranges of bytes that are no records any more, the first 10,000 of them; lost_ranges, lost_bytes: of all.
-    faults: what else is wrong with the source, as sentences.
+    faults: what else is wrong with the source, as sentences; and where STORE, which names the codecs, is lost, what was
+    taken for them without being known, and what to do about it.
     """
 
     source: str
@@ -156,7 +159,7 @@ def salvage(
     target: the new store's directory; it is not there yet, or empty. Until all is written and durable it is called
     TARGET.unfinished.
     key, value: the codecs, or their names, where STORE is lost; a name is kept also where it cannot be imported.
-    Without one, keys or values are bytes.
+    Without one, keys or values are bytes, and the report says so, as it does of a name that is unknown here.
     committed_only: leave out what stands behind the last commit that counts. By default each sound record is taken.
     memory: the target's memory budget, which is made larger where a record of the source needs that.
     progress: is called with the numbers of records stored and found, now and then.
@@ -219,6 +222,27 @@ def take_codecs(report: SalvageReport, remains: Remains, key: object, value: obj
         encode_name(given)
         names.append(given)
     report.key_codec, report.value_codec = names
+    if remains.block is None:
+        report.faults = codec_faults(report, key, value)
+
+
+def codec_faults(report: SalvageReport, key: object, value: object) -> list[str]:
+    """Return what is to be said of codecs that no superblock names: those that nobody gave, and unknown names."""
+    given = {"keys": (key, report.key_codec), "values": (value, report.value_codec)}
+    faults = []
+    taken = " and ".join(what for what, (codec, _) in given.items() if codec is None)
+    if taken:
+        faults.append(
+            f"{report.target}: {taken} were taken as bytes, since {STORE}, which names the codecs, is lost; if the "
+            f"store was typed, delete {report.target} and {AGAIN}"
+        )
+    for what, (codec, name) in given.items():
+        if isinstance(codec, str) and not Plain(name).writes and name != PICKLE.name:
+            faults.append(
+                f"{report.target}: {what} are kept under the codec {name!r}, which is unknown here; if no codec of "
+                f"your program has exactly this name, delete {report.target} and {AGAIN}"
+            )
+    return faults
 
 
 def take_survey(report: SalvageReport, remains: Remains, survey: Survey) -> None:
@@ -228,7 +252,7 @@ def take_survey(report: SalvageReport, remains: Remains, survey: Survey) -> None
     report.lost = list(survey.lost())
     report.lost_ranges = survey.lost_ranges
     report.lost_bytes = survey.lost_bytes
-    report.faults = [*remains.faults, *survey.faults]
+    report.faults = [*remains.faults, *report.faults, *survey.faults]
     if survey.counted is not None:
         report.commit_sequence = survey.counted.log.sequence
         report.commit_time = int(survey.counted.log.time_ns) / 1e9

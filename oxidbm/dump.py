@@ -11,6 +11,8 @@ of bytes.
 """
 
 import os
+import secrets
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, Final, Literal, NamedTuple, TypeAlias
 
@@ -163,6 +165,8 @@ def load(
     on_error: what to do with an item that its codec did not write: "raise" BadInput, "skip" it, store its "bytes".
     progress: called now and then with the number of items so far.
 
+    A store that this call made is removed again where it fails before anything was stored.
+
     Raises CodecError, before anything is stored, where the target has other codecs than the dump; BadInput, which says
     how many items were stored before it; ValueError for keys= or values= that contradict the file; what Store raises.
     """
@@ -175,6 +179,7 @@ def load(
     if isinstance(target, Store):
         check_codecs(target, names)
         return store_items(found.items, target, names, on_error, progress)
+    unmade = Unmade(target)
     try:
         opened: Any = Store(target, memory=memory, key=named(names.keys), value=named(names.values))
     except CodecError:
@@ -182,7 +187,42 @@ def load(
             check_codecs(store, names)
         raise
     with opened as store:
-        return store_items(found.items, store, names, on_error, progress)
+        try:
+            return store_items(found.items, store, names, on_error, progress)
+        except BaseException as failure:
+            if len(store) == 0:
+                unmade.restore(store, failure)
+            raise
+
+
+class Unmade:
+    """What was at a path before a store was made there: another store, an empty directory, or nothing."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.path.realpath(os.fsdecode(path))
+        self.had_directory = os.path.lexists(self.path)
+        self.had_store = self.had_directory and (not os.path.isdir(self.path) or bool(os.listdir(self.path)))
+
+    def restore(self, store: Any, failure: BaseException) -> None:
+        """Remove a store that was made since, and is open; where that cannot be done, the failure says so.
+
+        It is moved aside while it is locked, so that what another process makes at the path then is not touched.
+        """
+        if self.had_store:
+            return
+        aside = f"{self.path}.{secrets.token_hex(8)}.failed"
+        try:
+            os.rename(self.path, aside)
+            store.handle.abandon()
+            for name in os.listdir(aside):
+                inner = os.path.join(aside, name)
+                (shutil.rmtree if os.path.isdir(inner) else os.unlink)(inner)
+            if self.had_directory:
+                os.rename(aside, self.path)
+            else:
+                os.rmdir(aside)
+        except OSError as second:
+            failure.add_note(f"{self.path} was made for it, is empty, and could not be removed: {second}")
 
 
 def check_codecs(store: Store[Any, Any], names: Codecs) -> None:

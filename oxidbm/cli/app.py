@@ -2,16 +2,17 @@
 
 import errno
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 import oxidbm
-from oxidbm.cli import common, damage, live, reading, transfer, writing
+from oxidbm.cli import common, damage, live, reading, sessions, transfer, writing
 from oxidbm.codecs import DecodeError
 from oxidbm.convert import SourceError
 from oxidbm.dump import BadInput
@@ -28,7 +29,7 @@ PIPE_CLOSED: Final = 141
 
 EXIT_CODES: Final = {
     0: "done",
-    NOT_FOUND: "the key has no value (get, del)",
+    NOT_FOUND: "the key has no value (get, del), or no session has the name",
     USAGE: "wrong arguments, or a package that is needed is not installed",
     MISSING: "there is no store, source or file at the path",
     LOCKED: "another process has the store open for writing",
@@ -96,6 +97,8 @@ def say(failure: BaseException) -> None:
         return
     try:
         sys.stderr.write(f"oxidbm: {sentence(failure)}\n")
+        for line in getattr(failure, "__notes__", ()):
+            sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
     except OSError:
         silence(sys.stderr)
@@ -137,6 +140,31 @@ class Commands(TyperGroup):
             raise typer.Exit(code) from None
 
 
+class Command(TyperCommand):
+    """One command, which adds to its errors what can be done."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; a negative number that is taken for an option is told where it has to stand."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as failure:  # of click, which typer has from elsewhere in each of its versions
+            if getattr(failure, "option_name", "")[1:].isdigit() and hasattr(failure, "message"):
+                failure.message += "; a value that begins with a hyphen stands behind --, as in: set STORE KEY -- -5"
+            raise
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; damage of its store is followed by what finds all of it and what saves the rest."""
+        try:
+            return super().invoke(ctx)
+        except oxidbm.CorruptionError as failure:
+            if "path" in ctx.params and ctx.info_name != "check":
+                path = common.readable(os.fsencode(shlex.quote(os.fspath(ctx.params["path"]))))
+                failure.add_note(
+                    f"`oxidbm check {path}` lists all faults, `oxidbm salvage {path} NEW` saves what is sound"
+                )
+            raise
+
+
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
@@ -156,13 +184,14 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "load": transfer.load,
     "check": reading.check,
     "salvage": damage.salvage,
+    "sessions": sessions.sessions,
     "reorganize": writing.reorganize,
     "watch": live.watch,
     "bench": live.bench,
     "convert": transfer.convert,
 }
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, cls=Command)(command)
 
 
 def show_version(wanted: bool) -> None:

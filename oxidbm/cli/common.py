@@ -29,7 +29,7 @@ StorePath: TypeAlias = Annotated[Path, STORE]
 Key: TypeAlias = Annotated[str, typer.Argument(metavar="KEY", help="The key.", show_default=False)]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, which holds everything exactly.")]
 InBase64: TypeAlias = Annotated[
-    bool, typer.Option("--base64", help="KEY, and VALUE, are given as the base64 of their bytes in the store.")
+    bool, typer.Option("--base64", help="KEY is given as the base64 of its bytes in the store.")
 ]
 Limit: TypeAlias = Annotated[int | None, typer.Option("--limit", min=0, help="Stop after so many.", show_default=False)]
 Memory: TypeAlias = Annotated[str, typer.Option("--memory", help="The store's memory budget.")]
@@ -160,9 +160,14 @@ def size(count: int) -> str:
     return f"{amount:.1f} {unit}"
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number of things in words."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def items(count: int) -> str:
     """Return a number of items in words."""
-    return f"{count:,} item" if count == 1 else f"{count:,} items"
+    return counted(count, "item")
 
 
 def print_line(text: str) -> None:
@@ -217,10 +222,13 @@ def write_bytes(data: bytes) -> None:
 
 
 def print_table(table: Any) -> None:
-    """Print a table for people."""
+    """Print a table for people, without the blanks that fill its lines."""
     stdout()
-    with of_stream("stdout"):
-        Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    with console.capture() as printed:
+        console.print(table)
+    for line in printed.get().splitlines():
+        print_line(line.rstrip())
 
 
 def note(text: str) -> None:

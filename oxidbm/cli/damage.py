@@ -8,7 +8,7 @@ import typer
 
 import oxidbm
 from oxidbm.cli import common
-from oxidbm.cli.common import AsJson, Memory
+from oxidbm.cli.common import AsJson, Memory, counted
 
 
 def salvage(
@@ -46,11 +46,6 @@ def salvage(
         return
     for line in lines_of(found):
         common.print_line(line)
-
-
-def counted(count: int, what: str) -> str:
-    """Return a number of things in words."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def lines_of(found: oxidbm.SalvageReport) -> list[str]:

@@ -134,7 +134,15 @@ def bench(
     if as_json:
         common.print_json({"items": items, "results": results})
         return
-    table = Table("value", "", "set", "overwrite", "get", "sync", title=f"{items:,} keys of 16 bytes; ns an operation")
+    table = Table(
+        "value",
+        "",
+        "set",
+        "overwrite",
+        "get",
+        "sync",
+        title=f"{common.counted(items, 'key')} of 16 bytes; ns an operation",
+    )
     for column in table.columns[2:]:
         column.justify = "right"
     for result in results:

@@ -33,16 +33,21 @@ def figures(stats: dict[str, Any], title: str, rates: dict[str, float] | None = 
     table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
     table.add_column(style="cyan")
     table.add_column(justify="right", min_width=12)
-    table.add_column(justify="right", style="green", min_width=12)
+    if rates is not None:
+        table.add_column(justify="right", style="green", min_width=12)
     for name, figure in stats.items():
         if name in OF_THIS_PROCESS:
             continue
-        if name.endswith("_bytes") or name == "memory_budget":
+        if name == "size_limit":
+            shown = common.size(figure) if figure else "none"
+        elif name.endswith("_bytes") or name == "memory_budget":
             shown = common.size(figure)
         else:
             shown = f"{figure:,}" if isinstance(figure, int) else str(figure) or "none"
-        rate = rates[name] if rates is not None else 0.0
-        table.add_row(name.replace("_", " "), shown, f"{rate:+,.0f}/s" if rate else "")
+        row = [name.replace("_", " "), shown]
+        if rates is not None:
+            row.append(f"{rates[name]:+,.0f}/s" if rates[name] else "")
+        table.add_row(*row)
     return table
 
 
@@ -177,7 +182,7 @@ def check(path: StorePath, as_json: AsJson = False) -> None:
     if as_json:
         common.print_json({"keys": count, "faults": faults})
     else:
-        for fault in faults or [f"{path}: {count:,} keys, no faults"]:
+        for fault in faults or [f"{path}: {common.counted(count or 0, 'key')}, no faults"]:
             common.print_line(fault)
     if faults:
         raise typer.Exit(5)

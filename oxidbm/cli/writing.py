@@ -15,7 +15,9 @@ def set_value(
     path: StorePath,
     key: Key,
     value: Annotated[str | None, typer.Argument(metavar="VALUE", help="The value.", show_default="stdin")] = None,
-    in_base64: InBase64 = False,
+    in_base64: Annotated[
+        bool, typer.Option("--base64", help="KEY and VALUE are given as the base64 of their bytes in the store.")
+    ] = False,
     expire: Annotated[
         float | None, typer.Option("--expire", help="Seconds until the key expires.", show_default="never")
     ] = None,

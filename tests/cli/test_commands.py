@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from oxidbm import Store, dump
-from tests.cli.helpers import ODD_ITEMS, contents, invoke, json_line, make
+from tests.cli.helpers import ODD_ITEMS, contents, files, invoke, json_line, make
 from tests.support import ROOT
 
 pytest.importorskip("typer", reason="typer is not installed: pip install oxidbm[cli]")
@@ -46,6 +46,53 @@ def test_stat(fruit: Path) -> None:
     text = invoke("stat", fruit).stdout
     assert any(line.split() == ["keys", "4"] for line in text.splitlines())
     assert any(line.split() == ["memory", "budget", "256.0", "MiB"] for line in text.splitlines())
+    assert any(line.split() == ["size", "limit", "none"] for line in text.splitlines())
+    assert [line for line in text.splitlines() if line != line.rstrip()] == []
+
+
+def test_the_document_has_the_figures_that_stat_prints(fruit: Path) -> None:
+    document = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    sample = document.partition("$ oxidbm stat fruit\n")[2].partition("```")[0]
+    names = [line[:16] for line in sample.splitlines()[1:]]
+    printed = [line[:16] for line in invoke("stat", fruit).stdout.splitlines()]
+    assert printed[printed.index("keys            ") :] == names
+
+
+def test_sessions(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with Store(path) as store:
+        for name, count in (("a\nb", 1), ("importer", 2)):
+            with store.session(name) as session:
+                for number in range(count):
+                    session.upsert(b"k", b"%d" % number)
+        used = {known.name: known.last_used for known in store.sessions()}
+    lines = [json.loads(line) for line in invoke("sessions", path, "--json").stdout.splitlines()]
+    assert [(line["name"], line["serial"]) for line in lines] == [("a\nb", 1), ("importer", 2)]
+    assert [line["last_used"] for line in lines] == [used["a\nb"], used["importer"]]
+    first, second = invoke("sessions", path).stdout.splitlines()
+    assert (first.split()[0], first.split("  ")[-1]) == ("1", "a\\nb")
+    assert (second.split()[0], second.split("  ")[-1]) == ("2", "importer")
+    assert invoke("sessions", path, "--forget", "importer").exit_code == 0
+    again = invoke("sessions", path, "--forget", "importer")
+    assert (again.exit_code, again.stderr) == (1, "oxidbm: the store has no session of the name importer\n")
+    with Store(path, read_only=True) as store:
+        assert [known.name for known in store.sessions()] == ["a\nb"]
+    for arguments in ([], ["--forget", "a"]):
+        assert invoke("sessions", tmp_path / "nowhere", *arguments).exit_code == 3
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_words_for_newcomers(tmp_path: Path) -> None:
+    path = make(tmp_path / "one", {b"a": b"1"})
+    assert invoke("check", path).stdout == f"{path}: 1 key, no faults\n"
+    assert "VALUE" not in invoke("get", "--help").stdout + invoke("del", "--help").stdout
+    assert "KEY and VALUE" in " ".join(invoke("set", "--help").stdout.replace("\u2502", " ").split())
+    for arguments in (["set", path, "a", "-5.5"], ["get", path, "-5"]):
+        result = invoke(*arguments)
+        assert result.exit_code == 2
+        assert "stands behind --" in " ".join(result.stderr.replace("\u2502", " ").split())
+    assert invoke("set", path, "a", "--", "-5").exit_code == 0
+    assert "behind --" not in invoke("get", path, "a", "--nothing").stderr
 
 
 def test_get(fruit: Path) -> None:
@@ -154,6 +201,33 @@ def test_a_bad_line_is_named_and_a_mended_file_loads(tmp_path: Path) -> None:
     bad.write_bytes(b"".join(lines))
     assert invoke("load", tmp_path / "store", bad).exit_code == 0
     assert len(contents(tmp_path / "store")) == 5
+
+
+@pytest.mark.parametrize("was_there", [False, True])
+def test_a_load_that_stored_nothing_takes_back_the_store_it_made(tmp_path: Path, was_there: bool) -> None:
+    path = tmp_path / "store"
+    if was_there:
+        path.mkdir(mode=0o700)
+    result = invoke("load", path, stdin=b'{"key": "a", "value": 1}\n')
+    assert (result.exit_code, len(result.stderr.splitlines())) == (6, 1)
+    assert [found.name for found in tmp_path.rglob("*")] == ["store"] * was_there
+    assert not was_there or path.stat().st_mode & 0o777 == 0o700
+    typed = b'{"oxidbm": 2, "keys": "str", "values": "int"}\n{"key": "a", "value": 1}\n'
+    assert invoke("load", path, stdin=typed).exit_code == 0
+    assert invoke("get", path, "a").stdout == "1\n"
+
+
+def test_a_load_that_failed_leaves_stores_of_before_and_items(tmp_path: Path) -> None:
+    empty = make(tmp_path / "empty", {})
+    before = [(name, data) for name, data, _ in files(empty) if not name.endswith(("LOCK", "CLEAN"))]
+    assert invoke("load", empty, stdin=b"[\n").exit_code == 6
+    assert [(name, data) for name, data, _ in files(empty) if not name.endswith(("LOCK", "CLEAN"))] == before
+    assert invoke("load", tmp_path / "some", stdin=json_line(b"a", b"1") + b"[\n").exit_code == 6
+    assert contents(tmp_path / "some") == {b"a": b"1"}
+    file = tmp_path / "file"
+    file.write_bytes(b"mine")
+    assert invoke("load", file, stdin=b"[\n").exit_code == 6
+    assert file.read_bytes() == b"mine"
 
 
 def test_an_item_too_large_for_the_memory_is_named(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from oxidbm import Store, salvage
+from oxidbm.codecs import RAW
 from tests.cli.helpers import ODD_ITEMS, contents, files, invoke, make
 
 pytest.importorskip("typer", reason="typer is not installed: pip install oxidbm[cli]")
@@ -53,6 +55,45 @@ def test_salvage_as_json(damaged: Path, tmp_path: Path) -> None:
     assert [(lost["file"], lost["offset"], lost["size"]) for lost in report["lost"]] == [
         (str(damaged / "log" / "0000000000.seg"), 64, 40)
     ]
+
+
+def test_salvage_says_that_codecs_were_not_known(tmp_path: Path) -> None:
+    with Store(tmp_path / "typed", key=str, value=int) as store:
+        store.update({"a": 1, "b": 2})
+    whole = invoke("salvage", tmp_path / "typed", tmp_path / "whole")
+    assert "as bytes" not in whole.stdout
+    (tmp_path / "typed" / "STORE").unlink()
+    done = invoke("salvage", tmp_path / "typed", tmp_path / "bytes")
+    assert f"{tmp_path / 'bytes'}: keys and values were taken as bytes, since STORE" in done.stdout
+    assert (
+        f"delete {tmp_path / 'bytes'} and salvage again with its codecs: --key-codec and --value-codec" in done.stdout
+    )
+    half = salvage(tmp_path / "typed", tmp_path / "half", key=str)
+    assert [fault for fault in half.faults if "values were taken as bytes" in fault and "keys and" not in fault]
+    known = salvage(tmp_path / "typed", tmp_path / "known", key="str", value="int")
+    assert not [fault for fault in known.faults if str(tmp_path / "known") in fault]
+    with Store(tmp_path / "known", key=str, value=int) as store:
+        assert dict(store) == {"a": 1, "b": 2}
+
+
+def test_salvage_tells_a_codec_that_is_unknown_here(damaged: Path, tmp_path: Path) -> None:
+    (damaged / "STORE").unlink()
+    done = invoke("salvage", damaged, tmp_path / "saved", "--key-codec", "Tuple", "--value-codec", "pickle")
+    assert done.exit_code == 0
+    assert f"{tmp_path / 'saved'}: keys are kept under the codec 'Tuple', which is unknown here; if no" in done.stdout
+    assert "'pickle'" not in done.stdout
+    with Store(tmp_path / "saved", read_only=True, key=RAW, value=RAW) as store:
+        assert (store.key_codec, store.value_codec) == ("Tuple", "pickle")
+
+
+@pytest.mark.parametrize("command", ["get", "stat", "keys", "scan", "dump", "del"])
+def test_an_error_of_damage_says_what_to_do(command: str, damaged: Path) -> None:
+    path = damaged.rename(damaged.with_name("a store"))
+    done = invoke(command, path, *(["first"] if command in ("get", "del") else []))
+    assert done.exit_code == 5
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2
+    assert lines[1] == f"`oxidbm check '{path}'` lists all faults, `oxidbm salvage '{path}' NEW` saves what is sound"
 
 
 def test_salvage_refuses_with_a_sentence(damaged: Path, tmp_path: Path) -> None:

@@ -76,6 +76,32 @@ def test_a_dump_keeps_codecs_and_expiry(key: Any, value: Any, items: dict[Any, A
         assert dump.load(io.BytesIO(data), store) == (len(items) - 1, 1, 0)
 
 
+def test_text_without_its_quotes_is_told_so(tmp_path: Path) -> None:
+    Store(tmp_path / "store", key="objects", value=int).close()
+    result = invoke("set", tmp_path / "store", "po a", "1")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("""; text needs its quotes, as in '"a"'\n""")
+    assert "quotes" not in invoke("set", tmp_path / "store", "[po", "1").stderr
+    assert invoke("set", tmp_path / "store", '"po a"', "1").exit_code == 0
+
+
+def test_a_dump_has_json_of_a_type_as_the_bytes_that_were_written(tmp_path: Path) -> None:
+    class Kept:
+        name = "json:app.Point"
+
+        def encode(self, value: bytes, /) -> bytes:
+            return value
+
+        def decode(self, data: bytes, /) -> bytes:
+            return data
+
+    with Store(tmp_path / "store", value=Kept()) as store:
+        store["a"] = b'{"x": 1}'
+    assert json.loads(invoke("get", tmp_path / "store", "a", "--json").stdout)["value"] == {"x": 1}
+    lines = [json.loads(line) for line in invoke("dump", tmp_path / "store").stdout.splitlines()]
+    assert lines[1] == {"key": "a", "value_base64": "eyJ4IjogMX0="}
+
+
 def test_a_store_with_other_codecs_is_not_loaded_into(tmp_path: Path) -> None:
     with Store(tmp_path / "first", key=str, value=int) as store:
         store["a"] = 1

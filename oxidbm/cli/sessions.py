@@ -1,0 +1,44 @@
+"""The command for a store's named sessions: it lists what is known of them, and forgets one."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from oxidbm import Store
+from oxidbm.cli import common
+from oxidbm.cli.common import AsJson, StorePath
+from oxidbm.codecs import RAW
+
+
+def sessions(
+    path: StorePath,
+    forget: Annotated[
+        str | None, typer.Option("--forget", metavar="NAME", help="Forget this session.", show_default="list all")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List a store's named sessions: serial number, last use, name; or forget one, exit code 1 where there is none."""
+    if forget is not None:
+        forget_one(path, forget)
+        return
+    with common.reading(path) as store:
+        known = store.sessions()
+    for session in known:
+        if as_json:
+            common.print_json({"name": session.name, "serial": session.serial, "last_used": session.last_used})
+        else:
+            used = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(session.last_used))
+            common.print_line(f"{session.serial:>12}  {used}  {shown_name(session.name)}")
+
+
+def forget_one(path: StorePath, name: str) -> None:
+    """Forget a session durably; NoValue where the store does not know it."""
+    with Store(path, durability="manual", create=False, key=RAW, value=RAW) as store:
+        if not store.forget_session(name):
+            raise common.NoValue(f"the store has no session of the name {shown_name(name)}")
+
+
+def shown_name(name: str) -> str:
+    """Return a session's name as one line of text."""
+    return common.readable(name.encode("utf-8", "surrogatepass"))
