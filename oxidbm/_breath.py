@@ -33,7 +33,7 @@ def begin_exit() -> None:
 class LastWord:
     """Has the interpreter report an exception that nobody can catch, as it does for one that leaves a finalizer."""
 
-    def __init__(self, failure: Exception) -> None:
+    def __init__(self, failure: BaseException) -> None:
         self.failure = failure
 
     def __del__(self) -> None:

@@ -4,8 +4,9 @@ One object of an open store, shared by its log, its table and its faces. Invaria
 operation, so that a closed, forked or poisoned store answers with a sentence; 2. it goes from OPEN to BUSY and back
 while one thread applies a batch, and from OPEN to CLOSED or FORKED for good: every operation that begins while it is
 BUSY waits at the gate, in blocked_read() or blocked_write(), and then goes on; in the batch's own thread it raises
-BusyError; 3. `writable` goes from WRITABLE to POISONED for good when a write to the device failed, or is READ_ONLY from
-the start. Hot paths compare `state` and `writable` themselves, and call in here where they are not OPEN and WRITABLE.
+BusyError; 3. `writable` goes from WRITABLE, or COMMITTED, to POISONED for good when a write to the device failed, or is
+READ_ONLY from the start. Hot paths compare `state` and `writable` themselves, and call in here where they are not OPEN
+and WRITABLE.
 """
 
 from typing import Final, final
@@ -13,7 +14,7 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from oxidbm._core.errors import ClosedError, PoisonedError, ReadOnlyError
-from oxidbm._core.locks import BATCHING, LockOrder, StoreLock
+from oxidbm._core.locks import BATCHING, COMMITTING, LockOrder, StoreLock
 
 OPEN: Final = 0
 CLOSED: Final = 1
@@ -23,6 +24,7 @@ BUSY: Final = 3
 WRITABLE: Final = 0
 READ_ONLY: Final = 1
 POISONED: Final = 2
+COMMITTED: Final = 3  # writable, and each write ends with a commit
 
 
 @final
@@ -55,9 +57,13 @@ class Life:
         if self.writable != WRITABLE or self.state != OPEN:
             self.blocked_write()
 
+    def can_write(self) -> bool:
+        """Return whether the store takes writes, as long as it is open."""
+        return self.writable == WRITABLE or self.writable == COMMITTED
+
     def check_not_poisoned(self) -> None:
         """Raise where nothing can be written any more; not of the gate, since the batch itself may be asking."""
-        if self.writable != WRITABLE:
+        if not self.can_write():
             self.blocked_write()
 
     def check_alive(self) -> None:
@@ -98,7 +104,9 @@ class Life:
         """Wait while a batch is applied; raise the sentence for a write that is not possible."""
         if self.writable != POISONED:  # else without waiting: who finds that out may hold a lock that the batch needs
             self.wait_at_gate()
-        if self.writable == WRITABLE and self.alive():
+        if self.can_write() and self.alive():
+            if self.writable == COMMITTED:
+                self.locks.check(COMMITTING)  # before the write, which would be done when its commit could not be
             return
         if self.writable == POISONED:
             raise PoisonedError(
@@ -111,6 +119,6 @@ class Life:
 
     def poison_with(self, failure: OSError) -> None:
         """Stop all writes for good, because of `failure`."""
-        if self.writable == WRITABLE:
+        if self.can_write():
             self.poison = str(failure) or type(failure).__name__
             self.writable = POISONED

@@ -3,7 +3,8 @@
 Python code runs in the middle of the store's own calls: signal handlers, finalizers, a device or a clock written in
 Python. What it asks of the same store may need a lock that its own thread holds further down, or one whose holder waits
 for such a lock; to wait would be for ever. So a thread takes a lock only while it holds none that comes at the same
-place of the order or behind it, and gets a BusyError that says so instead.
+place of the order or behind it, and gets a BusyError that says so instead. The lock of an ordered view has an order of
+its own: who holds it takes no other one.
 """
 
 import threading
@@ -16,6 +17,7 @@ BATCHING: Final = 1
 COMMITTING: Final = 2
 CUTTING: Final = 3
 FLUSHING: Final = 4
+ORDERING: Final = 5
 
 DOING: Final = (
     "reorganizing or closing",
@@ -23,6 +25,7 @@ DOING: Final = (
     "committing",
     "cutting a commit",
     "writing to its device",
+    "looking into the order of its keys",
 )
 
 

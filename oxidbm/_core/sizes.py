@@ -18,6 +18,7 @@ UNITS: Final = {
     "gb": 10**9,
     "tb": 10**12,
 }
+SIZE_MAX: Final = 1 << 60
 
 
 def parse_size(name: str, size: object) -> int:
@@ -28,6 +29,8 @@ def parse_size(name: str, size: object) -> int:
     if isinstance(size, int) and not isinstance(size, bool):
         if size <= 0:
             raise ValueError(f"{name} must be positive, not {size}")
+        if size > SIZE_MAX:
+            raise ValueError(f"{name} must be at most {SIZE_MAX} bytes, not {size}")
         return size
     if not isinstance(size, str):
         raise TypeError(f'{name} is a number of bytes or a string such as "256MiB", not {type(size).__name__}')
@@ -40,6 +43,6 @@ def parse_size(name: str, size: object) -> int:
         number = float(text[:digits])
     except ValueError:
         number = -1.0
-    if unit is None or not 0 < number < 1e18:
+    if unit is None or not 0 < number * unit < SIZE_MAX:
         raise ValueError(f'{name}={size!r} is no size; write a number of bytes or, for example, "256MiB"')
     return int(number * unit)

@@ -17,7 +17,7 @@ import pytest
 import oxidbm
 from oxidbm import Store
 from tests.devices import HeapDevice
-from tests.inside import handle_of, log_of
+from tests.inside import handle_of, log_of, order_of
 
 PAGE_BYTES = 4096
 WAIT = 60.0
@@ -234,6 +234,86 @@ def test_what_a_handler_raises_is_not_the_disk_s(tmp_path: Path, place: str, fai
     with open_again(tmp_path / "store", device) as store:
         assert dict(store) == {b"key": b"value", b"again": b"works"}
         assert store.check() == []
+
+
+def test_a_busy_write_of_a_store_that_always_commits_has_changed_nothing(tmp_path: Path) -> None:
+    """It would be durable when it returns, which cannot be; and a counter that is counted up again counts twice."""
+    device = Calling(PAGE_BYTES)
+    store = Store(tmp_path / "store", device=device, memory="1MiB", page_size=PAGE_BYTES, durability="always")
+    store[b"key"] = b"value"
+    calls: list[Callable[[], object]] = [
+        lambda: store.__setitem__(b"key", b"changed"),
+        lambda: store.__delitem__(b"key"),
+        lambda: store.pop(b"key"),
+        lambda: store.incr(b"count"),
+        lambda: store.add(b"added", b"1"),
+        lambda: store.update({b"many": b"1"}),
+        lambda: store.session("worker").upsert(b"session", b"1"),
+        lambda: write_batch(store),
+        store.clear,
+    ]
+    for number, call in enumerate(calls):
+        device.call = call
+        device.point = "sync"
+        store[b"outer"] = b"%d" % number
+        assert isinstance(device.came[-1], oxidbm.BusyError), number
+        assert dict(store) == {b"key": b"value", b"outer": b"%d" % number}
+    store.close()
+
+
+def test_a_close_that_is_interrupted_where_it_gives_back_gives_all_back(tmp_path: Path) -> None:
+    """Nothing is left that keeps the path: neither lock nor file."""
+    path = tmp_path / "store"
+    before = signal.getsignal(signal.SIGTERM)
+
+    def handler(number: int, frame: object) -> None:
+        raise TimeoutError("my own limit")
+
+    class Closing(Calling):
+        def close(self) -> None:
+            self.reached("close")
+            super().close()
+
+    signal.signal(signal.SIGTERM, handler)
+    try:
+        device = Closing(PAGE_BYTES)
+        store = Store(path, device=device, memory="1MiB", page_size=PAGE_BYTES)
+        store[b"key"] = b"value"
+        device.point = "close"
+        device.call = lambda: signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(TimeoutError, match="my own"):
+            store.close()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert store.closed
+    with Store(path, device=device.survivors(), memory="1MiB", page_size=PAGE_BYTES) as store:
+        assert dict(store) == {b"key": b"value"}
+
+
+def test_an_ordered_range_is_whole_beside_calls_from_within() -> None:
+    """The keys' order is looked into by interpreted code, in the middle of which a handler may write and look, too."""
+    store = Store(ordered=True)
+    for number in range(3000):
+        store[b"m%05d" % number] = b"1"
+    order = order_of(store)
+    came: list[object] = []
+
+    class Keys(order.sorted_list):  # type: ignore[misc, name-defined]
+        def irange(self, *arguments: Any) -> Iterator[bytes]:
+            for key in super().irange(*arguments):
+                store[b"h%d" % len(came)] = b"1"
+                try:
+                    came.append(store.first_key())
+                except oxidbm.BusyError as failure:
+                    came.append(failure)
+                yield key
+
+    order.keys = Keys(order.keys)
+    assert [key for key, _ in store.prefix(b"m")] == [b"m%05d" % number for number in range(3000)]
+    assert all(isinstance(one, oxidbm.BusyError) for one in came)
+    assert "is looking into the order of its keys in this very thread" in str(came[0])
+    assert store.first_key() == b"h0"
+    assert store.check() == []
 
 
 def test_what_the_device_itself_raises_poisons_as_before(tmp_path: Path) -> None:

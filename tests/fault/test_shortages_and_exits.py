@@ -160,3 +160,28 @@ print("opened", 150)
 """
     done = run_python(code, tmp_path)
     assert (done.returncode, done.stdout) == (0, "opened 150\n"), done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs setitimer")
+def test_a_handler_that_raises_while_the_interpreter_closes_the_stores_loses_nothing(tmp_path: Path) -> None:
+    """The close is begun again, and no loss is reported that was none."""
+    code = """
+import signal, oxidbm
+store = oxidbm.Store("s", durability="manual", memory="4MiB", page_size="4KiB")
+store.update((str(i), "x" * 100) for i in range(20000))
+left = 3
+def handler(number, frame):
+    global left
+    left -= 1
+    if left >= 0:
+        signal.setitimer(signal.ITIMER_REAL, 0.0005)
+        raise TimeoutError("my own limit")
+signal.signal(signal.SIGALRM, handler)
+import atexit
+atexit.register(signal.setitimer, signal.ITIMER_REAL, 0.0005)
+"""
+    done = run_python(code, tmp_path)
+    assert done.returncode == 0
+    assert "could not be closed" not in done.stderr
+    with oxidbm.Store(tmp_path / "s") as store:
+        assert len(store) == 20000

@@ -214,3 +214,20 @@ def test_the_forged_commit_counts_under_the_right_key(tmp_path: Path) -> None:
     path = killed_after_a_value(tmp_path / "store", int.from_bytes(STORE_ID[:4], "little"))
     with pytest.raises(oxidbm.CorruptionError, match="not a torn tail: a later commit record"):
         open_store(path)
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling link", "link in a circle"])
+@pytest.mark.parametrize("with_superblock", [True, False])
+def test_a_log_that_is_no_directory(tmp_path: Path, kind: str, with_superblock: bool) -> None:
+    path = tmp_path / "store"
+    make_directory(path)
+    (path / "log").rmdir()
+    if kind == "file":
+        (path / "log").write_bytes(b"")
+    else:
+        (path / "log").symlink_to(path / ("log" if kind == "link in a circle" else "gone"))
+    if not with_superblock:
+        (path / "STORE").unlink()
+    for read_only in (True, False):
+        with pytest.raises(oxidbm.FormatError, match=r"store/log is no directory, as a store's is"):
+            oxidbm.Store(path, read_only=read_only)

@@ -1,7 +1,10 @@
 """Sizes as users write them."""
 
+from pathlib import Path
+
 import pytest
 
+import oxidbm
 from oxidbm._core.sizes import parse_size
 
 
@@ -50,3 +53,15 @@ def test_not_positive(size: int) -> None:
 def test_other_types(size: object) -> None:
     with pytest.raises(TypeError, match=f"not {type(size).__name__}"):
         parse_size("memory", size)
+
+
+@pytest.mark.parametrize("memory", [2**63, 2**60 + 1, "1e9TiB", "1e300"])
+def test_a_size_that_no_machine_has(memory: int | str) -> None:
+    with pytest.raises(ValueError, match="memory"):
+        oxidbm.Store(memory=memory)
+
+
+def test_more_pages_than_there_is_a_table_for(tmp_path: Path) -> None:
+    for path in (None, tmp_path / "store"):
+        with pytest.raises(ValueError, match="give it less, or make the store with a larger page_size="):
+            oxidbm.Store(path, memory=1 << 50, page_size=4096)

@@ -463,7 +463,11 @@ class HybridLog:
         if not self.device_given_up:
             self.device_given_up = True
             if self.reading == 0:
-                self.device.close()
+                try:
+                    self.device.close()
+                except BaseException:
+                    self.device_given_up = False
+                    raise
 
     def read_from_device(self) -> None:
         """Have every address read through the device, until `start_at` says what is in memory."""

@@ -13,7 +13,7 @@ from mypy_extensions import i64
 from oxidbm import _breath
 from oxidbm._core.device.device import Device
 from oxidbm._core.durability.check import check
-from oxidbm._core.life import Life
+from oxidbm._core.life import COMMITTED, Life
 from oxidbm._core.sizes import parse_size
 from oxidbm._core.store.batch import Batch
 from oxidbm._core.store.coder import KEYS, VALUES, Coders, coder_for
@@ -92,6 +92,8 @@ class StoreBase:
         self.coders: Coders = handle.coders
         self.typed: bool = handle.coders.typed
         self.always: bool = durability == "always" and path is not None
+        if self.always and not read_only:
+            self.life.writable = COMMITTED
         self.pop_position: i64 = 0
         self.memoized: dict[tuple[str, bytes], Any] = {}  # of memoize: where the functions of these names come from
         self.order: KeyOrder | None = None
@@ -110,9 +112,8 @@ class StoreBase:
             try:
                 self.owned.close()
             except Exception as failure:
-                _breath.LastWord(
-                    self.owned.loss(failure)
-                )  # a compiled finalizer that raises leaves the exception to whatever runs next
+                # a compiled finalizer that raises leaves the exception to whatever runs next
+                _breath.LastWord(failure if self.owned.life.alive() else self.owned.loss(failure))
 
     def __reduce__(self) -> Any:
         raise TypeError("a store cannot be pickled or copied; open its path where it is needed")

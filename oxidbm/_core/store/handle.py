@@ -7,6 +7,7 @@ parent's alone.
 
 import atexit
 import os
+from collections.abc import Callable
 from typing import Final, final
 
 from oxidbm import _breath
@@ -16,10 +17,12 @@ from oxidbm._core.durability.commit import Commits
 from oxidbm._core.durability.superblock import CleanMark, StorePrelude, Superblock, write_mark
 from oxidbm._core.errors import error
 from oxidbm._core.handlers import came_from_handler
-from oxidbm._core.life import CLOSED, FORKED, OPEN, READ_ONLY, WRITABLE
+from oxidbm._core.life import CLOSED, FORKED, OPEN, READ_ONLY
 from oxidbm._core.locks import COMPACTING
 from oxidbm._core.store.maintainers import ClosedMaintainer, DiskMaintainer
 from oxidbm._core.store.options import Options
+
+ATTEMPTS_MAX: Final = 100
 
 
 @final
@@ -58,15 +61,21 @@ class Handle:
         HANDLES.pop(id(self), None)
         disk = self.disk
         if disk is not None:
-            with disk.compact_lock:
-                if not life.alive():
-                    return  # another thread was faster
-                disk.stop()
-                with life.gate:  # a batch that began meanwhile is applied first
-                    life.state = CLOSED
+            try:
+                with disk.compact_lock:
+                    if not life.alive():
+                        return  # another thread was faster
+                    disk.stop()
+                    with life.gate:  # a batch that began meanwhile is applied first
+                        life.state = CLOSED
+            except BaseException:
+                if life.alive():
+                    HANDLES[id(self)] = self
+                    disk.stopping = False
+                    raise
         life.state = CLOSED
         try:
-            if disk is not None and life.writable == WRITABLE:
+            if disk is not None and life.can_write():
                 self.commit_all()
                 self.mark_end()
             elif disk is not None and life.writable != READ_ONLY:
@@ -102,7 +111,7 @@ class Handle:
         self.life.state = CLOSED
         self.give_back()
 
-    def loss(self, failure: Exception) -> Exception:
+    def loss(self, failure: BaseException) -> BaseException:
         """Return what to say where a store could not be closed, and nobody is left to close it again."""
         if self.life.writable == READ_ONLY:
             return failure
@@ -137,21 +146,38 @@ class Handle:
             write_mark(directory, block, mark, self.options.mode)
 
     def give_back(self) -> None:
-        """Close files, free frames and index, give up the lock."""
+        """Close files, free frames and index, give up the lock: all of it, whatever fails or interrupts."""
         table = self.table
         table.maintainer = ClosedMaintainer(self.life)
         table.log.shut_down()
         self.disk = None
+        failure = attempt(table.log.epoch.drain)
+        failure = attempt(table.log.give_up_device) or failure
+        failure = attempt(table.log.let_go) or failure
+        table.index = table.index.emptied()
+        if self.lock is not None:
+            failure = attempt(self.lock.close) or failure
+        if self.directory is not None:
+            failure = attempt(self.directory.close) or failure
+        if failure is not None:
+            raise failure
+
+
+def attempt(step: Callable[[], object]) -> BaseException | None:
+    """Do a step of giving back, again where a signal handler's exception broke into it; return what it raised."""
+    interrupted: BaseException | None = None
+    for _ in range(ATTEMPTS_MAX):
         try:
-            table.log.epoch.drain()
-            table.log.give_up_device()
-        finally:
-            table.log.let_go()
-            table.index = table.index.emptied()
-            if self.lock is not None:
-                self.lock.close()
-            if self.directory is not None:
-                self.directory.close()
+            step()
+        except Exception as failure:
+            if not came_from_handler(failure):
+                return failure
+            interrupted = failure
+        except BaseException as failure:
+            interrupted = failure
+        else:
+            break
+    return interrupted
 
 
 HANDLES: Final[dict[int, Handle]] = {}
@@ -161,10 +187,26 @@ def close_all() -> None:
     """Close every store still open when the interpreter exits."""
     _breath.begin_exit()
     for handle in list(HANDLES.values()):
+        failure = close_at_exit(handle)
+        if failure is not None:  # each store has its own chance, and what it lost is said
+            _breath.LastWord(handle.loss(failure))
+
+
+def close_at_exit(handle: Handle) -> BaseException | None:
+    """Close a store, again where a signal handler's exception broke into it; return why it could not be closed."""
+    interrupted: BaseException | None = None
+    for _ in range(ATTEMPTS_MAX):
         try:
             handle.close()
-        except Exception as failure:  # each store has its own chance, and what it lost is said
-            _breath.LastWord(handle.loss(failure))
+        except Exception as failure:
+            if not came_from_handler(failure):
+                return failure
+            interrupted = failure
+        except BaseException as failure:
+            interrupted = failure
+        if not handle.life.alive():
+            return None
+    return interrupted
 
 
 def forget_all() -> None:

@@ -18,8 +18,8 @@ from mypy_extensions import i64
 from oxidbm import _breath
 from oxidbm._core.counters import Counters
 from oxidbm._core.durability.commit import Commits
-from oxidbm._core.errors import CorruptionError, FullError, error
-from oxidbm._core.life import WRITABLE, Life
+from oxidbm._core.errors import BusyError, CorruptionError, FullError, error
+from oxidbm._core.life import Life
 from oxidbm._core.locks import COMPACTING, StoreLock
 from oxidbm._core.log.flush import FLUSH_BYTES, flush_for, flush_to
 from oxidbm._core.log.room import Room
@@ -100,11 +100,14 @@ class DiskMaintainer(Maintainer):
             self.start()
         if not self.wake.is_set():
             self.wake.set()
-        self.limit.keep()
-        for watcher in table.watchers:
-            watcher.catch_up_if_far_behind()
-        if table.dead_bytes() * 2 > log.tail - log.begin:
-            self.help()
+        try:
+            self.limit.keep()
+            for watcher in table.watchers:
+                watcher.catch_up_if_far_behind()
+            if table.dead_bytes() * 2 > log.tail - log.begin:
+                self.help()
+        except BusyError:  # a call from within: its operation is done, and this can wait for the next one
+            log.due = True
 
     def help(self) -> None:
         """Do a piece of the thread's work: it alone gets too little of the GIL to keep up with writers."""
@@ -155,11 +158,11 @@ class DiskMaintainer(Maintainer):
     def loop(self) -> None:
         """Work while there is any, else sleep until woken or the interval is over."""
         life = self.log.life
-        while not self.stopping and life.alive() and life.writable == WRITABLE:
+        while not self.stopping and life.alive() and life.can_write():
             try:
                 busy = self.work()
             except error as failure:
-                if life.writable != WRITABLE:
+                if not life.can_write():
                     break  # poisoned: the next write says why
                 self.failure = str(failure)  # no room for a copy, say: tried again after the interval
                 busy = False

@@ -48,6 +48,7 @@ from oxidbm._core.table.table import Table
 
 DIRECTORY_BITS: Final = 0o111
 ATTEMPTS_MAX: Final = 100
+PAGES_MAX: Final = 1 << 24
 PAUSE_SECONDS: Final = 0.0005  # before the second attempt, and as much more before each later one
 
 
@@ -56,8 +57,18 @@ def random_seed() -> int:
     return int.from_bytes(os.urandom(8), "little") & MASK_62
 
 
+def check_pages(memory: int, page_bytes: int) -> None:
+    """Raise ValueError for more pages in memory than there is a table for."""
+    if memory // page_bytes > PAGES_MAX:
+        raise ValueError(
+            f"memory is {memory} bytes, more than {PAGES_MAX} pages of {page_bytes}; give it less, or make the store "
+            "with a larger page_size="
+        )
+
+
 def open_memory(options: Options) -> Handle:
     """Return a store that lives in memory."""
+    check_pages(options.memory, int(power_of_two(options.page_bits)))
     budget = Budget(i64(options.memory))
     log = HybridLog(NullDevice(FIRST_ADDRESS), Life(""), budget, options.page_bits, True)
     table = Table(log, HashIndex(0, budget), random_seed(), options.clock)
@@ -162,6 +173,9 @@ def prepare_directory(path: str, options: Options) -> None:
             raise MissingError(2, "there is no store to open, and this call may not make one", path) from None
         make_directory(path, options)
         names = set()
+    log = os.path.join(path, LOG)
+    if LOG in names and not os.path.isdir(log):
+        raise FormatError(f"{log} is no directory, as a store's is; put that back, or restore the store from a copy")
     if STORE in names:
         if LOG not in names and options.device is None and not os.path.isdir(os.path.join(path, LOG)):
             raise CorruptionError(f"{os.path.join(path, LOG)} is missing; restore the store from a copy")
@@ -214,6 +228,7 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
             f"memory is {options.memory} bytes; {directory.path} has pages of {page_bytes} bytes and needs at least "
             f"{FRAMES_MIN * page_bytes}"
         )
+    check_pages(options.memory, page_bytes)
     mark = read_mark(directory, block)
     device = device_for(directory, options, block)
     try:

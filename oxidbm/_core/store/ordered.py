@@ -9,7 +9,6 @@ Jenks): an insertion costs O(log n) comparisons and a move within a list of abou
 
 import importlib
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any, Final, final
 
@@ -18,6 +17,7 @@ from mypy_extensions import i64
 from oxidbm import _breath
 from oxidbm._core.budget import ORDER
 from oxidbm._core.life import OPEN
+from oxidbm._core.locks import ORDERING, LockOrder, StoreLock
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.iterator import KEYS, StoreIterator
 from oxidbm._core.table import operations
@@ -40,7 +40,7 @@ class KeyOrder(Watcher):
         self.handle = handle
         self.table = handle.table
         self.changes: list[bytes] = []
-        self.lock = threading.RLock()  # whoever holds it takes no other one, and may be interrupted by a handler's call
+        self.lock = StoreLock(LockOrder(self.table.life.name()), ORDERING)
         self.key_bytes: i64 = 0
         self.version: i64 = 0
         self.whole = False
@@ -63,7 +63,7 @@ class KeyOrder(Watcher):
 
     def catch_up_if_far_behind(self) -> None:
         """Take up the changes where there are very many."""
-        if self.stale or len(self.changes) > CHANGED_MAX:
+        if (self.stale or len(self.changes) > CHANGED_MAX) and not self.lock.held():
             self.catch_up()
 
     def build(self) -> None:

@@ -12,7 +12,6 @@ from typing import Any, Final, final
 from oxidbm._core.durability.commit import NANOSECONDS
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.errors import ClosedError
-from oxidbm._core.life import WRITABLE
 from oxidbm._core.log.record import KEY_LENGTH_MAX
 from oxidbm._core.store.arguments import to_key, to_value
 from oxidbm._core.store.handle import Handle
@@ -51,7 +50,7 @@ def open_session(handle: Handle, name: str | None, always: bool, owner: object) 
         raise ClosedError(f"the session {name!r} is already open; close it first, or give this one another name")
     state.open = True
     session = Session(handle, state, name, always, owner)
-    if handle.life.writable == WRITABLE:
+    if handle.life.can_write():
         if state.address != 0 and now - state.used_ns > USE_NS_MAX:
             commits.note_use(state)  # not each time: a commit would follow where nothing was changed
         state.used_ns = max(state.used_ns, now)
@@ -246,12 +245,7 @@ class Session:
 
     def __exit__(self, kind: object, value: object, trace: object) -> None:
         try:
-            if (
-                kind is None
-                and not self.closed_already
-                and self.handle.life.alive()
-                and self.handle.life.writable == WRITABLE
-            ):
+            if kind is None and not self.closed_already and self.handle.life.alive() and self.handle.life.can_write():
                 self.commit()
         finally:
             self.close()

@@ -207,7 +207,7 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
         self.check_writable()
         self.handle.commits.forget_all()
         if self.order is not None:
-            self.order.catch_up()
+            self.order.catch_up_if_far_behind()
         if self.always:
             self.handle.commits.commit()
 
