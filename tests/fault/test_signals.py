@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,8 +73,32 @@ def clears(store: Store, number: int) -> None:
     store[b"clear"] = b"%d" % number
 
 
+def sessions(store: Store, number: int) -> None:
+    """Write in a session, commit it, and forget another one."""
+    with store.session(f"session {number % 5}") as session:
+        session.upsert(b"in session", b"%d" % number)
+        session.rmw(b"in session", lambda old: old + b".")
+    store.forget_session(f"session {(number + 1) % 5}")
+
+
+def expiring(store: Store, number: int) -> None:
+    """Write keys that expire, or are renewed."""
+    for i in range(20):
+        store.set(b"expiring %d" % i, b"%d." % number * 50, expire=1000 + i)
+        store.touch(b"expiring %d" % i, expire=None if i % 3 else 2000)
+
+
+def ranges(store: Store, number: int) -> None:
+    """Read in order, and change what is in order."""
+    store[b"set %d" % (1000 + number % 40)] = b"%d" % number
+    found = [key for key, _ in store.prefix(b"set ")]
+    assert found == sorted(set(found))
+    assert all(key.startswith(b"set ") for key in found)
+
+
 MAIN: dict[str, Callable[[Store, int], None]] = {
-    function.__name__: function for function in (sets, deletes, batches, syncs, reorganizes, reads, clears)
+    function.__name__: function
+    for function in (sets, deletes, batches, syncs, reorganizes, reads, sessions, expiring, ranges, clears)
 }
 
 
@@ -95,6 +120,12 @@ def batch_from_handler(store: Store) -> None:
         batch[b"handler 2"] = b"2"
 
 
+def session_from_handler(store: Store) -> None:
+    """Write in a session of its own."""
+    with store.session("of the handler") as session:
+        session.upsert(b"handler", b"1")
+
+
 HANDLERS: dict[str, Callable[[Store], object]] = {
     "get": lambda store: store.get(b"set 1"),
     "length": len,
@@ -105,6 +136,9 @@ HANDLERS: dict[str, Callable[[Store], object]] = {
     "sync": write_and_sync,
     "batch": batch_from_handler,
     "reorganize": lambda store: store.reorganize(),
+    "session": session_from_handler,
+    "first key": lambda store: store.first_key(),
+    "expire": lambda store: store.set(b"handler", b"1", expire=1000),
 }
 
 
@@ -137,7 +171,8 @@ class Alarm:
 @pytest.mark.parametrize("name", HANDLERS)
 def test_a_handler_may_use_the_store(tmp_path: Path, name: str) -> None:
     faulthandler.dump_traceback_later(WAIT, exit=True)
-    store = Store(tmp_path / "store", memory="2MiB", page_size=PAGE_BYTES, durability="manual")
+    options: dict[str, Any] = {"memory": "2MiB", "page_size": PAGE_BYTES, "size_limit": "600KiB", "ordered": True}
+    store = Store(tmp_path / "store", durability="manual", **options)
     alarm = Alarm(store, HANDLERS[name])
     chance = random.Random(name)
     before = signal.signal(signal.SIGALRM, alarm)
