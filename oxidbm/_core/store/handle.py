@@ -194,19 +194,9 @@ def close_all() -> None:
 
 def close_at_exit(handle: Handle) -> BaseException | None:
     """Close a store, again where a signal handler's exception broke into it; return why it could not be closed."""
-    interrupted: BaseException | None = None
-    for _ in range(ATTEMPTS_MAX):
-        try:
-            handle.close()
-        except Exception as failure:
-            if not came_from_handler(failure):
-                return failure
-            interrupted = failure
-        except BaseException as failure:
-            interrupted = failure
-        if not handle.life.alive():
-            return None
-    return interrupted
+    failure = attempt(handle.close)
+    interrupted = failure is not None and (not isinstance(failure, Exception) or came_from_handler(failure))
+    return None if interrupted and not handle.life.alive() else failure
 
 
 def forget_all() -> None:
