@@ -27,7 +27,7 @@ from tests.devices import HeapDevice
 from tests.inside import abandon, handle_of, log_of
 from tests.unit.helpers import PAGE_BYTES, disk_store, push_to_disk, value_filling
 
-WORDS = st.integers(0, 2**48 - 1)
+WORDS = st.integers(0, 2**48 - 2)
 FIELDS = ("sequence", "durable_sequence", "begin", "count", "pending", "records", "live_bytes", "time_ns", "sessions")
 SEGMENT = "log/0000000000.seg"
 

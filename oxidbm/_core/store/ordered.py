@@ -177,7 +177,7 @@ class KeyOrder(Watcher):
             self.catch_up()
             version = self.version
             found, sure = self.live_beyond(key, reverse)
-            if sure or (life.state == OPEN and not self.changes and version == self.version):
+            if sure or (life.state == OPEN and not self.changes and not self.behind and version == self.version):
                 return found
 
     def live_beyond(self, key: bytes | None, reverse: bool) -> tuple[bytes | None, bool]:
