@@ -14,6 +14,7 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from oxidbm._core.errors import ClosedError, PoisonedError, ReadOnlyError
+from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.locks import BATCHING, COMMITTING, LockOrder, StoreLock
 
 OPEN: Final = 0
@@ -118,7 +119,9 @@ class Life:
         raise ReadOnlyError(f"the store {self.path} was opened read-only; open it without read_only=True to write")
 
     def poison_with(self, failure: OSError) -> None:
-        """Stop all writes for good, because of `failure`."""
+        """Stop all writes for good, because of `failure`; raise it where it is a signal handler's, and no device's."""
+        if came_from_handler(failure):
+            raise failure
         if self.can_write():
             self.poison = str(failure) or type(failure).__name__
             self.writable = POISONED

@@ -316,6 +316,24 @@ def test_an_ordered_range_is_whole_beside_calls_from_within() -> None:
     assert store.check() == []
 
 
+def test_an_order_that_is_made_anew_after_a_clear_and_interrupted_is_made_again() -> None:
+    store = Store(ordered=True)
+    store.update({b"old": b"1"})
+    order = order_of(store)
+    real = order.sorted_list
+
+    def interrupted(*arguments: object) -> object:
+        order.sorted_list = real
+        raise KeyboardInterrupt
+
+    order.sorted_list = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        store.clear()
+    assert store.first_key() is None
+    store[b"new"] = b"1"
+    assert [key for key, _ in store.range()] == [b"new"]
+
+
 def test_what_the_device_itself_raises_poisons_as_before(tmp_path: Path) -> None:
     device = Calling(PAGE_BYTES)
     store = Store(tmp_path / "store", device=device, memory="1MiB", page_size=PAGE_BYTES, durability="manual")

@@ -9,7 +9,7 @@ import pytest
 
 from oxidbm import Store
 from tests.devices import HeapDevice
-from tests.inside import abandon
+from tests.inside import abandon, disk_of
 
 PAGE_BYTES = 4096
 
@@ -42,6 +42,34 @@ def test_an_interrupted_close_can_be_called_again(tmp_path: Path, stop: BaseExce
     with Store(tmp_path / "store", device=device.survivors(), **options) as store:
         assert dict(store) == {b"key": b"value", b"more": b"is still possible"}
         assert store.check() == []
+
+
+@pytest.mark.parametrize("closed_meanwhile", [False, True])
+def test_a_close_that_is_interrupted_while_it_waits_has_not_happened(tmp_path: Path, closed_meanwhile: bool) -> None:
+    """Another thread may close the store meanwhile: nothing is closed twice, and the interrupt comes out."""
+    store = Store(tmp_path / "store", durability="manual")
+    store[b"key"] = b"value"
+    lock = disk_of(store).compact_lock
+    real = lock.lock
+
+    class Interrupted:
+        def acquire(self) -> None:
+            lock.lock = real
+            if closed_meanwhile:
+                store.close()
+            raise KeyboardInterrupt
+
+        def _is_owned(self) -> bool:
+            return False
+
+    lock.lock = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        store.close()
+    assert store.closed == closed_meanwhile
+    store.close()
+    with Store(tmp_path / "store") as again:
+        assert dict(again) == {b"key": b"value"}
+        assert again.check() == []
 
 
 def test_a_mark_that_an_interrupted_close_wrote_goes_before_the_next_write(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.durability.commit_record import CommitRecord, encode
 from oxidbm._core.durability.serials import Serials, SessionState
 from oxidbm._core.durability.session_record import SESSION_BYTES, encode_session
-from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.locks import COMMITTING, CUTTING, StoreLock
 from oxidbm._core.log.append import append_record, mark_as, record_bytes
 from oxidbm._core.log.flush import flush_for, flush_to, seal_to
@@ -231,8 +230,6 @@ class Commits:
         try:
             log.device.sync()
         except OSError as failure:
-            if came_from_handler(failure):
-                raise
             log.life.poison_with(failure)
             log.life.blocked_write()
 
@@ -270,6 +267,4 @@ class Truncation:
         try:
             self.log.device.truncate_before(self.until)
         except OSError as failure:
-            if came_from_handler(failure):
-                raise
             self.log.life.poison_with(failure)

@@ -12,7 +12,6 @@ from mypy_extensions import i64
 
 from oxidbm._core.budget import INDEX
 from oxidbm._core.errors import FullError
-from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.room import Room
 
@@ -30,7 +29,7 @@ def flush_to(log: HybridLog, target: i64) -> None:
             while log.flushed < target and log.flush_step(FLUSH_BYTES):
                 pass
         except OSError as failure:
-            if failure.errno in SHORTAGES or came_from_handler(failure):
+            if failure.errno in SHORTAGES:
                 raise
             log.life.poison_with(failure)
             log.life.blocked_write()

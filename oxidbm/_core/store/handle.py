@@ -61,6 +61,7 @@ class Handle:
         HANDLES.pop(id(self), None)
         disk = self.disk
         if disk is not None:
+            shut = False
             try:
                 with disk.compact_lock:
                     if not life.alive():
@@ -68,11 +69,13 @@ class Handle:
                     disk.stop()
                     with life.gate:  # a batch that began meanwhile is applied first
                         life.state = CLOSED
+                        shut = True
             except BaseException:
-                if life.alive():
-                    HANDLES[id(self)] = self
-                    disk.stopping = False
-                    raise
+                if shut:
+                    self.reopen()
+                elif life.alive():  # else another thread has closed it
+                    self.go_on()
+                raise
         life.state = CLOSED
         try:
             if disk is not None and life.can_write():
@@ -93,11 +96,15 @@ class Handle:
 
     def reopen(self) -> None:
         """Be as open as before close(), which did not come to its end."""
-        HANDLES[id(self)] = self
         self.table.log.shut = False
         if self.prelude is not None:
             self.prelude.mark_present = True  # it may be: whatever is written next takes it away first
         self.life.state = OPEN
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Be closed at exit again, and let the background thread start with the next step of the log."""
+        HANDLES[id(self)] = self
         if self.disk is not None:
             self.disk.stopping = False
 

@@ -177,7 +177,7 @@ def prepare_directory(path: str, options: Options) -> None:
     if LOG in names and not os.path.isdir(log):
         raise FormatError(f"{log} is no directory, as a store's is; put that back, or restore the store from a copy")
     if STORE in names:
-        if LOG not in names and options.device is None and not os.path.isdir(os.path.join(path, LOG)):
+        if LOG not in names and options.device is None and not os.path.isdir(log):
             raise CorruptionError(f"{os.path.join(path, LOG)} is missing; restore the store from a copy")
         return
     fault = fault_without_superblock(path, names, options)

@@ -95,7 +95,7 @@ class KeyOrder(Watcher):
             return
         with self.lock:  # which waits for a thread that has taken the notes and is not through with them
             if self.stale or not self.whole:  # Ctrl-C came while the list, which is interpreted code, was changed
-                self.stale = False
+                self.whole = self.stale = False  # until the list is made: that may be interrupted, too
                 self.build()
             while self.changes:
                 self.behind = True
