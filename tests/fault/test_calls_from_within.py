@@ -319,6 +319,7 @@ def test_an_ordered_range_is_whole_beside_calls_from_within() -> None:
 def test_an_order_that_is_made_anew_after_a_clear_and_interrupted_is_made_again() -> None:
     store = Store(ordered=True)
     store.update({b"old": b"1"})
+    assert store.first_key() == b"old"
     order = order_of(store)
     real = order.sorted_list
 
@@ -330,6 +331,7 @@ def test_an_order_that_is_made_anew_after_a_clear_and_interrupted_is_made_again(
     with pytest.raises(KeyboardInterrupt):
         store.clear()
     assert store.first_key() is None
+    assert len(order.keys) == 0, "what went takes no memory"
     store[b"new"] = b"1"
     assert [key for key, _ in store.range()] == [b"new"]
 
