@@ -1,7 +1,9 @@
 """Closing that is interrupted, or has no thread to wait for: nothing is lost and nothing waits for ever."""
 
 import _thread
+import gc
 import os
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 
 from oxidbm import Store
 from tests.devices import HeapDevice
-from tests.inside import abandon, disk_of
+from tests.inside import abandon, disk_of, order_of
 
 PAGE_BYTES = 4096
 
@@ -108,3 +110,18 @@ def test_a_store_closes_where_no_thread_could_be_started(tmp_path: Path, monkeyp
     monkeypatch.undo()
     with Store(tmp_path / "store") as store:
         assert len(store) == 1000
+
+
+def test_a_closed_ordered_store_goes_without_a_garbage_collection(tmp_path: Path) -> None:
+    """The keys of an ordered store are much memory, and collections may be rare, or off."""
+    gc.disable()
+    try:
+        for path in (None, tmp_path / "store"):
+            with Store(path, ordered=True) as store:
+                store.update({b"key": b"value"})
+                assert store.first_key() == b"key"
+                keys = weakref.ref(order_of(store).keys)
+            del store
+            assert keys() is None
+    finally:
+        gc.enable()

@@ -156,6 +156,7 @@ class Handle:
         """Close files, free frames and index, give up the lock: all of it, whatever fails or interrupts."""
         table = self.table
         table.maintainer = ClosedMaintainer(self.life)
+        table.watchers = []  # which lead back to here: a closed store is to go at once, not with the next collection
         table.log.shut_down()
         self.disk = None
         failure = attempt(table.log.epoch.drain)
