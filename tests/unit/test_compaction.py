@@ -75,6 +75,33 @@ def test_crash_in_the_middle(tmp_path: Path) -> None:
         assert store.check() == []
 
 
+def test_held_segments_stay_until_they_are_released(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        commits = handle_of(store).commits
+        expected = overwrite(store, 6)
+        held = store.stats()["file_bytes"]
+        all_of_it = commits.holds.take(log_of(store).begin)
+        nothing = commits.holds.take(log_of(store).tail)
+        store.reorganize()
+        assert store.stats()["file_bytes"] > held
+        commits.release(nothing)
+        assert store.stats()["file_bytes"] > held
+        assert dict(store.items()) == expected
+    with disk_store(path) as store:  # a hold ends with its process
+        commits = handle_of(store).commits
+        assert dict(store.items()) == expected
+        assert store.check() == []
+        commits.release(commits.holds.take(0))
+        assert store.stats()["file_bytes"] < held / 3
+        assert dict(store.items()) == expected
+    with disk_store(path) as store:
+        assert dict(store.items()) == expected
+        commits = handle_of(store).commits
+        commits.release(all_of_it)
+        commits.release(all_of_it)
+
+
 def test_readers_keep_their_segments(tmp_path: Path) -> None:
     path = tmp_path / "store"
     with disk_store(path) as store:

@@ -16,6 +16,7 @@ from mypy_extensions import i64
 from oxidbm import _breath
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.durability.commit_record import CommitRecord, encode
+from oxidbm._core.durability.holds import Holds
 from oxidbm._core.durability.serials import Serials, SessionState
 from oxidbm._core.durability.session_record import SESSION_BYTES, encode_session
 from oxidbm._core.locks import COMMITTING, CUTTING, StoreLock
@@ -38,6 +39,7 @@ class Commits:
         self.table = table
         self.log = table.log
         self.serials = serials
+        self.holds = Holds()
         locks = table.log.life.locks
         self.lock = StoreLock(locks, COMMITTING)
         self.cut_lock = StoreLock(locks, CUTTING)
@@ -242,7 +244,13 @@ class Commits:
                 self.serials.state_again_below(self.begin_wanted)
                 self.commit_now()
             log.move_begin(until)
-        log.epoch.bump(Truncation(log, until).delete)
+        log.epoch.bump(Truncation(self, until).delete)
+
+    def release(self, ticket: int) -> None:
+        """Give a hold back, and with it the space of the segments that nobody else needs."""
+        self.holds.release(ticket)
+        if self.log.life.can_write():
+            self.log.epoch.bump(Truncation(self, self.log.begin).delete)
 
     def forget_all(self) -> None:
         """Let the table be empty from the next commit on; the log's records are dead."""
@@ -256,15 +264,16 @@ class Commits:
 
 @final
 class Truncation:
-    """The deletion of segments that end before an address, for the epoch to run."""
+    """The deletion of segments that end before an address and that nobody holds, for the epoch to run."""
 
-    def __init__(self, log: HybridLog, until: i64) -> None:
-        self.log = log
+    def __init__(self, commits: Commits, until: i64) -> None:
+        self.log = commits.log
+        self.holds = commits.holds
         self.until: i64 = until
 
     def delete(self) -> None:
         """Delete them; a failure leaves files behind that the next opening passes over."""
         try:
-            self.log.device.truncate_before(self.until)
+            self.log.device.truncate_before(min(self.until, self.holds.lowest()))
         except OSError as failure:
             self.log.life.poison_with(failure)
