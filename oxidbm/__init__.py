@@ -10,6 +10,8 @@ __version__ = "0.1.0"
 import importlib  # noqa: E402
 from collections.abc import MutableMapping  # noqa: E402
 
+from oxidbm._core.durability.checkpoint import Checkpoint  # noqa: E402
+from oxidbm._core.durability.recovery import Recovery  # noqa: E402
 from oxidbm._core.errors import (  # noqa: E402
     BusyError,
     ClosedError,
@@ -21,6 +23,7 @@ from oxidbm._core.errors import (  # noqa: E402
     MissingError,
     PoisonedError,
     ReadOnlyError,
+    RecoveryWarning,
     error,
 )
 from oxidbm._core.store.base import StoreBase  # noqa: E402
@@ -35,7 +38,7 @@ from oxidbm._documentation import Call, Documentation  # noqa: E402
 from oxidbm.dbm import open, open_flags, whichdb  # noqa: A004, E402
 
 MutableMapping.register(Store)
-for public in (Batch, Database, LogRecord, LogScan, Session, SessionInfo, Store):
+for public in (Batch, Checkpoint, Database, LogRecord, LogScan, Recovery, Session, SessionInfo, Store):
     public.__doc__ = Documentation(public.__name__)
 del public
 Store.__signature__ = Call("Store")  # type: ignore[attr-defined]
@@ -48,12 +51,15 @@ def __getattr__(name: str) -> object:
         return importlib.import_module(f"oxidbm.{name}")
     if name in ("LostRange", "SalvageReport", "check", "salvage"):
         return getattr(importlib.import_module("oxidbm._salvage"), name)
+    if name == "recover":
+        return importlib.import_module("oxidbm._recover").recover
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [
     "Batch",
     "BusyError",
+    "Checkpoint",
     "ClosedError",
     "CodecError",
     "CorruptionError",
@@ -67,6 +73,8 @@ __all__ = [
     "MissingError",
     "PoisonedError",
     "ReadOnlyError",
+    "Recovery",
+    "RecoveryWarning",
     "SalvageReport",
     "Session",
     "SessionInfo",
@@ -75,6 +83,7 @@ __all__ = [
     "error",
     "open",
     "open_flags",
+    "recover",
     "salvage",
     "whichdb",
 ]

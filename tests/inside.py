@@ -7,6 +7,7 @@ the cast from the public class to the compiled one stands here alone.
 from typing import Any, cast
 
 from oxidbm import Store
+from oxidbm._core.durability.checkpointer import Checkpointer
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.maintainers import DiskMaintainer
@@ -40,6 +41,11 @@ def disk_of(store: Store[Any, Any]) -> DiskMaintainer:
     disk = handle_of(store).disk
     assert disk is not None
     return disk
+
+
+def checkpointer_of(store: Store[Any, Any]) -> Checkpointer:
+    """Return what makes a store's checkpoints."""
+    return disk_of(store).checkpoints
 
 
 def order_of(store: Store[Any, Any]) -> KeyOrder:

@@ -60,6 +60,8 @@ class MoreOptions(Options, total=False):
     interval: float
     size_limit: int | str
     clock: Callable[[], float]
+    checkpoints: bool
+    checkpoint: str | None
 
 
 def scaled(count: int, least: int = 1) -> int:

@@ -60,3 +60,8 @@ class PoisonedError(error):
 @mypyc_attr(native_class=False)
 class FullError(error):
     """The store's memory is used up and nothing in it may be dropped. Give it more memory, a path, or evict=True."""
+
+
+@mypyc_attr(native_class=False)
+class RecoveryWarning(UserWarning):
+    """A store was opened without a checkpoint that could not be used; `Store.recovery` says which and why."""

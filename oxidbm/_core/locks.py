@@ -14,14 +14,16 @@ from oxidbm._core.errors import BusyError
 
 COMPACTING: Final = 0
 BATCHING: Final = 1
-COMMITTING: Final = 2
-CUTTING: Final = 3
-FLUSHING: Final = 4
-ORDERING: Final = 5
+CHECKPOINTING: Final = 2
+COMMITTING: Final = 3
+CUTTING: Final = 4
+FLUSHING: Final = 5
+ORDERING: Final = 6
 
 DOING: Final = (
     "reorganizing or closing",
     "applying a batch",
+    "making a checkpoint",
     "committing",
     "cutting a commit",
     "writing to its device",

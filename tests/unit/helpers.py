@@ -2,7 +2,7 @@
 
 import functools
 from pathlib import Path
-from typing import Unpack
+from typing import Unpack, cast
 
 import oxidbm
 from oxidbm._core.address import FIRST_ADDRESS
@@ -19,7 +19,7 @@ from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.store.maintainers import MemoryMaintainer
 from oxidbm._core.store.size_limit import SizeLimit
 from oxidbm._core.table.table import Table
-from tests.inside import handle_of, log_of
+from tests.inside import checkpointer_of, disk_of, handle_of, log_of
 from tests.support import MoreOptions
 
 SEED = 0x1234_5678_9ABC_DEF
@@ -73,6 +73,29 @@ def push_to_disk(store: oxidbm.Store) -> None:
     while log.evict_page():
         pass
     assert log.head >= handle_of(store).commits.end
+
+
+def begun(store: oxidbm.Store, kind: str = "fold-over") -> oxidbm.Checkpoint:
+    """Return a checkpoint that is being made, by nobody but the caller."""
+    disk_of(store).stop()
+    return cast(oxidbm.Checkpoint, checkpointer_of(store).request(kind, None))
+
+
+def steps_until(store: oxidbm.Store, phase: int) -> None:
+    """Advance a checkpoint that is being made up to a phase."""
+    checkpoints = checkpointer_of(store)
+    while checkpoints.making() and checkpoints.phase < phase:
+        checkpoints.advance()
+
+
+def opened_at(path: Path, checkpoint: oxidbm.Checkpoint) -> dict[bytes, bytes]:
+    """Return what a store holds at a checkpoint."""
+    with disk_store(path, read_only=True, checkpoint=checkpoint.token) as store:
+        assert store.recovery.commit == checkpoint.commit
+        assert store.check() == []
+        items = dict(store.items())
+        assert len(store) == len(items)
+        return items
 
 
 def slot_hash(key: bytes) -> int:

@@ -23,13 +23,18 @@ STORE: Final = "STORE"  # the superblock; what has one is a store
 LOCK: Final = "LOCK"
 CLEAN: Final = "CLEAN"  # there only while the store is closed cleanly
 LOG: Final = "log"  # the directory of the log's segments
+CHECKPOINTS: Final = "checkpoints"  # a directory, which there need not be
 SEGMENT_SUFFIX: Final = ".seg"
+METADATA_SUFFIX: Final = ".json"  # of a checkpoint
+IMAGE_SUFFIX: Final = ".index.zst"  # of its image of the index
+INNER_SUFFIXES: Final = (SEGMENT_SUFFIX, METADATA_SUFFIX, IMAGE_SUFFIX)
 ASIDE_SUFFIX: Final = ".new"
 NO_WAITING: Final[int] = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for its other end
 NOTE_BYTES_MAX: Final = 4096
 SMALL_BYTES_MAX: Final = 4096
 RECOVERY: Final = b'"recovery": "'  # what stands before the word in the note
 NO_FILE: Final = (errno.EISDIR, errno.ELOOP, errno.ENXIO)  # a directory, links in a circle, a socket or a pipe's end
+DIRECTORY_BITS: Final = 0o111
 BEFORE_A_STORE: Final = (LOCK, LOG, STORE + ASIDE_SUFFIX)  # what may be there before there is a superblock
 
 
@@ -132,6 +137,16 @@ class Directory:
     def sub(self, name: str) -> "Directory":
         """Return a directory in it, opened."""
         return Directory(self.place(name), self, name)
+
+    def make(self, name: str, mode: int) -> None:
+        """Make a directory in it, which may be there already."""
+        try:
+            if self.descriptor >= 0:
+                os.mkdir(name, mode | DIRECTORY_BITS, dir_fd=self.descriptor)
+            else:
+                os.mkdir(os.path.join(self.absolute, name), mode | DIRECTORY_BITS)
+        except FileExistsError:
+            return
 
     def sync(self) -> None:
         """Make its entries durable; where directories cannot be opened (Windows) the rename itself must do."""
@@ -337,11 +352,13 @@ def appearance(path: str) -> list[str]:
         seen.append(start_or_nothing(directory, STORE))
         seen.append(start_or_nothing(directory, CLEAN))
         seen.append(last_recovery(path))
-        log = directory.sub(LOG)
-        try:
-            seen.extend(log.names())
-        finally:
-            log.close()
+        for name in (LOG, CHECKPOINTS):
+            if directory.status(name) is not None:
+                below = directory.sub(name)
+                try:
+                    seen.extend(below.names())
+                finally:
+                    below.close()
     except OSError:
         return seen
     finally:
@@ -365,9 +382,9 @@ if hasattr(os, "register_at_fork"):
 def foreign_name(path: str) -> str:
     """Return a name in a directory that is no part of a store; "" where there is none."""
     for name in sorted(os.listdir(path)):
-        if name == LOG:
+        if name in (LOG, CHECKPOINTS):
             for inner in sorted(os.listdir(os.path.join(path, name))):
-                if not inner.endswith(SEGMENT_SUFFIX):
+                if not inner.removesuffix(ASIDE_SUFFIX).endswith(INNER_SUFFIXES):
                     return f"{name}/{inner}"
         elif name.removesuffix(ASIDE_SUFFIX) not in (STORE, LOCK, CLEAN):
             return name
@@ -376,11 +393,12 @@ def foreign_name(path: str) -> str:
 
 def remove_directory(path: str) -> None:
     """Delete a store's directory, in which nothing foreign is."""
-    log = os.path.join(path, LOG)
-    if os.path.isdir(log):
-        for name in os.listdir(log):
-            os.unlink(os.path.join(log, name))
-        os.rmdir(log)
+    for below in (LOG, CHECKPOINTS):
+        directory = os.path.join(path, below)
+        if os.path.isdir(directory):
+            for name in os.listdir(directory):
+                os.unlink(os.path.join(directory, name))
+            os.rmdir(directory)
     for name in os.listdir(path):
         os.unlink(os.path.join(path, name))
     os.rmdir(path)

@@ -31,6 +31,20 @@ NANOSECONDS: Final = 1e9
 SESSIONS_SLICE: Final = 256
 
 
+class CutWatcher:
+    """Who wants to know when a commit is cut."""
+
+    def cut_made(self) -> None:
+        """Take note of the cut; in its very instant, so nothing else may run in here."""
+
+    def cut_durable(self) -> None:
+        """Take note that it is durable; no other one has been cut since."""
+
+    def making(self) -> bool:
+        """Return whether something is being made for which the log's begin has to stay where it is."""
+        return False
+
+
 @final
 class Commits:
     """The commits of one table's log: the last one cut, the last one durable, and what the next one has to say."""
@@ -40,6 +54,7 @@ class Commits:
         self.log = table.log
         self.serials = serials
         self.holds = Holds()
+        self.watcher = CutWatcher()
         locks = table.log.life.locks
         self.lock = StoreLock(locks, COMMITTING)
         self.cut_lock = StoreLock(locks, CUTTING)
@@ -176,6 +191,7 @@ class Commits:
         self.end = log.tail
         self.records_before = log.records
         self.unlogged = False
+        self.watcher.cut_made()
         return address
 
     def commit(self) -> None:
@@ -210,6 +226,7 @@ class Commits:
         self.records_durable = records
         self.own_durable = own
         self.durable_sequence = sequence
+        self.watcher.cut_durable()
 
     def state_many(self) -> None:
         """Where very many sessions are to be stated, do most of it before the cut, in slices: it is one instant.
@@ -235,16 +252,22 @@ class Commits:
             log.life.poison_with(failure)
             log.life.blocked_write()
 
-    def move_begin(self, until: i64) -> None:
-        """Commit that the log begins at `until`, and give the space before it back once no reader is inside."""
+    def move_begin(self, until: i64) -> bool:
+        """Commit that the log begins at `until`, and give the space before it back once no reader is inside.
+
+        False where it has to stay where it is, for the watcher's sake.
+        """
         log = self.log
         with self.lock:
+            if self.watcher.making():
+                return False
             self.begin_wanted = max(self.begin_wanted, until)  # the store may have been cleared meanwhile
             if not log.memory_only:
                 self.serials.state_again_below(self.begin_wanted)
                 self.commit_now()
             log.move_begin(until)
         log.epoch.bump(Truncation(self, until).delete)
+        return True
 
     def release(self, ticket: int) -> None:
         """Give a hold back, and with it the space of the segments that nobody else needs."""

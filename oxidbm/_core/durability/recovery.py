@@ -1,9 +1,14 @@
 """Recovery: index and log are brought to the state of the log's last commit.
 
+It begins with the newest checkpoint that verifies, and replays what was written since; where none does, with the log's
+first record.
+
 What lies past the last commit that counts (see replay) is cut off, physically and durably, before anything is appended,
 or a later crash could take stale records for new ones. It is a torn tail, and not corruption, unless 1. the store was
 closed cleanly, or 2. a later commit record says that a commit past that place was known durable.
 """
+
+from typing import final
 
 from librt.strings import read_i64_le
 from mypy_extensions import i64
@@ -11,6 +16,8 @@ from mypy_extensions import i64
 from oxidbm import _breath
 from oxidbm._core.address import ADDRESS_MASK, ADDRESS_MAX, FIRST_ADDRESS
 from oxidbm._core.device.segments import FileDevice
+from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
+from oxidbm._core.durability.checkpointer import segment_starts
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.durability.commit_record import (
     COMMIT_RECORD_BYTES,
@@ -19,15 +26,16 @@ from oxidbm._core.durability.commit_record import (
     CommitRecord,
     decode,
 )
+from oxidbm._core.durability.image_file import ImageReader
 from oxidbm._core.durability.replay import SLICE_RECORDS, Chain, Chains, Replay
 from oxidbm._core.durability.superblock import CleanMark
-from oxidbm._core.errors import CorruptionError
+from oxidbm._core.errors import CorruptionError, FormatError
 from oxidbm._core.hashing import checksum_bytes, hash_key
 from oxidbm._core.index.entry import address_of
 from oxidbm._core.index.hash_index import HashIndex
 from oxidbm._core.log.cursor import CHUNK_BYTES, Cursor
 from oxidbm._core.log.hybrid_log import HybridLog
-from oxidbm._core.log.reader import read_or_nothing
+from oxidbm._core.log.reader import read_disk, read_or_nothing, value_of
 from oxidbm._core.log.record import (
     CHECKSUM_MASK,
     HEADER_BYTES,
@@ -37,6 +45,8 @@ from oxidbm._core.log.record import (
     TOMBSTONE,
     capacity_words,
 )
+from oxidbm._core.table.pending import WAS_PLAIN
+from oxidbm._core.table.settle import settle
 from oxidbm._core.table.table import Table
 
 
@@ -93,28 +103,75 @@ def knew_durable(log: HybridLog, chunk: bytes, offset: i64, chunk_start: i64) ->
         return 0
 
 
-def recover(commits: Commits, mark: CleanMark | None, read_only: bool) -> None:
-    """Bring index and log to the state of the last commit."""
+@final
+class Recovery:
+    """Documented in oxidbm/__init__.pyi."""
+
+    def __init__(self) -> None:
+        self.checkpoint: str | None = None
+        self.commit = 0
+        self.records = 0
+        self.bytes_cut = 0
+        self.seconds = 0.0
+        self.faults: list[str] = []
+
+    def __repr__(self) -> str:
+        return (
+            f"Recovery(checkpoint={self.checkpoint!r}, commit={self.commit}, records={self.records}, "
+            f"bytes_cut={self.bytes_cut}, seconds={self.seconds:.3f}, faults={self.faults})"
+        )
+
+
+@final
+class Source:
+    """Where recovery begins and ends: the checkpoints that there are, and the one to stop at, if that was asked for."""
+
+    def __init__(self, files: CheckpointFiles | None) -> None:
+        self.files = files
+        self.known: list[Metadata] = []  # the oldest first
+        self.at: Metadata | None = None  # what lies behind it is not looked at
+
+    def read_all(self, report: Recovery) -> None:
+        """Read what every checkpoint says of itself."""
+        files = self.files
+        if files is not None:
+            for token in files.tokens():
+                try:
+                    self.known.append(files.read(token))
+                except (CorruptionError, FormatError) as failure:
+                    report.faults.append(str(failure))
+
+
+def recover(commits: Commits, mark: CleanMark | None, read_only: bool, source: Source, report: Recovery) -> Replay:
+    """Bring index and log to the state of the last commit, or of the checkpoint that was asked for."""
     table = commits.table
     log = commits.log
     device = log.device
-    if mark is not None:
-        table.index = HashIndex(min(i64(mark.count), device.size() // HEADER_BYTES, log.budget.limit // 8), log.budget)
-    log.read_from_device()
-    replay = Replay(table, device.end())
+    at = source.at
+    stop = device.end() if at is None else i64(at.end)
+    replay = begin_replay(commits, mark, stop, source, report)
     replay.read_all()
     last = replay.last
-    check_end(log, replay, mark)
+    if at is None:
+        check_end(log, replay, mark)
     if replay.cursor.address >= replay.last_end and len(replay.pages) > 0:  # records past the commit were applied
         count: i64 = last.table.count if last is not None else 0
         count = min(max(count, i64(0)), replay.last_end // HEADER_BYTES, log.budget.limit // 8)
         table.index = HashIndex(count, log.budget)
-        replay = Replay(table, replay.last_end)
+        replay = begin_replay(commits, None, replay.last_end, source, Recovery())
         replay.read_all()
         last = replay.last
+    report.records = int(replay.total)
     begin = FIRST_ADDRESS if last is None else take_over(commits, replay, last)
     tail = FIRST_ADDRESS if last is None else replay.last_end
+    report.commit = int(commits.sequence)
+    if at is not None and (report.commit != at.sequence or tail != at.end):
+        raise CorruptionError(
+            f"{table.life.path}: the log leads to commit {report.commit}, ending at address {tail}; the checkpoint "
+            f"{at.token} is of commit {at.sequence}, ending at {at.end}"
+        )
     if device.end() > tail:
+        report.bytes_cut = int(device.end() - tail) if at is None else 0
         if not read_only:
             device.truncate_after(tail)
         elif isinstance(device, FileDevice):
@@ -123,16 +180,112 @@ def recover(commits: Commits, mark: CleanMark | None, read_only: bool) -> None:
         device.sync()  # a commit may have been written, but not synced, by a process that was killed
     load_pages(log, replay, begin, tail)
     commits.end = commits.durable_tail = log.tail
+    return replay
+
+
+def begin_replay(commits: Commits, mark: CleanMark | None, stop: i64, source: Source, report: Recovery) -> Replay:
+    """Return a replay that goes on from the newest checkpoint that verifies, else from the log's first record on."""
+    table = commits.table
+    log = commits.log
+    for metadata in reversed(source.known):
+        if not metadata.has_image() or metadata.end > stop:
+            continue
+        try:
+            replay = from_image(table, source, metadata, stop)
+        except FileNotFoundError as failure:
+            report.faults.append(f"{failure.filename} is missing, which belongs to the checkpoint {metadata.token}")
+        except (CorruptionError, FormatError, ImportError) as failure:
+            report.faults.append(str(failure))
+        else:
+            report.checkpoint = metadata.token
+            return replay
+    if mark is not None:
+        count = min(i64(mark.count), log.device.size() // HEADER_BYTES, log.budget.limit // 8)
+        table.index = HashIndex(count, log.budget)
+    replay = Replay(table, stop)
+    log.read_from_device(replay.start)
+    return replay
+
+
+def from_image(table: Table, source: Source, metadata: Metadata, stop: i64) -> Replay:
+    """Return a replay that goes on from a checkpoint; CorruptionError where that cannot be believed."""
+    files = source.files
+    assert files is not None
+    log = table.log
+    log.read_from_device(i64(metadata.begin))
+    record = commit_of(log, metadata)
+    reader = ImageReader(files.made_or_missing(metadata.token), metadata.image_name(), metadata.image_bytes)
+    try:
+        header = reader.read_header()
+        if (header.sequence, header.commit, header.begin, header.end) != (
+            metadata.sequence,
+            metadata.commit,
+            metadata.begin,
+            metadata.end,
+        ):
+            raise reader.fault(f"it is of commit {header.sequence}, not {metadata.sequence}")
+        pending = reader.read_pending(i64(metadata.end))
+        index = reader.read_index(header, log.budget)
+    except BaseException:
+        table.index = table.index.emptied()  # which says anew what is drawn from the budget
+        raise
+    finally:
+        reader.close()
+    table.index = index
+    log.expiring = log.expiring or metadata.expiring
+    replay = Replay(table, stop)
+    replay.go_on_from(record, i64(metadata.commit), i64(metadata.end), metadata.sessions)
+    replay.pending = pending
+    return replay
+
+
+def commit_of(log: HybridLog, metadata: Metadata) -> CommitRecord:
+    """Return the commit record of a checkpoint; CorruptionError where the log is not the one that it was made of."""
+    device = log.device
+    place = f"{log.life.path}: the checkpoint {metadata.token}"
+    if metadata.commit + COMMIT_RECORD_BYTES > metadata.end or metadata.end > device.end():
+        raise CorruptionError(f"{place} ends at address {metadata.end}, the log at {device.end()}")
+    if metadata.begin < max(device.begin(), i64(FIRST_ADDRESS)):
+        raise CorruptionError(f"{place} begins at address {metadata.begin}, the log only at {device.begin()}")
+    found = segment_starts(device, i64(metadata.begin), i64(metadata.end))
+    if found != metadata.segments:
+        raise CorruptionError(
+            f"{place} was made of a log with segments at {metadata.segments}, which now has them at {found}"
+        )
+    record = read_disk(log, i64(metadata.commit))
+    if record.shape != COMMIT_SHAPE or f"{int(record.seal & CHECKSUM_MASK):08x}" != metadata.commit_sum:
+        raise CorruptionError(f"{place} is of another commit than the one at {device.place(i64(metadata.commit))}")
+    try:
+        said = decode(value_of(log, record))
+    except ValueError as failure:
+        raise CorruptionError(f"{device.place(i64(metadata.commit))}: {failure}") from None
+    if said.log.sequence != metadata.sequence or said.log.begin != metadata.begin:
+        raise CorruptionError(f"{place} says commit {metadata.sequence}, its commit record {said.log.sequence}")
+    return said
+
+
+def settle_recovered(table: Table, replay: Replay) -> None:
+    """Settle what was pending at the checkpoint, unless nothing was written since: then it can wait."""
+    pending = replay.pending
+    i: i64 = 0
+    while i < len(pending):
+        if not replay.begin <= pending[i] & ADDRESS_MASK < replay.start:
+            raise CorruptionError(f"{table.life.path}: a checkpoint has address {pending[i]} as that of a record")
+        table.pending.add(pending[i] & ADDRESS_MASK, pending[i] & WAS_PLAIN != 0)
+        i += 1
+    while replay.total > 0 and not settle(table, SLICE_RECORDS):
+        _breath.breathe()
 
 
 def take_over(commits: Commits, replay: Replay, last: CommitRecord) -> i64:
     """Hold what was replayed against the last commit, take over what that says, and return where the log begins."""
     table = commits.table
     device = commits.log.device
-    begin = replay.cursor_start()
+    begin = replay.begin
     place = device.place(replay.last_address)
     table.count = replay.count
-    if last.log.begin < begin:
+    settle_recovered(table, replay)
+    if last.log.begin < begin:  # only where the replay began with the log's first record
         raise CorruptionError(
             f"{place}: the log begins at address {last.log.begin}, but its first segment starts at {begin}; "
             "a file is missing"
@@ -145,7 +298,7 @@ def take_over(commits: Commits, replay: Replay, last: CommitRecord) -> i64:
             f"{table.life.path}: replay found {table.count} keys, the last commit, {place}, counted "
             f"{last.table.count} and {last.table.pending} it had not verified"
         )
-    known = last.table.pending == 0 and last.table.live_bytes >= 0
+    known = replay.total == 0 or (last.table.pending == 0 and last.table.live_bytes >= 0)
     table.live_bytes = last.table.live_bytes if known else count_live_bytes(table, begin, replay.last_end)
     commits.sequence = commits.durable_sequence = last.log.sequence
     commits.address = replay.last_address
@@ -228,8 +381,8 @@ def load_pages(log: HybridLog, replay: Replay, begin: i64, tail: i64) -> None:
         if size > budget and not (open_tail and first == stop):
             break
         first -= 1
-    if not open_tail:
-        tail = log.next_page(tail) if tail > FIRST_ADDRESS else tail
+    if not open_tail and stop > 0:
+        tail = log.next_page(tail)
     i: i64 = first
     while i < stop:
         base = replay.pages[i] & ~log.offset_mask
@@ -240,5 +393,5 @@ def load_pages(log: HybridLog, replay: Replay, begin: i64, tail: i64) -> None:
         i += 1
     head: i64 = tail
     if first < stop:
-        head = max(replay.pages[first] & ~log.offset_mask, begin)
+        head = max(replay.pages[first] & ~log.offset_mask, begin, replay.start)
     log.start_at(begin, head, tail)

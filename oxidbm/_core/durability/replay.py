@@ -37,12 +37,14 @@ CHAINS_MAX: Final = 4096
 
 @final
 class Replay:
-    """One pass over the log."""
+    """One pass over the log, from its first record on, or from the end of a commit whose state the index has."""
 
     def __init__(self, table: Table, stop: i64) -> None:
         self.table = table
         self.log = table.log
-        self.cursor = Cursor(table.log, max(table.log.device.begin(), i64(FIRST_ADDRESS)), stop)
+        self.start: i64 = max(table.log.device.begin(), i64(FIRST_ADDRESS))
+        self.begin: i64 = self.start  # of the log, as the index knows it
+        self.cursor = Cursor(table.log, self.start, stop)
         self.count: i64 = 0
         self.records: i64 = 0
         self.mixed = False  # an entry of the index is, or was
@@ -56,6 +58,21 @@ class Replay:
         self.page: i64 = -1
         self.pages: vec[i64] = vec[i64]()
         self.page_ends: vec[i64] = vec[i64]()
+        self.total: i64 = 0  # records
+        self.pending: vec[i64] = vec[i64]()  # at the commit that it went on from
+
+    def go_on_from(self, record: CommitRecord, address: i64, end: i64, sessions: list[SessionState]) -> None:
+        """Begin behind a commit, whose state the index has and whose sessions these are."""
+        self.begin = max(record.log.begin, i64(FIRST_ADDRESS))
+        self.start = self.cursor.following = end
+        self.count = record.table.count
+        self.last = record
+        self.last_address = address
+        self.last_end = end
+        self.mixed = True  # an entry may be
+        self.chains = Chains(self.table, self.begin)
+        for state in sessions:
+            self.sessions[state.name] = state
 
     def read_all(self) -> None:
         """Replay until the range ends or something does not verify, which `fault` then says."""
@@ -77,6 +94,7 @@ class Replay:
                 else:
                     self.take_session()
                     self.records += 1
+                self.total += 1
                 left -= 1
                 if left == 0:
                     left = SLICE_RECORDS
@@ -101,7 +119,7 @@ class Replay:
         except ValueError as failure:
             raise CorruptionError(f"{place}: {failure}") from None
         previous = previous_address(cursor.info)
-        start = self.cursor_start()  # records that commits passed by since then were deleted with their segments
+        start = self.begin  # records that commits passed by since then were deleted with their segments
         sequence = record.log.sequence
         if self.last is not None:
             if previous != self.last_address or sequence != self.last.log.sequence + 1:
@@ -136,10 +154,6 @@ class Replay:
         except ValueError as failure:
             place = self.log.device.place(self.cursor.address)
             raise CorruptionError(f"{place}: {failure}") from None
-
-    def cursor_start(self) -> i64:
-        """Return where the replay began."""
-        return max(self.log.device.begin(), i64(FIRST_ADDRESS))
 
     def apply(self) -> None:
         """Do to the index what the current record did."""

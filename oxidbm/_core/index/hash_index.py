@@ -7,7 +7,9 @@ and chains, are not told apart by the one that replays their records either. Inv
 1. a bucket's entries stand without gaps, its own words first, then its overflow buckets; the first 0 ends it;
 2. a key has at most one entry that leads to it; an entry that is not `mixed` leads, down its chain, to one key only;
 3. every entry stands in the bucket its tag's bits say;
-4. what the table takes is drawn from the budget.
+4. what the table takes is drawn from the budget;
+5. while an image is taken (image.py) no bucket is split, and an entry that goes from a bucket that is not in the image
+yet is noted in `removed`.
 The walk over a bucket is written out wherever each instruction counts: here in `matching`, `holds` and `replace`, in
 table/operations.py in `read` and `upsert`; tests/unit/test_index.py compares them. All else asks `entries_in`.
 """
@@ -62,6 +64,9 @@ class HashIndex:
         self.overflow_in_use: i64 = 0
         self.entries: i64 = 0
         self.grow_at: i64 = SPLIT_LOAD * power_of_two(bits)
+        self.imaging = False
+        self.image_next: i64 = 0  # the first bucket that is not in the image
+        self.removed: vec[i64] = vec[i64]()  # pairs of a bucket and an entry
         buckets: i64 = power_of_two(bits)
         while buckets > 0:
             size: i64 = min(buckets, i64(CHUNK_BUCKETS))
@@ -216,6 +221,9 @@ class HashIndex:
 
     def remove_at(self, bucket: i64, words: vec[i64], position: i64) -> None:
         """Close the gap at `position` with the bucket's last entry; an overflow bucket that is empty then goes back."""
+        if self.imaging and bucket >= self.image_next:
+            self.removed = append(self.removed, bucket)
+            self.removed = append(self.removed, words[position])
         last_words = words
         last: i64 = position
         link_words = words
@@ -329,7 +337,11 @@ class HashIndex:
             self.draw()
 
     def split_one(self) -> None:
-        """Split the next bucket in two by one more bit of its entries' hashes."""
+        """Split the next bucket in two by one more bit of its entries' hashes; not while an image is taken."""
+        if self.imaging:
+            if self.overflow_next > OVERFLOW_LIMIT:
+                self.add_room()
+            return
         while not self.has_room(self.split + self.low_mask + 1):
             self.add_room()
         if self.low_mask + 1 > power_of_two(self.tag_base + TAG_BITS - 1):

@@ -134,8 +134,8 @@ class HybridLog:
         self.due = True
         if self.shut:
             return -size
-        if not self.tail_open and self.tail == FIRST_ADDRESS and size > self.page_bytes - FIRST_ADDRESS:
-            self.skip_first_page()
+        if not self.tail_open and self.tail & self.offset_mask != 0:
+            self.leave_unopened_page(size)
         if size > self.page_bytes:
             return self.allocate_run(size)
         if not self.tail_open or (self.tail & self.offset_mask) + size > self.page_bytes or self.at_page_end():
@@ -232,10 +232,14 @@ class HybridLog:
         self.limit = self.tail
         return fresh
 
-    def skip_first_page(self) -> None:
-        """Leave the first page empty: address 0 is none, so a first record that fills a page goes to the second."""
-        self.begin = self.page_bytes
-        self.start_at(self.page_bytes, self.page_bytes, self.page_bytes)
+    def leave_unopened_page(self, size: i64) -> None:
+        """Let the tail go on at the next page where it stands inside of one without a frame, which has no room.
+
+        That is the first page, for a first record that fills a page, or the last one that recovery did not bring back.
+        """
+        if (self.tail & self.offset_mask) + size > self.page_bytes:
+            following = self.next_page(self.tail)
+            self.start_at(following if self.tail == FIRST_ADDRESS else self.begin, following, following)
 
     def slots_free(self, pages: i64) -> bool:
         """Return whether that many more page numbers, and two to spare, fit between head and tail."""
@@ -469,8 +473,9 @@ class HybridLog:
                     self.device_given_up = False
                     raise
 
-    def read_from_device(self) -> None:
-        """Have every address read through the device, until `start_at` says what is in memory."""
+    def read_from_device(self, begin: i64) -> None:
+        """Have every address from `begin` on read through the device, until `start_at` says what is in memory."""
+        self.begin = begin
         self.head = ADDRESS_MAX
 
     def let_go(self) -> None:

@@ -4,6 +4,7 @@
 """
 
 import os
+import warnings
 from collections.abc import Callable
 from types import GenericAlias
 from typing import Any, Final, cast
@@ -13,11 +14,15 @@ from mypy_extensions import i64
 from oxidbm import _breath
 from oxidbm._core.device.device import Device
 from oxidbm._core.durability.check import check
+from oxidbm._core.durability.checkpoint import Checkpoint
+from oxidbm._core.durability.checkpointer import Checkpointer
+from oxidbm._core.durability.recovery import Recovery
+from oxidbm._core.errors import RecoveryWarning
 from oxidbm._core.life import COMMITTED, Life
 from oxidbm._core.sizes import parse_size
 from oxidbm._core.store.batch import Batch
 from oxidbm._core.store.coder import KEYS, VALUES, Coders, coder_for
-from oxidbm._core.store.handle import Handle
+from oxidbm._core.store.handle import Handle, checkpoints_of
 from oxidbm._core.store.opening import open_memory, open_path
 from oxidbm._core.store.options import Options
 from oxidbm._core.store.ordered import KeyOrder
@@ -63,6 +68,8 @@ class StoreBase:
         value: object = None,
         ordered: bool = False,
         size_limit: object = None,
+        checkpoints: bool = True,
+        checkpoint: str | None = None,
     ) -> None:
         options = Options(parse_size("memory", memory), parse_size("page_size", page_size), durability, interval)
         options.read_only = read_only
@@ -73,10 +80,14 @@ class StoreBase:
         options.create = create
         options.lock = lock
         options.device = device
+        options.checkpoints = checkpoints
+        options.checkpoint = checkpoint
         options.coders = Coders(coder_for(KEYS, key), coder_for(VALUES, value))
         options.size_limit = 0 if size_limit is None else parse_size("size_limit", size_limit)
         if clock is not None:
             options.clock = clock
+        if checkpoint is not None and not read_only:
+            raise ValueError("a checkpoint is opened with read_only=True; oxidbm.recover() goes back to one")
         if path is None:
             if read_only:
                 raise ValueError("a store without a path is always new, so read_only=True makes no sense")
@@ -99,6 +110,8 @@ class StoreBase:
         self.order: KeyOrder | None = None
         if ordered:
             self.order = KeyOrder(handle)
+        if handle.recovery.faults:
+            warnings.warn("; ".join(handle.recovery.faults), RecoveryWarning, stacklevel=1)
 
     def __enter__(self) -> "StoreBase":  # noqa: PYI034
         self.life.check_open()
@@ -186,6 +199,40 @@ class StoreBase:
         """Return a batch: writes that become visible and durable together, or not at all."""
         self.check_writable()
         return Batch(self.handle, self.always, self)
+
+    @property
+    def recovery(self) -> Recovery:
+        """What the opening found and did."""
+        return self.handle.recovery
+
+    def checkpoint(self, kind: str = "fold-over", name: str | None = None, wait: bool = True) -> Checkpoint:
+        """Make a checkpoint; with wait=False return one that is being made."""
+        self.check_writable()
+        checkpoints = self.checkpointer()
+        made = checkpoints.request(kind, name)
+        if wait:
+            checkpoints.finish()
+            return made.result()
+        if self.handle.disk is not None:
+            self.handle.disk.call()
+        return made
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Return the checkpoints that there are, the oldest first."""
+        self.life.check_open()
+        return checkpoints_of(self.handle)
+
+    def purge(self, *, keep: int | None = None, token: str | None = None) -> list[str]:
+        """Remove a checkpoint, or all but the newest ones that were asked for; return their tokens."""
+        self.check_writable()
+        return self.checkpointer().purge(keep, token)
+
+    def checkpointer(self) -> Checkpointer:
+        """Return what makes checkpoints; ValueError for a store in memory."""
+        disk = self.handle.disk
+        if disk is None:
+            raise ValueError("a store in memory has no checkpoints; give it a path")
+        return disk.checkpoints
 
     def sync(self) -> None:
         """Return when everything written so far is durable."""

@@ -13,7 +13,9 @@ from typing import Final, final
 from oxidbm import _breath
 from oxidbm._core.counters import Counters
 from oxidbm._core.device.directory import Directory, DirectoryLock
+from oxidbm._core.durability.checkpoint import Checkpoint, CheckpointFiles, Metadata
 from oxidbm._core.durability.commit import Commits
+from oxidbm._core.durability.recovery import Recovery, Source
 from oxidbm._core.durability.superblock import CleanMark, StorePrelude, Superblock, write_mark
 from oxidbm._core.errors import error
 from oxidbm._core.handlers import came_from_handler
@@ -41,6 +43,8 @@ class Handle:
         self.lock: DirectoryLock | None = None
         self.superblock: Superblock | None = None
         self.prelude: StorePrelude | None = None
+        self.files: CheckpointFiles | None = None
+        self.recovery = Recovery()
         HANDLES[id(self)] = self
 
     def key_codec(self) -> str:
@@ -80,6 +84,7 @@ class Handle:
         try:
             if disk is not None and life.can_write():
                 self.commit_all()
+                disk.checkpoints.close()
                 self.mark_end()
             elif disk is not None and life.writable != READ_ONLY:
                 life.blocked_write()
@@ -165,10 +170,31 @@ class Handle:
         table.index = table.index.emptied()
         if self.lock is not None:
             failure = attempt(self.lock.close) or failure
+        if self.files is not None:
+            failure = attempt(self.files.close) or failure
         if self.directory is not None:
             failure = attempt(self.directory.close) or failure
         if failure is not None:
             raise failure
+
+
+def checkpoints_of(handle: Handle) -> list[Checkpoint]:
+    """Return the checkpoints of an open store, the oldest first; beside a writer those that are there now."""
+    known: list[Metadata] = []
+    disk = handle.disk
+    files = handle.files
+    if disk is not None:
+        known = disk.checkpoints.known
+    elif files is not None:
+        source = Source(files)
+        source.read_all(Recovery())
+        known = source.known
+    found: list[Checkpoint] = []
+    for metadata in known:
+        checkpoint = Checkpoint(metadata)
+        checkpoint.finish(None)
+        found.append(checkpoint)
+    return found
 
 
 def attempt(step: Callable[[], object]) -> BaseException | None:

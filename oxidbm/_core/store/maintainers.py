@@ -17,6 +17,7 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.counters import Counters
+from oxidbm._core.durability.checkpointer import Checkpointer
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.errors import BusyError, CorruptionError, FullError, error
 from oxidbm._core.life import Life
@@ -69,8 +70,17 @@ class Wake:
 class DiskMaintainer(Maintainer):
     """The background thread of a store on disk, and what its writers call."""
 
-    def __init__(self, commits: Commits, counters: Counters, limit: SizeLimit, interval: float, compacts: bool) -> None:
+    def __init__(
+        self,
+        commits: Commits,
+        checkpoints: Checkpointer,
+        counters: Counters,
+        limit: SizeLimit,
+        interval: float,
+        compacts: bool,
+    ) -> None:
         self.commits = commits
+        self.checkpoints = checkpoints
         self.table = commits.table
         self.log = commits.log
         self.counters = counters
@@ -96,10 +106,8 @@ class DiskMaintainer(Maintainer):
         log.follow_tail()
         log.trim()
         log.prepare_ahead()
-        if not self.running:
-            self.start()
-        if not self.wake.is_set():
-            self.wake.set()
+        if not self.running or not self.wake.is_set():
+            self.call()
         try:
             self.limit.keep()
             for watcher in table.watchers:
@@ -125,6 +133,12 @@ class DiskMaintainer(Maintainer):
 
     def cleared(self) -> None:
         """Let the thread find out that there is something to compact."""
+        self.wake.set()
+
+    def call(self) -> None:
+        """Have the thread do what there is to do."""
+        if not self.running:
+            self.start()
         self.wake.set()
 
     def start(self) -> None:
@@ -184,12 +198,13 @@ class DiskMaintainer(Maintainer):
             self.commits.commit()
             log.epoch.drain()
             self.last_commit = time.monotonic()
+        making = self.checkpoints.advance()
         try:
-            return self.compacts and self.compact_some()
+            return (self.compacts and self.compact_some()) or making
         except CorruptionError as failure:
             self.compacts = False
             self.failure = str(failure)
-            return False
+            return making
 
     def compact_some(self) -> bool:
         """Do a slice of the compaction under way, or begin one when enough of the log is dead; False for neither."""
@@ -207,8 +222,7 @@ class DiskMaintainer(Maintainer):
                 flush_for(self.log, current.wanted_room())
             time.sleep(0)
             return True
-        self.finish(current)
-        return True
+        return self.finish(current)
 
     def compaction_target(self) -> i64:
         """Return up to where it pays to compact now, 0 for nowhere: the first segment, when enough of the log is dead.
@@ -229,8 +243,11 @@ class DiskMaintainer(Maintainer):
             until = following
         return until if log.begin < until <= log.flushed and until & log.offset_mask == 0 else i64(0)
 
-    def finish(self, current: Compaction) -> None:
-        """Settle what the passed records still say about the number of keys, then move begin."""
+    def finish(self, current: Compaction) -> bool:
+        """Settle what the passed records still say about the number of keys, then move begin.
+
+        False where a checkpoint is being made, which has to come to its end first.
+        """
         pending = self.table.pending
         last = pending.settled + pending.count()
         self.settling = True
@@ -239,10 +256,12 @@ class DiskMaintainer(Maintainer):
                 time.sleep(0)
         finally:
             self.settling = False
-        self.commits.move_begin(current.until)
+        if not self.commits.move_begin(current.until):
+            return False
         self.compaction = None
         self.counters.compactions += 1
         self.log.epoch.drain()
+        return True
 
     def compact_all(self) -> None:
         """Compact the whole log now, and return when the space has been given back."""
@@ -261,6 +280,7 @@ class DiskMaintainer(Maintainer):
             log.close_tail_page()
             log.device.roll()
             self.go_through(Compaction(self.table, log.tail))
+            self.checkpoints.renew()
         finally:
             self.stopping = False
             self.start()
@@ -279,7 +299,8 @@ class DiskMaintainer(Maintainer):
                 flush_for(log, current.wanted_room())
             at = current.cursor.following
             _breath.breathe()
-        self.finish(current)
+        while not self.finish(current):
+            self.checkpoints.finish()
 
 
 @final

@@ -12,6 +12,8 @@ from oxidbm._core.counters import Counters
 from oxidbm._core.device.device import Device, NullDevice
 from oxidbm._core.device.directory import (
     BEFORE_A_STORE,
+    CHECKPOINTS,
+    DIRECTORY_BITS,
     LOG,
     SEGMENT_SUFFIX,
     STORE,
@@ -22,8 +24,10 @@ from oxidbm._core.device.directory import (
     note_recovery,
 )
 from oxidbm._core.device.segments import FileDevice
+from oxidbm._core.durability.checkpoint import CheckpointFiles
+from oxidbm._core.durability.checkpointer import Checkpointer
 from oxidbm._core.durability.commit import Commits
-from oxidbm._core.durability.recovery import recover
+from oxidbm._core.durability.recovery import Recovery, Source, recover
 from oxidbm._core.durability.serials import Serials
 from oxidbm._core.durability.superblock import (
     BYTES_NAME,
@@ -46,7 +50,6 @@ from oxidbm._core.store.options import Options
 from oxidbm._core.store.size_limit import SizeLimit
 from oxidbm._core.table.table import Table
 
-DIRECTORY_BITS: Final = 0o111
 ATTEMPTS_MAX: Final = 100
 PAGES_MAX: Final = 1 << 24
 PAUSE_SECONDS: Final = 0.0005  # before the second attempt, and as much more before each later one
@@ -96,7 +99,8 @@ def open_beside_writer(path: str, options: Options) -> Handle:
         recovery = last_recovery(path)
         try:
             handle = open_once(path, options)
-            if recovery == last_recovery(path):
+            faults = len(handle.recovery.faults) > 0 and again and appearance(path) != before
+            if recovery == last_recovery(path) and not faults:
                 return handle
             handle.abandon()
             if not again:
@@ -229,7 +233,8 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
             f"{FRAMES_MIN * page_bytes}"
         )
     check_pages(options.memory, page_bytes)
-    mark = read_mark(directory, block)
+    started = time.monotonic()
+    mark = read_mark(directory, block) if options.checkpoint is None else None
     device = device_for(directory, options, block)
     try:
         budget = Budget(i64(options.memory))
@@ -237,12 +242,20 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
         log.checksum_key = i64(block.checksum_key())
         table = Table(log, HashIndex(0, budget), block.seed & MASK_62, options.clock)
         commits = Commits(table, Serials())
-        recover(commits, mark, options.read_only)
+        files = CheckpointFiles(directory, block.store_id, options.mode)
+        source = Source(files)
+        report = Recovery()
+        source.read_all(report)
+        choose_checkpoint(source, options.checkpoint)
+        replay = recover(commits, mark, options.read_only, source, report)
     except BaseException:
         device.close()
         raise
+    report.seconds = time.monotonic() - started
     counters = Counters()
     handle = Handle(commits, options, counters)
+    handle.files = files
+    handle.recovery = report
     if options.read_only:
         log.life.writable = READ_ONLY
         return handle
@@ -252,6 +265,26 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
     log.prelude = handle.prelude = prelude
     limit = SizeLimit(table, counters, i64(options.size_limit))
     interval = options.interval if options.durability == "interval" else 0.0
-    disk = DiskMaintainer(commits, counters, limit, interval, options.compaction)
+    checkpoints = Checkpointer(commits, files, options.checkpoints)
+    checkpoints.recovered(source.known, replay.total, replay.start)
+    commits.watcher = checkpoints
+    disk = DiskMaintainer(commits, checkpoints, counters, limit, interval, options.compaction)
     table.maintainer = handle.disk = disk
     return handle
+
+
+def choose_checkpoint(source: Source, token: str | None) -> None:
+    """Have recovery stop at a checkpoint; MissingError where there is none of that token."""
+    if token is None:
+        return
+    for metadata in source.known:
+        if metadata.token == token:
+            if not metadata.is_state():
+                raise FormatError(
+                    f"the checkpoint {token} is an image of the index alone; it makes opening faster, no more"
+                )
+            source.at = metadata
+            return
+    known = ", ".join([metadata.token for metadata in source.known]) or "none"
+    path = "" if source.files is None else source.files.store.place(CHECKPOINTS)
+    raise MissingError(2, f"there is no checkpoint {token}, or it is damaged; there are: {known}", path)

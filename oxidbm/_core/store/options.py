@@ -39,6 +39,8 @@ class Options:
         self.lock = True
         self.evict = False
         self.compaction = True
+        self.checkpoints = True
+        self.checkpoint: str | None = None
         self.mapped = True
         self.mode = 0o666
         self.device: Device | None = None

@@ -1,0 +1,321 @@
+"""Checkpoints on disk: what one says of itself, and the directory they are kept in.
+
+A checkpoint is a commit that can be gone back to, and, unless it is of the kind "log", an image of the index at that
+commit, which opening begins with in place of the log's first record. `checkpoints/TOKEN.json` says what it is. It is
+written aside and renamed once all that it names is durable: a checkpoint is there when that file is. What else is in
+the directory was left by a crash, and is deleted before the next checkpoint is written.
+"""
+
+import os
+import threading
+import zlib
+from typing import Any, Final, final
+
+from oxidbm._core.device.directory import ASIDE_SUFFIX, CHECKPOINTS, IMAGE_SUFFIX, METADATA_SUFFIX, Directory
+from oxidbm._core.durability.serials import SessionState
+from oxidbm._core.durability.session_record import SERIAL_MAX
+from oxidbm._core.errors import CorruptionError, FormatError
+
+FOLD_OVER: Final = "fold-over"
+INDEX_ONLY: Final = "index"
+LOG_ONLY: Final = "log"
+KINDS: Final = (FOLD_OVER, INDEX_ONLY, LOG_ONLY)
+CHECKPOINT_VERSION: Final = 1
+METADATA_BYTES_MAX: Final = 1 << 30
+SEQUENCE_DIGITS: Final = 12
+NANOSECONDS: Final = 1e9
+NUMBERS: Final = ("sequence", "commit", "begin", "end", "time_ns", "image_bytes", "raw_bytes", "entries")
+WORDS: Final = ("token", "kind", "store_id", "image_sum", "commit_sum")
+
+
+@final
+class Metadata:
+    """What a checkpoint's file says."""
+
+    def __init__(self, kind: str, token: str, store_id: str) -> None:
+        self.kind = kind
+        self.token = token
+        self.store_id = store_id
+        self.name: str | None = None
+        self.automatic = False
+        self.sequence = 0  # of its commit, as are the next four
+        self.commit = 0
+        self.commit_sum = ""
+        self.begin = 0
+        self.end = 0
+        self.time_ns = 0
+        self.image_bytes = 0
+        self.raw_bytes = 0
+        self.image_sum = ""
+        self.entries = 0
+        self.expiring = False
+        self.segments: list[int] = []  # where the log's segments start, from the one that holds begin on
+        self.sessions: list[SessionState] = []
+
+    def has_image(self) -> bool:
+        """Return whether there is an image of the index."""
+        return self.kind != LOG_ONLY
+
+    def is_state(self) -> bool:
+        """Return whether the store can be brought back to it."""
+        return self.kind != INDEX_ONLY
+
+    def image_name(self) -> str:
+        """Return the name of the image's file."""
+        return self.token + IMAGE_SUFFIX
+
+    def said(self) -> dict[str, Any]:
+        """Return what the file says, without its checksum."""
+        said: dict[str, Any] = {"format_version": CHECKPOINT_VERSION, "name": self.name, "automatic": self.automatic}
+        for field in (*WORDS, *NUMBERS):
+            said[field] = getattr(self, field)
+        said["expiring"] = self.expiring
+        said["segments"] = self.segments
+        said["sessions"] = [
+            {
+                "name": state.name,
+                "serial": int(state.serial),
+                "used_ns": int(state.used_ns),
+                "address": int(state.address),
+            }
+            for state in self.sessions
+        ]
+        return said
+
+
+def token_for(sequence: int) -> str:
+    """Return a token that no other checkpoint has; tokens sort as their commits do."""
+    return f"{sequence:0{SEQUENCE_DIGITS}d}-{os.urandom(4).hex()}"
+
+
+def sum_of(said: dict[str, Any]) -> str:
+    """Return the checksum of what a checkpoint's file says, however that is written."""
+    import json
+
+    return f"{zlib.crc32(json.dumps(said, sort_keys=True, separators=(',', ':')).encode()):08x}"
+
+
+def encode_metadata(metadata: Metadata) -> bytes:
+    """Return the bytes of a checkpoint's file."""
+    import json
+
+    said = metadata.said()
+    said["checksum"] = sum_of(said)
+    return json.dumps(said, indent=1).encode() + b"\n"
+
+
+def decode_metadata(place: str, data: bytes) -> Metadata:
+    """Return what a checkpoint's file says; CorruptionError, or FormatError for a newer one."""
+    import json
+
+    try:
+        said: Any = json.loads(data)
+        if not isinstance(said, dict):
+            raise ValueError("no object")
+        version = said.get("format_version")
+        if isinstance(version, int) and version > CHECKPOINT_VERSION:
+            raise FormatError(
+                f"{place} says format version {version}; this release reads {CHECKPOINT_VERSION}. Upgrade oxidbm to "
+                "use it"
+            )
+        wanted = said.pop("checksum", None)
+        if wanted != sum_of(said):
+            raise ValueError(f"its checksum {wanted!r} does not match what it says")
+        return metadata_of(said)
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as failure:
+        raise CorruptionError(f"{place} is not what was written: {failure}") from None
+
+
+def metadata_of(said: dict[str, Any]) -> Metadata:
+    """Return what a checkpoint's file says, whose checksum holds."""
+    metadata = Metadata(said["kind"], said["token"], said["store_id"])
+    for field in NUMBERS:
+        number = said[field]
+        if type(number) is not int or not 0 <= number < 1 << 62:
+            raise ValueError(f"{field} is {number!r}")
+        setattr(metadata, field, number)
+    metadata.name = said["name"]
+    metadata.automatic = said["automatic"]
+    metadata.image_sum = said["image_sum"]
+    metadata.commit_sum = said["commit_sum"]
+    metadata.expiring = said["expiring"]
+    metadata.segments = [int(start) for start in said["segments"]]
+    if metadata.kind not in KINDS:
+        raise ValueError(f"the kind {metadata.kind!r} is unknown")
+    for session in said["sessions"]:
+        state = SessionState(session["name"], session["serial"], session["used_ns"])
+        state.address = session["address"]
+        if not 0 <= state.serial <= SERIAL_MAX or not metadata.begin <= state.address < metadata.end:
+            raise ValueError(f"a session has the serial {state.serial} and stands at {state.address}")
+        metadata.sessions.append(state)
+    return metadata
+
+
+@final
+class Checkpoint:
+    """Documented in oxidbm/__init__.pyi."""
+
+    def __init__(self, metadata: Metadata) -> None:
+        self.metadata = metadata
+        self.failure: BaseException | None = None
+        self.finished = False
+        self.running = threading.Lock()  # held until it is there, or has failed
+
+    @property
+    def token(self) -> str:
+        """What names it for ever."""
+        return self.metadata.token
+
+    @property
+    def kind(self) -> str:
+        """What it holds."""
+        return self.metadata.kind
+
+    @property
+    def name(self) -> str | None:
+        """The name it was given."""
+        return self.metadata.name
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the store made it by itself, and removes it with the next one."""
+        return self.metadata.automatic
+
+    @property
+    def time(self) -> float:
+        """When it was made, in seconds since 1970."""
+        return float(self.metadata.time_ns) / NANOSECONDS
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of its own files but for the one that says what it is."""
+        return self.metadata.image_bytes
+
+    @property
+    def commit(self) -> int:
+        """The number of the commit that it brings back."""
+        return self.metadata.sequence
+
+    @property
+    def begin(self) -> int:
+        """The address from which on it needs the log."""
+        return self.metadata.begin
+
+    @property
+    def end(self) -> int:
+        """The address at which its log ends."""
+        return self.metadata.end
+
+    def done(self) -> bool:
+        """Return whether it is there, or has failed."""
+        return self.finished
+
+    def result(self, timeout: float | None = None) -> "Checkpoint":
+        """Return the checkpoint once it is there; raise what kept it from that, TimeoutError after so many seconds."""
+        if not self.finished and self.running.acquire(True, -1.0 if timeout is None else timeout):
+            self.running.release()
+        if not self.finished:
+            raise TimeoutError(f"the checkpoint is not there after {timeout} seconds; it is still being made")
+        if self.failure is not None:
+            raise self.failure
+        return self
+
+    def finish(self, failure: BaseException | None) -> None:
+        """Let those go on who wait for it."""
+        self.failure = failure
+        self.finished = True
+        if self.running.locked():
+            self.running.release()
+
+    def __repr__(self) -> str:
+        return (
+            f"Checkpoint(token={self.token!r}, kind={self.kind!r}, name={self.name!r}, time={self.time}, "
+            f"bytes={self.bytes}, commit={self.commit}, begin={self.begin}, end={self.end})"
+        )
+
+
+@final
+class CheckpointFiles:
+    """The directory of a store's checkpoints, which there may not be yet."""
+
+    def __init__(self, store: Directory, store_id: bytes, mode: int) -> None:
+        self.store = store
+        self.store_id = store_id.hex()
+        self.mode = mode
+        self.directory: Directory | None = None
+
+    def opened(self) -> Directory | None:
+        """Return the directory, None where there is none."""
+        if self.directory is None and self.store.status(CHECKPOINTS) is not None:
+            self.directory = self.store.sub(CHECKPOINTS)
+        return self.directory
+
+    def made(self) -> Directory:
+        """Return the directory, which is made where there is none, durably."""
+        directory = self.opened()
+        if directory is None:
+            self.store.make(CHECKPOINTS, self.mode)
+            self.store.sync()
+            directory = self.directory = self.store.sub(CHECKPOINTS)
+        return directory
+
+    def tokens(self) -> list[str]:
+        """Return the tokens of the checkpoints that are there, the oldest first."""
+        directory = self.opened()
+        names = [] if directory is None else directory.names()
+        return [name.removesuffix(METADATA_SUFFIX) for name in names if name.endswith(METADATA_SUFFIX)]
+
+    def read(self, token: str) -> Metadata:
+        """Return what a checkpoint's file says; FileNotFoundError, CorruptionError or FormatError."""
+        directory = self.made_or_missing(token)
+        name = token + METADATA_SUFFIX
+        metadata = decode_metadata(directory.place(name), directory.read_start(name, METADATA_BYTES_MAX))
+        if metadata.store_id != self.store_id:
+            raise CorruptionError(f"{directory.place(name)} is of another store, {metadata.store_id}; delete it")
+        if metadata.token != token:
+            raise CorruptionError(f"{directory.place(name)} is of the checkpoint {metadata.token}; delete it")
+        return metadata
+
+    def made_or_missing(self, token: str) -> Directory:
+        """Return the directory; FileNotFoundError where there is none."""
+        directory = self.opened()
+        if directory is None:
+            raise FileNotFoundError(2, f"there is no checkpoint {token}", self.store.place(CHECKPOINTS))
+        return directory
+
+    def publish(self, metadata: Metadata) -> None:
+        """Let a checkpoint be there, durably; what it names is durable already, but for the names."""
+        directory = self.made()
+        directory.sync()
+        directory.write_aside(metadata.token + METADATA_SUFFIX, encode_metadata(metadata), self.mode)
+
+    def remove(self, token: str) -> None:
+        """Let a checkpoint be gone, durably, and then its files."""
+        directory = self.opened()
+        if directory is None:
+            return
+        for suffix in (METADATA_SUFFIX, IMAGE_SUFFIX):
+            try:
+                directory.unlink(token + suffix)
+            except FileNotFoundError:
+                continue
+            if suffix == METADATA_SUFFIX:
+                directory.sync()
+
+    def sweep(self) -> None:
+        """Delete what a crash left of checkpoints that were not finished, or were being removed."""
+        directory = self.opened()
+        if directory is None:
+            return
+        known = set(self.tokens())
+        for name in directory.names():
+            token = name.partition(".")[0]
+            if name.endswith((METADATA_SUFFIX + ASIDE_SUFFIX, IMAGE_SUFFIX)) and token not in known:
+                directory.unlink(name)
+
+    def close(self) -> None:
+        """Close the directory."""
+        directory = self.directory
+        self.directory = None
+        if directory is not None:
+            directory.close()

@@ -1,0 +1,447 @@
+"""Making checkpoints: from the cut of a commit, in steps that any thread may do, to a file that says it is there.
+
+A checkpoint begins in the instant in which a commit is cut, which is the one point for all threads and sessions (CPR:
+Prasaad, Chandramouli and Kossmann, SIGMOD 2019): whatever was written before is in it, and nothing that comes after.
+From then on the index's image is taken slice by slice while operations go on: no record before the cut changes any
+more, so an entry that leads behind it is followed down its chain to where it led. Phases, each left for the next one:
+
+    REST     no checkpoint is being made
+    CUT      one was asked for, and waits for a commit to be cut
+    IMAGE    slices of the image are written
+    DURABLE  the commit becomes durable, by whoever cut it
+    SYNC     the image's file becomes durable
+    PUBLISH  the file that says that the checkpoint is there
+    PURGE    older automatic ones go
+
+While one is made the log's begin does not move. A failure, of no space for instance, ends it, deletes its files, and
+harms nothing else: an automatic one is tried again when as much has been written anew.
+"""
+
+from typing import Final, final
+
+from librt.vecs import vec
+from mypy_extensions import i64
+
+from oxidbm import _breath
+from oxidbm._core.address import ADDRESS_MAX, FIRST_ADDRESS
+from oxidbm._core.device.device import Device
+from oxidbm._core.device.directory import CHECKPOINTS
+from oxidbm._core.durability.checkpoint import (
+    FOLD_OVER,
+    KINDS,
+    LOG_ONLY,
+    Checkpoint,
+    CheckpointFiles,
+    Metadata,
+    token_for,
+)
+from oxidbm._core.durability.commit import Commits, CutWatcher
+from oxidbm._core.durability.image_file import ImageHeader, ImageWriter
+from oxidbm._core.durability.serials import SessionState
+from oxidbm._core.durability.session_record import decode_session
+from oxidbm._core.errors import BusyError, MissingError, error
+from oxidbm._core.index.image import ImageTaker
+from oxidbm._core.locks import CHECKPOINTING, StoreLock
+from oxidbm._core.log.reader import key_of, record_at, value_of
+from oxidbm._core.log.record import CHECKSUM_MASK
+
+REST: Final = 0
+CUT: Final = 1
+IMAGE: Final = 2
+DURABLE: Final = 3
+SYNC: Final = 4
+PUBLISH: Final = 5
+PURGE: Final = 6
+NAMES: Final = ("REST", "CUT", "IMAGE", "DURABLE", "SYNC", "PUBLISH", "PURGE")
+
+DUE_RECORDS: Final = 1_000_000  # about a second of replay
+DUE_BYTES: Final = 268_435_456
+CLOSE_RECORDS: Final = 2048  # are replayed in a millisecond
+CLOSE_SHARE: Final = 32  # an entry's image costs as much as a thirty-second of a record's replay
+ENTRY_BYTES: Final = 8
+SHORTAGES: Final = (OSError, ImportError, MemoryError)  # an automatic checkpoint is not made where there is one
+HELD_LEAST: Final = 16_777_216
+
+
+@final
+class Checkpointer(CutWatcher):
+    """Makes the checkpoints of an open store, one at a time."""
+
+    def __init__(self, commits: Commits, files: CheckpointFiles, automatic: bool) -> None:
+        self.commits = commits
+        self.table = commits.table
+        self.log = commits.log
+        self.files = files
+        self.automatic = automatic
+        self.lock = StoreLock(self.log.life.locks, CHECKPOINTING)
+        self.phase: i64 = REST
+        self.known: list[Metadata] = []  # the oldest first
+        self.tickets: dict[str, int] = {}
+        self.wanted: Checkpoint | None = None  # what was asked for; None where the one that is made is automatic
+        self.taker = ImageTaker()
+        self.writer: ImageWriter | None = None
+        self.metadata = Metadata(FOLD_OVER, "", files.store_id)
+        self.sessions: list[SessionState] = []
+        self.sessions_taken = False
+        self.with_image = True
+        self.ticket = 0
+        self.sequence: i64 = 0
+        self.commit_address: i64 = 0
+        self.begin: i64 = FIRST_ADDRESS
+        self.end: i64 = FIRST_ADDRESS
+        self.pending: vec[i64] = vec[i64]()
+        self.pending_first: i64 = 0
+        self.pending_stop: i64 = 0
+        self.records: i64 = 0  # appended when the last one was begun, or has failed
+        self.bytes_end: i64 = FIRST_ADDRESS  # the tail then
+        self.expiring = False
+        self.swept = False
+        self.failure = ""
+
+    def recovered(self, known: list[Metadata], records: i64, end: i64) -> None:
+        """Know the checkpoints that are there; so many records were replayed behind the one that ended at `end`."""
+        for metadata in known:
+            self.keep(metadata)
+        self.records = self.log.records - records
+        self.bytes_end = end
+
+    def keep(self, metadata: Metadata) -> None:
+        """Keep a checkpoint, and with it the log that it needs."""
+        self.known.append(metadata)
+        self.tickets[metadata.token] = self.commits.holds.take(i64(metadata.begin))
+
+    def making(self) -> bool:
+        """Return whether one is being made."""
+        return self.phase > CUT
+
+    def due(self) -> bool:
+        """Return whether the next cut is to begin an automatic one: about a second of replay, or space that is held."""
+        entries = self.table.index.entries
+        size = self.log.tail - self.bytes_end
+        if self.log.records - self.records >= DUE_RECORDS or size >= DUE_BYTES:
+            return size >= entries * ENTRY_BYTES
+        return self.holds_back() >= max(i64(HELD_LEAST), entries * ENTRY_BYTES)
+
+    def holds_back(self) -> i64:
+        """Return how much of the log is kept for the newest automatic checkpoint alone."""
+        newest: i64 = ADDRESS_MAX
+        others: i64 = ADDRESS_MAX
+        for metadata in self.known:
+            if metadata.automatic:
+                newest = metadata.begin
+            else:
+                others = min(others, i64(metadata.begin))
+        return max(min(self.log.begin, others) - newest, i64(0))
+
+    def cut_made(self) -> None:
+        """Begin here what was asked for, or what is due."""
+        if self.phase == CUT or (self.phase == REST and self.automatic and self.due()):
+            self.begin_here()
+
+    def begin_here(self) -> None:
+        """Take note of this instant: the last commit is the whole log."""
+        commits = self.commits
+        self.sequence = commits.sequence
+        self.commit_address = commits.address
+        self.begin = max(self.log.begin, commits.begin_wanted)
+        self.end = commits.end
+        self.ticket = commits.holds.take(self.begin)
+        self.pending = self.table.pending.items  # is only appended to
+        self.pending_first = self.table.pending.first
+        self.pending_stop = len(self.pending)
+        self.expiring = self.log.expiring
+        self.records = self.log.records
+        self.bytes_end = self.log.tail
+        self.sessions_taken = False
+        if self.with_image:
+            self.taker.begin(self.table.index)
+        self.phase = IMAGE
+
+    def cut_durable(self) -> None:
+        """Take the sessions as the cut stated them, which the next cut will state anew."""
+        if self.phase == IMAGE and not self.sessions_taken and self.commits.sequence == self.sequence:
+            self.take_sessions()
+
+    def take_sessions(self) -> None:
+        """Read what the sessions' records say; the caller holds the commits' lock."""
+        log = self.log
+        serials = self.commits.serials
+        forgotten = [state for state in serials.unstated if state.forgotten]
+        taken: list[SessionState] = []
+        for stated in list(serials.known.values()) + forgotten:
+            if 0 < stated.address < self.end:
+                found = record_at(log, stated.address)
+                key = key_of(log, found)
+                taken.append(decode_session(stated.address, found.info, found.shape, key, value_of(log, found)))
+        self.sessions = taken
+        self.sessions_taken = True
+
+    def request(self, kind: str, name: str | None) -> Checkpoint:
+        """Ask for a checkpoint at the commit that is made now, and return it, begun; BusyError while one is made."""
+        if kind not in KINDS:
+            kinds = ", ".join([repr(known) for known in KINDS])
+            raise ValueError(f"a checkpoint is of a kind of {kinds}, not {kind!r}")
+        while self.making() and self.wanted is None:  # an automatic one: it comes to its end first
+            self.advance()
+            _breath.breathe()
+        commits = self.commits
+        with self.lock:
+            if self.phase != REST:
+                raise BusyError(
+                    f"a checkpoint of the store {self.log.life.name()} is being made; wait for its result() before "
+                    "the next one is asked for"
+                )
+            metadata = Metadata(kind, "", self.files.store_id)
+            metadata.name = name
+            wanted = Checkpoint(metadata)
+            wanted.running.acquire()
+            self.wanted = wanted
+            self.with_image = kind != LOG_ONLY
+            self.phase = CUT
+            try:
+                with commits.lock:
+                    self.begin_at_commit()
+            except BaseException:
+                self.drop()
+                self.end_with(None)
+                raise
+        return wanted
+
+    def begin_at_commit(self) -> None:
+        """Begin at the last commit where nothing was written since, else at a new one."""
+        commits = self.commits
+        if commits.sequence > 0 and commits.durable_tail >= self.log.tail and not commits.unlogged:
+            self.begin_here()
+            self.take_sessions()
+        else:
+            commits.commit_now()
+
+    def advance(self) -> bool:
+        """Do the next step of the checkpoint that is being made; False where there is none that can be done now."""
+        with self.lock:
+            if not self.making():
+                return False
+            before = self.phase
+            try:
+                self.step()
+            except BaseException as failure:
+                unheard = self.wanted is None and not isinstance(failure, SHORTAGES)
+                self.give_up(failure)
+                self.end_with(failure)
+                if unheard:
+                    raise
+            return self.making() and (self.phase != DURABLE or before != DURABLE)
+
+    def finish(self) -> None:
+        """Bring the checkpoint that is being made to its end."""
+        while self.making():
+            if not self.advance() and self.phase == DURABLE:
+                self.commits.commit()  # whoever cut it was interrupted, or is still at it
+            _breath.breathe()
+
+    def step(self) -> None:
+        """Do one step, and go on to the next phase where the present one is done."""
+        if self.phase == IMAGE:
+            if self.with_image and self.write_some():
+                return
+        elif self.phase == DURABLE:
+            if not self.is_durable():
+                return
+        elif self.phase == SYNC:
+            self.close_image()
+        elif self.phase == PUBLISH:
+            self.say_all()
+            self.files.publish(self.metadata)
+            self.keep(self.metadata)
+            self.commits.release(self.ticket)
+        elif self.phase == PURGE:
+            if self.metadata.automatic:
+                self.purge_automatic()
+            self.phase = REST
+            self.end_with(None)
+            return
+        self.phase += 1
+
+    def write_some(self) -> bool:
+        """Write the next slice of the image; False behind the last one."""
+        if self.writer is None:
+            self.open_image()
+        writer = self.writer
+        if writer is None or not self.taker.step():
+            return False
+        writer.write_slice(self.taker)
+        return True
+
+    def open_image(self) -> None:
+        """Begin the image's file."""
+        self.name_it()
+        if not self.swept:
+            self.files.sweep()
+            self.swept = True
+        header = ImageHeader(int(self.sequence), int(self.commit_address), int(self.begin), int(self.end))
+        header.low_mask = int(self.taker.low_mask)
+        header.split = int(self.taker.split)
+        writer = ImageWriter(self.files.made(), self.metadata.image_name(), self.files.mode, header, self.log)
+        self.writer = writer
+        writer.write_header(header, memoryview(self.pending)[self.pending_first : self.pending_stop])
+
+    def name_it(self) -> None:
+        """Give the checkpoint its token."""
+        wanted = self.wanted
+        if wanted is not None:
+            self.metadata = wanted.metadata
+        else:
+            self.metadata = Metadata(FOLD_OVER, "", self.files.store_id)
+            self.metadata.automatic = True
+        self.metadata.token = token_for(int(self.sequence))
+
+    def is_durable(self) -> bool:
+        """Return whether the commit is durable; raise where it never will be, or its sessions are not known."""
+        self.log.life.check_not_poisoned()
+        if self.commits.durable_sequence < self.sequence:
+            return False
+        if not self.sessions_taken:
+            raise error(f"commit {self.sequence} was interrupted before it was durable; a later one followed")
+        return True
+
+    def close_image(self) -> None:
+        """Make the image durable."""
+        writer = self.writer
+        if writer is None:
+            self.name_it()
+            return
+        writer.finish()
+        self.metadata.image_bytes = int(writer.bytes)
+        self.metadata.raw_bytes = int(writer.raw_bytes)
+        self.metadata.image_sum = writer.sum.hex()
+        self.metadata.entries = int(writer.entries)
+        self.writer = None
+
+    def say_all(self) -> None:
+        """Complete what the checkpoint's file says."""
+        metadata = self.metadata
+        metadata.sequence = int(self.sequence)
+        metadata.commit = int(self.commit_address)
+        metadata.commit_sum = f"{int(record_at(self.log, self.commit_address).seal & CHECKSUM_MASK):08x}"
+        metadata.begin = int(self.begin)
+        metadata.end = int(self.end)
+        metadata.time_ns = int(self.commits.now_ns())
+        metadata.expiring = self.expiring
+        metadata.segments = segment_starts(self.log.device, self.begin, self.end)
+        metadata.sessions = self.sessions
+
+    def purge(self, keep: int | None, token: str | None) -> list[str]:
+        """Remove the checkpoint of a token, or those that were asked for but for the newest `keep`."""
+        if (keep is None) == (token is None):
+            raise ValueError("purge() takes either keep=, how many of the newest checkpoints stay, or token=")
+        if keep is not None and keep < 0:
+            raise ValueError(f"keep is the number of checkpoints that stay, not {keep}")
+        with self.lock:
+            if token is not None:
+                chosen = [metadata for metadata in self.known if metadata.token == token]
+                if not chosen:
+                    raise MissingError(2, f"there is no checkpoint {token}", self.files.store.place(CHECKPOINTS))
+            else:
+                chosen = [metadata for metadata in self.known if not metadata.automatic]
+                chosen = chosen[: max(len(chosen) - (0 if keep is None else keep), 0)]
+            for metadata in chosen:
+                self.remove(metadata)
+        return [metadata.token for metadata in chosen]
+
+    def purge_automatic(self) -> None:
+        """Remove the automatic checkpoints before the one that was made last."""
+        for metadata in list(self.known):
+            if metadata.automatic and metadata is not self.metadata:
+                self.remove(metadata)
+
+    def remove(self, metadata: Metadata) -> None:
+        """Remove a checkpoint, and give back the part of the log that only it needed."""
+        self.files.remove(metadata.token)
+        self.known.remove(metadata)
+        self.commits.release(self.tickets.pop(metadata.token))
+
+    def give_up(self, failure: BaseException) -> None:
+        """Let the store be as if the checkpoint had not been begun."""
+        self.drop()
+        if self.wanted is None:
+            self.failure = str(failure)
+        if self.metadata.token and self.metadata not in self.known:
+            try:
+                self.files.remove(self.metadata.token)
+            except OSError:
+                self.swept = False  # the next one sweeps
+
+    def drop(self) -> None:
+        """Close the image's file, and let the index and the log go on."""
+        self.taker.end()
+        writer = self.writer
+        self.writer = None
+        if writer is not None:
+            writer.close()
+        self.commits.holds.release(self.ticket)
+        self.pending = vec[i64]()
+
+    def end_with(self, failure: BaseException | None) -> None:
+        """Be at rest, and tell whoever waits."""
+        wanted = self.wanted
+        self.wanted = None
+        self.with_image = True
+        self.pending = vec[i64]()
+        self.sessions = []
+        self.phase = REST  # last of all: from here on a cut may begin the next one
+        if wanted is not None:
+            wanted.finish(failure)
+
+    def renew(self) -> None:
+        """Make an automatic checkpoint in place of one that holds a part of the log that nobody else needs."""
+        if self.automatic and self.holds_back() > 0:
+            self.finish()
+            with self.lock:
+                if self.phase == REST:
+                    self.phase = CUT
+                    try:
+                        with self.commits.lock:
+                            self.begin_at_commit()
+                    except BaseException:
+                        self.drop()
+                        self.end_with(None)
+                        raise
+            self.finish()
+
+    def close(self) -> None:
+        """At the end of a store, when all is durable: finish what was asked for; leave an image where it pays."""
+        if self.making() and self.wanted is None:
+            with self.lock:
+                self.drop()
+                self.end_with(None)
+        self.finish()
+        entries = self.table.index.entries
+        records = self.log.records - self.records
+        if (
+            self.automatic
+            and self.commits.sequence > 0
+            and records >= CLOSE_RECORDS
+            and records * CLOSE_SHARE >= entries
+        ):
+            with self.lock, self.commits.lock:
+                self.begin_here()
+                try:
+                    self.take_sessions()
+                except error as failure:  # a damaged record of a session; what there is to lose is an image
+                    self.give_up(failure)
+                    self.end_with(None)
+            self.finish()
+
+
+def segment_starts(device: Device, begin: i64, end: i64) -> list[int]:
+    """Return where the segments start that hold [begin, end) of the log."""
+    start = device.begin()
+    found: list[int] = []
+    while start < end:
+        following = device.segment_end(start)
+        if following > begin:
+            found.append(int(start))
+        if following <= start:
+            break
+        start = following
+    return found

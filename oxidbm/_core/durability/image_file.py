@@ -1,0 +1,265 @@
+"""An index image's file: one zstandard frame, written and read a slice at a time.
+
+    header   magic, version, sequence, commit, begin, end, low_mask, split: of commit `sequence`, whose record stands at
+             `commit` and ends at `end`, the index, whose entries lead to [begin, end)
+    pending  a count, then as many words: the records whose effect on the number of keys was not known (table/pending)
+    slices   see index/image; one without words and pairs is the last
+    entries  how many the slices held
+
+The frame has a content checksum. Whatever a file says is checked before it is believed or allocated for.
+"""
+
+import importlib
+import os
+import struct
+from typing import Any, Final, final
+
+from librt.vecs import extend, vec
+from mypy_extensions import i64
+
+from oxidbm import _breath
+from oxidbm._core.budget import Budget
+from oxidbm._core.device.directory import Directory
+from oxidbm._core.device.system import sync_file, write_at
+from oxidbm._core.errors import CorruptionError
+from oxidbm._core.index.entry import NO_ENTRY, address_of, leading_to
+from oxidbm._core.index.hash_index import BUCKET_ENTRIES, HashIndex
+from oxidbm._core.index.image import SLICE_WORDS, ImageLoader, ImageTaker
+from oxidbm._core.log.hybrid_log import HybridLog
+from oxidbm._core.log.reader import record_at
+from oxidbm._core.log.record import HEADER_BYTES, previous_address
+
+IMAGE_MAGIC: Final = b"\x89oxiidx\n"
+IMAGE_VERSION: Final = 1
+IMAGE_HEADER: Final = struct.Struct("<8s7q")
+COUNT: Final = struct.Struct("<q")
+COUNTS: Final = struct.Struct("<2q")
+WORD: Final = "q"
+SUM_BYTES: Final = 4
+LEVEL: Final = 1
+
+
+def zstandard() -> Any:
+    """Return the library, which takes milliseconds to import, and is not there where the core is compiled."""
+    return importlib.import_module("zstandard")
+
+
+@final
+class ImageHeader:
+    """What an image says of itself."""
+
+    def __init__(self, sequence: int, commit: int, begin: int, end: int) -> None:
+        self.sequence = sequence
+        self.commit = commit
+        self.begin = begin
+        self.end = end
+        self.low_mask = 0
+        self.split = 0
+
+
+def led_before(log: HybridLog, entry: i64, begin: i64, end: i64) -> i64:
+    """Return the entry as it was when the log ended at `end`, 0 for none: down its chain."""
+    address = address_of(entry)
+    while address >= end:
+        address = previous_address(record_at(log, address).info)
+    return leading_to(entry, address) if address >= begin else i64(NO_ENTRY)
+
+
+@final
+class ImageWriter:
+    """Writes the image that a taker takes. Other threads run in compressing, writing and syncing."""
+
+    def __init__(self, directory: Directory, name: str, mode: int, header: ImageHeader, log: HybridLog) -> None:
+        self.log = log
+        self.begin: i64 = header.begin
+        self.end: i64 = header.end
+        self.entries: i64 = 0
+        self.raw_bytes: i64 = 0
+        self.bytes: i64 = 0
+        self.sum = b""
+        self.frame: Any = zstandard().ZstdCompressor(level=LEVEL, write_checksum=True).compressobj()
+        self.directory = directory
+        self.name = name
+        self.descriptor = directory.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+
+    def write_header(self, header: ImageHeader, pending: memoryview) -> None:
+        """Write what comes before the slices."""
+        start = IMAGE_HEADER.pack(
+            IMAGE_MAGIC,
+            IMAGE_VERSION,
+            header.sequence,
+            header.commit,
+            header.begin,
+            header.end,
+            header.low_mask,
+            header.split,
+        )
+        self.write(start + COUNT.pack(len(pending)))
+        self.write(pending)
+
+    def write_slice(self, taker: ImageTaker) -> None:
+        """Write the taker's slice, as it was at the image's instant."""
+        self.look_back(taker.words)
+        pairs = taker.pairs
+        kept: i64 = 0
+        at: i64 = 0
+        while at + 1 < len(pairs):
+            bucket = pairs[at]
+            entry = led_before(self.log, pairs[at + 1], self.begin, self.end)
+            if entry != 0:
+                pairs[kept] = bucket
+                pairs[kept + 1] = entry
+                kept += 2
+            at += 2
+        self.entries += kept >> 1
+        if len(taker.words) > 0:
+            self.write(COUNTS.pack(len(taker.words), 0))
+            self.write(memoryview(taker.words))
+        at = 0
+        while at < kept:
+            stop: i64 = min(at + SLICE_WORDS, kept)
+            self.write(COUNTS.pack(0, stop - at))
+            self.write(memoryview(pairs)[at:stop])
+            at = stop
+
+    def look_back(self, words: vec[i64]) -> None:
+        """Make of buckets' words what they were, and count the entries."""
+        bucket: i64 = 0
+        while bucket < len(words):
+            kept: i64 = bucket
+            position: i64 = bucket
+            while position < bucket + BUCKET_ENTRIES and words[position] != 0:
+                entry = words[position]
+                words[position] = 0
+                if address_of(entry) >= self.end or address_of(entry) < self.begin:
+                    entry = led_before(self.log, entry, self.begin, self.end)
+                if entry != 0:
+                    words[kept] = entry
+                    kept += 1
+                position += 1
+            self.entries += kept - bucket
+            bucket += 8
+
+    def write(self, data: Any) -> None:
+        """Compress and write."""
+        view = memoryview(data).cast("B")
+        self.raw_bytes += len(view)
+        if len(view) > 0:
+            self.put(self.frame.compress(view))
+
+    def put(self, data: bytes) -> None:
+        """Write compressed bytes."""
+        if data:
+            write_at(self.descriptor, memoryview(data), self.bytes)
+            self.bytes += len(data)
+            self.sum = (self.sum + data)[-SUM_BYTES:]
+
+    def finish(self) -> None:
+        """End the file and make it durable; its name is not, yet."""
+        self.write(COUNTS.pack(0, 0) + COUNT.pack(self.entries))
+        self.put(self.frame.flush())
+        sync_file(self.descriptor)
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; a second time does nothing."""
+        descriptor = self.descriptor
+        self.descriptor = -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+@final
+class ImageReader:
+    """Reads an image's file; CorruptionError, with the file and what is wrong, for one that cannot be believed."""
+
+    def __init__(self, directory: Directory, name: str, size: int) -> None:
+        library = zstandard()
+        self.place = directory.place(name)
+        self.offset = 0
+        self.failures: Any = (library.ZstdError, MemoryError)
+        descriptor = directory.open(name, os.O_RDONLY)
+        self.file = os.fdopen(descriptor, "rb", buffering=0)
+        found = os.fstat(descriptor).st_size
+        if found != size:
+            self.file.close()
+            raise CorruptionError(f"{self.place} has {found} bytes, its checkpoint says {size}")
+        self.stream: Any = library.ZstdDecompressor().stream_reader(self.file)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+    def fault(self, why: str) -> CorruptionError:
+        """Return the error for what stands at the offset that was read up to."""
+        return CorruptionError(f"{self.place}: at offset {self.offset} of its content: {why}")
+
+    def some(self, size: i64) -> bytes:
+        """Return up to `size` bytes, none only at the end."""
+        try:
+            data: bytes = self.stream.read(int(size))
+        except self.failures as failure:
+            raise self.fault(str(failure)) from None
+        self.offset += len(data)
+        return data
+
+    def take(self, size: i64) -> bytes:
+        """Return so many bytes."""
+        data = self.some(size)
+        if len(data) == size:
+            return data
+        parts = [data]
+        left = size - len(data)
+        while left > 0:
+            data = self.some(left)
+            if not data:
+                raise self.fault(f"it ends {left} bytes early")
+            parts.append(data)
+            left -= len(data)
+        return b"".join(parts)
+
+    def read_header(self) -> ImageHeader:
+        """Return what stands at the start."""
+        values = IMAGE_HEADER.unpack(self.take(IMAGE_HEADER.size))
+        if values[0] != IMAGE_MAGIC or values[1] != IMAGE_VERSION:
+            raise self.fault("it does not begin as an index image does that this release knows")
+        header = ImageHeader(values[2], values[3], values[4], values[5])
+        header.low_mask, header.split = values[6], values[7]
+        return header
+
+    def read_pending(self, end: i64) -> vec[i64]:
+        """Return the pending records' words."""
+        (count,) = COUNT.unpack(self.take(COUNT.size))
+        if not 0 <= count <= end // HEADER_BYTES:
+            raise self.fault(f"it counts {count} pending records in a log of {end} bytes")
+        words = vec[i64]()
+        left: i64 = count
+        while left > 0:
+            size: i64 = min(left, i64(SLICE_WORDS))
+            words = extend(words, memoryview(self.take(size << 3)).cast(WORD))
+            left -= size
+        return words
+
+    def read_index(self, header: ImageHeader, budget: Budget) -> HashIndex:
+        """Return the index."""
+        try:
+            loader = ImageLoader(budget, i64(header.low_mask), i64(header.split), i64(header.begin), i64(header.end))
+            while True:
+                size, pairs = COUNTS.unpack(self.take(COUNTS.size))
+                if not 0 <= size <= SLICE_WORDS or not 0 <= pairs <= SLICE_WORDS:
+                    raise self.fault(f"a slice of {size} words and {pairs} of pairs")
+                if size + pairs == 0:
+                    break
+                loader.take(
+                    memoryview(self.take(i64(size) << 3)).cast(WORD), memoryview(self.take(i64(pairs) << 3)).cast(WORD)
+                )
+                _breath.breathe()
+            index = loader.finish()
+        except ValueError as failure:
+            raise self.fault(str(failure)) from None
+        (entries,) = COUNT.unpack(self.take(COUNT.size))
+        if entries != index.entries:
+            raise self.fault(f"it has {index.entries} entries, and says {entries}")
+        if self.some(1):
+            raise self.fault("something stands behind its end")
+        return index

@@ -1,0 +1,73 @@
+"""Going back: a store's directory is brought to the state of one of its checkpoints, for good.
+
+The checkpoint is opened first, as it will be afterwards; only then something changes. Newer checkpoints go, durably,
+then the mark of a clean end, then what the log has behind the checkpoint. Killed in between it leaves a store that
+opens, as it was or as it was to be, and it can be begun again.
+"""
+
+from typing import Final
+
+from oxidbm._core.address import power_of_two
+from oxidbm._core.device.directory import LOG, STORE, Directory, DirectoryLock, note_recovery
+from oxidbm._core.device.segments import FileDevice
+from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
+from oxidbm._core.durability.recovery import Recovery, Source
+from oxidbm._core.durability.superblock import CleanMark, read_superblock, remove_mark, write_mark
+from oxidbm._core.errors import MissingError
+from oxidbm._core.log.hybrid_log import FRAMES_MIN
+from oxidbm._core.store.opening import open_log
+from oxidbm._core.store.options import Options
+
+MODE: Final = 0o666
+
+
+def go_back(path: str, token: str | None) -> Recovery:
+    """Bring the store at `path` to a checkpoint, the newest one where no token is given."""
+    directory = Directory(path)
+    lock: DirectoryLock | None = None
+    try:
+        if directory.status(STORE) is None:
+            raise MissingError(2, "the directory holds no store", path)
+        lock = DirectoryLock(directory, MODE)
+        block = read_superblock(directory)
+        files = CheckpointFiles(directory, block.store_id, MODE)
+        try:
+            chosen = choose(files, token)
+            memory = max(256 << 20, int(FRAMES_MIN * power_of_two(block.page_bits)))
+            options = Options(memory, int(power_of_two(block.page_bits)), "manual", 1.0)
+            options.read_only = True
+            options.checkpoint = chosen.token
+            handle = open_log(directory, options, block)
+            count = int(handle.table.count + handle.table.pending.count())
+            handle.abandon()
+            for other in files.tokens():
+                if other > chosen.token:
+                    files.remove(other)
+            remove_mark(directory)
+            note_recovery(directory, MODE)
+            device = FileDevice(directory.sub(LOG), block.page_bits, mode=MODE)
+            try:
+                handle.recovery.bytes_cut = max(int(device.end()) - chosen.end, 0)
+                device.truncate_after(chosen.end)
+            finally:
+                device.close()
+            write_mark(directory, block, CleanMark(chosen.end, chosen.sequence, count), MODE)
+            return handle.recovery
+        finally:
+            files.close()
+    finally:
+        if lock is not None:
+            lock.close()
+        directory.close()
+
+
+def choose(files: CheckpointFiles, token: str | None) -> Metadata:
+    """Return the checkpoint of a token, or the newest one that can be gone back to."""
+    source = Source(files)
+    source.read_all(Recovery())
+    for metadata in reversed(source.known):
+        if metadata.token == token or (token is None and metadata.is_state()):
+            return metadata
+    which = "no checkpoint" if token is None else f"no checkpoint {token}, or it is damaged"
+    known = ", ".join([metadata.token for metadata in source.known]) or "none"
+    raise MissingError(2, f"the store has {which}; there are: {known}", files.store.path)

@@ -1,0 +1,208 @@
+"""The files of checkpoints: how long they stay, what damage does to them, and going back to one."""
+
+import json
+import random
+import warnings
+from pathlib import Path
+
+import pytest
+
+import oxidbm
+from oxidbm._core.durability.checkpointer import REST
+from tests.inside import checkpointer_of, handle_of, table_of
+from tests.support import scaled
+from tests.unit.helpers import disk_store, opened_at
+
+
+def test_a_checkpoint_holds_its_log_until_it_is_purged(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        for number in range(200):
+            store[b"%d" % number] = b"old" * 50
+        made = store.checkpoint(name="before")
+        for number in range(200):
+            store[b"%d" % number] = b"new" * 50
+        held = store.stats()["file_bytes"]
+        store.reorganize()
+        assert store.stats()["file_bytes"] >= held
+        assert set(opened_at(path, made).values()) == {b"old" * 50}
+    with disk_store(path) as store:  # and so it does after reopening
+        store.reorganize()
+        assert set(opened_at(path, made).values()) == {b"old" * 50}
+        assert [known.name for known in store.checkpoints() if not known.automatic] == ["before"]
+        assert store.purge(token=made.token) == [made.token]
+        assert store.stats()["file_bytes"] < held
+        with pytest.raises(oxidbm.MissingError, match=made.token):
+            store.purge(token=made.token)
+        assert set(store.values()) == {b"new" * 50}
+
+
+def test_purging_all_but_the_newest(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        made = []
+        for number in range(4):
+            store[b"%d" % number] = b"value"
+            made.append(store.checkpoint().token)
+        assert store.purge(keep=5) == []
+        assert store.purge(keep=1) == made[:3]
+        assert [known.token for known in store.checkpoints()] == made[3:]
+        assert sorted(file.name for file in (path / "checkpoints").iterdir()) == [
+            made[3] + ".index.zst",
+            made[3] + ".json",
+        ]
+        for arguments in ({}, {"keep": 1, "token": made[3]}, {"keep": -1}):
+            with pytest.raises(ValueError, match="keep"):
+                store.purge(**arguments)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "longer"])
+@pytest.mark.parametrize("suffix", [".json", ".index.zst"])
+def test_a_damaged_one_is_passed_over(tmp_path: Path, suffix: str, damage: str) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store.update((b"%d" % number, b"value") for number in range(200))
+        older = store.checkpoint()
+        store[b"a"] = b"value"
+        newer = store.checkpoint()
+    file = path / "checkpoints" / (newer.token + suffix)
+    data = bytearray(file.read_bytes())
+    match damage:
+        case "cut":
+            file.write_bytes(data[:-2])  # the last byte of the one is an empty line's
+        case "flipped":
+            data[len(data) // 2] ^= 1
+            file.write_bytes(data)
+        case "longer":
+            file.write_bytes(data + b"\0")
+        case _:
+            file.unlink()
+    if suffix == ".json" and damage == "gone":  # then there is no such checkpoint
+        store = disk_store(path)
+    else:
+        with pytest.warns(oxidbm.RecoveryWarning, match=newer.token):
+            store = disk_store(path)
+    with store:
+        assert store.recovery.checkpoint == older.token
+        assert store.recovery.records == 2
+        assert len(store) == 201
+        assert store.check() == []
+
+
+def test_every_byte_of_the_files(tmp_path: Path) -> None:
+    """A flipped bit is found, or changes nothing."""
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        model = {b"%d" % number: b"value" for number in range(40)}
+        store.update(model)
+        with store.session("a session") as session:
+            session.upsert("a", "value")
+        model[b"a"] = b"value"
+        made = store.checkpoint()
+    chance = random.Random(1)
+    for suffix in (".json", ".index.zst"):
+        file = path / "checkpoints" / (made.token + suffix)
+        data = file.read_bytes()
+        places = range(len(data)) if suffix == ".json" else chance.sample(range(len(data)), min(len(data), 300))
+        for place in chance.sample(list(places), scaled(len(places), 40)):
+            flipped = bytearray(data)
+            flipped[place] ^= 1 << chance.randrange(8)
+            file.write_bytes(flipped)
+            with warnings.catch_warnings(action="ignore"), disk_store(path, read_only=True) as store:
+                assert dict(store.items()) == model, place
+                assert [known.serial for known in store.sessions()] == [1]
+        file.write_bytes(data)
+
+
+def test_one_of_another_store_is_no_good(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        with oxidbm.Store(tmp_path / name) as store:
+            store.update((b"%d" % number, name.encode()) for number in range(50))
+            made = store.checkpoint()
+    for file in list((tmp_path / "other" / "checkpoints").iterdir()):
+        target = tmp_path / "one" / "checkpoints" / file.name
+        target.write_bytes(file.read_bytes())
+    with pytest.warns(oxidbm.RecoveryWarning, match="of another store"):
+        store = oxidbm.Store(tmp_path / "one")
+    with store:
+        assert set(store.values()) == {b"one"}
+        assert made.token not in [known.token for known in store.checkpoints()]
+
+
+def test_one_of_a_newer_release(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store[b"a"] = b"value"
+        made = store.checkpoint()
+    file = path / "checkpoints" / f"{made.token}.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format_version": 2}))
+    with pytest.warns(oxidbm.RecoveryWarning, match="Upgrade"):
+        store = disk_store(path)
+    with store:
+        assert store[b"a"] == b"value"
+
+
+def test_going_back(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store.update((b"%d" % number, b"old") for number in range(200))
+        with store.session("s") as session:
+            session.upsert("in a session", "1")
+        made = store.checkpoint(name="before")
+        state = dict(store.items())
+        store.update((b"%d" % number, b"new") for number in range(100, 300))
+        with store.session("s") as session:
+            session.upsert("in a session", "2")
+        newer = store.checkpoint()
+        with pytest.raises(oxidbm.LockedError):
+            oxidbm.recover(path, made.token)
+    with pytest.raises(oxidbm.MissingError, match="no checkpoint 7"):
+        oxidbm.recover(path, "7")
+    report = oxidbm.recover(path, made.token)
+    assert report.checkpoint == made.token
+    assert report.commit == made.commit
+    assert report.bytes_cut > 0
+    with disk_store(path) as store:
+        assert store.recovery.records == 0
+        assert dict(store.items()) == state
+        assert [known.serial for known in store.sessions()] == [1]
+        assert newer.token not in [known.token for known in store.checkpoints()]
+        assert store.check() == []
+        store[b"and on"] = b"it goes"
+    assert oxidbm.recover(path).commit == made.commit
+    with disk_store(path) as store:
+        assert dict(store.items()) == state
+
+
+def test_an_image_alone_is_no_state(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store.update((b"%d" % number, b"old") for number in range(200))
+        made = store.checkpoint("index")
+    with pytest.raises(oxidbm.FormatError, match="image of the index alone"):
+        oxidbm.recover(path, made.token)
+    with pytest.raises(oxidbm.MissingError, match="no checkpoint"):
+        oxidbm.recover(path)
+    with pytest.raises(oxidbm.FormatError, match="image of the index alone"):
+        disk_store(path, read_only=True, checkpoint=made.token)
+    with pytest.raises(ValueError, match="read_only=True"):
+        disk_store(path, checkpoint=made.token)
+    with disk_store(path) as store:
+        assert store.recovery.checkpoint == made.token
+
+
+def test_a_failure_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store[b"a"] = b"value"
+        store.sync()
+        (path / "checkpoints").write_text("in the way")
+        with pytest.raises(OSError, match="checkpoints"):
+            store.checkpoint()
+        (path / "checkpoints").unlink()
+        assert checkpointer_of(store).phase == REST
+        assert not table_of(store).index.imaging
+        store[b"b"] = b"value"
+        made = store.checkpoint()
+        assert handle_of(store).commits.holds.lowest() == made.begin
+    assert opened_at(path, made) == {b"a": b"value", b"b": b"value"}
