@@ -9,6 +9,7 @@ from typing import Final, final
 from librt.strings import read_i64_le
 from mypy_extensions import i64
 
+from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import checksum_bytes
 from oxidbm._core.log.hybrid_log import HybridLog
@@ -29,6 +30,20 @@ from oxidbm._core.log.record import (
 from oxidbm._core.memory import VIEW_WORDS
 
 CHUNK_BYTES: Final = 262144
+
+
+def walk_start(log: HybridLog, address: i64) -> i64:
+    """Return where to step from to reach the first record at or behind any address: where its page begins.
+
+    Records say how long they are, not where they begin. An address inside of a record's run of pages is followed by the
+    page behind the run only once that is known, so the walk starts at the run's first page.
+    """
+    base: i64 = address & ~log.offset_mask
+    while base > log.head and base < log.tail and base >= log.page_bytes:
+        if len(log.frames.words[log.slot_of(base)]) > 0:
+            break
+        base -= log.page_bytes
+    return max(log.begin, i64(FIRST_ADDRESS), base)
 
 
 @final

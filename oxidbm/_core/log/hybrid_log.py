@@ -79,6 +79,7 @@ class HybridLog:
         self.device_given_up = False
         self.records: i64 = 0  # appended since the log was opened
         self.expiring = False  # a record of this log has, or had, an expiry
+        self.cold_reads: i64 = 0  # records read from the device, or passed over there, since a page was brought back
         self.read_guess: i64 = READ_GUESS  # bytes of a record on the device that are read before its size is known
         self.step_bytes: i64 = STEP_BYTES
         self.reserved_pages: i64 = 1 if memory_only else 0  # kept for the copies of the oldest page, which then goes
@@ -435,6 +436,16 @@ class HybridLog:
         self.frames.fill(page, data)
         self.frames.ends[page & self.frames.mask] = end
 
+    def bring_back(self, page: i64, data: bytes, end: i64, head: i64) -> None:
+        """Put a page's bytes up to the present head, which begin at `head`, back into memory; a frame is spare."""
+        if len(self.frames.words[page & self.frames.mask]) == 0:
+            self.frames.open(page)
+            self.tail_open = self.tail_open or end == self.tail
+            self.frames.ends[page & self.frames.mask] = 0 if end == self.tail else end
+        self.frames.fill(page, data)
+        self.head = head
+        self.check_order()
+
     def start_at(self, begin: i64, head: i64, tail: i64) -> None:
         """Take over the addresses that recovery found; everything below the tail is sealed and flushed."""
         self.begin = begin
@@ -485,16 +496,3 @@ class HybridLog:
         self.head = ADDRESS_MAX
         self.tail = self.limit = FIRST_ADDRESS
         self.tail_open = False
-
-    def walk_start(self, address: i64) -> i64:
-        """Return where to step from to reach the first record at or behind any address: where its page begins.
-
-        Records say how long they are, not where they begin. An address inside of a record's run of pages is followed by
-        the page behind the run only once that is known, so the walk starts at the run's first page.
-        """
-        base: i64 = address & ~self.offset_mask
-        while base > self.head and base < self.tail and base >= self.page_bytes:
-            if len(self.frames.words[self.slot_of(base)]) > 0:
-                break
-            base -= self.page_bytes
-        return max(self.begin, i64(FIRST_ADDRESS), base)
