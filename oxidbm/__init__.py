@@ -26,6 +26,7 @@ from oxidbm._core.errors import (  # noqa: E402
 from oxidbm._core.store.base import StoreBase  # noqa: E402
 from oxidbm._core.store.batch import Batch  # noqa: E402
 from oxidbm._core.store.database import Database  # noqa: E402
+from oxidbm._core.store.history import KeyHistory, KeyVersion  # noqa: E402
 from oxidbm._core.store.iterator import StoreIterator  # noqa: E402
 from oxidbm._core.store.ordered import RangeIterator  # noqa: E402
 from oxidbm._core.store.session import Session, SessionInfo  # noqa: E402
@@ -35,11 +36,11 @@ from oxidbm._documentation import Call, Documentation  # noqa: E402
 from oxidbm.dbm import open, open_flags, whichdb  # noqa: A004, E402
 
 MutableMapping.register(Store)
-for public in (Batch, Database, LogRecord, LogScan, Session, SessionInfo, Store):
+for public in (Batch, Database, KeyHistory, KeyVersion, LogRecord, LogScan, Session, SessionInfo, Store):
     public.__doc__ = Documentation(public.__name__)
 del public
 Store.__signature__ = Call("Store")  # type: ignore[attr-defined]
-_pure.give_turns(Batch, Database, LogScan, StoreBase, RangeIterator, Session, Store, StoreIterator)
+_pure.give_turns(Batch, Database, KeyHistory, LogScan, StoreBase, RangeIterator, Session, Store, StoreIterator)
 
 
 def __getattr__(name: str) -> object:
@@ -60,6 +61,8 @@ __all__ = [
     "Database",
     "FormatError",
     "FullError",
+    "KeyHistory",
+    "KeyVersion",
     "LockedError",
     "LogRecord",
     "LogScan",

@@ -6,7 +6,7 @@ compiled modules, because a stub hides its module's source from mypy.
 
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, MutableMapping, ValuesView
 from types import GenericAlias, TracebackType
-from typing import Any, Generic, Literal, ParamSpec, Self, TypeAlias, final, overload
+from typing import Any, Generic, Literal, NamedTuple, ParamSpec, Self, TypeAlias, final, overload
 
 from _typeshed import ReadableBuffer, StrOrBytesPath, SupportsKeysAndGetItem
 from typing_extensions import TypeVar
@@ -47,6 +47,8 @@ __all__ = [
     "Database",
     "FormatError",
     "FullError",
+    "KeyHistory",
+    "KeyVersion",
     "LockedError",
     "LogRecord",
     "LogScan",
@@ -665,6 +667,26 @@ class Store(MutableMapping[_K, _V]):
         stands then, ahead of the others.
         """
 
+    @overload
+    def history(self: Store[bytes, _V], key: _Bytes, *, scan: bool = False) -> KeyHistory[_V]: ...
+    @overload
+    def history(self, key: _K, *, scan: bool = False) -> KeyHistory[_V]:
+        """Return an iterator over a key's versions, newest first, as far back as compaction has left the log.
+
+        Each version says where it stands, when it was committed, and its value; see KeyVersion. An update that is made
+        in place, as one before the next commit is where the value fits, leaves no version behind. What compaction
+        copied is a version of its own, with the time of the commit behind the copy, and the original goes. What clear()
+        removed is not shown. In a store in memory no version has a time, since it has no commits.
+
+        scan: False follows the key's chain, which the index leads to: it goes back to where the key was last set after
+            it had no value, and a deleted key has none, so nothing is yielded for it. True reads the whole log first,
+            and yields every version that is left, deletions and what was before them too.
+
+        Costs a read for each version, O(log) before the first one with scan=True (and 8 bytes of memory for each; in a
+        store in memory the values). The time of a commit costs at most twice the shorter of two ways, once a commit:
+        over the log from the version to the commit, and over the commits from the last one back, a read each.
+        """
+
     def grow_index(self) -> None:
         """Double the number of the index's buckets now, in slices; it also grows by itself. O(buckets)."""
 
@@ -952,3 +974,41 @@ class LogRecord:
         self, address: int, key: bytes, value: bytes, tombstone: bool, previous_address: int, expiry: int
     ) -> None:
         """Records are made by scans."""
+
+@final
+class KeyHistory(Generic[_V]):
+    """An iterator over the versions of a key; made by `Store.history`.
+
+    It is a reader inside the store's epoch: until it is exhausted, closed or dropped, no file it may still read is
+    deleted. In a store in memory it keeps nothing, and ends where compaction has overtaken it.
+    """
+
+    def __iter__(self) -> Iterator[KeyVersion[_V]]:
+        """Return the history itself."""
+
+    def __next__(self) -> KeyVersion[_V]:
+        """Return the next older version.
+
+        Raises CorruptionError, with file and offset, where a record does not verify; codecs.DecodeError for a value
+        that the store's codec did not write, after which the history can go on.
+        """
+
+    def close(self) -> None:
+        """Leave the epoch; the history yields nothing more."""
+
+    def __del__(self) -> None:
+        """Close the history."""
+
+class KeyVersion(NamedTuple, Generic[_V]):
+    """One version of a key, as `Store.history` yields it."""
+
+    address: int
+    """The record's logical address in bytes: a greater one was written later."""
+    time: float | None
+    """When it was committed, in seconds since 1970; None where no durable commit covers it yet."""
+    value: _V | None
+    """Its value; None for a tombstone."""
+    tombstone: bool
+    """Whether it says that the key was deleted."""
+    expiry: int
+    """When it expires, in milliseconds since 1970; 0 for never. A version that has expired is yielded all the same."""

@@ -29,7 +29,7 @@ PIPE_CLOSED: Final = 141
 
 EXIT_CODES: Final = {
     0: "done",
-    NOT_FOUND: "the key has no value (get, del), or no session has the name",
+    NOT_FOUND: "the key has no value (get, del, history), or no session has the name",
     USAGE: "wrong arguments, or a package that is needed is not installed",
     MISSING: "there is no store, source or file at the path",
     LOCKED: "another process has the store open for writing",
@@ -180,6 +180,7 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "del": writing.delete,
     "keys": reading.keys,
     "scan": reading.scan,
+    "history": reading.history,
     "dump": transfer.dump,
     "load": transfer.load,
     "check": reading.check,

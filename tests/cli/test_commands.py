@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from oxidbm import Store, dump
+from oxidbm import Store, codecs, dump
 from tests.cli.helpers import ODD_ITEMS, contents, files, invoke, json_line, make
 from tests.support import ROOT
 
@@ -38,6 +38,41 @@ def test_help_has_every_command_and_exit_code() -> None:
 
 def test_version() -> None:
     assert invoke("--version").stdout.startswith("oxidbm 0.")
+
+
+def test_history(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    for value in (b"1", b"", b"\xff"):
+        make(path, {b"key": value})
+    lines = invoke("history", path, "key").stdout.splitlines()
+    assert [line[12:16] + line[37:] for line in lines] == ["  20  \\xff", "  20  ", "  20  1"]
+    found = [json.loads(line) for line in invoke("history", path, "key", "--json").stdout.splitlines()]
+    assert [version["value"] for version in found] == [{"base64": "/w=="}, "", "1"]
+    assert [version["time"] for version in found] == sorted((version["time"] for version in found), reverse=True)
+    assert len(invoke("history", path, "a2V5", "--base64", "--limit", 2).stdout.splitlines()) == 2
+    assert invoke("del", path, "key").exit_code == 0
+    gone = invoke("history", path, "key")
+    assert (gone.exit_code, gone.stdout) == (1, "")
+    assert gone.stderr == "oxidbm: the key key has no value; --scan looks for versions from before it was deleted\n"
+    lines = invoke("history", path, "key", "--scan").stdout.splitlines()
+    assert [line[37:] for line in lines] == ["  (deleted)", "  \\xff", "  ", "  1"]
+    gone = invoke("history", path, "other", "--scan")
+    assert (gone.exit_code, gone.stderr) == (1, "oxidbm: the key other has no value\n")
+
+
+def test_history_of_types(tmp_path: Path) -> None:
+    for value in (1, 2**70):
+        with Store(tmp_path / "s", key=str, value=int) as store:
+            store["a"] = value
+    lines = invoke("history", tmp_path / "s", "a").stdout.splitlines()
+    assert [line[39:] for line in lines] == [str(2**70), "1"]
+    with Store(tmp_path / "s", key=codecs.RAW, value=codecs.RAW) as raw:
+        raw["a"] = b"no int"
+    failed = invoke("history", tmp_path / "s", "a")
+    assert failed.exit_code == 6
+    assert "the value of the key a" in failed.stderr
+    assert len(invoke("history", tmp_path / "s", "a", "--on-error", "skip").stdout.splitlines()) == 2
+    assert invoke("history", tmp_path / "s", "a", "--on-error", "bytes").stdout.splitlines()[0].endswith("no int")
 
 
 def test_stat(fruit: Path) -> None:

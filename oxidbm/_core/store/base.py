@@ -15,9 +15,11 @@ from oxidbm._core.device.device import Device
 from oxidbm._core.durability.check import check
 from oxidbm._core.life import COMMITTED, Life
 from oxidbm._core.sizes import parse_size
+from oxidbm._core.store.arguments import to_key
 from oxidbm._core.store.batch import Batch
 from oxidbm._core.store.coder import KEYS, VALUES, Coders, coder_for
 from oxidbm._core.store.handle import Handle
+from oxidbm._core.store.history import KeyHistory
 from oxidbm._core.store.opening import open_memory, open_path
 from oxidbm._core.store.options import Options
 from oxidbm._core.store.ordered import KeyOrder
@@ -213,6 +215,11 @@ class StoreBase:
         first = int(log.begin) if start is None else max(start, int(log.begin))
         last = int(log.tail) if stop is None else min(stop, int(log.tail))
         return LogScan(self.table, first, last, live, self)
+
+    def history(self, key: object, *, scan: bool = False) -> KeyHistory:
+        """Return an iterator over a key's versions, newest first; see docs."""
+        self.life.check_open()
+        return KeyHistory(self.handle, to_key(self.handle, key), scan, self)
 
     def grow_index(self) -> None:
         """Double the number of the index's buckets, in slices."""
