@@ -47,12 +47,15 @@ def __getattr__(name: str) -> object:
     """Import a module when it is used first: shelve needs pickle's, which takes time, and few need the others."""
     if name in ("codecs", "device", "shelve"):
         return importlib.import_module(f"oxidbm.{name}")
+    if name == "BackupReport":
+        return importlib.import_module("oxidbm._backup").BackupReport
     if name in ("LostRange", "SalvageReport", "check", "salvage"):
         return getattr(importlib.import_module("oxidbm._salvage"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [
+    "BackupReport",
     "Batch",
     "BusyError",
     "ClosedError",

@@ -15,6 +15,7 @@ from oxidbm import codecs as codecs
 from oxidbm import dbm as dbm
 from oxidbm import device as device
 from oxidbm import shelve as shelve
+from oxidbm._backup import BackupReport as BackupReport
 from oxidbm._core.device.device import Device
 from oxidbm._core.errors import (
     BusyError,
@@ -39,6 +40,7 @@ from oxidbm.codecs import Codec
 __version__: str
 
 __all__ = [
+    "BackupReport",
     "Batch",
     "BusyError",
     "ClosedError",
@@ -685,6 +687,28 @@ class Store(MutableMapping[_K, _V]):
         Costs a read for each version, O(log) before the first one with scan=True (and 8 bytes of memory for each; in a
         store in memory the values). The time of a commit costs at most twice the shorter of two ways, once a commit:
         over the log from the version to the commit, and over the commits from the last one back, a read each.
+        """
+
+    def backup(
+        self, to: StrOrBytesPath, *, link: bool = False, progress: Callable[[int, int], None] | None = None
+    ) -> BackupReport:
+        """Make a commit, and copy the store as of it into the directory `to`; reads and writes go on meanwhile.
+
+        The copy is a store of its own, with codecs, expiry and sessions. It has the store's id, since the records'
+        checksums are keyed with it. Until all of it is durable it is called TO.unfinished. A store that was opened to
+        read is copied as of the commit that it sees.
+
+        to: a directory that is not there yet, or empty, or an earlier backup of this store that nobody has written to
+            since. Of that one, segments that are complete stay, what is new is copied, and what the store has given
+            back goes; it is replaced in one step, and stays as it is where the backup fails.
+        link: complete segments become second names of the store's own files, where the file system allows that, and
+            take no time and no space. Neither store writes them, but damage of one is damage of both.
+        progress: is called with the bytes done and their total, now and then.
+
+        Raises FormatError where `to` is the store or inside of it, a file, a store that is no backup of this one, or
+        one that went its own way since; LockedError where it is open to write, or another backup to it is under way;
+        ValueError for a store in memory. What fails leaves what was there. Space that compaction gives back while a
+        copy is made comes back at its end. O(log), with a segment, at least 16 MiB or a 64th of the log, as the least.
         """
 
     def grow_index(self) -> None:

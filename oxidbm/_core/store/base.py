@@ -221,6 +221,20 @@ class StoreBase:
         self.life.check_open()
         return KeyHistory(self.handle, to_key(self.handle, key), scan, self)
 
+    def backup(self, to: object, *, link: bool = False, progress: Callable[[int, int], None] | None = None) -> Any:
+        """Copy the store as of a commit that is made now to another directory; return a report."""
+        self.life.check_open()
+        handle = self.handle
+        if handle.directory is None or handle.superblock is None:
+            raise ValueError(
+                "a store in memory has no files to copy; put its items into one that has, Store(path).update(store), "
+                "or dump them with oxidbm.dump"
+            )
+        from oxidbm import _backup
+
+        backup = _backup.Backup(handle.commits, handle.directory, handle.superblock, cast(Any, to))
+        return backup.make(link, progress)
+
     def grow_index(self) -> None:
         """Double the number of the index's buckets, in slices."""
         self.check_writable()
