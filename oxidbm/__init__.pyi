@@ -675,10 +675,11 @@ class Store(MutableMapping[_K, _V]):
     def history(self, key: _K, *, scan: bool = False) -> KeyHistory[_V]:
         """Return an iterator over a key's versions, newest first, as far back as compaction has left the log.
 
-        Each version says where it stands, when it was committed, and its value; see KeyVersion. An update that is made
-        in place, as one before the next commit is where the value fits, leaves no version behind. What compaction
-        copied is a version of its own, with the time of the commit behind the copy, and the original goes. What clear()
-        removed is not shown. In a store in memory no version has a time, since it has no commits.
+        Each version says where it stands, when it was committed, and its value; see KeyVersion. An update, or a
+        deletion, that is made in place, as one before the next commit is where the value fits, leaves no version
+        behind. What compaction copied is a version of its own, with the time of the commit behind the copy, and the
+        original goes. What clear() removed is not shown. In a store in memory no version has a time, since it has no
+        commits.
 
         scan: False follows the key's chain, which the index leads to: it goes back to where the key was last set after
             it had no value, and a deleted key has none, so nothing is yielded for it. True reads the whole log first,

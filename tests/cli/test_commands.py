@@ -75,6 +75,44 @@ def test_history_of_types(tmp_path: Path) -> None:
     assert invoke("history", tmp_path / "s", "a", "--on-error", "bytes").stdout.splitlines()[0].endswith("no int")
 
 
+def test_backup(fruit: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    line = invoke("backup", fruit, copy).stdout
+    assert line.startswith(f"{copy}: commit 1, ")
+    assert line.endswith(" copied\n")
+    assert contents(copy) == FRUIT
+    make(fruit, {b"date": b"brown"})
+    report = json.loads(invoke("backup", fruit, copy, "--link", "--json").stdout)
+    assert (report["path"], report["commit_sequence"], report["bytes_linked"]) == (str(copy), 2, 0)
+    assert contents(copy) == FRUIT | {b"date": b"brown"}
+    with Store(fruit) as store:
+        store.update((b"large %d" % number, bytes(1 << 20)) for number in range(20))  # more than one segment
+        store[b"elder"] = b"black"
+        store.sync()
+        assert " linked" in invoke("backup", fruit, copy, "--link").stdout
+        assert contents(copy)[b"elder"] == b"black"
+        assert " kept" in invoke("backup", fruit, copy).stdout
+    before = list(files(copy))
+    for to, words in (
+        (fruit, "is the store itself"),
+        (fruit / "log", "is inside of the store"),
+        (tmp_path, "no backup"),
+    ):
+        failed = invoke("backup", fruit, to)
+        assert failed.exit_code == 6
+        assert words in failed.stderr
+    failed = invoke("backup", tmp_path / "nothing", copy)
+    assert (failed.exit_code, list(files(copy))) == (3, before)
+    with Store(copy):
+        assert invoke("backup", fruit, copy).exit_code == 4
+
+
+def test_backup_of_a_store_without_a_commit(tmp_path: Path) -> None:
+    Store(tmp_path / "s").close()
+    assert invoke("backup", tmp_path / "s", tmp_path / "b").stdout == f"{tmp_path / 'b'}: no commit: 0 B copied\n"
+    assert contents(tmp_path / "b") == {}
+
+
 def test_stat(fruit: Path) -> None:
     stats = json.loads(invoke("stat", fruit, "--json").stdout)
     assert (stats["keys"], stats["path"]) == (4, str(fruit))
