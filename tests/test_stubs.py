@@ -14,7 +14,15 @@ from oxidbm import device
 from tests.support import ROOT
 
 STUB = ROOT / "oxidbm" / "__init__.pyi"
-CLASSES = [oxidbm.Batch, oxidbm.Store, oxidbm.Database, oxidbm.Session, oxidbm.LogScan, oxidbm.LogRecord]
+CLASSES = [
+    oxidbm.Batch,
+    oxidbm.Store,
+    oxidbm.Database,
+    oxidbm.Session,
+    oxidbm.LogScan,
+    oxidbm.LogRecord,
+    oxidbm.KeyHistory,
+]
 DEVICES = [device.Device, device.NullDevice, device.FileDevice, device.Directory]
 
 needs_mypy = pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
@@ -67,6 +75,10 @@ def use(store: oxidbm.Store, name: str) -> None:
     for record in store.scan(live=False):
         assert_type(record, oxidbm.LogRecord)
         assert_type(record.value, bytes)
+    for version in store.history("a", scan=True):
+        assert_type(version, oxidbm.KeyVersion[bytes])
+        assert_type(version.time, float | None)
+        assert_type(version.value, bytes | None)
 
 def use_types(path: str) -> None:
     with oxidbm.Store(path, key=int, value=str, ordered=True) as store:
@@ -78,6 +90,7 @@ def use_types(path: str) -> None:
         assert_type(store.get(1), str | None)
         assert_type(store.get_many([1, 2]), list[str | None])
         assert_type(store.first_key(), int | None)
+        assert_type([version.value for version in store.history(1)], list[str | None])
         for key, value in store.range(1, 2):
             assert_type(key, int)
             assert_type(value, str)
