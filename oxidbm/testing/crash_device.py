@@ -5,6 +5,7 @@ the events; a read takes none, and copies the list of segments first. An event i
 that is interrupted in between is done again at the same address, and is then there twice, which changes nothing.
 """
 
+import random
 import threading
 from typing import Final
 
@@ -66,14 +67,17 @@ class CrashDevice(Device):
         with self.lock:
             self.happened("note", note=note)
 
-    def crash(self) -> "CrashDevice":
-        """Return a device that holds what a power cut now would leave at least: nothing that was not synced."""
+    def crash(self, seed: int | None = None) -> "CrashDevice":
+        """Return a device that holds what a power cut now would leave: nothing that was not synced.
+
+        seed: of a draw among all else that it may leave, for tests that try a crash in many places.
+        """
         with self.lock:
             platter = Platter(self.start)
             for event in self.events:
                 platter.apply(event)
         other = CrashDevice(self.page_bytes, segment_bytes=self.segment_bytes)
-        other.hold(platter.nothing())
+        other.hold(platter.nothing() if seed is None else platter.any(random.Random(seed)))
         return other
 
     def restore(self, path: str, files: Files | None) -> None:

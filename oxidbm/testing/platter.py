@@ -105,6 +105,11 @@ class Platter:
         """Return what is left where everything had arrived."""
         return self.left(self.writes)
 
+    def any(self, chance: random.Random) -> Segments:
+        """Return what is left where more than nothing may be: everything, parts, or all with a torn end."""
+        rests = [lambda _: self.everything(), self.parts]
+        return chance.choice([*rests, self.torn] if self.writes else rests)(chance)
+
     def torn(self, chance: random.Random) -> Segments:
         """Return what is left where the last write broke off somewhere in its middle."""
         last = self.writes[-1]
