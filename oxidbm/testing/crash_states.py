@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from oxidbm.testing.crash_device import PAGE_BYTES, CrashDevice
 from oxidbm.testing.platter import Event, Files, Platter, Segments
@@ -28,7 +28,7 @@ RESTS: Final = {"write": (PARTS, PARTS, TORN), "drop": (PARTS,)}  # after which 
 class CrashState:
     """What one power cut leaves: a device, the directory's files, and the notes that were made before it."""
 
-    def __init__(self, device: CrashDevice, files: Files | None, notes: list[object], words: str) -> None:
+    def __init__(self, device: CrashDevice, files: Files | None, notes: list[Any], words: str) -> None:
         self.device = device
         self.files = files
         self.notes = notes
@@ -101,7 +101,7 @@ def crash_states(device: CrashDevice, limit: int = STATES_MAX, seed: int = 0) ->
         drawn = sorted(random.Random(seed).sample(range(total - 1), limit - 1))
         chosen = [chosen[i] for i in [*drawn, total - 1]]
     platter = Platter(device.start)
-    notes: list[object] = []
+    notes: list[Any] = []
     counts: Counter[str] = Counter()
     point = 0
     for number, candidate in enumerate(chosen):
@@ -131,7 +131,7 @@ def segments_left(platter: Platter, rest: str, chance: random.Random) -> Segment
 
 def check_crashes(
     program: Callable[[str, CrashDevice], object],
-    verify: Callable[[str, CrashDevice, list[object]], object],
+    verify: Callable[[str, CrashDevice, list[Any]], object],
     *,
     limit: int = STATES_MAX,
     seed: int = 0,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import oxidbm
-from oxidbm.testing import CrashDevice, FaultyDevice
+from oxidbm.testing import CrashDevice, FaultyDevice, check_crashes
 from tests.inside import abandon
 from tests.support import run
 from tests.unit.helpers import PAGE_BYTES, Clock, disk_store, push_to_disk
@@ -310,6 +310,41 @@ def test_an_operation_that_poisons_the_store_may_be_there_or_not(tmp_path: Path)
                 assert done <= serial <= done + 1
                 assert sorted(store) == [b"%d" % number for number in range(1, serial + 1)]
                 abandon(store)
+
+
+def test_ctrl_c_while_the_disk_is_waited_for_comes_behind_the_operation(tmp_path: Path) -> None:
+    device = FaultyDevice(CrashDevice(PAGE_BYTES))
+    with oxidbm.Store(tmp_path / "store", device=device, durability="always", memory="1MiB") as store:
+        session = store.session("worker")
+        device.fail("sync", KeyboardInterrupt(), times=1)
+        with pytest.raises(KeyboardInterrupt):
+            session.upsert("k", b"v")
+        assert (session.serial, session.durable_serial, store["k"]) == (1, 0, b"v")
+        store.sync()
+        abandon(store)
+    with oxidbm.Store(tmp_path / "store", device=device, memory="1MiB") as store:
+        assert (store.session("worker").serial, dict(store)) == (1, {b"k": b"v"})
+
+
+def test_a_position_noted_beside_a_session_is_never_ahead_of_it(tmp_path: Path) -> None:
+    """What one thread does is in a commit up to one point, through the session or not."""
+
+    def program(path: str, device: CrashDevice) -> None:
+        with oxidbm.Store(path, device=device, durability="manual", memory="1MiB", page_size=PAGE_BYTES) as store:
+            session = store.session("worker")
+            for number in range(1, 20):
+                session.upsert(b"%d" % number, bytes(700))
+                if number % 3 == 0:
+                    store["offset"] = b"%d" % session.serial
+                if number % 5 == 0:
+                    store.sync()
+
+    def verify(path: str, device: CrashDevice, notes: list[object]) -> None:
+        with oxidbm.Store(path, device=device, durability="manual", memory="1MiB", page_size=PAGE_BYTES) as store:
+            serial = store.session("worker").serial
+            assert int(store.get("offset", b"0")) == serial // 3 * 3
+
+    assert check_crashes(program, verify, page_bytes=PAGE_BYTES) > 10
 
 
 def test_a_name_is_open_once(tmp_path: Path) -> None:
