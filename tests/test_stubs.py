@@ -137,6 +137,7 @@ def use_device(path: str) -> None:
     files = oxidbm.device.FileDevice(oxidbm.device.Directory(path), 12)
     assert_type(files.read_many([(64, 8)]), list[bytes])
     check_device(Own, page_bytes=4096)
+    oxidbm.Store(path, device=path)  # type: ignore[call-overload]
 
 def pay(path: str, crashing: CrashDevice) -> None:
     faulty = FaultyDevice(crashing)
@@ -152,7 +153,6 @@ def paid(path: str, crashing: CrashDevice, notes: list[int]) -> None:
         assert len(store) >= max(notes, default=0)
 
 assert_type(check_crashes(pay, paid, limit=20), int)
-    oxidbm.Store(path, device=path)  # type: ignore[call-overload]
 
 def misuse(store: oxidbm.Store) -> None:
     store[1]  # type: ignore[call-overload]

@@ -9,6 +9,8 @@ import random
 import threading
 from typing import Final
 
+from oxidbm._core.device.directory import STORE
+from oxidbm._core.durability.superblock import SUPERBLOCK, unpack_superblock
 from oxidbm.device import Device
 from oxidbm.testing.directory_files import DirectoryFiles, put_back
 from oxidbm.testing.platter import Event, Files, Platter, Segments, cut_segments
@@ -112,8 +114,17 @@ class CrashDevice(Device):
             held[address - start : address - start + len(piece)] = piece
 
     def begin_segment(self, address: int) -> None:
-        """Begin a segment."""
+        """Begin a segment; ValueError where the store has pages that it could begin in the middle of."""
         self.happened("begin", address)
+        files = self.events[-1].files or {}
+        superblock = files.get(STORE)
+        if superblock is not None:
+            size = 1 << unpack_superblock(STORE, superblock[: SUPERBLOCK.size]).page_bits
+            if self.page_bytes % size:
+                raise ValueError(
+                    f"the store has pages of {size} bytes, and its crash device is for pages of {self.page_bytes}; "
+                    f"give the device page_bytes={size}"
+                )
         self.segments.append((address, bytearray()))
 
     def read(self, address: int, size: int) -> bytes:

@@ -9,6 +9,7 @@ import oxidbm
 from oxidbm._core.device.directory import CLEAN, LOCK, LOG, STORE
 from oxidbm.testing import CrashDevice, CrashState, check_crashes, check_device, crash_states
 from oxidbm.testing.directory_files import SMALL_BYTES_MAX, DirectoryFiles
+from tests.inside import abandon
 from tests.support import Quiet
 
 PAGE = 4096
@@ -128,6 +129,20 @@ def test_notes_and_words() -> None:
         f"crash state {len(states) - 1} of {len(states)}, seed 5: the power is cut after 1 writes, 1 syncs and 2 "
         "notes; of what was not synced, nothing is left"
     )
+
+
+def test_pages_of_another_size_than_the_device_is_for(tmp_path: Path) -> None:
+    with oxidbm.Store(
+        tmp_path / "small", device=CrashDevice(2 * PAGE, path=str(tmp_path / "small")), **OPTIONS
+    ) as store:
+        store["k"] = b"v"
+    store = oxidbm.Store(tmp_path / "large", device=CrashDevice(PAGE // 2, path=str(tmp_path / "large")), **OPTIONS)
+    store["k"] = b"v"
+    with pytest.raises(
+        ValueError, match=r"has pages of 4096 bytes, .* for pages of 2048; give the device page_bytes=4096"
+    ):
+        store.sync()
+    abandon(store)
 
 
 def test_limit_and_seed() -> None:
