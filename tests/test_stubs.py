@@ -32,7 +32,7 @@ import array
 from collections.abc import MutableMapping
 from typing import Any, assert_type
 import oxidbm
-from oxidbm.testing import check_device
+from oxidbm.testing import CrashDevice, FaultyDevice, check_crashes, check_device, crash_states
 
 def double(old: bytes) -> bytes:
     return old + old
@@ -151,6 +151,21 @@ def use_device(path: str) -> None:
     assert_type(files.read_many([(64, 8)]), list[bytes])
     check_device(Own, page_bytes=4096)
     oxidbm.Store(path, device=path)  # type: ignore[call-overload]
+
+def pay(path: str, crashing: CrashDevice) -> None:
+    faulty = FaultyDevice(crashing)
+    faulty.fail("write", 28, after=100)
+    with oxidbm.Store(path, device=faulty) as store:
+        store["paid"] = "1"
+    crashing.note(1)
+    assert_type(faulty.calls["write"], int)
+    assert_type([state.restore("left") for state in crash_states(crashing)], list[CrashDevice])
+
+def paid(path: str, crashing: CrashDevice, notes: list[int]) -> None:
+    with oxidbm.Store(path, device=crashing) as store:
+        assert len(store) >= max(notes, default=0)
+
+assert_type(check_crashes(pay, paid, limit=20), int)
 
 def misuse(store: oxidbm.Store) -> None:
     store[1]  # type: ignore[call-overload]

@@ -11,7 +11,7 @@ import pytest
 
 import oxidbm
 from oxidbm import BackupReport, Store, _backup
-from tests.devices import HeapDevice
+from oxidbm.testing import CrashDevice
 from tests.inside import abandon, handle_of, log_of
 from tests.support import Quiet, run, scaled
 from tests.unit.helpers import Clock
@@ -202,7 +202,7 @@ def test_a_reader_makes_backups_beside_the_writer(tmp_path: Path) -> None:
 
 
 def test_a_device_of_ones_own_is_read_through_it(tmp_path: Path) -> None:
-    device = HeapDevice(4096)
+    device = CrashDevice(4096)
     with Store(tmp_path / "s", device=device, **OPTIONS) as store:
         fill(store, 0)
         report = store.backup(tmp_path / "b", link=True)
