@@ -245,9 +245,13 @@ class CheckpointFiles:
         self.directory: Directory | None = None
 
     def opened(self) -> Directory | None:
-        """Return the directory, None where there is none."""
+        """Return the directory, None where there is none; FormatError where something else has its name."""
         if self.directory is None and self.store.status(CHECKPOINTS) is not None:
-            self.directory = self.store.sub(CHECKPOINTS)
+            try:
+                self.directory = self.store.sub(CHECKPOINTS)
+            except NotADirectoryError:
+                place = self.store.place(CHECKPOINTS)
+                raise FormatError(f"{place} is no directory; delete it to have checkpoints") from None
         return self.directory
 
     def made(self) -> Directory:
@@ -256,7 +260,8 @@ class CheckpointFiles:
         if directory is None:
             self.store.make(CHECKPOINTS, self.mode)
             self.store.sync()
-            directory = self.directory = self.store.sub(CHECKPOINTS)
+            directory = self.opened()
+        assert directory is not None
         return directory
 
     def tokens(self) -> list[str]:

@@ -40,7 +40,7 @@ from oxidbm._core.durability.commit import Commits, CutWatcher
 from oxidbm._core.durability.image_file import ImageHeader, ImageWriter
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.durability.session_record import decode_session
-from oxidbm._core.errors import BusyError, MissingError, error
+from oxidbm._core.errors import BusyError, ClosedError, MissingError, error
 from oxidbm._core.index.image import ImageTaker
 from oxidbm._core.locks import CHECKPOINTING, StoreLock
 from oxidbm._core.log.reader import key_of, record_at, value_of
@@ -173,7 +173,10 @@ class Checkpointer(CutWatcher):
     def cut_durable(self) -> None:
         """Take the sessions as the cut stated them, which the next cut will state anew."""
         if self.phase == IMAGE and not self.sessions_taken and self.commits.sequence == self.sequence:
-            self.take_sessions()
+            try:
+                self.take_sessions()
+            except OSError as failure:  # the commit is durable, whatever becomes of the checkpoint
+                self.failure = str(failure)
 
     def take_sessions(self) -> None:
         """Read what the sessions' records say; the caller holds the commits' lock."""
@@ -221,8 +224,10 @@ class Checkpointer(CutWatcher):
         return wanted
 
     def begin_at_commit(self) -> None:
-        """Begin at the last commit where nothing was written since, else at a new one."""
+        """Begin at the last commit where nothing was written since, else at a new one, if no other thread cut one."""
         commits = self.commits
+        if self.phase != CUT:
+            return
         if commits.sequence > 0 and commits.durable_tail >= self.log.tail and not commits.unlogged:
             self.begin_here()
             self.take_sessions()
@@ -316,7 +321,9 @@ class Checkpointer(CutWatcher):
         if self.commits.durable_sequence < self.sequence:
             return False
         if not self.sessions_taken:
-            raise error(f"commit {self.sequence} was interrupted before it was durable; a later one followed")
+            raise error(
+                f"what commit {self.sequence} says of the sessions is not known: {self.failure or 'it was interrupted'}"
+            )
         return True
 
     def close_image(self) -> None:
@@ -406,6 +413,12 @@ class Checkpointer(CutWatcher):
         self.phase = REST  # last of all: from here on a cut may begin the next one
         if wanted is not None:
             wanted.finish(failure)
+
+    def let_go(self) -> None:
+        """At the end of a store that could not finish it: end what is being made, and tell whoever waits."""
+        if self.phase != REST:
+            self.drop()
+            self.end_with(ClosedError(f"the store {self.log.life.name()} was closed before the checkpoint was there"))
 
     def renew(self) -> None:
         """Make an automatic checkpoint in place of one that holds a part of the log that nobody else needs."""

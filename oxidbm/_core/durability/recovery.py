@@ -134,12 +134,18 @@ class Source:
     def read_all(self, report: Recovery) -> None:
         """Read what every checkpoint says of itself."""
         files = self.files
-        if files is not None:
-            for token in files.tokens():
-                try:
-                    self.known.append(files.read(token))
-                except (CorruptionError, FormatError) as failure:
-                    report.faults.append(str(failure))
+        if files is None:
+            return
+        try:
+            tokens = files.tokens()
+        except FormatError as fault:
+            report.faults.append(str(fault))
+            return
+        for token in tokens:
+            try:
+                self.known.append(files.read(token))
+            except (CorruptionError, FormatError) as failure:
+                report.faults.append(str(failure))
 
 
 def recover(commits: Commits, mark: CleanMark | None, read_only: bool, source: Source, report: Recovery) -> Replay:
@@ -192,8 +198,8 @@ def begin_replay(commits: Commits, mark: CleanMark | None, stop: i64, source: So
             continue
         try:
             replay = from_image(table, source, metadata, stop)
-        except FileNotFoundError as failure:
-            report.faults.append(f"{failure.filename} is missing, which belongs to the checkpoint {metadata.token}")
+        except FileNotFoundError as missing:
+            report.faults.append(f"{missing.filename} is missing, which belongs to the checkpoint {metadata.token}")
         except (CorruptionError, FormatError, ImportError) as failure:
             report.faults.append(str(failure))
         else:

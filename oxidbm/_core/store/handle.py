@@ -163,8 +163,9 @@ class Handle:
         table.maintainer = ClosedMaintainer(self.life)
         table.watchers = []  # which lead back to here: a closed store is to go at once, not with the next collection
         table.log.shut_down()
+        failure = None if self.disk is None else attempt(self.disk.checkpoints.let_go)
         self.disk = None
-        failure = attempt(table.log.epoch.drain)
+        failure = attempt(table.log.epoch.drain) or failure
         failure = attempt(table.log.give_up_device) or failure
         failure = attempt(table.log.let_go) or failure
         table.index = table.index.emptied()
