@@ -94,7 +94,8 @@ class Checkpointer(CutWatcher):
         self.pending: vec[i64] = vec[i64]()
         self.pending_first: i64 = 0
         self.pending_stop: i64 = 0
-        self.records: i64 = 0  # appended when the last one was begun, or has failed
+        self.records: i64 = 0  # appended when the last image was begun, or has failed
+        self.records_imaged: i64 = 0  # as that, of the last image that is there
         self.bytes_end: i64 = FIRST_ADDRESS  # the tail then
         self.expiring = False
         self.swept = False
@@ -104,7 +105,7 @@ class Checkpointer(CutWatcher):
         """Know the checkpoints that are there; so many records were replayed behind the one that ended at `end`."""
         for metadata in known:
             self.keep(metadata)
-        self.records = self.log.records - records
+        self.records = self.records_imaged = self.log.records - records
         self.bytes_end = end
 
     def keep(self, metadata: Metadata) -> None:
@@ -154,10 +155,10 @@ class Checkpointer(CutWatcher):
         self.pending_first = self.table.pending.first
         self.pending_stop = len(self.pending)
         self.expiring = self.log.expiring
-        self.records = self.log.records
-        self.bytes_end = self.log.tail
         self.sessions_taken = False
         if self.with_image:
+            self.records = self.log.records
+            self.bytes_end = self.log.tail
             self.taker.begin(self.table.index)
         self.phase = IMAGE
 
@@ -257,6 +258,8 @@ class Checkpointer(CutWatcher):
             self.say_all()
             self.files.publish(self.metadata)
             self.keep(self.metadata)
+            if self.with_image:
+                self.records_imaged = self.records
             self.commits.release(self.ticket)
         elif self.phase == PURGE:
             if self.metadata.automatic:
@@ -422,7 +425,7 @@ class Checkpointer(CutWatcher):
                 self.end_with(None)
         self.finish()
         entries = self.table.index.entries
-        records = self.log.records - self.records
+        records = self.log.records - self.records_imaged
         if (
             self.automatic
             and self.commits.sequence > 0
