@@ -214,7 +214,9 @@ def from_image(table: Table, source: Source, metadata: Metadata, stop: i64) -> R
     log = table.log
     log.read_from_device(i64(metadata.begin))
     record = commit_of(log, metadata)
-    reader = ImageReader(files.made_or_missing(metadata.token), metadata.image_name(), metadata.image_bytes)
+    reader = ImageReader(
+        files.made_or_missing(metadata.token), metadata.image_name(), metadata.image_bytes, metadata.image_sum
+    )
     try:
         header = reader.read_header()
         if (header.sequence, header.commit, header.begin, header.end) != (
@@ -224,6 +226,8 @@ def from_image(table: Table, source: Source, metadata: Metadata, stop: i64) -> R
             metadata.end,
         ):
             raise reader.fault(f"it is of commit {header.sequence}, not {metadata.sequence}")
+        if not record.table.count <= header.count <= record.table.count + record.table.pending:
+            raise reader.fault(f"it has {header.count} keys, its commit {record.table.count}")
         pending = reader.read_pending(i64(metadata.end))
         index = reader.read_index(header, log.budget)
     except BaseException:
@@ -263,6 +267,9 @@ def commit_of(log: HybridLog, metadata: Metadata) -> CommitRecord:
         raise CorruptionError(f"{device.place(i64(metadata.commit))}: {failure}") from None
     if said.log.sequence != metadata.sequence or said.log.begin != metadata.begin:
         raise CorruptionError(f"{place} says commit {metadata.sequence}, its commit record {said.log.sequence}")
+    names = {state.name for state in metadata.sessions}
+    if len(names) != len(metadata.sessions) or len(names) != said.sessions:
+        raise CorruptionError(f"{place} has {len(names)} sessions, its commit record counted {said.sessions}")
     return said
 
 
