@@ -19,6 +19,7 @@ from librt.vecs import extend, vec
 from mypy_extensions import i64
 
 from oxidbm import _breath
+from oxidbm._core.address import ADDRESS_MASK
 from oxidbm._core.budget import Budget
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.device.system import sync_file, write_at
@@ -244,8 +245,8 @@ class ImageReader:
             raise self.fault(f"it counts {header.count} keys of {header.live_bytes} bytes in a log of {header.end}")
         return header
 
-    def read_pending(self, end: i64) -> vec[i64]:
-        """Return the pending records' words."""
+    def read_pending(self, begin: i64, end: i64) -> vec[i64]:
+        """Return the pending records' words, each with the address of one."""
         (count,) = COUNT.unpack(self.take(COUNT.size))
         if not 0 <= count <= end // HEADER_BYTES:
             raise self.fault(f"it counts {count} pending records in a log of {end} bytes")
@@ -255,6 +256,9 @@ class ImageReader:
             size: i64 = min(left, i64(SLICE_WORDS))
             words = extend(words, memoryview(self.take(size << 3)).cast(WORD))
             left -= size
+        for word in words:
+            if not begin <= word & ADDRESS_MASK < end:
+                raise self.fault(f"it has address {word & ADDRESS_MASK} as that of a pending record")
         return words
 
     def read_index(self, header: ImageHeader, budget: Budget) -> HashIndex:

@@ -228,7 +228,7 @@ def from_image(table: Table, source: Source, metadata: Metadata, stop: i64) -> R
             raise reader.fault(f"it is of commit {header.sequence}, not {metadata.sequence}")
         if not record.table.count <= header.count <= record.table.count + record.table.pending:
             raise reader.fault(f"it has {header.count} keys, its commit {record.table.count}")
-        pending = reader.read_pending(i64(metadata.end))
+        pending = reader.read_pending(i64(metadata.begin), i64(metadata.end))
         index = reader.read_index(header, log.budget)
     except BaseException:
         table.index = table.index.emptied()  # which says anew what is drawn from the budget
@@ -278,8 +278,6 @@ def settle_recovered(table: Table, replay: Replay) -> None:
     pending = replay.pending
     i: i64 = 0
     while i < len(pending):
-        if not replay.begin <= pending[i] & ADDRESS_MASK < replay.start:
-            raise CorruptionError(f"{table.life.path}: a checkpoint has address {pending[i]} as that of a record")
         table.pending.add(pending[i] & ADDRESS_MASK, pending[i] & WAS_PLAIN != 0)
         i += 1
     while replay.total > 0 and not settle(table, SLICE_RECORDS):
