@@ -314,7 +314,7 @@ class CheckpointFiles:
         directory = self.opened()
         if directory is None:
             return
-        for suffix in (METADATA_SUFFIX, IMAGE_SUFFIX):
+        for suffix in (METADATA_SUFFIX, METADATA_SUFFIX + ASIDE_SUFFIX, IMAGE_SUFFIX):
             try:
                 directory.unlink(token + suffix)
             except FileNotFoundError:

@@ -282,9 +282,6 @@ class Checkpointer(CutWatcher):
     def open_image(self) -> None:
         """Begin the image's file."""
         self.name_it()
-        if not self.swept:
-            self.files.sweep()
-            self.swept = True
         header = ImageHeader(int(self.sequence), int(self.commit_address), int(self.begin), int(self.end))
         header.count = int(self.count)
         header.live_bytes = int(self.live_bytes)
@@ -295,7 +292,7 @@ class Checkpointer(CutWatcher):
         writer.write_header(header, memoryview(self.pending)[self.pending_first : self.pending_stop])
 
     def name_it(self) -> None:
-        """Give the checkpoint its token."""
+        """Give the checkpoint its token, and delete what was left of others."""
         wanted = self.wanted
         if wanted is not None:
             self.metadata = wanted.metadata
@@ -303,6 +300,9 @@ class Checkpointer(CutWatcher):
             self.metadata = Metadata(FOLD_OVER, "", self.files.store_id)
             self.metadata.automatic = True
         self.metadata.token = token_for(int(self.sequence))
+        if not self.swept:
+            self.files.sweep()
+            self.swept = True
 
     def is_durable(self) -> bool:
         """Return whether the commit is durable; raise where it never will be, or its sessions are not known."""
@@ -368,6 +368,13 @@ class Checkpointer(CutWatcher):
         self.files.remove(metadata.token)
         self.known.remove(metadata)
         self.commits.release(self.tickets.pop(metadata.token))
+
+    def cancel(self, made: Checkpoint, failure: BaseException) -> None:
+        """Give a checkpoint up for which nobody waits any more, unless it is there already."""
+        with self.lock:
+            if self.wanted is made:
+                self.give_up(failure)
+                self.end_with(failure)
 
     def give_up(self, failure: BaseException) -> None:
         """Let the store be as if the checkpoint had not been begun."""
