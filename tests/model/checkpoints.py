@@ -11,6 +11,7 @@ from hypothesis.stateful import precondition, rule
 
 import oxidbm
 from oxidbm import Checkpoint, Store
+from oxidbm._core.durability.checkpointer import PURGE
 from tests.inside import abandon, checkpointer_of, disk_of, log_of
 from tests.model.machine import PAGE_BYTES, FilesMachine
 
@@ -65,7 +66,9 @@ class CheckpointRules(FilesMachine):
             self.keep(begun)
 
     def ended(self) -> None:
-        """Take note of one that somebody has brought to its end."""
+        """Take note of one that somebody has brought to its end; from PURGE on it is listed, and may be purged."""
+        if checkpointer_of(self.store).phase == PURGE:
+            checkpointer_of(self.store).advance()
         if self.begun is not None and self.begun.checkpoint.done():
             self.keep(self.begun)
             self.begun = None
