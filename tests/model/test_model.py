@@ -11,15 +11,16 @@ from oxidbm import Store
 from oxidbm._core.device.device import Device
 from oxidbm.testing import CrashDevice
 from tests.inside import table_of
+from tests.model.checkpoints import CheckpointRules
 from tests.model.features import ExpiringRules, OrderedRules, SessionRules
 from tests.model.machine import PAGE_BYTES, DiskMachine, FilesMachine, StoreMachine
 
 
-class MappedMachine(ExpiringRules, SessionRules, FilesMachine):
+class MappedMachine(CheckpointRules, ExpiringRules, SessionRules, FilesMachine):
     """Segment files, read through mmap."""
 
 
-class PreadMachine(OrderedRules, SessionRules, FilesMachine):
+class PreadMachine(CheckpointRules, OrderedRules, SessionRules, FilesMachine):
     """Segment files, read with pread."""
 
     mapped = False

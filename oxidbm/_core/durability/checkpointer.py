@@ -96,7 +96,8 @@ class Checkpointer(CutWatcher):
         self.pending: vec[i64] = vec[i64]()
         self.pending_first: i64 = 0
         self.pending_stop: i64 = 0
-        self.records: i64 = 0  # appended when the last one was begun, or has failed
+        self.records: i64 = 0  # appended when the last image was begun, or has failed
+        self.records_imaged: i64 = 0  # as that, of the last image that is there
         self.bytes_end: i64 = FIRST_ADDRESS  # the tail then
         self.begun = 0.0
         self.expiring = False
@@ -107,7 +108,7 @@ class Checkpointer(CutWatcher):
         """Know the checkpoints that are there; so many records were replayed behind the one that ended at `end`."""
         for metadata in known:
             self.keep(metadata)
-        self.records = self.log.records - records
+        self.records = self.records_imaged = self.log.records - records
         self.bytes_end = end
 
     def keep(self, metadata: Metadata) -> None:
@@ -162,11 +163,11 @@ class Checkpointer(CutWatcher):
         self.pending_first = self.table.pending.first
         self.pending_stop = len(self.pending)
         self.expiring = self.log.expiring
-        self.records = self.log.records
-        self.bytes_end = self.log.tail
         self.sessions_taken = False
         self.begun = time.monotonic()
         if self.with_image:
+            self.records = self.log.records
+            self.bytes_end = self.log.tail
             self.taker.begin(self.table.index)
         self.phase = IMAGE
 
@@ -271,6 +272,8 @@ class Checkpointer(CutWatcher):
             self.say_all()
             self.files.publish(self.metadata)
             self.keep(self.metadata)
+            if self.with_image:
+                self.records_imaged = self.records
             self.commits.release(self.ticket)
         elif self.phase == PURGE:
             if self.metadata.automatic:
@@ -293,9 +296,6 @@ class Checkpointer(CutWatcher):
     def open_image(self) -> None:
         """Begin the image's file."""
         self.name_it()
-        if not self.swept:
-            self.files.sweep()
-            self.swept = True
         header = ImageHeader(int(self.sequence), int(self.commit_address), int(self.begin), int(self.end))
         header.count = int(self.count)
         header.live_bytes = int(self.live_bytes)
@@ -306,7 +306,7 @@ class Checkpointer(CutWatcher):
         writer.write_header(header, memoryview(self.pending)[self.pending_first : self.pending_stop])
 
     def name_it(self) -> None:
-        """Give the checkpoint its token."""
+        """Give the checkpoint its token, and delete what was left of others."""
         wanted = self.wanted
         if wanted is not None:
             self.metadata = wanted.metadata
@@ -314,6 +314,9 @@ class Checkpointer(CutWatcher):
             self.metadata = Metadata(FOLD_OVER, "", self.files.store_id)
             self.metadata.automatic = True
         self.metadata.token = token_for(int(self.sequence))
+        if not self.swept:
+            self.files.sweep()
+            self.swept = True
 
     def is_durable(self) -> bool:
         """Return whether the commit is durable; raise where it never will be, or its sessions are not known."""
@@ -382,6 +385,13 @@ class Checkpointer(CutWatcher):
         self.known.remove(metadata)
         self.commits.release(self.tickets.pop(metadata.token))
 
+    def cancel(self, made: Checkpoint, failure: BaseException) -> None:
+        """Give a checkpoint up for which nobody waits any more, unless it is there already."""
+        with self.lock:
+            if self.wanted is made:
+                self.give_up(failure)
+                self.end_with(failure)
+
     def give_up(self, failure: BaseException) -> None:
         """Let the store be as if the checkpoint had not been begun."""
         self.drop()
@@ -444,7 +454,7 @@ class Checkpointer(CutWatcher):
                 self.end_with(None)
         self.finish()
         entries = self.table.index.entries
-        records = self.log.records - self.records
+        records = self.log.records - self.records_imaged
         if (
             self.automatic
             and self.commits.sequence > 0

@@ -19,13 +19,14 @@ from librt.vecs import extend, vec
 from mypy_extensions import i64
 
 from oxidbm import _breath
+from oxidbm._core.address import ADDRESS_MASK
 from oxidbm._core.budget import Budget
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.device.system import sync_file, write_at
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.index.entry import NO_ENTRY, address_of, leading_to
 from oxidbm._core.index.hash_index import BUCKET_ENTRIES, HashIndex
-from oxidbm._core.index.image import SLICE_WORDS, ImageLoader, ImageTaker
+from oxidbm._core.index.image import SLICE_WORDS, SPARSE, ImageLoader, ImageTaker, wanted_mask
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import record_at
 from oxidbm._core.log.record import HEADER_BYTES, previous_address
@@ -196,7 +197,7 @@ class ImageWriter:
 class ImageReader:
     """Reads an image's file; CorruptionError, with the file and what is wrong, for one that cannot be believed."""
 
-    def __init__(self, directory: Directory, name: str, size: int) -> None:
+    def __init__(self, directory: Directory, name: str, size: int, end: str) -> None:
         library = zstandard()
         self.place = directory.place(name)
         self.offset = 0
@@ -207,6 +208,12 @@ class ImageReader:
         if found != size:
             self.file.close()
             raise CorruptionError(f"{self.place} has {found} bytes, its checkpoint says {size}")
+        self.file.seek(max(size - SUM_BYTES, 0))
+        last: bytes = self.file.read(SUM_BYTES)
+        if last.hex() != end:
+            self.file.close()
+            raise CorruptionError(f"{self.place} has the checksum {last.hex()}, its checkpoint says {end}")
+        self.file.seek(0)
         self.stream: Any = library.ZstdDecompressor().stream_reader(self.file)
 
     def close(self) -> None:
@@ -256,8 +263,8 @@ class ImageReader:
             raise self.fault(f"it counts {header.count} keys of {header.live_bytes} bytes in a log of {header.end}")
         return header
 
-    def read_pending(self, end: i64) -> vec[i64]:
-        """Return the pending records' words."""
+    def read_pending(self, begin: i64, end: i64) -> vec[i64]:
+        """Return the pending records' words, each with the address of one."""
         (count,) = COUNT.unpack(self.take(COUNT.size))
         if not 0 <= count <= end // HEADER_BYTES:
             raise self.fault(f"it counts {count} pending records in a log of {end} bytes")
@@ -267,10 +274,16 @@ class ImageReader:
             size: i64 = min(left, i64(SLICE_WORDS))
             words = extend(words, memoryview(self.take(size << 3)).cast(WORD))
             left -= size
+        for word in words:
+            if not begin <= word & ADDRESS_MASK < end:
+                raise self.fault(f"it has address {word & ADDRESS_MASK} as that of a pending record")
         return words
 
     def read_index(self, header: ImageHeader, budget: Budget) -> HashIndex:
-        """Return the index."""
+        """Return the index; each of its entries leads to a record of its own."""
+        records = header.end // HEADER_BYTES
+        if header.low_mask > wanted_mask(max(i64(records), i64(0)) * SPARSE):
+            raise self.fault(f"a table of low_mask {header.low_mask} for at most {records} records")
         try:
             loader = ImageLoader(budget, i64(header.low_mask), i64(header.split), i64(header.begin), i64(header.end))
             while True:
@@ -282,6 +295,8 @@ class ImageReader:
                 loader.take(
                     memoryview(self.take(i64(size) << 3)).cast(WORD), memoryview(self.take(i64(pairs) << 3)).cast(WORD)
                 )
+                if loader.index.entries > records:
+                    raise self.fault(f"{loader.index.entries} entries for at most {records} records")
                 _breath.breathe()
             index = loader.finish()
         except ValueError as failure:

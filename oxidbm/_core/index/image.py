@@ -183,7 +183,7 @@ class ImageLoader:
     def take_words(self, words: memoryview) -> None:
         """Add a slice's buckets; those of one slice lie in one chunk."""
         count: i64 = len(words) >> 3
-        if count == 0:
+        if len(words) == 0:
             return
         index = self.index
         chunk: i64 = self.filled >> CHUNK_BITS
