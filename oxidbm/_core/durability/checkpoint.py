@@ -247,7 +247,11 @@ class CheckpointFiles:
     def opened(self) -> Directory | None:
         """Return the directory, None where there is none."""
         if self.directory is None and self.store.status(CHECKPOINTS) is not None:
-            self.directory = self.store.sub(CHECKPOINTS)
+            found = self.store.sub(CHECKPOINTS)
+            if self.directory is None:
+                self.directory = found
+            else:  # another thread was faster
+                found.close()
         return self.directory
 
     def made(self) -> Directory:
@@ -256,7 +260,8 @@ class CheckpointFiles:
         if directory is None:
             self.store.make(CHECKPOINTS, self.mode)
             self.store.sync()
-            directory = self.directory = self.store.sub(CHECKPOINTS)
+            directory = self.opened()
+            assert directory is not None
         return directory
 
     def tokens(self) -> list[str]:
@@ -264,6 +269,15 @@ class CheckpointFiles:
         directory = self.opened()
         names = [] if directory is None else directory.names()
         return [name.removesuffix(METADATA_SUFFIX) for name in names if name.endswith(METADATA_SUFFIX)]
+
+    def size(self) -> int:
+        """Return the bytes of all files in the directory."""
+        directory = self.opened()
+        total = 0
+        for name in [] if directory is None else directory.names():
+            status = None if directory is None else directory.status(name)
+            total += 0 if status is None else status.st_size
+        return total
 
     def read(self, token: str) -> Metadata:
         """Return what a checkpoint's file says; FileNotFoundError, CorruptionError or FormatError."""
