@@ -107,9 +107,7 @@ class CheckpointRules(FilesMachine):
         if kept.checkpoint.kind == "index":
             return
         path = self.directory / "store"
-        with Store(
-            path, memory="1MiB", read_only=True, clock=self.clock, checkpoint=kept.checkpoint.token
-        ) as other:
+        with Store(path, memory="1MiB", read_only=True, clock=self.clock, checkpoint=kept.checkpoint.token) as other:
             assert other.recovery.commit == kept.checkpoint.commit
             assert dict(other.items()) == self.living(kept)
             names = {known.name: known.serial for known in other.sessions()}

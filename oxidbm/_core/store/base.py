@@ -15,6 +15,7 @@ from oxidbm import _breath
 from oxidbm._core.device.device import Device
 from oxidbm._core.durability.check import check
 from oxidbm._core.durability.checkpoint import Checkpoint
+from oxidbm._core.durability.checkpoint_check import check_checkpoints
 from oxidbm._core.durability.checkpointer import Checkpointer
 from oxidbm._core.durability.recovery import Recovery
 from oxidbm._core.errors import RecoveryWarning
@@ -252,7 +253,8 @@ class StoreBase:
     def check(self) -> list[str]:
         """Return every fault found in the store, as sentences."""
         self.life.check_open()
-        return check(self.handle.commits)
+        handle = self.handle
+        return check(handle.commits) + check_checkpoints(handle.commits, handle.files)
 
     def stats(self) -> dict[str, Any]:
         """Return figures about the store; see docs."""
