@@ -46,6 +46,15 @@ class StoreLock:
     def __exit__(self, kind: object, value: object, trace: object) -> None:
         self.lock.release()
 
+    def release(self) -> None:
+        """Give it back."""
+        self.lock.release()
+
+    def take(self) -> bool:
+        """Take it where that can be done without waiting, and return whether it could."""
+        self.order.check(self.place)
+        return bool(self.lock.acquire(False))
+
     def held(self) -> bool:
         """Return whether the calling thread holds it."""
         return bool(self.lock._is_owned())

@@ -147,6 +147,7 @@ class Handle:
         if directory.removed():
             return  # with all that was durable; what was not has raised in commit_all
         prelude.sync_creation()
+        self.table.log.device.finish()
         if not prelude.mark_present:
             count = self.table.count + self.table.pending.count()
             mark = CleanMark(int(self.commits.end), int(self.commits.durable_sequence), int(count))
@@ -163,6 +164,8 @@ class Handle:
         failure = attempt(table.log.give_up_device) or failure
         failure = attempt(table.log.let_go) or failure
         table.index = table.index.emptied()
+        failure = attempt(self.commits.waiters.close) or failure
+        failure = attempt(self.commits.notices.ended) or failure
         if self.lock is not None:
             failure = attempt(self.lock.close) or failure
         if self.directory is not None:
