@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,9 +30,9 @@ def length(path: Path, page: int = 0) -> int:
     return (path / segment_name(page)).stat().st_size
 
 
-def store_at(path: Path, **more: object) -> Store:
-    given: dict[str, object] = {"memory": "1MiB", "page_size": PAGE, "durability": "manual", "compaction": False}
-    return Store(path, **{**given, **more})  # type: ignore[arg-type]
+def store_at(path: Path, **more: Any) -> Store:
+    given: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE, "durability": "manual", "compaction": False}
+    return Store(path, **{**given, **more})
 
 
 def test_a_commit_record_takes_what_the_device_keeps() -> None:
