@@ -36,7 +36,9 @@ class StoreLock:
     def __init__(self, order: "LockOrder", place: int) -> None:
         self.order = order
         self.place = place
-        self.lock: Any = threading.RLock()  # for knowing its owner from the instant it is taken
+        lock: Any = threading.RLock()  # for knowing its owner from the instant it is taken
+        self.lock = lock
+        self.is_owned = lock._is_owned  # at hand, since each commit asks several times
         order.locks.append(self)
 
     def __enter__(self) -> None:
@@ -57,7 +59,7 @@ class StoreLock:
 
     def held(self) -> bool:
         """Return whether the calling thread holds it."""
-        return bool(self.lock._is_owned())
+        return bool(self.is_owned())
 
 
 @final
