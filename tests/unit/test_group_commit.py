@@ -1,5 +1,6 @@
 """Group commit: threads that wait together share a sync, whatever becomes of the one that makes it."""
 
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -134,6 +135,58 @@ def test_a_commit_that_an_exception_ends_is_made_by_one_of_those_who_wait(tmp_pa
     assert store.stats()["durable_tail"] == store.stats()["tail"]
     assert handle_of(store).commits.waiters.waiting == []
     store.close()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers here")
+def test_a_signal_in_one_that_waits(tmp_path: Path) -> None:
+    """What its handler raises comes out; what it writes is committed with the others; nobody is left waiting."""
+    device = SlowDevice()
+    store = open_on(tmp_path / "store", device)
+    store[b"first"] = b"1"
+    device.inside.clear()
+    device.free.clear()
+    threads = started(lambda _: store.__setitem__(b"leader", b"1"), 1)
+    assert device.inside.wait(WAIT_SECONDS)
+    threads += started(lambda number: store.__setitem__(b"%d" % number, b"1"), 3)
+    waiting(store, 3)
+
+    def interrupt(number: int, frame: object) -> None:
+        assert len(handle_of(store).commits.waiters.waiting) == 4
+        raise TimeoutError("the handler's own")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(TimeoutError, match="the handler's own"):
+            store[b"main"] = b"1"
+        assert len(handle_of(store).commits.waiters.waiting) == 3
+        signal.signal(signal.SIGALRM, lambda number, frame: device.free.set())
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        store[b"again"] = b"1"
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    joined(threads)
+    assert store.stats()["durable_tail"] == store.stats()["tail"]
+    assert handle_of(store).commits.waiters.waiting == []
+    assert sorted(store) == [b"0", b"1", b"2", b"again", b"first", b"leader", b"main"]
+    store.close()
+
+
+def test_compaction_has_its_turn_beside_those_who_only_commit(tmp_path: Path) -> None:
+    """What waits for the lock itself is not kept waiting by threads that take it again and again."""
+    with Store(tmp_path / "store", memory="4MiB", page_size=PAGE_BYTES, durability="always") as store:
+        stop = threading.Event()
+
+        def write(number: int) -> None:
+            while not stop.is_set():
+                store[b"%d" % number] = b"v" * 20
+
+        threads = started(write, 32)
+        for _ in range(10):
+            store.clear()
+        stop.set()
+        joined(threads)
+        assert handle_of(store).commits.waiters.claims == 0
 
 
 def test_many_threads_lose_nothing(tmp_path: Path) -> None:

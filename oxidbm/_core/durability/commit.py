@@ -192,6 +192,7 @@ class Commits:
     def commit_until(self, sequence: i64) -> None:
         """Return when a commit with this number, or a later one, is durable, made by this thread or by another one."""
         while self.durable_sequence < sequence:
+            self.waiters.give_way()
             if not self.waiters.committing and self.lock.take():
                 try:
                     self.waiters.committing = True
@@ -215,7 +216,11 @@ class Commits:
 
     def begin_turn(self) -> None:
         """Be the one that commits; waits until nobody else does."""
-        self.lock.__enter__()
+        self.waiters.claims += 1
+        try:
+            self.lock.__enter__()
+        finally:
+            self.waiters.claims -= 1
         self.waiters.committing = True
 
     def end_turn(self) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Final, final
 from mypy_extensions import i64
 
 SPARE_BELLS_MAX: Final = 64
+GIVE_WAY_SECONDS: Final = 0.0001
 ONE: Final[bytes] = (1).to_bytes(8, sys.byteorder)
 
 
@@ -77,6 +78,7 @@ class Waiters:
 
     def __init__(self) -> None:
         self.committing = False
+        self.claims: i64 = 0  # threads that wait for the lock itself
         self.waiting: list[Waiter] = []
         self.spare: list[Bell] = []
         self.closed = False
@@ -86,6 +88,14 @@ class Waiters:
         waiter = Waiter(sequence, self.spare.pop() if self.spare else Bell())
         self.waiting.append(waiter)
         return waiter
+
+    def give_way(self) -> None:
+        """Let a thread that waits for the lock itself have it, where it is free: only for an instant.
+
+        To wait until it has it would be for ever in a signal handler that runs in the middle of its waiting.
+        """
+        if self.claims > 0 and not self.committing:
+            time.sleep(GIVE_WAY_SECONDS)
 
     def wait(self, waiter: Waiter) -> None:
         """Return when the waiter was let go on, or at once where nobody commits."""
