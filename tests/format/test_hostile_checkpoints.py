@@ -22,7 +22,7 @@ from tests.format.stores import Items, make_directory, open_store
 from tests.support import scaled, started
 
 KEYS = 200
-HUGE = (1 << 62, 1 << 63, -1, 1 << 200, True, 1.5, "1", None, [], {})
+HUGE: tuple[Any, ...] = (1 << 62, 1 << 63, -1, 1 << 200, True, 1.5, "1", None, [], {})
 MEMORY_MAX = 1 << 28
 Change = Callable[[Checkpoint], None]
 
@@ -81,26 +81,24 @@ def check_refused(path: Path, items: Items) -> None:
         assert [known.serial for known in store.sessions()] == [1]
 
 
+NO_WORDS: tuple[Any, ...] = (None, 5, [], {}, "", "../../../etc/passwd", "a/b", ".", "\0", "fold-over ")
+NO_SWITCHES: tuple[Any, ...] = (7, [], {}, 1.5)
+NO_SEGMENTS: tuple[Any, ...] = ([], [5], [0, 0], None, 7, "0", [None], [[]], [-1], [1 << 70], {"0": 0})
+NO_SESSIONS: tuple[Any, ...] = ([], None, 5, [5], [None], [{}], {"a": 1}, "sessions")
 METADATA: dict[str, Any] = {
     **{
         f"{name} {number!r}": {name: number}
         for name in ("sequence", "commit", "begin", "end", "time_ns", "image_bytes", "raw_bytes", "entries")
         for number in HUGE
     },
-    **{f"{name} {wrong!r}": {name: wrong} for name in ("name", "automatic", "expiring") for wrong in (7, [], {}, 1.5)},
+    **{f"{name} {wrong!r}": {name: wrong} for name in ("name", "automatic", "expiring") for wrong in NO_SWITCHES},
     **{
         f"{name} {wrong!r}": {name: wrong}
         for name in ("token", "kind", "store_id", "image_sum", "commit_sum")
-        for wrong in (None, 5, [], {}, "", "../../../etc/passwd", "a/b", ".", "\0", "fold-over ")
+        for wrong in NO_WORDS
     },
-    **{
-        f"segments {number}": {"segments": wrong}
-        for number, wrong in enumerate(([], [5], [0, 0], None, 7, "0", [None], [[]], [-1], [1 << 70], {"0": 0}))
-    },
-    **{
-        f"sessions {number}": {"sessions": wrong}
-        for number, wrong in enumerate(([], None, 5, [5], [None], [{}], {"a": 1}, "sessions"))
-    },
+    **{f"segments {number}": {"segments": wrong} for number, wrong in enumerate(NO_SEGMENTS)},
+    **{f"sessions {number}": {"sessions": wrong} for number, wrong in enumerate(NO_SESSIONS)},
     "a million segments": {"segments": list(range(10**6))},
     "version -1": {"format_version": -1, "kind": "later"},
     "version 2": {"format_version": 2},
@@ -131,8 +129,6 @@ def test_what_a_checkpoint_says(base: tuple[Path, Items, Checkpoint], tmp_path: 
         file.write_text(file.read_text().replace('"format_version": 1', '"format_version": ' + "9" * 5000))
     else:
         checkpoint.write(tmp_path / "store")
-    harmless = what.startswith(("time_ns", "raw_bytes", "entries")) and what.endswith("4611686018427387903")
-    assert not harmless
     check_refused(tmp_path / "store", items)
 
 

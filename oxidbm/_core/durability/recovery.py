@@ -140,6 +140,12 @@ class Source:
                     self.known.append(files.read(token))
                 except (CorruptionError, FormatError) as failure:
                     report.faults.append(str(failure))
+            self.known.sort(key=age)  # tokens of one commit sort as it happens
+
+
+def age(metadata: Metadata) -> tuple[int, int]:
+    """Return what checkpoints are put in order by: their commit, and when they were made."""
+    return metadata.sequence, metadata.time_ns
 
 
 def recover(commits: Commits, mark: CleanMark | None, read_only: bool, source: Source, report: Recovery) -> Replay:
