@@ -291,6 +291,26 @@ def test_an_image_that_leads_elsewhere(base: tuple[Path, Items, Checkpoint], tmp
     opened(tmp_path / "store", items)
 
 
+@pytest.mark.parametrize("clean", [True, False])
+def test_an_image_that_what_came_later_does_not_follow(tmp_path: Path, clean: bool) -> None:
+    """An entry is not there, and its key was deleted later: recovery begins anew, with the log's first record."""
+    path = tmp_path / "store"
+    items, checkpoint = make(path)
+    with open_store(path) as store:
+        for key in [*items][:-1]:
+            del store[key], items[key]
+    if not clean:
+        (path / "CLEAN").unlink()
+    set_words(0, lambda entry: 0)(checkpoint)
+    checkpoint.write(path)
+    check_refused(path, items)
+    with pytest.warns(oxidbm.RecoveryWarning, match="begun with the checkpoint"):
+        store = open_store(path)
+    with store:
+        assert dict(store.items()) == items
+        assert store.check() == []
+
+
 def test_files_swapped_between_checkpoints(tmp_path: Path) -> None:
     path = tmp_path / "store"
     make_directory(path)

@@ -161,7 +161,7 @@ class Handle:
         table = self.table
         table.maintainer = ClosedMaintainer(self.life)
         self.commits.watcher = CutWatcher()
-        table.watchers = []  # which both lead back to here: a closed store is to go at once, not with the next collection
+        table.watchers = []  # both lead back to here: a closed store is to go at once, not with the next collection
         table.log.shut_down()
         self.disk = None
         failure = attempt(table.log.epoch.drain)
