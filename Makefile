@@ -2,7 +2,7 @@
 # $(VENV), and again only when something changed.
 #
 #   make demo | test | pure | bench | bench-smoke | docs
-#   make build | quick | format | lint | types | coverage | instructions | clean   for those who change it: docs/hacking.md
+#   make build | quick | soak | format | lint | types | coverage | instructions | clean   for those who change it: docs/hacking.md
 #   PYTHON=python3.13 VENV=.venv313   another interpreter, beside the first
 #   ARGS='-k session -x'              arguments for pytest or the benchmark
 
