@@ -4,6 +4,7 @@ from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MASK, with_sign
 from oxidbm._core.hashing import hash_key
+from oxidbm._core.index.entry import NO_ENTRY
 from oxidbm._core.log.reader import key_of, record_at
 from oxidbm._core.log.record import previous_address
 from oxidbm._core.table.pending import WAS_PLAIN
@@ -40,7 +41,8 @@ def settle_oldest(table: Table) -> None:
     if plain:
         key_hash = hash_key(key, table.seed)
         entry = table.index.entry_for(key_hash, address)
-        table.index.replace(key_hash, with_sign(entry), entry)
+        gone = newer.tombstone()  # deleted in place since it was written: as in a replay, nothing leads to it
+        table.index.replace(key_hash, with_sign(entry), NO_ENTRY if gone else entry)
 
 
 def settle(table: Table, most: i64) -> bool:
