@@ -10,7 +10,7 @@ import pytest
 
 import oxidbm
 from oxidbm._core.durability.checkpointer import CUT, REST, Checkpointer
-from tests.inside import abandon, checkpointer_of, disk_of, handle_of, table_of
+from tests.inside import abandon, checkpointer_of, disk_of, handle_of, log_of, table_of
 from tests.support import scaled
 from tests.unit.helpers import begun, disk_store, opened_at
 
@@ -290,3 +290,26 @@ def test_closing_leaves_an_image_though_one_was_begun(tmp_path: Path) -> None:
         store[b"a"] = b"value"
     with disk_store(path) as store:
         assert store.recovery.records == 0
+
+
+def test_going_back_leaves_a_linked_backup_as_it_is(tmp_path: Path) -> None:
+    """A backup that shares the file which going back has to cut."""
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store.update((b"%d" % number, b"old") for number in range(200))
+        made = store.checkpoint()
+        store.update((b"%d" % number, b"new") for number in range(300))
+        log_of(store).close_tail_page()
+        log_of(store).device.roll()
+        store[b"in the next segment"] = b"value"
+        state = dict(store.items())
+        assert store.backup(tmp_path / "backup", link=True).bytes_linked > 0
+    (path / "log" / "0000000000.seg.new").write_bytes(b"a crash left it")
+    oxidbm.recover(path, made.token)
+    with disk_store(path) as store:
+        assert set(store.values()) == {b"old"}
+        store.update((b"%d" % number, b"newer") for number in range(100))
+        assert store.check() == []
+    with oxidbm.Store(tmp_path / "backup") as backup:
+        assert dict(backup.items()) == state
+        assert backup.check() == []

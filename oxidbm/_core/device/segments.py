@@ -26,7 +26,7 @@ from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MAX, power_of_two
 from oxidbm._core.device.device import Device
-from oxidbm._core.device.directory import SEGMENT_SUFFIX, Directory
+from oxidbm._core.device.directory import ASIDE_SUFFIX, SEGMENT_SUFFIX, Directory
 from oxidbm._core.device.system import hole_end, nonzero_end, read_at, sync_file, write_at
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.handlers import came_from_handler
@@ -36,6 +36,7 @@ SEGMENTS_AIM: Final = 64
 SEGMENT_DIGITS: Final = 10
 SURPLUS_BYTES: Final = 1 << 20
 COMMIT_BYTES: Final = 96  # of a commit record
+COPY_BYTES: Final = 1 << 20
 MAPPED_READ_MAX: Final = 65536  # a larger piece costs a map more, in page faults, than pread's one call
 
 
@@ -325,9 +326,34 @@ class FileDevice(Device):
             last = self.segments[-1]
             last.unmap()  # made when the segment was complete; now it grows again, also where nothing is cut off it
             if self.end() > address:
+                if os.fstat(last.descriptor).st_nlink > 1:
+                    self.take_copy(last, address - last.start)
                 os.ftruncate(last.descriptor, address - last.start)
                 last.size = last.length = address - last.start
                 sync_file(last.descriptor)
+
+    def take_copy(self, segment: Segment, size: i64) -> None:
+        """Put a copy of a file's first `size` bytes in its place, durably: a backup has the file by another name."""
+        aside = segment.name + ASIDE_SUFFIX
+        if self.directory.status(aside) is not None:
+            self.directory.unlink(aside)  # a crash left it
+        descriptor = self.directory.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, self.mode)
+        try:
+            done: i64 = 0
+            while done < size:
+                data = read_at(segment.descriptor, min(size - done, i64(COPY_BYTES)), done)
+                if not data:
+                    raise CorruptionError(f"{self.place(segment.start + done)}: the file ends here")
+                write_at(descriptor, memoryview(data), done)
+                done += len(data)
+            sync_file(descriptor)
+            self.directory.replace(aside, segment.name)
+            self.directory.sync()
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(segment.descriptor)
+        segment.descriptor = descriptor
 
     def see_until(self, address: i64) -> None:
         """Hold nothing from `address` on, and change no file: a writer may cut there, and go on as it likes."""
