@@ -239,7 +239,7 @@ class Store(MutableMapping[_K, _V]):
         checkpoint: the token of a checkpoint to open, in place of the last commit, with read_only=True; also while the
             store is open elsewhere. oxidbm.recover() goes back to one, or makes a store of its own of it.
 
-        Opening reads the newest checkpoint, 8 to 20 bytes for each key, and replays what was written since: more than a
+        Opening reads the newest checkpoint, some 9 bytes for each key, and replays what was written since: more than a
         million small records a second. Where no checkpoint can be used it replays the whole log, and warns with
         RecoveryWarning if there was one.
 
@@ -663,7 +663,7 @@ class Store(MutableMapping[_K, _V]):
 
         The commit is made first. Other threads go on; the checkpoint has what was written before that commit, by all
         threads and sessions, and nothing else. Until it is purged, the log from its `begin` on stays on disk. O(keys)
-        for the image, some 7 bytes a key on disk.
+        for the image, some 9 bytes a key on disk.
 
         Raises BusyError while another checkpoint that was asked for is being made; ValueError for a store in memory.
         An OSError, such as that of a full disk, changes nothing.
