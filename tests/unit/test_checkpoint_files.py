@@ -3,6 +3,7 @@
 import gc
 import json
 import random
+import shutil
 import warnings
 from pathlib import Path
 
@@ -313,3 +314,72 @@ def test_going_back_leaves_a_linked_backup_as_it_is(tmp_path: Path) -> None:
     with oxidbm.Store(tmp_path / "backup") as backup:
         assert dict(backup.items()) == state
         assert backup.check() == []
+
+
+def test_a_copy_goes_its_own_way(tmp_path: Path) -> None:
+    """Two stores over copies of one directory: what is done to the one, the other does not see."""
+    path, other = tmp_path / "store", tmp_path / "other"
+    with disk_store(path) as store:
+        store.update((b"%d" % number, b"old") for number in range(100))
+        made = store.checkpoint()
+        store.update((b"%d" % number, b"new") for number in range(100))
+        store.sync()
+        state = dict(store.items())
+        shutil.copytree(path, other, ignore=shutil.ignore_patterns("LOCK"))
+        oxidbm.recover(other, made.token)
+        with disk_store(other) as copy:
+            assert set(copy.values()) == {b"old"}
+            copy.clear()
+            copy[b"a"] = b"way"
+            copy.reorganize()
+            assert copy.purge(keep=0) == [made.token]
+        assert dict(store.items()) == state
+        assert set(opened_at(path, made).values()) == {b"old"}
+        assert store.check() == []
+    with disk_store(other) as copy:
+        assert dict(copy.items()) == {b"a": b"way"}
+
+
+def test_one_that_is_newer_than_the_log(tmp_path: Path) -> None:
+    """A log put back from an older copy, beside checkpoints that were not: they are passed over, and can be removed."""
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store[b"a"] = b"old"
+    shutil.copytree(path / "log", tmp_path / "log")
+    shutil.copy(path / "CLEAN", tmp_path / "CLEAN")
+    with disk_store(path) as store:
+        store[b"a"] = b"new"
+        made = store.checkpoint()
+    shutil.rmtree(path / "log")
+    shutil.copytree(tmp_path / "log", path / "log")
+    shutil.copy(tmp_path / "CLEAN", path / "CLEAN")
+    with pytest.raises(oxidbm.CorruptionError, match="checkpoint"), warnings.catch_warnings(action="ignore"):
+        disk_store(path, read_only=True, checkpoint=made.token)
+    with warnings.catch_warnings(action="ignore"), disk_store(path) as store:
+        assert dict(store.items()) == {b"a": b"old"}
+        assert store.purge(keep=0) == [made.token]
+        store[b"b"] = b"value"
+        newer = store.checkpoint()
+    assert opened_at(path, newer) == {b"a": b"old", b"b": b"value"}
+
+
+def test_values_that_change_size_between_checkpoints(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    states: list[tuple[oxidbm.Checkpoint, dict[bytes, bytes]]] = []
+    with disk_store(path) as store:
+        model: dict[bytes, bytes] = {}
+        for size in (10, 5000, 0, 300, 20_000, 4096):
+            for number in range(12):
+                if number % 4 or not states:
+                    model[b"%d" % number] = b"%d." % size * (size * (1 + number % 3) // 4)
+            store.update(model)
+            if size == 300:
+                store.reorganize()
+            states.append((store.checkpoint("log" if size == 0 else "fold-over"), dict(model)))
+    for made, state in states:
+        assert opened_at(path, made) == state
+    made, state = states[3]
+    oxidbm.recover(path, made.token)
+    with disk_store(path) as store:
+        assert dict(store.items()) == state
+        assert store.check() == []
