@@ -24,7 +24,7 @@ from tests.support import scaled, started
 
 KEYS = 200
 HUGE: tuple[Any, ...] = (1 << 62, 1 << 63, -1, 1 << 200, True, 1.5, "1", None, [], {})
-MEMORY_MAX = 1 << 28
+MEMORY_MAX = 1 << 29
 Change = Callable[[Checkpoint], None]
 
 

@@ -431,8 +431,7 @@ class DiskMachine(StoreMachine):
         if self.compaction.slice(size, False):
             if self.compaction.cursor.following == at:
                 make_room(self.store)
-        else:
-            disk.finish(self.compaction)
+        elif disk.finish(self.compaction):  # else a checkpoint is being made, which comes to its end first
             self.compaction = None
             self.commit_seen()
 
