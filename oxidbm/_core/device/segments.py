@@ -20,13 +20,14 @@ from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MAX, power_of_two
 from oxidbm._core.device.device import Device
-from oxidbm._core.device.directory import SEGMENT_SUFFIX, Directory
+from oxidbm._core.device.directory import ASIDE_SUFFIX, SEGMENT_SUFFIX, Directory
 from oxidbm._core.device.system import hole_end, read_at, sync_file, write_at
 from oxidbm._core.errors import CorruptionError
 
 SEGMENT_BYTES_MIN: Final = 16 << 20
 SEGMENTS_AIM: Final = 64
 SEGMENT_DIGITS: Final = 10
+COPY_BYTES: Final = 1 << 20
 MAPPED_READ_MAX: Final = 65536  # a larger piece costs a map more, in page faults, than pread's one call
 
 
@@ -84,6 +85,24 @@ def segment_name(page: i64) -> str:
     return str(page).rjust(SEGMENT_DIGITS, "0") + SEGMENT_SUFFIX
 
 
+def start_of(named: tuple[str, i64]) -> i64:
+    """Return where a segment starts that was found by its name."""
+    return named[1]
+
+
+def copy_start(source: int, target: int, size: i64) -> None:
+    """Copy the first `size` bytes of a file into an empty one."""
+    at: i64 = 0
+    while at < size:
+        data = read_at(source, min(size - at, i64(COPY_BYTES)), at)
+        if not data:
+            raise CorruptionError(
+                f"a segment of the log ends after {at} of {size} bytes; something has cut it meanwhile"
+            )
+        write_at(target, memoryview(data), at)
+        at += len(data)
+
+
 @final
 class FileDevice(Device):
     """The log's files in one directory, which it owns and closes."""
@@ -108,6 +127,12 @@ class FileDevice(Device):
 
     def open_segments(self) -> None:
         """Open every segment in the directory."""
+        for name, start in self.named_segments():
+            self.open_segment(name, start)
+
+    def named_segments(self) -> list[tuple[str, i64]]:
+        """Return the names of all segments in the directory and where they start, in order."""
+        found: list[tuple[str, i64]] = []
         for name in self.directory.names():
             if not name.endswith(SEGMENT_SUFFIX):
                 continue
@@ -116,7 +141,9 @@ class FileDevice(Device):
                 raise CorruptionError(
                     f"{self.directory.place(name)} is not named by a page number; it is no segment of this log"
                 )
-            self.open_segment(name, i64(int(digits)) << self.page_bits)
+            found.append((name, i64(int(digits)) << self.page_bits))
+        found.sort(key=start_of)
+        return found
 
     def open_segment(self, name: str, start: i64) -> None:
         """Open an existing segment file and put it last."""
@@ -267,6 +294,53 @@ class FileDevice(Device):
             segment.close()
         if self.end() > address:
             self.segments[-1].size = address - self.segments[-1].start
+
+    def see_from(self, address: i64) -> None:
+        """Hold no segment that ends at or before `address`, and change no file; no reader may want one any more."""
+        while len(self.segments) > 1 and self.segments[1].start <= address:
+            segment = self.segments[0]
+            self.segments = self.segments[1:]
+            self.starts = self.starts[1:]
+            segment.close()
+
+    def look_again(self) -> None:
+        """Hold the segments that a writer has made since, and the last one as far as it reaches now.
+
+        What the writer has deleted meanwhile stays readable, since it is open here. FileNotFoundError for a segment
+        that was deleted before it could be opened.
+        """
+        for segment in self.segments[-1:]:
+            segment.size = max(segment.size, i64(os.fstat(segment.descriptor).st_size))
+        last: i64 = self.segments[-1].start if self.segments else -1
+        for name, start in self.named_segments():
+            if start > last:
+                self.open_segment(name, start)
+
+    def go_back_to(self, address: i64) -> None:
+        """As `truncate_after`, but leave what readers beside have open as it is: the log will go on in another file.
+
+        A reader that has not noticed would take what is written in the place of what was cut off for what it knew.
+        """
+        i = self.find(address - 1)
+        if i >= 0 and self.segments[i].start + self.segments[i].size > address:
+            kept = self.segments[i]
+            aside = kept.name + ASIDE_SUFFIX
+            with contextlib.suppress(FileNotFoundError):
+                self.directory.unlink(aside)
+            descriptor = self.directory.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, self.mode)
+            fresh = Segment(kept.name, kept.start, descriptor, address - kept.start)
+            try:
+                copy_start(kept.descriptor, descriptor, fresh.size)
+                sync_file(descriptor)
+                self.truncate_after(kept.start + kept.size)
+                self.directory.replace(aside, kept.name)
+                self.directory.sync()
+            except BaseException:
+                fresh.close()
+                raise
+            self.segments[i] = fresh
+            kept.close()
+        self.truncate_after(address)
 
     def roll(self) -> None:
         """Begin a new segment with the next write that starts a page."""

@@ -435,6 +435,17 @@ class HybridLog:
         self.frames.fill(page, data)
         self.frames.ends[page & self.frames.mask] = end
 
+    def follow_to(self, begin: i64, head: i64, tail: i64) -> None:
+        """Take over the addresses of a newer commit, in a log that somebody else writes."""
+        self.head = head
+        self.flushed = self.sealed = self.read_only = self.tail = self.limit = tail
+        self.tail_open = tail & self.offset_mask != 0 and head < tail
+        while self.head < begin and self.evict_page():
+            pass
+        self.head = max(self.head, begin)
+        self.begin = max(self.begin, begin)
+        self.check_order()
+
     def start_at(self, begin: i64, head: i64, tail: i64) -> None:
         """Take over the addresses that recovery found; everything below the tail is sealed and flushed."""
         self.begin = begin
@@ -485,16 +496,3 @@ class HybridLog:
         self.head = ADDRESS_MAX
         self.tail = self.limit = FIRST_ADDRESS
         self.tail_open = False
-
-    def walk_start(self, address: i64) -> i64:
-        """Return where to step from to reach the first record at or behind any address: where its page begins.
-
-        Records say how long they are, not where they begin. An address inside of a record's run of pages is followed by
-        the page behind the run only once that is known, so the walk starts at the run's first page.
-        """
-        base: i64 = address & ~self.offset_mask
-        while base > self.head and base < self.tail and base >= self.page_bytes:
-            if len(self.frames.words[self.slot_of(base)]) > 0:
-                break
-            base -= self.page_bytes
-        return max(self.begin, i64(FIRST_ADDRESS), base)

@@ -14,7 +14,7 @@ from mypy_extensions import i64
 
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import address_of
-from oxidbm._core.log.cursor import Cursor
+from oxidbm._core.log.cursor import Cursor, walk_start
 from oxidbm._core.log.reader import Record, expiry_of, is_live, key_of, record_at, value_of
 from oxidbm._core.log.record import SHAPE_UNINDEXED, TOMBSTONE, previous_address
 from oxidbm._core.table.locate import locate
@@ -148,10 +148,11 @@ class LogScan:
     def __init__(self, table: Table, start: int, stop: int, live: bool, owner: object = None) -> None:
         self.owner = owner  # a store that is scanned stays open
         table.life.check_open()
+        table = table.pinned()
         self.table = table
         self.live = live
         self.start: i64 = start
-        self.cursor = Cursor(table.log, table.log.walk_start(i64(start)), i64(stop))
+        self.cursor = Cursor(table.log, walk_start(table.log, i64(start)), i64(stop))
         self.walk: MemoryWalk | None = None
         if table.log.memory_only:
             self.walk = MemoryWalk(table, self.cursor, i64(start))
@@ -211,6 +212,7 @@ class LogScan:
                 walk.leave()
             else:
                 self.table.log.epoch.leave(self.slot)
+            self.table.unpin()
             self.slot = -1
             self.owner = None
 
