@@ -29,6 +29,7 @@ from oxidbm._core.errors import (  # noqa: E402
 from oxidbm._core.store.base import StoreBase  # noqa: E402
 from oxidbm._core.store.batch import Batch  # noqa: E402
 from oxidbm._core.store.database import Database  # noqa: E402
+from oxidbm._core.store.history import KeyHistory, KeyVersion  # noqa: E402
 from oxidbm._core.store.iterator import StoreIterator  # noqa: E402
 from oxidbm._core.store.ordered import RangeIterator  # noqa: E402
 from oxidbm._core.store.session import Session, SessionInfo  # noqa: E402
@@ -38,17 +39,31 @@ from oxidbm._documentation import Call, Documentation  # noqa: E402
 from oxidbm.dbm import open, open_flags, whichdb  # noqa: A004, E402
 
 MutableMapping.register(Store)
-for public in (Batch, Checkpoint, Database, LogRecord, LogScan, Recovery, Session, SessionInfo, Store):
+for public in (
+    Batch,
+    Checkpoint,
+    Database,
+    KeyHistory,
+    KeyVersion,
+    LogRecord,
+    LogScan,
+    Recovery,
+    Session,
+    SessionInfo,
+    Store,
+):
     public.__doc__ = Documentation(public.__name__)
 del public
 Store.__signature__ = Call("Store")  # type: ignore[attr-defined]
-_pure.give_turns(Batch, Database, LogScan, StoreBase, RangeIterator, Session, Store, StoreIterator)
+_pure.give_turns(Batch, Database, KeyHistory, LogScan, StoreBase, RangeIterator, Session, Store, StoreIterator)
 
 
 def __getattr__(name: str) -> object:
     """Import a module when it is used first: shelve needs pickle's, which takes time, and few need the others."""
     if name in ("codecs", "device", "shelve"):
         return importlib.import_module(f"oxidbm.{name}")
+    if name == "BackupReport":
+        return importlib.import_module("oxidbm._backup").BackupReport
     if name in ("LostRange", "SalvageReport", "check", "salvage"):
         return getattr(importlib.import_module("oxidbm._salvage"), name)
     if name == "recover":
@@ -57,6 +72,7 @@ def __getattr__(name: str) -> object:
 
 
 __all__ = [
+    "BackupReport",
     "Batch",
     "BusyError",
     "Checkpoint",
@@ -66,6 +82,8 @@ __all__ = [
     "Database",
     "FormatError",
     "FullError",
+    "KeyHistory",
+    "KeyVersion",
     "LockedError",
     "LogRecord",
     "LogScan",

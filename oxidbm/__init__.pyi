@@ -6,7 +6,7 @@ compiled modules, because a stub hides its module's source from mypy.
 
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, MutableMapping, ValuesView
 from types import GenericAlias, TracebackType
-from typing import Any, Generic, Literal, ParamSpec, Self, TypeAlias, final, overload
+from typing import Any, Generic, Literal, NamedTuple, ParamSpec, Self, TypeAlias, final, overload
 
 from _typeshed import ReadableBuffer, StrOrBytesPath, SupportsKeysAndGetItem
 from typing_extensions import TypeVar
@@ -15,6 +15,7 @@ from oxidbm import codecs as codecs
 from oxidbm import dbm as dbm
 from oxidbm import device as device
 from oxidbm import shelve as shelve
+from oxidbm._backup import BackupReport as BackupReport
 from oxidbm._core.device.device import Device
 from oxidbm._core.errors import (
     BusyError,
@@ -41,6 +42,7 @@ from oxidbm.codecs import Codec
 __version__: str
 
 __all__ = [
+    "BackupReport",
     "Batch",
     "BusyError",
     "Checkpoint",
@@ -50,6 +52,8 @@ __all__ = [
     "Database",
     "FormatError",
     "FullError",
+    "KeyHistory",
+    "KeyVersion",
     "LockedError",
     "LogRecord",
     "LogScan",
@@ -717,6 +721,49 @@ class Store(MutableMapping[_K, _V]):
         stands then, ahead of the others.
         """
 
+    @overload
+    def history(self: Store[bytes, _V], key: _Bytes, *, scan: bool = False) -> KeyHistory[_V]: ...
+    @overload
+    def history(self, key: _K, *, scan: bool = False) -> KeyHistory[_V]:
+        """Return an iterator over a key's versions, newest first, as far back as compaction has left the log.
+
+        Each version says where it stands, when it was committed, and its value; see KeyVersion. An update, or a
+        deletion, that is made in place, as one before the next commit is where the value fits, leaves no version
+        behind. What compaction copied is a version of its own, with the time of the commit behind the copy, and the
+        original goes. What clear() removed is not shown. In a store in memory no version has a time, since it has no
+        commits.
+
+        scan: False follows the key's chain, which the index leads to: it goes back to where the key was last set after
+            it had no value, and a deleted key has none, so nothing is yielded for it. True reads the whole log first,
+            and yields every version that is left, deletions and what was before them too.
+
+        Costs a read for each version, O(log) before the first one with scan=True (and 8 bytes of memory for each; in a
+        store in memory the values). The time of a commit costs at most twice the shorter of two ways, once a commit:
+        over the log from the version to the commit, and over the commits from the last one back, a read each.
+        """
+
+    def backup(
+        self, to: StrOrBytesPath, *, link: bool = False, progress: Callable[[int, int], None] | None = None
+    ) -> BackupReport:
+        """Make a commit, and copy the store as of it into the directory `to`; reads and writes go on meanwhile.
+
+        The copy is a store of its own, with codecs, expiry and sessions. It has the store's id, since the records'
+        checksums are keyed with it. Until all of it is durable it is called TO.unfinished. A store that was opened to
+        read is copied as of the commit that it sees.
+
+        to: a directory that is not there yet, or empty, or an earlier backup of this store that nobody has written to
+            since. Of that one, segments that are complete stay, what is new is copied, and what the store has given
+            back goes; it is replaced in one step, and stays as it is where the backup fails.
+        link: complete segments become second names of the store's own files, where the file system allows that, and
+            take no time and no space. Neither store writes them, but damage of one is damage of both.
+        progress: is called with the bytes done and their total, now and then.
+
+        Raises FormatError where `to` is the store or inside of it, a file, a store that is no backup of this one, or
+        one that went its own way since; LockedError where it is open to write, or another backup to it is under way;
+        ValueError for a store in memory. What fails leaves what was there. Space that compaction gives back while a
+        copy is made comes back at its end. O(log), with a segment, at least 16 MiB or a 64th of the log, as the least.
+        """
+
     def grow_index(self) -> None:
         """Double the number of the index's buckets now, in slices; it also grows by itself. O(buckets)."""
 
@@ -1077,3 +1124,41 @@ class LogRecord:
         self, address: int, key: bytes, value: bytes, tombstone: bool, previous_address: int, expiry: int
     ) -> None:
         """Records are made by scans."""
+
+@final
+class KeyHistory(Generic[_V]):
+    """An iterator over the versions of a key; made by `Store.history`.
+
+    It is a reader inside the store's epoch: until it is exhausted, closed or dropped, no file it may still read is
+    deleted. In a store in memory it keeps nothing, and ends where compaction has overtaken it.
+    """
+
+    def __iter__(self) -> Iterator[KeyVersion[_V]]:
+        """Return the history itself."""
+
+    def __next__(self) -> KeyVersion[_V]:
+        """Return the next older version.
+
+        Raises CorruptionError, with file and offset, where a record does not verify; codecs.DecodeError for a value
+        that the store's codec did not write, after which the history can go on.
+        """
+
+    def close(self) -> None:
+        """Leave the epoch; the history yields nothing more."""
+
+    def __del__(self) -> None:
+        """Close the history."""
+
+class KeyVersion(NamedTuple, Generic[_V]):
+    """One version of a key, as `Store.history` yields it."""
+
+    address: int
+    """The record's logical address in bytes: a greater one was written later."""
+    time: float | None
+    """When it was committed, in seconds since 1970; None where no durable commit covers it yet."""
+    value: _V | None
+    """Its value; None for a tombstone."""
+    tombstone: bool
+    """Whether it says that the key was deleted."""
+    expiry: int
+    """When it expires, in milliseconds since 1970; 0 for never. A version that has expired is yielded all the same."""

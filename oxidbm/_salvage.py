@@ -5,14 +5,13 @@ of it is durable: a salvage that fails, or is killed, never leaves a target that
 order of their addresses, so that the newest of each key stays; the target's memory budget is all that this takes.
 """
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from oxidbm._core.address import ADDRESS_MAX
-from oxidbm._core.device.directory import LOCK, LOG, STORE, Directory, remove_directory
+from oxidbm._core.device.directory import LOG, STORE, Directory
 from oxidbm._core.durability.superblock import BYTES_NAME, Superblock, encode_name, write_superblock
 from oxidbm._core.errors import CodecError, CorruptionError, FormatError, LockedError, MissingError
 from oxidbm._core.log.hybrid_log import FRAMES_MIN
@@ -22,17 +21,16 @@ from oxidbm._core.store.opening import random_seed
 from oxidbm._core.store.store import Store
 from oxidbm._core.table import operations, retry
 from oxidbm._plain import Plain
+from oxidbm._publish import UNFINISHED, Path, beside_no_writer, discard, path_of
 from oxidbm._remains import Remains
 from oxidbm._survey import LostRange, Survey, carver_of
 from oxidbm.codecs import PICKLE, RAW
 
-UNFINISHED: Final = ".unfinished"
 AGAIN: Final = "salvage again with its codecs: --key-codec and --value-codec, in Python key= and value="
 RECORDS_A_STEP: Final = 1024  # between two reports of progress
 MEMORY_FACTOR: Final = 4  # of the largest record, which may take half of the budget and has copies while it is moved
 
 Progress = Callable[[int, int], None]
-Path = str | os.PathLike[str]
 
 
 @dataclass
@@ -73,33 +71,6 @@ class SalvageReport:
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it."""
         return asdict(self)
-
-
-def path_of(path: Path) -> str:
-    """Return a path as messages have it, without a slash at its end."""
-    text = os.fsdecode(os.fspath(path))
-    return text.rstrip(os.sep) or text
-
-
-@contextlib.contextmanager
-def beside_no_writer(directory: Directory) -> Iterator[bool]:
-    """Keep writers away meanwhile, where the system can; yield False, and do nothing, where one is there."""
-    try:
-        import fcntl
-
-        descriptor = directory.open(LOCK, os.O_RDONLY)
-    except (ImportError, OSError):  # no flock, or no file that a writer could hold
-        yield True
-        return
-    try:
-        free = True
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            free = False
-        yield free
-    finally:
-        os.close(descriptor)
 
 
 def check(path: Path) -> list[str]:
@@ -305,15 +276,6 @@ def make_empty(path: str, report: SalvageReport, page_bits: int) -> None:
         write_superblock(directory, block, 0o666)
     finally:
         directory.close()
-
-
-def discard(unfinished: str, failure: BaseException) -> None:
-    """Delete a target that will not be complete; where that fails, the failure says so."""
-    try:
-        if os.path.lexists(unfinished):
-            remove_directory(unfinished)
-    except OSError as second:
-        failure.add_note(f"{unfinished} holds a part of what was salvaged and could not be deleted: {second}")
 
 
 def copy(

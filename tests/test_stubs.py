@@ -14,7 +14,15 @@ from oxidbm import device
 from tests.support import ROOT
 
 STUB = ROOT / "oxidbm" / "__init__.pyi"
-CLASSES = [oxidbm.Batch, oxidbm.Store, oxidbm.Database, oxidbm.Session, oxidbm.LogScan, oxidbm.LogRecord]
+CLASSES = [
+    oxidbm.Batch,
+    oxidbm.Store,
+    oxidbm.Database,
+    oxidbm.Session,
+    oxidbm.LogScan,
+    oxidbm.LogRecord,
+    oxidbm.KeyHistory,
+]
 DEVICES = [device.Device, device.NullDevice, device.FileDevice, device.Directory]
 
 needs_mypy = pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
@@ -24,7 +32,7 @@ import array
 from collections.abc import MutableMapping
 from typing import Any, assert_type
 import oxidbm
-from oxidbm.testing import check_device
+from oxidbm.testing import CrashDevice, FaultyDevice, check_crashes, check_device, crash_states
 
 def double(old: bytes) -> bytes:
     return old + old
@@ -67,6 +75,10 @@ def use(store: oxidbm.Store, name: str) -> None:
     for record in store.scan(live=False):
         assert_type(record, oxidbm.LogRecord)
         assert_type(record.value, bytes)
+    for version in store.history("a", scan=True):
+        assert_type(version, oxidbm.KeyVersion[bytes])
+        assert_type(version.time, float | None)
+        assert_type(version.value, bytes | None)
 
 def use_types(path: str) -> None:
     with oxidbm.Store(path, key=int, value=str, ordered=True) as store:
@@ -78,6 +90,7 @@ def use_types(path: str) -> None:
         assert_type(store.get(1), str | None)
         assert_type(store.get_many([1, 2]), list[str | None])
         assert_type(store.first_key(), int | None)
+        assert_type([version.value for version in store.history(1)], list[str | None])
         for key, value in store.range(1, 2):
             assert_type(key, int)
             assert_type(value, str)
@@ -138,6 +151,21 @@ def use_device(path: str) -> None:
     assert_type(files.read_many([(64, 8)]), list[bytes])
     check_device(Own, page_bytes=4096)
     oxidbm.Store(path, device=path)  # type: ignore[call-overload]
+
+def pay(path: str, crashing: CrashDevice) -> None:
+    faulty = FaultyDevice(crashing)
+    faulty.fail("write", 28, after=100)
+    with oxidbm.Store(path, device=faulty) as store:
+        store["paid"] = "1"
+    crashing.note(1)
+    assert_type(faulty.calls["write"], int)
+    assert_type([state.restore("left") for state in crash_states(crashing)], list[CrashDevice])
+
+def paid(path: str, crashing: CrashDevice, notes: list[int]) -> None:
+    with oxidbm.Store(path, device=crashing) as store:
+        assert len(store) >= max(notes, default=0)
+
+assert_type(check_crashes(pay, paid, limit=20), int)
 
 def misuse(store: oxidbm.Store) -> None:
     store[1]  # type: ignore[call-overload]

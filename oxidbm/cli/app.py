@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import oxidbm
-from oxidbm.cli import common, damage, live, reading, sessions, transfer, writing
+from oxidbm.cli import common, copies, damage, live, reading, sessions, transfer, writing
 from oxidbm.codecs import DecodeError
 from oxidbm.convert import SourceError
 from oxidbm.dump import BadInput
@@ -29,10 +29,10 @@ PIPE_CLOSED: Final = 141
 
 EXIT_CODES: Final = {
     0: "done",
-    NOT_FOUND: "the key has no value (get, del), or no session has the name",
+    NOT_FOUND: "the key has no value (get, del, history), or no session has the name",
     USAGE: "wrong arguments, or a package that is needed is not installed",
     MISSING: "there is no store, source or file at the path",
-    LOCKED: "another process has the store open for writing",
+    LOCKED: "another process has the store open to write, or backs up to it",
     CORRUPT: "the store is damaged; check found faults",
     BAD_INPUT: "what was to be read is something else, or damaged",
     FAILED: "reading or writing failed, for example on a full disk",
@@ -180,8 +180,10 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "del": writing.delete,
     "keys": reading.keys,
     "scan": reading.scan,
+    "history": reading.history,
     "dump": transfer.dump,
     "load": transfer.load,
+    "backup": copies.backup,
     "check": reading.check,
     "salvage": damage.salvage,
     "sessions": sessions.sessions,

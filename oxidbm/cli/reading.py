@@ -1,6 +1,7 @@
-"""Commands that only read: stat, get, keys, scan, check. They see the last commit and work beside a writer."""
+"""Commands that only read: stat, get, keys, scan, history, check. They see the last commit and work beside a writer."""
 
 import os
+import time
 from itertools import islice
 from typing import Annotated, Any
 
@@ -156,6 +157,46 @@ def scan(
             else:
                 common.print_line(f"{record.address:>12}  {key}  {'(deleted)' if record.tombstone else value}")
         display.end()
+
+
+def history(
+    path: StorePath,
+    key: Key,
+    in_base64: InBase64 = False,
+    every: Annotated[
+        bool, typer.Option("--scan", help="Read the whole log: deletions, and what was before them, too.")
+    ] = False,
+    limit: Limit = None,
+    on_error: WhenDamaged = OnError.RAISE,
+    as_json: AsJson = False,
+) -> None:
+    """Print a key's versions, newest first: address, time of the commit, value; exit code 1 where there is none."""
+    given = common.argument_bytes(key, in_base64)
+    with common.reading(path) as store:
+        name = common.key_bytes(store, given, in_base64)
+        display = Display(store, on_error, as_json)
+        count = 0
+        for version in islice(store.history(name, scan=every), limit):
+            count += 1
+            shown = display.item(name, version.value, version.address)
+            if shown is None:
+                continue
+            if as_json:
+                common.print_json(version._replace(value=shown[1])._asdict())
+            else:
+                value = "(deleted)" if version.tombstone else shown[1]
+                common.print_line(f"{version.address:>12}  {day(version.time)}  {value}")
+        display.end()
+    if not count and limit != 0:
+        more = "" if every else "; --scan looks for versions from before it was deleted"
+        raise common.NoValue(f"the key {common.readable(given)} has no value{more}")
+
+
+def day(seconds: float | None) -> str:
+    """Return when something was committed as text for people."""
+    if seconds is None:
+        return "not committed yet"
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
 def codec_faults(store: Store[Any, Any]) -> list[str]:

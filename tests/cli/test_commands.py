@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from oxidbm import Store, dump
+from oxidbm import Store, codecs, dump
 from tests.cli.helpers import ODD_ITEMS, contents, files, invoke, json_line, make
 from tests.support import ROOT
 
@@ -38,6 +38,79 @@ def test_help_has_every_command_and_exit_code() -> None:
 
 def test_version() -> None:
     assert invoke("--version").stdout.startswith("oxidbm 0.")
+
+
+def test_history(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    for value in (b"1", b"", b"\xff"):
+        make(path, {b"key": value})
+    lines = invoke("history", path, "key").stdout.splitlines()
+    assert [line[12:16] + line[37:] for line in lines] == ["  20  \\xff", "  20  ", "  20  1"]
+    found = [json.loads(line) for line in invoke("history", path, "key", "--json").stdout.splitlines()]
+    assert [version["value"] for version in found] == [{"base64": "/w=="}, "", "1"]
+    assert [version["time"] for version in found] == sorted((version["time"] for version in found), reverse=True)
+    assert len(invoke("history", path, "a2V5", "--base64", "--limit", 2).stdout.splitlines()) == 2
+    assert invoke("del", path, "key").exit_code == 0
+    gone = invoke("history", path, "key")
+    assert (gone.exit_code, gone.stdout) == (1, "")
+    assert gone.stderr == "oxidbm: the key key has no value; --scan looks for versions from before it was deleted\n"
+    lines = invoke("history", path, "key", "--scan").stdout.splitlines()
+    assert [line[37:] for line in lines] == ["  (deleted)", "  \\xff", "  ", "  1"]
+    gone = invoke("history", path, "other", "--scan")
+    assert (gone.exit_code, gone.stderr) == (1, "oxidbm: the key other has no value\n")
+
+
+def test_history_of_types(tmp_path: Path) -> None:
+    for value in (1, 2**70):
+        with Store(tmp_path / "s", key=str, value=int) as store:
+            store["a"] = value
+    lines = invoke("history", tmp_path / "s", "a").stdout.splitlines()
+    assert [line[39:] for line in lines] == [str(2**70), "1"]
+    with Store(tmp_path / "s", key=codecs.RAW, value=codecs.RAW) as raw:
+        raw["a"] = b"no int"
+    failed = invoke("history", tmp_path / "s", "a")
+    assert failed.exit_code == 6
+    assert "the value of the key a" in failed.stderr
+    assert len(invoke("history", tmp_path / "s", "a", "--on-error", "skip").stdout.splitlines()) == 2
+    assert invoke("history", tmp_path / "s", "a", "--on-error", "bytes").stdout.splitlines()[0].endswith("no int")
+
+
+def test_backup(fruit: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    line = invoke("backup", fruit, copy).stdout
+    assert line.startswith(f"{copy}: commit 1, ")
+    assert line.endswith(" copied\n")
+    assert contents(copy) == FRUIT
+    make(fruit, {b"date": b"brown"})
+    report = json.loads(invoke("backup", fruit, copy, "--link", "--json").stdout)
+    assert (report["path"], report["commit_sequence"], report["bytes_linked"]) == (str(copy), 2, 0)
+    assert contents(copy) == FRUIT | {b"date": b"brown"}
+    with Store(fruit) as store:
+        store.update((b"large %d" % number, bytes(1 << 20)) for number in range(20))  # more than one segment
+        store[b"elder"] = b"black"
+        store.sync()
+        assert " linked" in invoke("backup", fruit, copy, "--link").stdout
+        assert contents(copy)[b"elder"] == b"black"
+        assert " kept" in invoke("backup", fruit, copy).stdout
+    before = list(files(copy))
+    for to, words in (
+        (fruit, "is the store itself"),
+        (fruit / "log", "is inside of the store"),
+        (tmp_path, "no backup"),
+    ):
+        failed = invoke("backup", fruit, to)
+        assert failed.exit_code == 6
+        assert words in failed.stderr
+    failed = invoke("backup", tmp_path / "nothing", copy)
+    assert (failed.exit_code, list(files(copy))) == (3, before)
+    with Store(copy):
+        assert invoke("backup", fruit, copy).exit_code == 4
+
+
+def test_backup_of_a_store_without_a_commit(tmp_path: Path) -> None:
+    Store(tmp_path / "s").close()
+    assert invoke("backup", tmp_path / "s", tmp_path / "b").stdout == f"{tmp_path / 'b'}: no commit: 0 B copied\n"
+    assert contents(tmp_path / "b") == {}
 
 
 def test_stat(fruit: Path) -> None:

@@ -3,6 +3,7 @@
 A device or a clock of the test's own is where other threads get in while a batch is applied; the rest is chance.
 """
 
+import errno
 import random
 import threading
 import time
@@ -16,8 +17,8 @@ import pytest
 import oxidbm
 from oxidbm import Store
 from oxidbm._core.life import BUSY
+from oxidbm.testing import CrashDevice, FaultyDevice
 from tests import support
-from tests.devices import HeapDevice
 from tests.inside import abandon, disk_of, handle_of
 from tests.support import Small, scaled, shrink
 
@@ -35,7 +36,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "memory":
         opened = Store(memory="16MiB", page_size=PAGE_BYTES, ordered=True)
     else:
-        device = HeapDevice(PAGE_BYTES) if request.param == "own device" else None
+        device = CrashDevice(PAGE_BYTES) if request.param == "own device" else None
         opened = Store(tmp_path / "s", device=device, interval=0.02, ordered=True, **SMALL)
         if request.param != "files":
             shrink(opened, 24)
@@ -294,51 +295,41 @@ def test_commit_falls_before_or_after_a_batch(tmp_path: Path) -> None:
         assert len(again) == 20
 
 
-class SlowDevice(HeapDevice):
-    """Fails in a write of the committing thread, once the test has a batch begun."""
-
-    def __init__(self) -> None:
-        super().__init__(PAGE_BYTES)
-        self.armed = False
-        self.writing = threading.Event()
-        self.fail = threading.Event()
-
-    def write(self, address: int, data: memoryview) -> None:
-        if self.armed:
-            self.writing.set()
-            self.fail.wait(WAIT)
-            raise OSError(28, "No space left on device")
-        super().write(address, data)
-
-
 def test_failed_commit_while_a_batch_waits_for_it(tmp_path: Path) -> None:
     """The batch needs the flush lock that the failing thread holds: both get an error, and none waits for ever."""
-    device = SlowDevice()
+    device = FaultyDevice(CrashDevice(PAGE_BYTES))
+    writing, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        writing.set()
+        go_on.wait(WAIT)
+
     store = Store(tmp_path / "s", device=device, compaction=False, durability="manual", **SMALL)
     shrink(store, 8)
     for i in range(30):
         store[b"%d" % i] = bytes(900)
-    device.armed = True
+    device.before("write", wait)  # in the committing thread
+    device.fail("write", errno.ENOSPC)
 
     def commit() -> None:
         with pytest.raises(oxidbm.PoisonedError):
             store.sync()
 
     def apply() -> None:
-        assert device.writing.wait(WAIT)
+        assert writing.wait(WAIT)
         batch = store.batch()
         batch.update((b"new%d" % i, bytes(3900)) for i in range(3))
         with pytest.raises(oxidbm.PoisonedError):
             batch.__exit__(None, None, None)
 
     def release() -> None:
-        assert device.writing.wait(WAIT)
+        assert writing.wait(WAIT)
         until = time.monotonic() + WAIT
         while handle_of(store).life.state != BUSY:
             assert time.monotonic() < until
             time.sleep(0.001)
         time.sleep(0.05)
-        device.fail.set()
+        go_on.set()
 
     run(commit, apply, release)
     assert b"new0" not in store
@@ -379,7 +370,7 @@ def test_close_while_batches_come(tmp_path: Path) -> None:
 
 def test_clear_falls_before_or_after_a_batch(tmp_path: Path) -> None:
     """clear() waits for the commit lock, gets it while a batch makes room, and must not come in between."""
-    device = HeapDevice(PAGE_BYTES)
+    device = CrashDevice(PAGE_BYTES)
     store = Store(tmp_path / "s", device=device, interval=0.001, **SMALL)
     shrink(store, 16)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oxidbm import ClosedError, Store
-from tests.devices import HeapDevice
+from oxidbm.testing import CrashDevice, FaultyDevice
 from tests.inside import log_of
 from tests.support import Manual, run, scaled
 
@@ -90,7 +90,7 @@ def test_threads_that_read_while_another_closes(read_only: bool, tmp_path: Path)
         run(*[functools.partial(read, use) for use in uses], open_files, close)
 
 
-class Watched(HeapDevice):
+class Watched(FaultyDevice):
     """Knows whether it was closed, and whether it is being read."""
 
     reading = 0
@@ -113,7 +113,7 @@ class Watched(HeapDevice):
 @pytest.mark.parametrize("use", ["get", "items", "scan"])
 def test_a_store_that_is_closed_in_the_middle_of_a_read(use: str, tmp_path: Path) -> None:
     """As a signal handler may do: close() does not wait for the read, and the device is closed once, after it."""
-    device = Watched(PAGE_BYTES)
+    device = Watched(CrashDevice(PAGE_BYTES))
     store = Store(tmp_path / "store", device=device, **OPTIONS)
     fill(store)
     uses: dict[str, Callable[[], object]] = {
@@ -123,11 +123,11 @@ def test_a_store_that_is_closed_in_the_middle_of_a_read(use: str, tmp_path: Path
     }
 
     def close() -> None:
-        device.before_read = lambda: None
+        device.heal()
         store.close()
         assert not device.closed
 
-    device.before_read = close
+    device.before("read", close)
     if use == "get":
         assert uses[use]() == value_of(0)
     else:

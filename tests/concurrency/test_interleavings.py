@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from oxidbm import Store
+from oxidbm.testing import CrashDevice, FaultyDevice
 from tests.collisions import colliding_key
-from tests.devices import HeapDevice
 from tests.inside import table_of
 from tests.support import leave_memory
 
@@ -92,7 +92,7 @@ def nothing(store: Store, keys: list[bytes]) -> object:
 SECOND = [set_same, set_other, delete_same, delete_other, compact, evict, clear]
 
 
-def prepared(path: Path, device: HeapDevice) -> tuple[Store, list[bytes]]:
+def prepared(path: Path, device: FaultyDevice) -> tuple[Store, list[bytes]]:
     """Return a store whose colliding keys are on disk, some in front of others unseen, one deleted."""
     store = Store(path, device=device, memory="1MiB", page_size=PAGE_BYTES, durability="manual", compaction=False)
     leave_memory(store, 8 * PAGE_BYTES)
@@ -108,22 +108,16 @@ def prepared(path: Path, device: HeapDevice) -> tuple[Store, list[bytes]]:
 
 def outcome(path: Path, first: Operation, second: Operation, at: int) -> tuple[int, object, dict[bytes, bytes]]:
     """Run `first` with `second` inside of its read number `at` (-1: after it, -2: before it)."""
-    device = HeapDevice(PAGE_BYTES)
+    device = FaultyDevice(CrashDevice(PAGE_BYTES))
     store, keys = prepared(path, device)
     if at == -2:
         second(store, keys)
-    reads = device.reads
-
-    def between() -> None:
-        if device.reads - reads == at + 1:
-            device.before_read = lambda: None
-            second(store, keys)
-
+    reads = device.calls["read"]
     if at >= 0:
-        device.before_read = between
+        device.before("read", lambda: second(store, keys), after=at, times=1)
     result = first(store, keys)
-    device.before_read = lambda: None
-    happened = device.reads - reads
+    device.heal()
+    happened = device.calls["read"] - reads
     if at == -1:
         second(store, keys)
     assert store.check() == []
@@ -150,7 +144,7 @@ def test_a_thread_in_between(first: Operation, second: Operation, tmp_path: Path
 
 
 def test_iteration_reads_from_files_that_compaction_passed(tmp_path: Path) -> None:
-    device = HeapDevice(PAGE_BYTES)
+    device = FaultyDevice(CrashDevice(PAGE_BYTES))
     store, _ = prepared(tmp_path / "store", device)
     with store:
         expected = dict(store.items())

@@ -11,7 +11,7 @@ import pytest
 
 import oxidbm
 from oxidbm import Store
-from tests.devices import HeapDevice
+from oxidbm.testing import CrashDevice
 from tests.inside import abandon
 from tests.support import Small, leave_memory, run, scaled
 
@@ -26,7 +26,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "memory":
         opened = Store(memory="16MiB", page_size=PAGE_BYTES)
     else:
-        device = HeapDevice(PAGE_BYTES) if request.param == "own device" else None
+        device = CrashDevice(PAGE_BYTES) if request.param == "own device" else None
         opened = Store(
             tmp_path / "store", device=device, mapped=request.param != "pread", interval=0.02, compaction=False, **SMALL
         )
@@ -230,7 +230,7 @@ def test_waiting_threads_share_a_sync(tmp_path: Path) -> None:
     """During the first sync the other threads write too; they wait for one more, and not for seven."""
     opened: list[Store] = []
 
-    class CountingDevice(HeapDevice):
+    class CountingDevice(CrashDevice):
         syncs = 0
 
         def sync(self) -> None:
@@ -252,7 +252,7 @@ def test_waiting_threads_share_a_sync(tmp_path: Path) -> None:
         run(*[lambda part=part: write(part) for part in range(8)])
         assert device.syncs <= 8 * rounds - 6  # how many more are shared is up to the scheduler
         abandon(store)
-    with Store(tmp_path / "store", device=device.survivors(), **SMALL) as store:
+    with Store(tmp_path / "store", device=device.crash(), **SMALL) as store:
         assert len(store) == 8 * rounds
 
 

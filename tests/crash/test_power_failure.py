@@ -9,7 +9,7 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -53,10 +53,16 @@ def held_by(store: Store) -> State:
     return {**found, **{name: b"%d" % round(ttl) for name, ttl in lasting.items() if ttl is not None}, **numbers}
 
 
+class Story(Protocol):
+    """What keeps a writer's notes, in between of what happens to the disk."""
+
+    def note(self, *words: Any) -> None: ...
+
+
 class Writer:
     """A store, the states it went through, and notes of them in the story."""
 
-    def __init__(self, disk: Disk, path: Path) -> None:
+    def __init__(self, disk: Story, path: Path) -> None:
         self.disk = disk
         self.path = path
         self.states: list[State] = [{}]

@@ -1,5 +1,6 @@
 """Batches: all of their writes or none, whatever comes in between; threads: tests/concurrency/test_batches.py."""
 
+import errno
 import itertools
 import os
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 import oxidbm
 from oxidbm import Batch, Store
-from tests.devices import HeapDevice
+from oxidbm.testing import CrashDevice, FaultyDevice
 from tests.inside import abandon, log_of, table_of
 from tests.support import PURE, ROOT, Manual, shrink
 
@@ -26,7 +27,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "memory":
         opened = Store(memory="4MiB", page_size=PAGE_BYTES)
     else:
-        device = HeapDevice(PAGE_BYTES) if request.param == "own device" else None
+        device = CrashDevice(PAGE_BYTES) if request.param == "own device" else None
         opened = Store(tmp_path / "s", device=device, compaction=False, **SMALL)
         if request.param != "disk":
             shrink(opened, 16)
@@ -299,25 +300,13 @@ def test_closed_and_read_only_stores(tmp_path: Path) -> None:
         assert dict(reader.items()) == {b"a": b"1"}
 
 
-class FailingDevice(HeapDevice):
-    """Fails to write once `left` writes are done."""
-
-    left = 1 << 30
-
-    def write(self, address: int, data: memoryview) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise OSError(28, "No space left on device")
-        super().write(address, data)
-
-
 def test_poisoned_store(tmp_path: Path) -> None:
-    device = FailingDevice(PAGE_BYTES)
+    device = FaultyDevice(CrashDevice(PAGE_BYTES))
     store = Store(tmp_path / "s", device=device, **SMALL)
     store["a"] = "1"
     store.sync()
     store["b"] = "2"
-    device.left = 0
+    device.fail("write", errno.ENOSPC)
     with pytest.raises(oxidbm.PoisonedError):
         store.sync()
     with pytest.raises(oxidbm.PoisonedError):
@@ -330,14 +319,16 @@ def test_write_that_fails_while_room_is_made(tmp_path: Path) -> None:
     """Each write of a batch that has to flush fails once: reopened, there is all of the batch or nothing."""
     found = set()
     for left in itertools.count():
-        device = FailingDevice(PAGE_BYTES)
+        memory = CrashDevice(PAGE_BYTES)
+        device = FaultyDevice(memory)
         store = Store(tmp_path / f"s{left}", device=device, compaction=False, **SMALL)
         shrink(store, 6)
         store.update({b"%d" % i: b"before" for i in range(40)})
         store.sync()
         push_to_disk(store)
         store.sync()
-        device.left = left
+        written = device.calls["write"]
+        device.fail("write", errno.ENOSPC, after=left)
         try:
             with store.batch() as batch:
                 for i in range(40):
@@ -346,9 +337,9 @@ def test_write_that_fails_while_room_is_made(tmp_path: Path) -> None:
         except oxidbm.PoisonedError:
             with pytest.raises(oxidbm.PoisonedError):
                 store["later"] = "none"
-        failed = device.left < 0
+        failed = device.calls["write"] > written + left
         abandon(store)
-        with Store(tmp_path / f"s{left}", device=device.survivors(), **SMALL) as again:
+        with Store(tmp_path / f"s{left}", device=memory.crash(), **SMALL) as again:
             values = {again[b"%d" % i] for i in range(40)}
             assert len(values) == 1
             assert again.check() == []
@@ -361,7 +352,7 @@ def test_write_that_fails_while_room_is_made(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["delete", "many pending"])
 def test_damaged_record_is_met_before_anything_changes(kind: str, tmp_path: Path) -> None:
-    device = HeapDevice(PAGE_BYTES)
+    device = CrashDevice(PAGE_BYTES)
     store = Store(tmp_path / "s", device=device, compaction=False, **SMALL)
     shrink(store, 16)
     store.update({b"%d" % i: b"sound" * 20 for i in range(20)})

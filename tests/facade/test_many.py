@@ -10,7 +10,7 @@ import pytest
 
 import oxidbm
 from oxidbm import Store
-from tests.devices import HeapDevice
+from oxidbm.testing import CrashDevice
 from tests.inside import abandon
 from tests.support import Manual, leave_memory, scaled
 
@@ -25,7 +25,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "memory":
         opened = Store(memory="8MiB", page_size=PAGE_BYTES)
     else:
-        device = HeapDevice(PAGE_BYTES) if request.param == "own device" else None
+        device = CrashDevice(PAGE_BYTES) if request.param == "own device" else None
         opened = Store(tmp_path / "s", device=device, **SMALL)
         if request.param != "disk":
             leave_memory(opened, 12 * PAGE_BYTES)

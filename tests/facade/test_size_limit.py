@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from oxidbm import Store
-from tests.devices import HeapDevice
+from oxidbm.testing import CrashDevice
 from tests.inside import abandon
 from tests.support import Manual, leave_memory, scaled
 
@@ -111,7 +111,7 @@ def test_record_larger_than_the_limit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", ["close", "crash"])
 def test_reopening_keeps_what_was_there_and_the_cap(end: str, tmp_path: Path) -> None:
-    device = HeapDevice(PAGE_BYTES)
+    device = CrashDevice(PAGE_BYTES)
     for turn in range(6):
         with opened("disk", tmp_path / "s", 60_000, device=device, ordered=True) as store:
             for i in range(400):
@@ -122,7 +122,7 @@ def test_reopening_keeps_what_was_there_and_the_cap(end: str, tmp_path: Path) ->
             assert store.check() == []
             if end == "crash":
                 abandon(store)
-                device = device.survivors()
+                device = device.crash()
         with opened("disk", tmp_path / "s", 60_000, device=device, ordered=True) as store:
             assert dict(store.items()) == expected
             assert live(store) <= 60_000

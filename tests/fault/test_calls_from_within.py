@@ -16,7 +16,7 @@ import pytest
 
 import oxidbm
 from oxidbm import Store
-from tests.devices import HeapDevice
+from oxidbm.testing import CrashDevice
 from tests.inside import handle_of, log_of, order_of
 
 PAGE_BYTES = 4096
@@ -24,7 +24,7 @@ WAIT = 60.0
 WITHIN = ("sync", "write", "read", "batch")
 
 
-class Calling(HeapDevice):
+class Calling(CrashDevice):
     """A device, and a clock, which make a call at the one place that is named, once."""
 
     def __init__(self, page_bytes: int) -> None:
@@ -143,7 +143,7 @@ def run_within(path: Path, place: str, call: Callable[[Store], object]) -> tuple
 
 def open_again(path: Path, device: Calling) -> Store:
     """Open what a crash would leave."""
-    return Store(path, device=device.survivors(), memory="1MiB", page_size=PAGE_BYTES, clock=device.clock)
+    return Store(path, device=device.crash(), memory="1MiB", page_size=PAGE_BYTES, clock=device.clock)
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -286,7 +286,7 @@ def test_a_close_that_is_interrupted_where_it_gives_back_gives_all_back(tmp_path
     finally:
         signal.signal(signal.SIGTERM, before)
     assert store.closed
-    with Store(path, device=device.survivors(), memory="1MiB", page_size=PAGE_BYTES) as store:
+    with Store(path, device=device.crash(), memory="1MiB", page_size=PAGE_BYTES) as store:
         assert dict(store) == {b"key": b"value"}
 
 

@@ -10,38 +10,28 @@ from typing import Any
 import pytest
 
 from oxidbm import Store
-from tests.devices import HeapDevice
+from oxidbm.testing import CrashDevice, FaultyDevice
 from tests.inside import abandon, disk_of, order_of
 
 PAGE_BYTES = 4096
 
 
-class Interrupting(HeapDevice):
-    """Raises what a signal handler would, in the middle of a sync."""
-
-    stop: BaseException | None = None
-
-    def sync(self) -> None:
-        if self.stop is not None:
-            stop, self.stop = self.stop, None
-            raise stop
-        super().sync()
-
-
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(1)], ids=["Ctrl-C", "exit"])
 def test_an_interrupted_close_can_be_called_again(tmp_path: Path, stop: BaseException) -> None:
-    device = Interrupting(PAGE_BYTES)
+    """What a signal handler would raise comes in the middle of a sync."""
+    memory = CrashDevice(PAGE_BYTES)
+    device = FaultyDevice(memory)
     options: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
     store = Store(tmp_path / "store", device=device, **options)
     store[b"key"] = b"value"
-    device.stop = stop
+    device.fail("sync", stop, times=1)
     with pytest.raises(type(stop)):
         store.close()
     assert not store.closed
     store[b"more"] = b"is still possible"
     store.close()
     assert store.closed
-    with Store(tmp_path / "store", device=device.survivors(), **options) as store:
+    with Store(tmp_path / "store", device=memory.crash(), **options) as store:
         assert dict(store) == {b"key": b"value", b"more": b"is still possible"}
         assert store.check() == []
 

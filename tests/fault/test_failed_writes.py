@@ -2,7 +2,6 @@
 
 import errno
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,50 +9,11 @@ import pytest
 
 import oxidbm
 from oxidbm import Store
-from tests.devices import HeapDevice
+from oxidbm.testing import CrashDevice, FaultyDevice
 from tests.support import Manual
 
 PAGE_BYTES = 4096
 OPTIONS: Manual = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
-
-
-class FailingDevice(HeapDevice):
-    """Fails with an error number at the write, sync or deletion that comes after some others."""
-
-    def __init__(self) -> None:
-        super().__init__(PAGE_BYTES)
-        self.failing = ""
-        self.code = 0
-        self.left = 0
-        self.closed = 0
-
-    def fail(self, what: str, code: int, left: int = 0) -> None:
-        """Fail at the call of `what` that comes after `left` others."""
-        self.failing, self.code, self.left = what, code, left
-
-    def count(self, what: str) -> None:
-        """Fail where it is time."""
-        if what == self.failing:
-            if self.left == 0:
-                raise OSError(self.code, os.strerror(self.code))
-            self.left -= 1
-
-    def write(self, address: int, data: memoryview) -> None:
-        if self.failing == "write" and self.left == 0:
-            super().write(address, data[: len(data) // 2])  # a disk is full in the middle
-        self.count("write")
-        super().write(address, data)
-
-    def sync(self) -> None:
-        self.count("sync")
-        super().sync()
-
-    def truncate_before(self, address: int) -> None:
-        self.count("truncate")
-        super().truncate_before(address)
-
-    def close(self) -> None:
-        self.closed += 1
 
 
 def writes(store: Store) -> Iterator[object]:
@@ -83,9 +43,9 @@ def writes(store: Store) -> Iterator[object]:
     session.close()
 
 
-def provoke(store: Store, device: FailingDevice, what: str, code: int) -> None:
-    """Let a call fail in the way that leads to it."""
-    device.fail(what, code)
+def provoke(store: Store, device: FaultyDevice, what: str, code: int) -> None:
+    """Let a call fail in the way that leads to it; a disk is full in the middle of a write."""
+    device.fail(what, code, part=0.5)
     with pytest.raises(oxidbm.PoisonedError, match=os.strerror(code)):  # noqa: PT012
         if what == "write":
             for i in range(1000):  # until memory is full and a page has to be written
@@ -96,7 +56,8 @@ def provoke(store: Store, device: FailingDevice, what: str, code: int) -> None:
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=["ENOSPC", "EIO"])
 @pytest.mark.parametrize("what", ["write", "sync"])
 def test_failed_write_poisons_the_store(what: str, code: int, tmp_path: Path) -> None:
-    device = FailingDevice()
+    memory = CrashDevice(PAGE_BYTES)
+    device = FaultyDevice(memory)
     store = Store(tmp_path / "store", device=device, **OPTIONS)
     store[b"durable"] = b"same length"
     store.sync()
@@ -114,19 +75,20 @@ def test_failed_write_poisons_the_store(what: str, code: int, tmp_path: Path) ->
     with pytest.raises(oxidbm.PoisonedError, match=os.strerror(code)):
         store.close()
     assert store.closed
-    assert device.closed == 1
+    assert device.calls["close"] == 1
     store.close()
     with pytest.raises(oxidbm.ClosedError):
         store[b"durable"]
 
-    with Store(tmp_path / "store", device=device.survivors(), **OPTIONS) as store:
+    with Store(tmp_path / "store", device=memory.crash(), **OPTIONS) as store:
         assert dict(store.items()) == {b"durable": b"same length"}
         store[b"new"] = b"value"
         assert store.check() == []
 
 
 def test_failure_in_the_background_reaches_the_writer(tmp_path: Path) -> None:
-    device = FailingDevice()
+    memory = CrashDevice(PAGE_BYTES)
+    device = FaultyDevice(memory)
     store = Store(tmp_path / "store", device=device, memory="1MiB", page_size=PAGE_BYTES, interval=0.01)
     store[b"durable"] = b"value"
     store.sync()
@@ -140,7 +102,8 @@ def test_failure_in_the_background_reaches_the_writer(tmp_path: Path) -> None:
 
 
 def test_session_left_normally_reports_the_failure(tmp_path: Path) -> None:
-    device = FailingDevice()
+    memory = CrashDevice(PAGE_BYTES)
+    device = FaultyDevice(memory)
     store = Store(tmp_path / "store", device=device, **OPTIONS)
     with pytest.raises(oxidbm.PoisonedError), store.session("worker") as session:  # noqa: PT012
         session.upsert(b"key", b"value")
@@ -152,56 +115,35 @@ def test_session_left_normally_reports_the_failure(tmp_path: Path) -> None:
 
 
 def test_failed_deletion_of_segments_loses_nothing(tmp_path: Path) -> None:
-    device = FailingDevice()
+    memory = CrashDevice(PAGE_BYTES)
+    device = FaultyDevice(memory)
     store = Store(tmp_path / "store", device=device, **OPTIONS)
     expected = {b"%d" % i: bytes(3000) for i in range(30)}
     store.update(expected)
-    device.fail("truncate", errno.EIO)
+    device.fail("truncate_before", errno.EIO)
     store.reorganize()
     assert dict(store.items()) == expected
     with pytest.raises(oxidbm.PoisonedError, match=os.strerror(errno.EIO)):
         store[b"new"] = b"value"
     with pytest.raises(oxidbm.PoisonedError):
         store.close()
-    with Store(tmp_path / "store", device=device.survivors(), **OPTIONS) as store:
+    with Store(tmp_path / "store", device=memory.crash(), **OPTIONS) as store:
         assert dict(store.items()) == expected
 
 
 def test_failed_read_is_an_error_and_no_value(tmp_path: Path) -> None:
-    device = HeapDevice(PAGE_BYTES)
+    device = FaultyDevice(CrashDevice(PAGE_BYTES))
     with Store(tmp_path / "store", device=device, **OPTIONS) as store:
         for i in range(600):
             store[b"%d" % i] = b"%d" % i * 1000
-
-        def fail() -> None:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-        device.before_read = fail
+        device.fail("read", errno.EIO)
         with pytest.raises(OSError, match=os.strerror(errno.EIO)):
             store[b"0"]
         with pytest.raises(OSError, match=os.strerror(errno.EIO)):
             list(store.values())
-        device.before_read = lambda: None
+        device.heal()
         assert store[b"0"] == b"0" * 1000
         assert store.check() == []
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of four megabytes."""
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root on Linux")
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)], capture_output=True, text=True, check=False
-    )
-    if mount.returncode != 0:
-        pytest.skip(f"tmpfs cannot be mounted here: {mount.stderr.strip()}")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def test_full_disk(small_disk: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from oxidbm import Session, Store
-from tests.devices import HeapDevice
+from oxidbm.testing import CrashDevice
 from tests.inside import abandon
 from tests.support import Manual
 
@@ -204,7 +204,7 @@ OPERATIONS = ["set", "get", "sync", "iterate", "rmw", "delete", "compact", "leng
 @pytest.mark.parametrize("own_device", [False, True], ids=["files", "own device"])
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_interrupt(name: str, own_device: bool, tmp_path: Path) -> None:
-    device = HeapDevice(PAGE_BYTES) if own_device else None
+    device = CrashDevice(PAGE_BYTES) if own_device else None
     options: Manual = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
     store = Store(tmp_path / "store", device=device, **options)
     worker = Worker(store)
@@ -226,11 +226,11 @@ def test_interrupt(name: str, own_device: bool, tmp_path: Path) -> None:
 
 def test_sigint_reaches_a_call_that_waits(tmp_path: Path) -> None:
     """A real Ctrl-C while a commit of another thread holds the writer up."""
-    device = HeapDevice(PAGE_BYTES)
+    device = CrashDevice(PAGE_BYTES)
     hold = threading.Event()
     inside = threading.Event()
 
-    class SlowDevice(HeapDevice):
+    class SlowDevice(CrashDevice):
         def sync(self) -> None:
             inside.set()
             hold.wait(300)
@@ -261,5 +261,5 @@ def test_sigint_reaches_a_call_that_waits(tmp_path: Path) -> None:
     other.join()
     store.sync()
     abandon(store)
-    with Store(tmp_path / "store", device=device.survivors(), memory="1MiB", page_size=PAGE_BYTES) as store:
+    with Store(tmp_path / "store", device=device.crash(), memory="1MiB", page_size=PAGE_BYTES) as store:
         assert dict(store.items()) == {b"key": b"newer"}

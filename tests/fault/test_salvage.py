@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import oxidbm
-from oxidbm import _salvage
+from oxidbm import _publish, _salvage
 from oxidbm.codecs import RAW
 from tests.format.codec import COMMIT, SESSION, Image, Record, read_image
 from tests.format.fuzz import state_of
@@ -371,7 +371,7 @@ def test_a_salvage_that_fails_leaves_nothing(source: Path, tmp_path: Path, monke
     monkeypatch.setattr(_salvage, "copy", fail)
     with pytest.raises(OSError, match="no space"):
         oxidbm.salvage(source, tmp_path / "saved", memory="1MiB")
-    monkeypatch.setattr(_salvage, "remove_directory", fail)
+    monkeypatch.setattr(_publish, "remove_directory", fail)
     with pytest.raises(OSError, match="no space") as caught:
         oxidbm.salvage(source, tmp_path / "saved", memory="1MiB")
     assert "could not be deleted" in caught.value.__notes__[0]

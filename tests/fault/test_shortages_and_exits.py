@@ -77,20 +77,13 @@ def test_a_commit_that_fails_at_exit_is_said_with_what_it_lost(tmp_path: Path) -
     """Nobody is left to catch it."""
     code = """
 import oxidbm
-from tests.devices import HeapDevice
+from oxidbm.testing import CrashDevice, FaultyDevice
 
-class Full(HeapDevice):
-    full = False
-    def write(self, address, data):
-        if self.full:
-            raise OSError(28, "No space left on device")
-        super().write(address, data)
-
-device = Full(4096)
+device = FaultyDevice(CrashDevice(4096))
 store = oxidbm.Store("s", device=device, durability="manual", page_size=4096, memory="1MiB")
 store["a"] = "1"
 store.sync()
-device.full = True
+device.fail("write", 28)
 store["b"] = "2"
 store.session("s").upsert("c", "3")
 """

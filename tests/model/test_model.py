@@ -9,7 +9,7 @@ from hypothesis.stateful import rule
 import oxidbm
 from oxidbm import Store
 from oxidbm._core.device.device import Device
-from tests.devices import HeapDevice
+from oxidbm.testing import CrashDevice
 from tests.inside import table_of
 from tests.model.features import ExpiringRules, OrderedRules, SessionRules
 from tests.model.machine import PAGE_BYTES, DiskMachine, FilesMachine, StoreMachine
@@ -26,17 +26,17 @@ class PreadMachine(OrderedRules, SessionRules, FilesMachine):
 
 
 class OwnDeviceMachine(ExpiringRules, OrderedRules, SessionRules, DiskMachine):
-    """An interpreted device that loses what was not synced."""
+    """An interpreted device, of which a crash leaves what was synced and any part of the rest."""
 
-    device: HeapDevice
+    device: CrashDevice
 
     def open_device(self) -> Device:
         if not hasattr(self, "device"):
-            self.device = HeapDevice(PAGE_BYTES)
+            self.device = CrashDevice(PAGE_BYTES)
         return self.device
 
     def after_crash(self) -> None:
-        self.device = self.device.survivors()
+        self.device = self.device.crash(seed=self.written)
 
 
 class MemoryMachine(ExpiringRules, OrderedRules, SessionRules, StoreMachine):

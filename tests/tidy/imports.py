@@ -17,6 +17,7 @@ NARROW: dict[str, tuple[str, ...]] = {"index": ()}
 # What the core imports from outside of itself besides the standard library; of oxidbm what is interpreted, because that
 # is what each is for.
 OUTSIDE = (
+    "oxidbm._backup",
     "oxidbm._breath",
     "oxidbm._buffers",
     "oxidbm._key_codecs",

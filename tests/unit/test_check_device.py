@@ -7,10 +7,96 @@ import pytest
 
 from oxidbm.device import Device, Directory, FileDevice
 from oxidbm.testing import check_device
-from tests.devices import HeapDevice
 
 PAGE = 4096
 HIGH = 1 << 20  # addresses from here on are reached by the store only
+
+
+class HeapDevice(Device):
+    """Keeps the log in memory, written as a user would write it; `synced` is what a crash leaves.
+
+    A segment ends at the first write that starts a page once it holds `segment_bytes`. Each of the devices below breaks
+    one thing of it.
+    """
+
+    def __init__(self, page_bytes: int, segment_bytes: int = 16384) -> None:
+        self.page_bytes = page_bytes
+        self.segment_bytes = segment_bytes
+        self.segments: list[tuple[int, bytearray]] = []
+        self.synced: list[tuple[int, bytes]] = []
+        self.rolling = False
+
+    def begin(self) -> int:
+        """Return the address of the first byte held."""
+        held = self.segments.copy()
+        return held[0][0] if held else 0
+
+    def end(self) -> int:
+        """Return the address behind the last byte held."""
+        held = self.segments.copy()
+        return held[-1][0] + len(held[-1][1]) if held else 0
+
+    def write(self, address: int, data: memoryview) -> None:
+        """Put the data where it belongs; a gap before it becomes zeros."""
+        if not self.segments:
+            self.segments.append((address // self.page_bytes * self.page_bytes, bytearray()))
+        elif address % self.page_bytes == 0:
+            aim = 1 if self.rolling else self.segment_bytes
+            if address - self.segments[-1][0] >= aim:
+                held = self.segments[-1][1]
+                held.extend(bytes(max(0, address - self.segments[-1][0] - len(held))))
+                self.segments.append((address, bytearray()))
+                self.rolling = False
+        start, held = self.segments[-1]
+        held.extend(bytes(max(0, address - start - len(held))))
+        held[address - start : address - start + len(data)] = data
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return bytes of one segment."""
+        for start, data in reversed(self.segments.copy()):
+            if start <= address:
+                return bytes(data[address - start : address - start + size])
+        return b""
+
+    def sync(self) -> None:
+        """Let what is there now survive a crash."""
+        self.synced = [(start, bytes(data)) for start, data in self.segments.copy()]
+
+    def truncate_before(self, address: int) -> None:
+        """Drop whole segments that end at or before `address`; the last one stays."""
+        passed = [start for start, _ in self.segments[1:] if start <= address]
+        del self.segments[: len(passed)]
+
+    def truncate_after(self, address: int) -> None:
+        """Cut the log off at `address`, durably."""
+        while self.segments and self.segments[-1][0] >= address:
+            self.segments.pop()
+        if self.segments:
+            start, data = self.segments[-1]
+            del data[address - start :]
+        self.sync()
+
+    def roll(self) -> None:
+        """Begin a new segment with the next write that starts a page."""
+        self.rolling = True
+
+    def segment_end(self, address: int) -> int:
+        """Return where the segment that holds `address` ends."""
+        for start, _ in self.segments.copy():
+            if start > address:
+                return start
+        return self.end()
+
+    def place(self, address: int) -> str:
+        """Return the address in words."""
+        return f"heap device at offset {address - self.begin()}"
+
+    def size(self) -> int:
+        """Return the bytes held."""
+        return sum([len(data) for _, data in self.segments.copy()])
+
+    def close(self) -> None:
+        """Keep everything: the device is opened again by the next store."""
 
 
 class Heap:

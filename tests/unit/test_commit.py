@@ -23,7 +23,7 @@ from oxidbm._core.durability.recovery import later_durable_commit
 from oxidbm._core.log.cursor import CHUNK_BYTES
 from oxidbm._core.log.flush import flush_to, seal_to
 from oxidbm._core.log.record import INFO_VERSION
-from tests.devices import HeapDevice
+from oxidbm.testing import CrashDevice
 from tests.inside import abandon, handle_of, log_of
 from tests.unit.helpers import PAGE_BYTES, disk_store, push_to_disk, value_filling
 
@@ -94,7 +94,7 @@ def test_commit_record_that_cannot_be(words: dict[str, int], sentence: str) -> N
         decode(bytes(commit_words(**words)))
 
 
-class CountingDevice(HeapDevice):
+class CountingDevice(CrashDevice):
     """Counts what is read of it, and has one segment that grows without an end."""
 
     def __init__(self) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from oxidbm._core.device import segments, system
-from oxidbm._core.device.device import NullDevice
+from oxidbm._core.device.device import Device, NullDevice
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.device.segments import FileDevice, segment_name
 from oxidbm._core.errors import CorruptionError
-from tests.devices import HeapDevice
+from oxidbm.testing import CrashDevice, FaultyDevice
 
 PAGE_BITS = 12
 PAGE = 1 << PAGE_BITS
@@ -206,10 +206,11 @@ def test_read_many_returns_what_read_does_in_order(files: FileDevice) -> None:
 
 
 def test_read_many_calls_read_of_a_device_in_python() -> None:
-    heap = HeapDevice(PAGE)
-    heap.write(0, page_of(4))
-    assert heap.read_many([(8, 2), (PAGE - 1, 9)]) == [b"\5\5", b"\5"]
-    assert heap.reads == 2
+    inner = CrashDevice(PAGE)
+    device = FaultyDevice(inner)
+    inner.write(0, page_of(4))
+    assert Device.read_many(device, [(8, 2), (PAGE - 1, 9)]) == [b"\5\5", b"\5"]
+    assert device.calls == {"read": 2}
     with pytest.raises(CorruptionError, match="address 64 was read from a store that lives in memory only"):
         NullDevice(64).read_many([(64, 8)])
 

@@ -14,8 +14,8 @@ from oxidbm._core.index.hash_index import FIRST_BITS
 from oxidbm._core.log.flush import flush_to, seal_to
 from oxidbm._core.table.compaction import Compaction
 from oxidbm._core.table.locate import locate
+from oxidbm.testing import CrashDevice, FaultyDevice
 from tests.collisions import colliding_key
-from tests.devices import HeapDevice
 from tests.inside import abandon, handle_of, log_of, table_of
 from tests.support import scaled
 from tests.unit.helpers import (
@@ -323,12 +323,12 @@ def test_replay_into_a_larger_table_tells_no_more_keys_apart(tmp_path: Path) -> 
 def test_replay_reads_a_chain_once_however_long_it_is(blind: int, tmp_path: Path) -> None:
     """One key is updated many times above the record of another one, which the replay of each update asks for."""
 
-    def open_on(device: HeapDevice) -> oxidbm.Store:
+    def open_on(device: CrashDevice | FaultyDevice) -> oxidbm.Store:
         return oxidbm.Store(
             tmp_path, memory="1MiB", page_size=PAGE_BYTES, durability="manual", compaction=False, device=device
         )
 
-    device = HeapDevice(PAGE_BYTES)
+    device = CrashDevice(PAGE_BYTES)
     updates = 300
     store = open_on(device)
     hot, cold = (colliding_key(table_of(store).seed, 0, number) for number in range(2))
@@ -340,8 +340,8 @@ def test_replay_reads_a_chain_once_however_long_it_is(blind: int, tmp_path: Path
         if number % (updates // blind) == 0:
             push_to_disk(store)
     abandon(store)
-    left = device.survivors()
+    left = FaultyDevice(device.crash())
     with open_on(left) as store:
-        assert left.reads < 2 * updates  # once for what is live, and the log in chunks
+        assert left.calls["read"] < 2 * updates  # once for what is live, and the log in chunks
         assert dict(store) == {cold: b"cold", hot: b"%d" % (updates - 1)}
         assert store.check() == []

@@ -7,6 +7,7 @@ nobody else does, which names make a store.
 
 LOCK holds a note beside the lock: who took it last, and a word that is another one after each recovery. A reader takes
 no lock, so it looks at that word before and after: the same one says that nothing it read was cut off and written anew.
+A backup's note says of which commit it is, until a writer takes the lock and writes its own.
 """
 
 import contextlib
@@ -33,6 +34,8 @@ NO_WAITING: Final[int] = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wa
 NOTE_BYTES_MAX: Final = 4096
 SMALL_BYTES_MAX: Final = 4096
 RECOVERY: Final = b'"recovery": "'  # what stands before the word in the note
+BACKUP: Final = b'"backup": "'  # what stands before the number of the commit that a backup is of
+NO_LINK: Final = (errno.ENOENT, errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 NO_FILE: Final = (errno.EISDIR, errno.ELOOP, errno.ENXIO)  # a directory, links in a circle, a socket or a pipe's end
 DIRECTORY_BITS: Final = 0o111
 BEFORE_A_STORE: Final = (LOCK, LOG, STORE + ASIDE_SUFFIX)  # what may be there before there is a superblock
@@ -141,6 +144,19 @@ class Directory:
             os.replace(name, to, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
         else:
             os.replace(os.path.join(self.absolute, name), os.path.join(self.absolute, to))
+
+    def link(self, name: str, into: "Directory") -> bool:
+        """Give a file the same name in another directory too; False where it is gone, or no link to it can be made."""
+        try:
+            if self.descriptor >= 0 and into.descriptor >= 0:
+                os.link(name, name, src_dir_fd=self.descriptor, dst_dir_fd=into.descriptor)
+            else:
+                os.link(os.path.join(self.absolute, name), os.path.join(into.absolute, name))
+        except OSError as failure:
+            if failure.errno in NO_LINK:
+                return False
+            raise
+        return True
 
     def sub(self, name: str) -> "Directory":
         """Return a directory in it, opened."""
@@ -275,6 +291,11 @@ class DirectoryLock:
             who = "another process or thread that has not written its number yet"
         return f"{who}; close it there, or open it with read_only=True to read the last commit"
 
+    def note_backup(self, sequence: int) -> None:
+        """Say that the store is a backup of a commit, which nobody has opened to write yet; durably."""
+        write_note(self.descriptor, "", f', "backup": "{sequence}"')
+        sync_file(self.descriptor)
+
     def close(self) -> None:
         """Give the lock back, also where a forked child has not closed its copy yet."""
         if self.descriptor >= 0 and fcntl is not None:
@@ -298,9 +319,9 @@ def read_note(descriptor: int) -> bytes:
     return os.read(descriptor, NOTE_BYTES_MAX)
 
 
-def write_note(descriptor: int, word: str) -> None:
+def write_note(descriptor: int, word: str, more: str = "") -> None:
     """Say in LOCK who has the store open, and the word of its last recovery."""
-    note = f'{{"pid": {os.getpid()}, "host": "{host_name()}", "recovery": "{word}"}}'.encode()
+    note = f'{{"pid": {os.getpid()}, "host": "{host_name()}", "recovery": "{word}"{more}}}'.encode()
     os.lseek(descriptor, 0, os.SEEK_SET)
     os.write(descriptor, note)
     os.ftruncate(descriptor, len(note))
@@ -310,6 +331,13 @@ def recovery_word(note: bytes) -> str:
     """Return the word of the last recovery in a note, "" for none; without the module json, which is slow to import."""
     word = note.partition(RECOVERY)[2].partition(b'"')[0]
     return word.decode() if word.isalnum() else ""
+
+
+def noted_backup(directory: Directory) -> int:
+    """Return the commit that a store is an untouched backup of; -1 where its note does not say that it is one."""
+    note = b"" if directory.status(LOCK) is None else directory.read_start(LOCK, NOTE_BYTES_MAX)
+    number = note.partition(BACKUP)[2].partition(b'"')[0]
+    return int(number) if number.isdigit() else -1
 
 
 def note_recovery(directory: Directory, mode: int) -> None:

@@ -256,6 +256,26 @@ class FileDevice(Device):
                 self.directory_dirty = True
                 raise
 
+    def sync_all(self) -> None:
+        """Sync every file and the directory, whoever wrote them: a writer beside this reader may not have done so."""
+        for segment in self.segments:
+            sync_file(segment.descriptor)
+        self.directory.sync()
+
+    def link(self, address: i64, into: Directory) -> bool:
+        """Give the file of the segment that starts at an address its name in another directory too; False for no link.
+
+        Nor is a file taken that has the name, and is not the one that is open.
+        """
+        i = self.find(address)
+        if i < 0 or not self.directory.link(self.segments[i].name, into):
+            return False
+        segment = self.segments[i]
+        if os.path.samestat(into.stat(segment.name, True), os.fstat(segment.descriptor)):
+            return True
+        into.unlink(segment.name)
+        return False
+
     def truncate_before(self, address: i64) -> None:
         """Delete whole segments that end at or before `address`; the last one always stays."""
         while len(self.segments) > 1 and self.segments[1].start <= address:

@@ -129,8 +129,8 @@ class CatchUp:
         current = CommitRecord()
         current.log.sequence = commits.sequence
         current.log.begin = self.log.begin
-        current.table.count = table.count
         self.replay.go_on_from(current, commits.address, commit_end(commits), [])
+        self.replay.count = table.count
         self.places: dict[int, None] = {}
         self.hashes = vec[i64]()  # one for each of the places
         self.keys: list[bytes] = []  # for the watchers

@@ -131,7 +131,7 @@ class Check:
             except CorruptionError as failure:
                 self.note_damage(cursor, str(failure))
                 continue
-            if self.log.head <= cursor.address and not self.places.noted(cursor.address):
+            if self.places.covers(cursor.address) and not self.places.noted(cursor.address):
                 cursor.following = cursor.address  # the step began on disk, and ended at what was lost
                 continue
             if self.places.state_of(cursor.address) == SOUND:
@@ -145,8 +145,9 @@ class Check:
     def pass_over_lost(self, cursor: Cursor) -> None:
         """Have the cursor go on at the next record in memory that `check_memory` has found sound, if it is there."""
         log = self.log
-        while log.head <= cursor.following < cursor.stop and not self.places.noted(cursor.following):
-            if self.places.state_of(cursor.following) == DAMAGED:
+        places = self.places
+        while cursor.following < cursor.stop and places.covers(cursor.following) and not places.noted(cursor.following):
+            if places.state_of(cursor.following) == DAMAGED:
                 self.forget_commits()
             cursor.following = log.next_page(cursor.following + 1)
 

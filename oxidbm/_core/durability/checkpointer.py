@@ -89,6 +89,8 @@ class Checkpointer(CutWatcher):
         self.commit_address: i64 = 0
         self.begin: i64 = FIRST_ADDRESS
         self.end: i64 = FIRST_ADDRESS
+        self.count: i64 = 0
+        self.live_bytes: i64 = 0
         self.pending: vec[i64] = vec[i64]()
         self.pending_first: i64 = 0
         self.pending_stop: i64 = 0
@@ -146,6 +148,8 @@ class Checkpointer(CutWatcher):
         self.begin = max(self.log.begin, commits.begin_wanted)
         self.end = commits.end
         self.ticket = commits.holds.take(self.begin)
+        self.count = self.table.count  # more of them may be settled by now than when the commit was cut
+        self.live_bytes = self.table.live_bytes
         self.pending = self.table.pending.items  # is only appended to
         self.pending_first = self.table.pending.first
         self.pending_stop = len(self.pending)
@@ -279,6 +283,8 @@ class Checkpointer(CutWatcher):
             self.files.sweep()
             self.swept = True
         header = ImageHeader(int(self.sequence), int(self.commit_address), int(self.begin), int(self.end))
+        header.count = int(self.count)
+        header.live_bytes = int(self.live_bytes)
         header.low_mask = int(self.taker.low_mask)
         header.split = int(self.taker.split)
         writer = ImageWriter(self.files.made(), self.metadata.image_name(), self.files.mode, header, self.log)

@@ -1,7 +1,8 @@
 """An index image's file: one zstandard frame, written and read a slice at a time.
 
-    header   magic, version, sequence, commit, begin, end, low_mask, split: of commit `sequence`, whose record stands at
-             `commit` and ends at `end`, the index, whose entries lead to [begin, end)
+    header   magic, version, then of commit `sequence` that number, `commit`, where its record stands, `begin` and `end`
+             of the log; `count` of keys and `live_bytes`, of which more may be known than the commit says; `low_mask`
+             and `split` of the index, whose entries lead to [begin, end)
     pending  a count, then as many words: the records whose effect on the number of keys was not known (table/pending)
     slices   see index/image; one without words and pairs is the last
     entries  how many the slices held
@@ -31,7 +32,7 @@ from oxidbm._core.log.record import HEADER_BYTES, previous_address
 
 IMAGE_MAGIC: Final = b"\x89oxiidx\n"
 IMAGE_VERSION: Final = 1
-IMAGE_HEADER: Final = struct.Struct("<8s7q")
+IMAGE_HEADER: Final = struct.Struct("<8s9q")
 COUNT: Final = struct.Struct("<q")
 COUNTS: Final = struct.Struct("<2q")
 WORD: Final = "q"
@@ -53,6 +54,8 @@ class ImageHeader:
         self.commit = commit
         self.begin = begin
         self.end = end
+        self.count = 0
+        self.live_bytes = 0
         self.low_mask = 0
         self.split = 0
 
@@ -91,6 +94,8 @@ class ImageWriter:
             header.commit,
             header.begin,
             header.end,
+            header.count,
+            header.live_bytes,
             header.low_mask,
             header.split,
         )
@@ -224,7 +229,13 @@ class ImageReader:
         if values[0] != IMAGE_MAGIC or values[1] != IMAGE_VERSION:
             raise self.fault("it does not begin as an index image does that this release knows")
         header = ImageHeader(values[2], values[3], values[4], values[5])
-        header.low_mask, header.split = values[6], values[7]
+        header.count, header.live_bytes, header.low_mask, header.split = values[6:]
+        if (
+            not header.count + header.end // HEADER_BYTES >= 0
+            or header.count > header.end
+            or header.live_bytes > header.end
+        ):
+            raise self.fault(f"it counts {header.count} keys of {header.live_bytes} bytes in a log of {header.end}")
         return header
 
     def read_pending(self, end: i64) -> vec[i64]:

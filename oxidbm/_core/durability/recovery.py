@@ -235,6 +235,8 @@ def from_image(table: Table, source: Source, metadata: Metadata, stop: i64) -> R
     log.expiring = log.expiring or metadata.expiring
     replay = Replay(table, stop)
     replay.go_on_from(record, i64(metadata.commit), i64(metadata.end), metadata.sessions)
+    replay.count = header.count
+    replay.live_bytes = header.live_bytes
     replay.pending = pending
     return replay
 
@@ -298,8 +300,7 @@ def take_over(commits: Commits, replay: Replay, last: CommitRecord) -> i64:
             f"{table.life.path}: replay found {table.count} keys, the last commit, {place}, counted "
             f"{last.table.count} and {last.table.pending} it had not verified"
         )
-    known = replay.total == 0 or (last.table.pending == 0 and last.table.live_bytes >= 0)
-    table.live_bytes = last.table.live_bytes if known else count_live_bytes(table, begin, replay.last_end)
+    table.live_bytes = live_bytes_of(table, replay, last, begin)
     commits.sequence = commits.durable_sequence = last.log.sequence
     commits.address = replay.last_address
     commits.take_sessions(replay.sessions, begin)
@@ -309,6 +310,15 @@ def take_over(commits: Commits, replay: Replay, last: CommitRecord) -> i64:
             f"{last.sessions}"
         )
     return begin
+
+
+def live_bytes_of(table: Table, replay: Replay, last: CommitRecord, begin: i64) -> i64:
+    """Return the size of the live records: as an image or the last commit says, else counted."""
+    if replay.started_late() and replay.total == 0:
+        return replay.live_bytes
+    if last.table.pending == 0 and last.table.live_bytes >= 0:
+        return last.table.live_bytes
+    return count_live_bytes(table, begin, replay.last_end)
 
 
 def is_newest(table: Table, cursor: Cursor, chains: Chains) -> bool:
@@ -366,6 +376,19 @@ def check_end(log: HybridLog, replay: Replay, mark: CleanMark | None) -> None:
             )
 
 
+def load_page(log: HybridLog, page: i64, data: bytes, end: i64) -> None:
+    """Put a page that was read into memory; `end` is its records' end, 0 for the page of the tail."""
+    base: i64 = page << log.page_bits
+    if end - base > log.page_bytes:
+        log.frames.prepare_run((end - base) >> 3)
+        log.frames.open_run(page, (end - base) >> 3)
+    else:
+        log.frames.prepare()
+        log.frames.open(page)
+    log.frames.fill(page, data)
+    log.frames.ends[page & log.frames.mask] = end
+
+
 def load_pages(log: HybridLog, replay: Replay, begin: i64, tail: i64) -> None:
     """Bring the newest pages into memory, as many as the mutable region may have, and always the one of the tail."""
     budget = log.mutable_bytes()
@@ -387,8 +410,8 @@ def load_pages(log: HybridLog, replay: Replay, begin: i64, tail: i64) -> None:
     while i < stop:
         base = replay.pages[i] & ~log.offset_mask
         end = replay.page_ends[i]
-        log.load_page(
-            base >> log.page_bits, log.device.read(base, end - base), 0 if open_tail and i == stop - 1 else end
+        load_page(
+            log, base >> log.page_bits, log.device.read(base, end - base), 0 if open_tail and i == stop - 1 else end
         )
         i += 1
     head: i64 = tail

@@ -59,13 +59,13 @@ class Replay:
         self.pages: vec[i64] = vec[i64]()
         self.page_ends: vec[i64] = vec[i64]()
         self.total: i64 = 0  # records
+        self.live_bytes: i64 = 0  # as the next one
         self.pending: vec[i64] = vec[i64]()  # at the commit that it went on from
 
     def go_on_from(self, record: CommitRecord, address: i64, end: i64, sessions: list[SessionState]) -> None:
         """Begin behind a commit, whose state the index has and whose sessions these are."""
         self.begin = max(record.log.begin, i64(FIRST_ADDRESS))
         self.start = self.cursor.following = end
-        self.count = record.table.count
         self.last = record
         self.last_address = address
         self.last_end = end
@@ -73,6 +73,10 @@ class Replay:
         self.chains = Chains(self.table, self.begin)
         for state in sessions:
             self.sessions[state.name] = state
+
+    def started_late(self) -> bool:
+        """Return whether it began behind a commit, and not with the log's first record."""
+        return self.start > self.begin
 
     def read_all(self) -> None:
         """Replay until the range ends or something does not verify, which `fault` then says."""

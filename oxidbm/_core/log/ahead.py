@@ -9,10 +9,13 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from oxidbm._core.log.hybrid_log import HybridLog
+from oxidbm._core.log.warm import warm
 
 
 def take_ahead(log: HybridLog, pages: vec[i64], ends: vec[i64]) -> bool:
     """Have in memory what was appended to these pages, up to these ends; False where there is no room for it."""
+    if not log.tail_open and log.tail & log.offset_mask != 0 and not warm(log) and not log.tail_open:
+        return False  # the page of the tail is not in memory, and no other thread has brought it there meanwhile
     i: i64 = 0
     try:
         while i < len(pages) and take_page(log, pages[i], ends[i]):
@@ -27,7 +30,7 @@ def take_ahead(log: HybridLog, pages: vec[i64], ends: vec[i64]) -> bool:
 
 def is_ahead(log: HybridLog, page: i64) -> bool:
     """Return whether a page has no frame yet, or one that only `take_ahead` has given it."""
-    return not log.tail_open or page > log.tail >> log.page_bits
+    return page << log.page_bits >= log.tail
 
 
 def take_page(log: HybridLog, page: i64, end: i64) -> bool:
@@ -42,9 +45,9 @@ def take_page(log: HybridLog, page: i64, end: i64) -> bool:
             frames.prepare_run((end - base) >> 3)
             frames.open_run(page, (end - base) >> 3)
         else:
-            if frames.spares() == 0:
+            while frames.spares() == 0:
                 frames.prepare()
-            frames.open(page)
+            frames.open(page)  # nothing has run since that was asked: a read that warms memory takes a frame as well
     data = log.read(start, end - start)
     frames.fill(page, data, (start - base) >> 3)
     return len(data) == end - start

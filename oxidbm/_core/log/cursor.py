@@ -32,6 +32,20 @@ from oxidbm._core.memory import VIEW_WORDS
 CHUNK_BYTES: Final = 262144
 
 
+def walk_start(log: HybridLog, address: i64) -> i64:
+    """Return where to step from to reach the first record at or behind any address: where its page begins.
+
+    Records say how long they are, not where they begin. An address inside of a record's run of pages is followed by the
+    page behind the run only once that is known, so the walk starts at the run's first page.
+    """
+    base: i64 = address & ~log.offset_mask
+    while base > log.head and base < log.tail and base >= log.page_bytes:
+        if len(log.frames.words[log.slot_of(base)]) > 0:
+            break
+        base -= log.page_bytes
+    return max(log.begin, i64(FIRST_ADDRESS), base)
+
+
 @final
 class Cursor:
     """Steps over the records of [start, stop), commit records and tombstones included."""
@@ -189,17 +203,3 @@ class Cursor:
     def expiry(self) -> i64:
         """Return when the current record expires in milliseconds since 1970, 0 for never."""
         return read_i64_le(self.part(HEADER_WORDS, 8), 0) if self.shape & SHAPE_EXPIRY else 0
-
-
-def walk_start(log: HybridLog, address: i64) -> i64:
-    """Return where to step from to reach the first record at or behind any address: where its page begins.
-
-    Records say how long they are, not where they begin. An address inside of a record's run of pages is followed by
-    the page behind the run only once that is known, so the walk starts at the run's first page.
-    """
-    base: i64 = address & ~log.offset_mask
-    while base > log.head and base < log.tail and base >= log.page_bytes:
-        if len(log.frames.words[log.slot_of(base)]) > 0:
-            break
-        base -= log.page_bytes
-    return max(log.begin, i64(FIRST_ADDRESS), base)

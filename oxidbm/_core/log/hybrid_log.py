@@ -79,6 +79,7 @@ class HybridLog:
         self.device_given_up = False
         self.records: i64 = 0  # appended since the log was opened
         self.expiring = False  # a record of this log has, or had, an expiry
+        self.cold_reads: i64 = 0  # records read from the device, or passed over there, since a page was brought back
         self.read_guess: i64 = READ_GUESS  # bytes of a record on the device that are read before its size is known
         self.step_bytes: i64 = STEP_BYTES
         self.reserved_pages: i64 = 1 if memory_only else 0  # kept for the copies of the oldest page, which then goes
@@ -423,27 +424,21 @@ class HybridLog:
         self.flushed = self.next_page(end) if stop == end else stop
         return True
 
-    def load_page(self, page: i64, data: bytes, end: i64) -> None:
-        """Put a page that recovery read back into memory; `end` is its records' end, 0 for the page of the tail."""
-        base: i64 = page << self.page_bits
-        if end - base > self.page_bytes:
-            self.frames.prepare_run((end - base) >> 3)
-            self.frames.open_run(page, (end - base) >> 3)
-        else:
-            self.frames.prepare()
-            self.frames.open(page)
-        self.frames.fill(page, data)
-        self.frames.ends[page & self.frames.mask] = end
-
     def follow_to(self, begin: i64, head: i64, tail: i64) -> None:
         """Take over the addresses of a newer commit, in a log that somebody else writes."""
-        self.head = head
-        self.flushed = self.sealed = self.read_only = self.tail = self.limit = tail
-        self.tail_open = tail & self.offset_mask != 0 and head < tail
+        self.start_at(self.begin, head, tail)
         while self.head < begin and self.evict_page():
             pass
-        self.head = max(self.head, begin)
-        self.begin = max(self.begin, begin)
+        self.start_at(max(self.begin, begin), max(self.head, begin), tail)
+
+    def bring_back(self, page: i64, data: bytes, end: i64, head: i64) -> None:
+        """Put a page's bytes up to the present head, which begin at `head`, back into memory; a frame is spare."""
+        if len(self.frames.words[page & self.frames.mask]) == 0:
+            self.frames.open(page)
+            self.tail_open = self.tail_open or end == self.tail
+            self.frames.ends[page & self.frames.mask] = 0 if end == self.tail else end
+        self.frames.fill(page, data)
+        self.head = head
         self.check_order()
 
     def start_at(self, begin: i64, head: i64, tail: i64) -> None:

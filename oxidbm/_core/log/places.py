@@ -122,11 +122,15 @@ class Places:
                     self.damaged.add(int(at))
             at += size
 
+    def covers(self, at: i64) -> bool:
+        """Return whether an address is in memory and was then; pages may have gone or come back since."""
+        return at >= self.log.head and at >= self.head
+
     def state_of(self, at: i64) -> i64:
         """Return whether a record begins at an address of the log: SOUND, DAMAGED or NO_RECORD."""
         if self.damaged and int(at) in self.damaged:
             return DAMAGED
-        if at < self.log.head or at >= self.tail:
+        if not self.covers(at) or at >= self.tail:
             return SOUND
         if at >= self.stop:
             return DAMAGED

@@ -81,6 +81,7 @@ def fault_in_page(address: i64, info: i64, shape: i64, seal: i64, page_bytes: i6
 def read_disk(log: HybridLog, address: i64) -> Record:
     """Return the record at an address below head, verified."""
     device = log.device
+    log.cold_reads += 1
     data = log.read(address, log.read_guess)
     if len(data) < HEADER_BYTES:
         raise CorruptionError(

@@ -20,9 +20,11 @@ from oxidbm._core.durability.recovery import Recovery
 from oxidbm._core.errors import RecoveryWarning
 from oxidbm._core.life import COMMITTED, Life
 from oxidbm._core.sizes import parse_size
+from oxidbm._core.store.arguments import to_key
 from oxidbm._core.store.batch import Batch
 from oxidbm._core.store.coder import KEYS, VALUES, Coders, coder_for
 from oxidbm._core.store.handle import Handle, checkpoints_of
+from oxidbm._core.store.history import KeyHistory
 from oxidbm._core.store.opening import open_memory, open_path
 from oxidbm._core.store.options import Options
 from oxidbm._core.store.ordered import KeyOrder
@@ -297,6 +299,28 @@ class StoreBase:
         first = int(log.begin) if start is None else max(start, int(log.begin))
         last = int(log.tail) if stop is None else min(stop, int(log.tail))
         return LogScan(self.table, first, last, live, self)
+
+    def history(self, key: object, *, scan: bool = False) -> KeyHistory:
+        """Return an iterator over a key's versions, newest first; see docs."""
+        self.life.check_open()
+        return KeyHistory(self.handle, to_key(self.handle, key), scan, self)
+
+    def backup(self, to: object, *, link: bool = False, progress: Callable[[int, int], None] | None = None) -> Any:
+        """Copy the store as of a commit that is made now to another directory; return a report."""
+        self.life.check_open()
+        handle = self.handle
+        if handle.directory is None or handle.superblock is None:
+            raise ValueError(
+                "a store in memory has no files to copy; put its items into one that has, Store(path).update(store), "
+                "or dump them with oxidbm.dump"
+            )
+        from oxidbm import _backup
+
+        backup = _backup.Backup(handle.commits, handle.directory, handle.superblock, cast(Any, to))
+        if handle.follower is None:
+            return backup.make(link, progress)
+        with handle.follower.lock:
+            return backup.make(link, progress)
 
     def grow_index(self) -> None:
         """Double the number of the index's buckets, in slices."""

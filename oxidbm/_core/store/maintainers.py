@@ -24,6 +24,7 @@ from oxidbm._core.life import Life
 from oxidbm._core.locks import COMPACTING, StoreLock
 from oxidbm._core.log.flush import FLUSH_BYTES, flush_for, flush_to
 from oxidbm._core.log.room import Room
+from oxidbm._core.log.warm import WARM_READS_BESIDE, wants_warming, warm
 from oxidbm._core.store.size_limit import SizeLimit
 from oxidbm._core.table.compaction import Compaction
 from oxidbm._core.table.settle import settle
@@ -199,6 +200,8 @@ class DiskMaintainer(Maintainer):
             log.epoch.drain()
             self.last_commit = time.monotonic()
         making = self.checkpoints.advance()
+        if wants_warming(log, WARM_READS_BESIDE):
+            making = warm(log) or making
         try:
             return (self.compacts and self.compact_some()) or making
         except CorruptionError as failure:

@@ -45,6 +45,7 @@ from oxidbm._core.log.record import (
     pack_info,
     record_words,
 )
+from oxidbm._core.log.warm import WARM_READS, wants_warming, warm
 from oxidbm._core.memory import VIEW_WORDS
 from oxidbm._core.table.locate import locate, locate_steady
 from oxidbm._core.table.table import Table
@@ -123,7 +124,10 @@ def read_slow(table: Table, key: bytes, key_hash: i64) -> bytes | None:
     """As `read`, of a record that is on disk, down a mixed chain, or has flags."""
     now = table.now_if_expiring()
     found = locate(table, key, key_hash)
-    return value_of(table.log, found) if found is not None and is_live(table.log, found, now) else None
+    value = value_of(table.log, found) if found is not None and is_live(table.log, found, now) else None
+    if wants_warming(table.log, WARM_READS):
+        warm(table.log)
+    return value
 
 
 def upsert(table: Table, key: bytes, value: bytes, condition: i64, expected: bytes, expiry: i64) -> i64:
@@ -236,6 +240,7 @@ def upsert_blind(table: Table, key: bytes, value: bytes, expiry: i64, words: vec
     if fresh < 0:
         return fresh
     words[position] = with_sign(leading_to(entry, fresh))
+    table.log.cold_reads += 1
     table.pending.add(fresh, not is_mixed(entry))
     if table.watchers:
         table.tell(key)

@@ -1,9 +1,4 @@
-"""A test kit for devices: `check_device` proves that one keeps every promise that a store rests on.
-
-    from oxidbm.testing import check_device
-
-    def test_my_device(tmp_path):
-        check_device(lambda: MyDevice(tmp_path))
+"""The proof of a device: `check_device` tries everything that a store asks of one, beside a model of what it holds.
 
 A crash can be part of the proof. `check_device` opens the device anew without closing the one before, and relies on
 nothing that was not synced, save what truncate_after() promises. So let `open_device` return what a crash would
@@ -21,8 +16,6 @@ from collections.abc import Callable
 from oxidbm import Store, error
 from oxidbm._core.device.directory import CLEAN
 from oxidbm.device import Device
-
-__all__ = ["check_device"]
 
 FIRST_ADDRESS = 64  # where the log of a store begins
 MEMORY_LEAST = 1 << 20

@@ -1,0 +1,462 @@
+"""Backups: a store's log up to one commit, copied to another directory while the store is read and written.
+
+1. What is copied never changes: bytes of the log before a durable commit. The segments are held, so that compaction
+   deletes none; nobody waits for a copy.
+2. The copy ends exactly behind the commit record and has the mark of a clean end, so one that was cut is found out.
+3. It is made in TO.unfinished, where the superblock comes last, after all else is durable, and then takes TO's name in
+   one step. TO is at each instant what it was before or what it is now.
+4. A file may have two names where nobody writes it: complete segments, of the store where that was asked for, of the
+   earlier backup always. The segment that the commit ends in is always copied, since it is appended to, and cut by a
+   recovery.
+5. A backup keeps the store's id, for the records' checksums are keyed with it. An earlier backup is told from a store
+   that went its own way by its last commit, which the store must have too, byte for byte.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.device.directory import (
+    LOCK,
+    LOG,
+    SEGMENT_SUFFIX,
+    STORE,
+    Directory,
+    DirectoryLock,
+    foreign_name,
+    noted_backup,
+    remove_directory,
+)
+from oxidbm._core.device.segments import FileDevice, segment_name
+from oxidbm._core.device.system import read_at, sync_file, write_at
+from oxidbm._core.durability.commit import Commits
+from oxidbm._core.durability.commit_chain import FoundCommit, last_commit
+from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES
+from oxidbm._core.durability.superblock import (
+    CleanMark,
+    StorePrelude,
+    Superblock,
+    read_mark,
+    read_superblock,
+    write_mark,
+    write_superblock,
+)
+from oxidbm._core.errors import CorruptionError, FormatError, LockedError, error
+from oxidbm._publish import UNFINISHED, Path, beside_no_writer, discard, path_of
+
+EARLIER: Final = ".earlier"  # what an earlier backup is called meanwhile, where two names cannot be exchanged
+CHUNK_BYTES: Final = 1 << 20
+NO_EXCHANGE: Final = (errno.ENOSYS, errno.EINVAL)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class BackupReport:
+    """What `Store.backup` made.
+
+    path: the backup's directory.
+    commit_sequence, commit_time: the number of the commit that it holds, and its time in seconds since 1970; 0 and None
+    for a store that was never committed.
+    bytes_copied: bytes of the log that were written.
+    bytes_linked: bytes of segments that are the store's own files, by a second name.
+    bytes_kept: bytes of segments that the earlier backup had already.
+    """
+
+    path: str
+    commit_sequence: int = 0
+    commit_time: float | None = None
+    bytes_copied: int = 0
+    bytes_linked: int = 0
+    bytes_kept: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON can hold it."""
+        return asdict(self)
+
+
+@dataclass
+class Piece:
+    """What the backup has of one segment: the addresses [start, stop), `stop` the next segment's start or the end."""
+
+    start: int
+    stop: int
+    is_last: bool
+
+
+class Earlier:
+    """An earlier backup of the store, as it is found in the target's place."""
+
+    def __init__(self, path: str, directory: Directory, block: Superblock) -> None:
+        self.path = path
+        self.page_bits = block.page_bits
+        self.directory = directory
+        self.log = self.take(block)
+        self.sizes = {name: self.log.stat(name, True).st_size for name in self.log.names()}
+
+    def take(self, block: Superblock) -> Directory:
+        """See that it is a backup of the store with this superblock, closed cleanly, and return its log's directory."""
+        if self.directory.status(STORE) is None:
+            raise FormatError(
+                f"{self.path} is there already, and no backup; name a directory that is not, or an empty one"
+            )
+        try:
+            if read_superblock(self.directory).store_id != block.store_id:
+                raise FormatError(f"{self.path} holds another store; name another directory")
+            mark = read_mark(self.directory, block)
+        except CorruptionError as failure:
+            raise FormatError(
+                f"{self.path} is no sound backup: {failure}; delete it, or name another directory"
+            ) from None
+        if mark is None:
+            raise FormatError(
+                f"{self.path} was opened to write and not closed, so it is no backup any more; name another directory"
+            )
+        self.tail = mark.tail
+        self.sequence = mark.sequence
+        self.untouched = noted_backup(self.directory) == mark.sequence
+        return self.directory.sub(LOG)
+
+    def check_course(self, commits: Commits, found: FoundCommit | None, begin: int) -> None:
+        """Raise FormatError unless the store has the backup's last commit, or compacted what was before it away."""
+        if self.sequence == 0:
+            return
+        sequence = 0 if found is None else int(found.record.log.sequence)
+        at = self.tail - COMMIT_RECORD_BYTES
+        name = commits.log.life.name()
+        if self.sequence > sequence:
+            why = f"holds commit {self.sequence}, and {name}, as one restored from an old copy, only {sequence}"
+        elif at >= begin and self.read(at, COMMIT_RECORD_BYTES) != commits.log.read(at, COMMIT_RECORD_BYTES):
+            why = f"holds another commit {self.sequence} than {name}: one of the two was changed since, on its own"
+        elif at < begin and not self.untouched:
+            why = f"was opened to write since it was made, and {name} no longer has what tells whether it was written"
+        else:
+            return
+        raise FormatError(f"{self.path} {why}. Name another directory")
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return bytes of its log, fewer where a file ends."""
+        names = [name for name in self.sizes if name.endswith(SEGMENT_SUFFIX)]
+        before = [name for name in names if int(name.removesuffix(SEGMENT_SUFFIX)) << self.page_bits <= address]
+        if not before:
+            return b""
+        descriptor = self.log.open(before[-1], os.O_RDONLY)
+        try:
+            return read_at(descriptor, size, address - (int(before[-1].removesuffix(SEGMENT_SUFFIX)) << self.page_bits))
+        finally:
+            os.close(descriptor)
+
+
+class Backup:
+    """One backup under way: where from, where to, and what was done of it."""
+
+    def __init__(self, commits: Commits, directory: Directory, block: Superblock, to: Path) -> None:
+        self.commits = commits
+        self.log = commits.log
+        self.directory = directory
+        self.block = block
+        self.report = BackupReport(path_of(to))
+        self.target = os.path.realpath(to)
+        self.unfinished = self.target + UNFINISHED
+        status = directory.status(STORE)
+        self.mode = 0o600 if status is None else stat.S_IMODE(status.st_mode)
+        self.directory_mode = stat.S_IMODE(directory.stat(os.curdir, True).st_mode)
+        self.published = False
+
+    def make(self, link: bool, progress: Progress | None) -> BackupReport:
+        """Make it, and return the report."""
+        self.check_target()
+        begin = int(self.log.begin)
+        ticket = self.commits.holds.take(begin)
+        try:
+            with self.unfinished_directory() as lock:
+                self.put_back_earlier()
+                with earlier_in(self.target, self.block) as earlier:
+                    found = self.commit(link)
+                    if earlier is not None:
+                        earlier.check_course(self.commits, found, begin)
+                    self.fill(lock, found, earlier, link, progress)
+                    self.publish(earlier)
+        finally:
+            self.commits.release(ticket)
+        return self.report
+
+    def commit(self, link: bool) -> FoundCommit | None:
+        """Make a commit, where the store can be written, and return the last one; None where there is none.
+
+        Beside a writer the last commit may be one that is not on the disk yet. Were its end lost, the writer's recovery
+        would cut a file off at an earlier commit, and that may be one that has got a second name here.
+        """
+        if self.log.life.can_write():
+            self.commits.commit()
+        elif link and isinstance(self.log.device, FileDevice):
+            self.log.device.sync_all()
+        return last_commit(self.commits)
+
+    def check_target(self) -> None:
+        """Raise FormatError where no backup can be made, whatever the store is."""
+        store = self.directory.stat(os.curdir, True)
+        at = self.target
+        while True:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                if os.path.samestat(os.stat(at), store):
+                    what = "the store itself" if at == self.target else "inside of the store"
+                    raise FormatError(f"{self.report.path} is {what}; name another directory")
+            above = os.path.dirname(at)
+            if above == at:
+                break
+            at = above
+        if os.path.lexists(self.target) and not os.path.isdir(self.target):
+            raise FormatError(f"{self.report.path} is a file, and a backup is a directory; name another one")
+        if os.path.ismount(self.target):
+            raise FormatError(f"{self.report.path} is where a file system is mounted; name a directory in it")
+        for path in (self.unfinished, self.target + EARLIER):
+            if os.path.lexists(path):
+                self.check_leftover(path)
+
+    def check_leftover(self, path: str) -> None:
+        """Raise FormatError where a name that is needed leads to something else than what a backup has left there."""
+        is_of_it = os.path.isdir(path) and not os.path.islink(path) and not foreign_name(path)
+        if is_of_it and os.path.lexists(os.path.join(path, STORE)):
+            directory = Directory(path)
+            try:
+                is_of_it = read_superblock(directory).store_id == self.block.store_id
+            except error:
+                is_of_it = False
+            finally:
+                directory.close()
+        if not is_of_it:
+            raise FormatError(
+                f"{path} is in the way, and not left by a backup of this store; delete it, or name another"
+            )
+
+    def put_back_earlier(self) -> None:
+        """Give an earlier backup its name back where a backup was killed between two renames; delete it behind them."""
+        if os.path.lexists(self.target + EARLIER):
+            if os.path.lexists(self.target):
+                remove_directory(self.target + EARLIER)
+            else:
+                os.rename(self.target + EARLIER, self.target)
+
+    @contextlib.contextmanager
+    def unfinished_directory(self) -> Iterator[DirectoryLock]:
+        """Yield the lock of an empty directory beside the target, which is deleted where it was not published."""
+        os.makedirs(self.unfinished, self.directory_mode, exist_ok=True)
+        directory = Directory(self.unfinished)
+        try:
+            try:
+                lock = DirectoryLock(directory, self.mode)
+            except LockedError:
+                raise LockedError(
+                    f"another backup to {self.report.path} is under way; wait for its end, or name another directory"
+                ) from None
+            try:
+                empty(directory, self.unfinished)
+                os.mkdir(os.path.join(self.unfinished, LOG), self.directory_mode)
+                yield lock
+            except BaseException as failure:
+                if not self.published:
+                    discard(self.unfinished, failure)
+                raise
+            finally:
+                lock.close()
+        finally:
+            directory.close()
+
+    def fill(
+        self,
+        lock: DirectoryLock,
+        found: FoundCommit | None,
+        earlier: Earlier | None,
+        link: bool,
+        progress: Progress | None,
+    ) -> None:
+        """Put log, mark and superblock into the directory, and make all of it durable."""
+        mark = CleanMark(FIRST_ADDRESS, 0, 0)
+        into = lock.directory.sub(LOG)
+        try:
+            if found is not None:
+                record = found.record
+                mark = CleanMark(
+                    int(found.end()), int(record.log.sequence), int(record.table.count + record.table.pending)
+                )
+                self.report.commit_sequence = mark.sequence
+                self.report.commit_time = int(record.log.time_ns) / 1e9
+                self.fill_log(into, self.pieces(int(record.log.begin), mark.tail), earlier, link, progress)
+            into.sync()
+        finally:
+            into.close()
+        with naming(self.unfinished):
+            lock.note_backup(mark.sequence)
+            write_mark(lock.directory, self.block, mark, self.mode)
+            write_superblock(lock.directory, self.block, self.mode)
+            StorePrelude(lock.directory).sync_creation()
+
+    def pieces(self, begin: int, tail: int) -> list[Piece]:
+        """Return what the backup has of each segment, from the one that `begin` stands in to the one with the end."""
+        found = []
+        device = self.log.device
+        start = int(device.begin())
+        while start < tail:
+            stop = int(device.segment_end(start))
+            if stop <= start:
+                self.log.life.check_alive()
+                raise CorruptionError(f"{device.place(start)}: the log ends here, before its last commit")
+            if stop > begin:
+                found.append(Piece(start, min(stop, tail), stop >= tail))
+            start = stop
+        return found
+
+    def fill_log(
+        self, into: Directory, pieces: list[Piece], earlier: Earlier | None, link: bool, progress: Progress | None
+    ) -> None:
+        """Keep, link or copy each segment."""
+        done = 0
+        total = sum(piece.stop - piece.start for piece in pieces)
+        for piece in pieces:
+            name = segment_name(piece.start >> self.block.page_bits)
+            if earlier is not None and self.keep(piece, name, earlier, into):
+                self.report.bytes_kept += earlier.sizes[name]
+            elif link and self.link(piece, into):
+                self.report.bytes_linked += into.stat(name, True).st_size
+            else:
+                for size in self.copy(piece, name, into):
+                    self.report.bytes_copied += size
+                    if progress is not None:
+                        progress(done + size, total)
+                    done += size
+                done -= into.stat(name, True).st_size
+            done += piece.stop - piece.start
+        if progress is not None:
+            progress(total, total)
+
+    def keep(self, piece: Piece, name: str, earlier: Earlier, into: Directory) -> bool:
+        """Take a segment over from the earlier backup, if it has all of it, and links can be made there."""
+        size = earlier.sizes.get(name, 0)
+        if piece.is_last or size == 0 or piece.start + size > piece.stop:
+            return False
+        same = len(self.log.read(piece.start + size - 1, 1)) == 1
+        if same and piece.start + size < piece.stop:
+            same = not self.log.read(piece.start + size, 1)
+        return same and earlier.log.link(name, into)
+
+    def link(self, piece: Piece, into: Directory) -> bool:
+        """Give a segment of the store a second name, if it is complete, and links can be made there."""
+        device = self.log.device
+        if piece.is_last or not isinstance(device, FileDevice):
+            return False
+        try:
+            return device.link(piece.start, into)
+        except OSError:
+            self.log.life.check_alive()  # closed meanwhile: that is what to say
+            raise
+
+    def copy(self, piece: Piece, name: str, into: Directory) -> Iterator[int]:
+        """Copy a segment, and yield how many bytes each step took."""
+        place = into.place(name)
+        with naming(place):
+            descriptor = into.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.mode)
+        try:
+            at = piece.start
+            while at < piece.stop:
+                data = self.log.read(at, min(CHUNK_BYTES, piece.stop - at))
+                if not data:
+                    break
+                with naming(place):
+                    write_at(descriptor, memoryview(data), at - piece.start)
+                at += len(data)
+                yield len(data)
+            if piece.is_last and at < piece.stop:
+                raise CorruptionError(f"{self.log.device.place(at)}: the log ends here, before its last commit")
+            with naming(place):
+                sync_file(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def publish(self, earlier: Earlier | None) -> None:
+        """Give the directory the target's name, durably, and delete the earlier backup."""
+        old = self.unfinished
+        if earlier is None:
+            os.rename(self.unfinished, self.target)
+        elif not exchange(self.unfinished, self.target):
+            old = self.target + EARLIER
+            os.rename(self.target, old)
+            os.rename(self.unfinished, self.target)
+        self.published = True
+        above = Directory(self.target)
+        try:
+            above.sync_parent()
+        finally:
+            above.close()
+        if earlier is not None:
+            remove_directory(old)
+
+
+@contextlib.contextmanager
+def earlier_in(target: str, block: Superblock) -> Iterator[Earlier | None]:
+    """Yield the earlier backup that the target is, which no writer opens meanwhile; None where it is to be made."""
+    if not os.path.lexists(target) or not os.listdir(target):
+        yield None
+        return
+    directory = Directory(target)
+    try:
+        with beside_no_writer(directory) as free:
+            if not free:
+                raise LockedError(f"{target} is open for writing; close it there, or name another directory")
+            earlier = Earlier(target, directory, block)
+            try:
+                yield earlier
+            finally:
+                earlier.log.close()
+    finally:
+        directory.close()
+
+
+@contextlib.contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Name a file in the errors of the system that do not."""
+    try:
+        yield
+    except OSError as failure:
+        if failure.filename is None and failure.errno is not None and not isinstance(failure, error):
+            failure.filename = path
+        raise
+
+
+def empty(directory: Directory, path: str) -> None:
+    """Delete what a backup that was killed has left in its directory, but for the lock."""
+    if directory.status(LOG) is not None:
+        log = directory.sub(LOG)
+        try:
+            for name in log.names():
+                log.unlink(name)
+        finally:
+            log.close()
+        os.rmdir(os.path.join(path, LOG))
+    for name in directory.names():
+        if name != LOCK:
+            directory.unlink(name)
+
+
+def exchange(one: str, other: str) -> bool:
+    """Exchange two names in one step; False where the system, or the file system, has no such call."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is None:
+        return False
+    here, exchanging = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if call(here, os.fsencode(one), here, os.fsencode(other), exchanging) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in NO_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), one, None, other)

@@ -1,0 +1,51 @@
+"""What salvage and backup share: a store that is written beside its place, and gets its name when it is complete.
+
+TARGET.unfinished is a directory beside the target. What fails, or is killed, leaves no target that looks whole.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Final
+
+from oxidbm._core.device.directory import LOCK, Directory, remove_directory
+
+UNFINISHED: Final = ".unfinished"
+
+Path = str | os.PathLike[str]
+
+
+def path_of(path: Path) -> str:
+    """Return a path as messages have it, without a slash at its end."""
+    text = os.fsdecode(os.fspath(path))
+    return text.rstrip(os.sep) or text
+
+
+@contextlib.contextmanager
+def beside_no_writer(directory: Directory) -> Iterator[bool]:
+    """Keep writers away meanwhile, where the system can; yield False, and do nothing, where one is there."""
+    try:
+        import fcntl
+
+        descriptor = directory.open(LOCK, os.O_RDONLY)
+    except (ImportError, OSError):  # no flock, or no file that a writer could hold
+        yield True
+        return
+    try:
+        free = True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            free = False
+        yield free
+    finally:
+        os.close(descriptor)
+
+
+def discard(unfinished: str, failure: BaseException) -> None:
+    """Delete a target that will not be complete; where that fails, the failure says so."""
+    try:
+        if os.path.lexists(unfinished):
+            remove_directory(unfinished)
+    except OSError as second:
+        failure.add_note(f"{unfinished} holds a part of what was written and could not be deleted: {second}")

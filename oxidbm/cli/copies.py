@@ -1,0 +1,46 @@
+"""The command for backups: it copies a store as of its last commit, beside whoever writes it."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import oxidbm
+from oxidbm.cli import common
+from oxidbm.cli.common import AsJson, StorePath
+
+
+def backup(
+    path: StorePath,
+    to: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TO", help="The backup's directory: a new one, or an earlier backup.", show_default=False
+        ),
+    ],
+    link: Annotated[
+        bool, typer.Option("--link", help="Take complete segments as hard links, where that is possible.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a store as of its last commit; onto an earlier backup of it, only what is new."""
+    with common.progress("backing up") as report, common.reading(path) as store:
+        made = store.backup(to, link=link, progress=report)
+    if as_json:
+        common.print_json(made.as_dict())
+    else:
+        common.print_line(line_of(made))
+
+
+def line_of(made: oxidbm.BackupReport) -> str:
+    """Return a report as a line for people."""
+    commit = "no commit"
+    if made.commit_time is not None:
+        commit = time.strftime(f"commit {made.commit_sequence}, %Y-%m-%d %H:%M:%S UTC", time.gmtime(made.commit_time))
+    parts = [f"{common.size(made.bytes_copied)} copied"]
+    if made.bytes_linked:
+        parts.append(f"{common.size(made.bytes_linked)} linked")
+    if made.bytes_kept:
+        parts.append(f"{common.size(made.bytes_kept)} kept")
+    return f"{made.path}: {commit}: {', '.join(parts)}"
