@@ -341,26 +341,31 @@ class FileDevice(Device):
 
         A reader that has not noticed would take what is written in the place of what was cut off for what it knew.
         """
-        i = self.find(address - 1)
-        if i >= 0 and self.segments[i].start + self.segments[i].size > address:
-            kept = self.segments[i]
-            aside = kept.name + ASIDE_SUFFIX
-            with contextlib.suppress(FileNotFoundError):
-                self.directory.unlink(aside)
-            descriptor = self.directory.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, self.mode)
-            fresh = Segment(kept.name, kept.start, descriptor, address - kept.start)
-            try:
-                copy_start(kept.descriptor, descriptor, fresh.size)
-                sync_file(descriptor)
+        place = self.find(address - 1)
+        if place >= 0:
+            kept = self.segments[place]
+            if kept.start + kept.size > address:
+                fresh = self.copied(kept, address - kept.start)
                 self.truncate_after(kept.start + kept.size)
-                self.directory.replace(aside, kept.name)
+                self.directory.replace(kept.name + ASIDE_SUFFIX, kept.name)
                 self.directory.sync()
-            except BaseException:
-                fresh.close()
-                raise
-            self.segments[i] = fresh
-            kept.close()
+                self.segments[place] = fresh
+                kept.close()
         self.truncate_after(address)
+
+    def copied(self, segment: Segment, size: i64) -> Segment:
+        """Return the first bytes of a segment in a file of its own, durable, which has its name set aside."""
+        aside = segment.name + ASIDE_SUFFIX
+        with contextlib.suppress(FileNotFoundError):  # a crash left it
+            self.directory.unlink(aside)
+        descriptor = self.directory.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, self.mode)
+        try:
+            copy_start(segment.descriptor, descriptor, size)
+            sync_file(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return Segment(segment.name, segment.start, descriptor, size)
 
     def roll(self) -> None:
         """Begin a new segment with the next write that starts a page."""

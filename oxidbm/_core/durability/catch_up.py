@@ -126,10 +126,10 @@ class CatchUp:
         table = self.table
         self.small = Table(self.reading, HashIndex(0, self.reading.budget), table.seed, table.clock)
         self.replay = Replay(self.small, stop)
-        current = CommitRecord()
-        current.log.sequence = commits.sequence
-        current.log.begin = self.log.begin
-        self.replay.go_on_from(current, commits.address, commit_end(commits), [])
+        record = CommitRecord()
+        record.log.sequence = commits.sequence
+        record.log.begin = self.log.begin
+        self.replay.go_on_from(record, commits.address, commit_end(commits), [])
         self.replay.count = table.count
         self.places: dict[int, None] = {}
         self.hashes = vec[i64]()  # one for each of the places
@@ -402,7 +402,6 @@ class CatchUp:
         log = self.log
         device = log.device
         if isinstance(device, FileDevice):
-            device.see_until(self.replay.last_end)
             log.epoch.bump(Passed(device, self.begin).close)
         log.trim()
 

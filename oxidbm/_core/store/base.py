@@ -42,6 +42,7 @@ from oxidbm._core.table.iterate import LogScan
 from oxidbm._core.table.table import Table
 
 SPLIT_SLICE: Final = 64
+FOLLOW_MAX: Final = 1e9  # seconds; no lock can be waited for much longer
 
 
 def checked_follow(seconds: float, read_only: bool, checkpoint: str | None) -> float:
@@ -52,7 +53,7 @@ def checked_follow(seconds: float, read_only: bool, checkpoint: str | None) -> f
         raise ValueError("follow= is for stores opened with read_only=True; one that is open to write is at its newest")
     if checkpoint is not None:
         raise ValueError("a checkpoint that is opened stays as it is; leave follow= out, or checkpoint=")
-    return seconds
+    return min(seconds, FOLLOW_MAX)
 
 
 class StoreBase:

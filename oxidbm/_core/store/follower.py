@@ -12,7 +12,8 @@ import threading
 from typing import final
 
 from oxidbm import _breath
-from oxidbm._core.durability.catch_up import LOST, MOVED, Ground, anything_new, catch_up
+from oxidbm._core.device.segments import FileDevice
+from oxidbm._core.durability.catch_up import LOST, MOVED, Ground, anything_new, catch_up, commit_end
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.locks import REFRESHING, StoreLock
 from oxidbm._core.store.maintainers import SETTLE_SLICE, Wake
@@ -71,6 +72,8 @@ class Follower:
             if outcome != MOVED:
                 break
             moved = True
+        if moved and isinstance(device, FileDevice):
+            device.see_until(commit_end(commits))
         return moved
 
     def start(self) -> None:

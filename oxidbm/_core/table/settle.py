@@ -4,6 +4,7 @@ from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MASK, with_sign
 from oxidbm._core.hashing import hash_key
+from oxidbm._core.index.entry import NO_ENTRY
 from oxidbm._core.log.reader import key_of, record_at
 from oxidbm._core.log.record import previous_address
 from oxidbm._core.table.pending import WAS_PLAIN
@@ -32,6 +33,7 @@ def settle_oldest(table: Table) -> None:
             break
         plain = False
         before = previous_address(older.info)
+    deleted = record_at(log, address).tombstone()  # in place, meanwhile; what is not mixed has to lead to a value
     if pending.first != first or pending.oldest() != item:
         return  # another thread settled it while the device read
     pending.pass_over()
@@ -40,7 +42,7 @@ def settle_oldest(table: Table) -> None:
     if plain:
         key_hash = hash_key(key, table.seed)
         entry = table.index.entry_for(key_hash, address)
-        table.index.replace(key_hash, with_sign(entry), entry)
+        table.index.replace(key_hash, with_sign(entry), NO_ENTRY if deleted else entry)
 
 
 def settle(table: Table, most: i64) -> bool:

@@ -70,6 +70,7 @@ class Table:
         self.maintainer = Maintainer()
         self.watchers: list[Watcher] = []
         self.walks: list[Walk] = []
+        self.pinned_begin: i64 = 0  # where the log began when it was pinned, for one that is
         self.count: i64 = 0
         self.live_bytes: i64 = 0
         self.session_bytes: i64 = 0  # of the records that say where a session is, which no key leads to
@@ -89,6 +90,10 @@ class Table:
         for watcher in self.watchers:
             watcher.changed(key)
 
+    def begin(self) -> i64:
+        """Return where the log begins, before which nothing counts."""
+        return self.pinned_begin or self.log.begin
+
     def pinned(self) -> "Table":
         """Return the table as it is now, whatever becomes of it, for a walk; `unpin` ends that.
 
@@ -99,6 +104,7 @@ class Table:
             return self
         twin = Table(self.log, self.index, self.seed, self.clock)
         twin.life = self.life
+        twin.pinned_begin = self.begin()
         self.index.pins += 1
         return twin
 
