@@ -32,7 +32,7 @@ from oxidbm._core.index.hash_index import HashIndex
 from oxidbm._core.life import Life
 from oxidbm._core.log.ahead import forget_ahead, go_on, take_ahead
 from oxidbm._core.log.hybrid_log import HybridLog
-from oxidbm._core.log.reader import record_at
+from oxidbm._core.log.reader import read_or_nothing, record_at
 from oxidbm._core.log.record import SHAPE_COMMIT, SHAPE_UNINDEXED
 from oxidbm._core.table.table import Table
 
@@ -72,12 +72,12 @@ def anything_new(commits: Commits) -> bool:
     behind = log.next_page(end)
     if begins_at(log, end) or begins_at(log, behind):
         return True
-    return len(log.read(behind, 8)) < 8 and log.device.end() > behind  # a segment between is gone
+    return len(read_or_nothing(log, behind, 8)) < 8 and log.device.end() > behind  # a segment between is gone
 
 
 def begins_at(log: HybridLog, address: i64) -> bool:
     """Return whether the device has something else than zeros at an address."""
-    data = log.read(address, 8)
+    data = read_or_nothing(log, address, 8)
     return len(data) == 8 and read_i64_le(data, 0) != 0
 
 
@@ -247,33 +247,28 @@ class CatchUp:
 
     def find_changes(self) -> None:
         """Find what of the table's index is another entry in the small one."""
-        i: i64 = 0
-        while i < len(self.hashes):
-            key_hash = self.hashes[i]
+        for key_hash in self.hashes:
             before = vec[i64]() if self.all_gone else self.table.index.matching(key_hash)
             after = self.small.index.matching(key_hash)
             gone = without(before, after)
             fresh = without(after, before)
-            j: i64 = 0
-            while j < len(gone) or j < len(fresh):
+            i: i64 = 0
+            while i < len(gone) or i < len(fresh):
                 self.changes = append(self.changes, key_hash)
-                self.changes = append(self.changes, gone[j] if j < len(gone) else i64(NO_ENTRY))
-                self.changes = append(self.changes, fresh[j] if j < len(fresh) else i64(NO_ENTRY))
-                j += 1
-            i += 1
+                self.changes = append(self.changes, gone[i] if i < len(gone) else i64(NO_ENTRY))
+                self.changes = append(self.changes, fresh[i] if i < len(fresh) else i64(NO_ENTRY))
+                i += 1
 
     def count_live_bytes(self) -> i64:
         """Return the size of the live records, which a commit with pending records could not know."""
         total: i64 = 0 if self.all_gone else self.table.live_bytes
-        i: i64 = 0
-        while i < len(self.hashes):
+        for key_hash in self.hashes:
             if not self.all_gone:
-                for entry in self.table.index.matching(self.hashes[i]):
+                for entry in self.table.index.matching(key_hash):
                     total -= self.live_bytes_of(entry)
-            for entry in self.small.index.matching(self.hashes[i]):
+            for entry in self.small.index.matching(key_hash):
                 total += self.live_bytes_of(entry)
-            i += 1
-        i = 1
+        i: i64 = 1
         while i < len(self.below):
             total -= self.live_bytes_of(self.below[i])
             i += 2

@@ -15,6 +15,7 @@ from oxidbm import _breath
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.catch_up import LOST, MOVED, Ground, anything_new, catch_up, commit_end
 from oxidbm._core.durability.commit import Commits
+from oxidbm._core.errors import CorruptionError
 from oxidbm._core.locks import REFRESHING, StoreLock
 from oxidbm._core.store.maintainers import SETTLE_SLICE, Wake
 from oxidbm._core.table.settle import settle
@@ -43,7 +44,12 @@ class Follower:
         self.life.check_open()
         with self.lock:
             self.life.check_open()
-            moved = self.move()
+            try:
+                moved = self.move()
+            except CorruptionError:
+                if self.ground.same():
+                    raise
+                moved = self.ground.begin_anew()  # a recovery has cut off what was being read
             self.commits.log.epoch.drain()
         for watcher in self.table.watchers:
             watcher.catch_up_if_far_behind()
