@@ -126,7 +126,7 @@ def scan(task: Task) -> None:
 def replay(task: Task) -> None:
     """Open a store of `few` records on disk once for as many turns: each opening replays all of them."""
     store = type(task.store)
-    with store(task.path) as disk:
+    with store(task.path, checkpoints=False) as disk:
         for key in task.keys[: task.few]:
             disk[key] = VALUES[100]
     for _ in range(task.turns // task.few):

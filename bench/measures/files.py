@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -128,6 +129,7 @@ class Replay(Measure):
                 "value_size": value_size,
             },
         )
+        shutil.rmtree(Path(directory, "oxidbm", "checkpoints"), ignore_errors=True)
         engine = OxidbmEngine(Path(directory) / "oxidbm", case.memory)
         start = perf_counter_ns()
         engine.open()

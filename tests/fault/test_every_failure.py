@@ -8,7 +8,7 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -19,6 +19,7 @@ from tests.inside import abandon
 from tests.support import scaled
 
 FAILURES = 25
+AnyWriter = TypeVar("AnyWriter", bound=Writer)
 CALLS = ("pwrite", "write", "fsync", "fdatasync", "replace", "unlink", "ftruncate", "open")
 
 
@@ -54,15 +55,17 @@ class FailingDisk(Disk):
         return counted
 
 
-def run(scenario: Callable[[Writer], None], root: Path, left: int, code: int) -> tuple[FailingDisk, Writer | None]:
-    """Run a scenario up to the failure, and close what is open then."""
+def run(
+    scenario: Callable[[AnyWriter], None], root: Path, left: int, code: int, kind: type[AnyWriter]
+) -> tuple[FailingDisk, AnyWriter | None]:
+    """Run a scenario with a writer of a kind up to the failure, and close what is open then."""
     root.mkdir()
     disk = FailingDisk(root, left, code)
-    writer: Writer | None = None
+    writer: AnyWriter | None = None
     with pytest.MonkeyPatch.context() as patch:
         disk.install(patch)
         try:
-            writer = Writer(disk, root / "store")
+            writer = kind(disk, root / "store")
             scenario(writer)
         except OSError as failure:
             assert os.strerror(code) in str(failure) or isinstance(failure, oxidbm.error)  # noqa: PT017
@@ -76,12 +79,12 @@ def run(scenario: Callable[[Writer], None], root: Path, left: int, code: int) ->
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EMFILE], ids=["ENOSPC", "EIO", "EMFILE"])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_a_call_that_fails_loses_nothing_durable(scenario: Callable[[Writer], None], code: int, tmp_path: Path) -> None:
-    whole, _ = run(scenario, tmp_path / "whole", 10**9, code)
+    whole, _ = run(scenario, tmp_path / "whole", 10**9, code, Writer)
     assert whole.calls > 5
     chosen = random.Random(code).sample(range(whole.calls), min(scaled(FAILURES, least=4), whole.calls))
     failed = 0
     for left in chosen:
-        disk, writer = run(scenario, tmp_path / str(left), left, code)
+        disk, writer = run(scenario, tmp_path / str(left), left, code, Writer)
         failed += disk.calls > left
         if writer is None:
             continue

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import oxidbm
-from oxidbm._core.durability.checkpointer import REST
-from tests.inside import checkpointer_of, handle_of, table_of
+from oxidbm._core.durability.checkpointer import CUT, REST
+from tests.inside import abandon, checkpointer_of, disk_of, handle_of, table_of
 from tests.support import scaled
-from tests.unit.helpers import disk_store, opened_at
+from tests.unit.helpers import begun, disk_store, opened_at
 
 
 def test_a_checkpoint_holds_its_log_until_it_is_purged(tmp_path: Path) -> None:
@@ -199,6 +199,8 @@ def test_a_failure_changes_nothing(tmp_path: Path) -> None:
         (path / "checkpoints").write_text("in the way")
         with pytest.raises(OSError, match="checkpoints"):
             store.checkpoint()
+        with pytest.warns(oxidbm.RecoveryWarning, match="is no directory"):
+            disk_store(path, read_only=True).close()
         (path / "checkpoints").unlink()
         assert checkpointer_of(store).phase == REST
         assert not table_of(store).index.imaging
@@ -206,3 +208,31 @@ def test_a_failure_changes_nothing(tmp_path: Path) -> None:
         made = store.checkpoint()
         assert handle_of(store).commits.holds.lowest() == made.begin
     assert opened_at(path, made) == {b"a": b"value", b"b": b"value"}
+
+
+def test_who_waits_for_one_of_a_store_that_cannot_go_on_is_told(tmp_path: Path) -> None:
+    with disk_store(tmp_path / "store") as store:
+        store[b"a"] = b"value"
+        made = begun(store)
+        abandon(store)
+        assert made.done()
+        with pytest.raises(oxidbm.ClosedError, match="before the checkpoint was there"):
+            made.result()
+
+
+def test_another_threads_commit_is_as_good(tmp_path: Path) -> None:
+    """Asked for while another thread cuts a commit: that is the one."""
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        disk_of(store).stop()
+        store[b"a"] = b"value"
+        checkpoints = checkpointer_of(store)
+        checkpoints.phase = CUT
+        store.sync()
+        assert checkpoints.making()
+        begun_at = checkpoints.end
+        checkpoints.begin_at_commit()
+        assert checkpoints.end == begun_at
+        checkpoints.finish()
+        (made,) = store.checkpoints()
+        assert handle_of(store).commits.holds.addresses == {2: made.begin}

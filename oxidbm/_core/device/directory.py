@@ -33,6 +33,7 @@ ASIDE_SUFFIX: Final = ".new"
 NO_WAITING: Final[int] = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for its other end
 NOTE_BYTES_MAX: Final = 4096
 SMALL_BYTES_MAX: Final = 4096
+PIECE_BYTES: Final = 262144
 RECOVERY: Final = b'"recovery": "'  # what stands before the word in the note
 BACKUP: Final = b'"backup": "'  # what stands before the number of the commit that a backup is of
 NO_LINK: Final = (errno.ENOENT, errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
@@ -208,13 +209,14 @@ class Directory:
         """Return the first `size` bytes of a file, fewer where it ends before."""
         descriptor = self.open(name, os.O_RDONLY)
         try:
-            data = os.read(descriptor, size)
-            while len(data) < size:
-                more = os.read(descriptor, size - len(data))
-                if not more:
+            parts = []
+            while size > 0:
+                part = os.read(descriptor, min(size, PIECE_BYTES))  # which takes memory for as much as it may read
+                if not part:
                     break
-                data += more
-            return data
+                parts.append(part)
+                size -= len(part)
+            return b"".join(parts)
         finally:
             os.close(descriptor)
 

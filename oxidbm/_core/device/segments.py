@@ -288,7 +288,10 @@ class FileDevice(Device):
             self.directory_dirty = True
 
     def truncate_after(self, address: i64) -> None:
-        """Delete the segments from `address` on, cut the one that holds it, sync both."""
+        """Delete the segments from `address` on, then cut the one that holds it, each durably before the next step.
+
+        A segment that came back behind a gap would tell of commits that are not there.
+        """
         changed = False
         while self.segments and self.segments[-1].start >= address:
             segment = self.segments.pop()
@@ -296,6 +299,8 @@ class FileDevice(Device):
             segment.close()
             self.directory.unlink(segment.name)
             changed = True
+        if changed:
+            self.directory.sync()
         if self.segments:
             last = self.segments[-1]
             last.unmap()  # made when the segment was complete; now it grows again, also where nothing is cut off it
@@ -303,8 +308,6 @@ class FileDevice(Device):
                 os.ftruncate(last.descriptor, address - last.start)
                 last.size = address - last.start
                 sync_file(last.descriptor)
-        if changed:
-            self.directory.sync()
 
     def see_until(self, address: i64) -> None:
         """Hold nothing from `address` on, and change no file: a writer may cut there, and go on as it likes."""

@@ -24,6 +24,8 @@ CHECKPOINT_VERSION: Final = 1
 METADATA_BYTES_MAX: Final = 1 << 30
 SEQUENCE_DIGITS: Final = 12
 NANOSECONDS: Final = 1e9
+NUMBER_MAX: Final = 1 << 62
+MESSAGE_MAX: Final = 200  # of what may be a list of a million
 NUMBERS: Final = ("sequence", "commit", "begin", "end", "time_ns", "image_bytes", "raw_bytes", "entries")
 WORDS: Final = ("token", "kind", "store_id", "image_sum", "commit_sum")
 
@@ -126,23 +128,41 @@ def decode_metadata(place: str, data: bytes) -> Metadata:
         raise CorruptionError(f"{place} is not what was written: {failure}") from None
 
 
+def number_in(number: object, what: str) -> int:
+    """Return a number of a checkpoint's file; ValueError for anything that is none of those that can be written."""
+    if type(number) is not int or not 0 <= number < NUMBER_MAX:
+        raise ValueError(f"{what} is {number!r}"[:MESSAGE_MAX])
+    return number
+
+
 def metadata_of(said: dict[str, Any]) -> Metadata:
     """Return what a checkpoint's file says, whose checksum holds."""
+    for field in WORDS:
+        if type(said[field]) is not str:
+            raise ValueError(f"{field} is {said[field]!r}")
     metadata = Metadata(said["kind"], said["token"], said["store_id"])
     for field in NUMBERS:
-        number = said[field]
-        if type(number) is not int or not 0 <= number < 1 << 62:
-            raise ValueError(f"{field} is {number!r}")
-        setattr(metadata, field, number)
-    metadata.name = said["name"]
+        setattr(metadata, field, number_in(said[field], field))
+    for field in ("automatic", "expiring"):
+        if type(said[field]) is not bool:
+            raise ValueError(f"{field} is {said[field]!r}")
+    name = said["name"]
+    if name is not None and type(name) is not str:
+        raise ValueError(f"name is {name!r}")
+    metadata.name = name
     metadata.automatic = said["automatic"]
     metadata.image_sum = said["image_sum"]
     metadata.commit_sum = said["commit_sum"]
     metadata.expiring = said["expiring"]
-    metadata.segments = [int(start) for start in said["segments"]]
     if metadata.kind not in KINDS:
         raise ValueError(f"the kind {metadata.kind!r} is unknown")
+    for start in said["segments"]:
+        metadata.segments.append(number_in(start, "a segment's start"))
     for session in said["sessions"]:
+        if type(session["name"]) is not str:
+            raise ValueError(f"a session's name is {session['name']!r}")
+        for field in ("serial", "used_ns", "address"):
+            number_in(session[field], f"a session's {field}")
         state = SessionState(session["name"], session["serial"], session["used_ns"])
         state.address = session["address"]
         if not 0 <= state.serial <= SERIAL_MAX or not metadata.begin <= state.address < metadata.end:
@@ -245,9 +265,13 @@ class CheckpointFiles:
         self.directory: Directory | None = None
 
     def opened(self) -> Directory | None:
-        """Return the directory, None where there is none."""
+        """Return the directory, None where there is none; FormatError where something else has its name."""
         if self.directory is None and self.store.status(CHECKPOINTS) is not None:
-            self.directory = self.store.sub(CHECKPOINTS)
+            try:
+                self.directory = self.store.sub(CHECKPOINTS)
+            except NotADirectoryError:
+                place = self.store.place(CHECKPOINTS)
+                raise FormatError(f"{place} is no directory; delete it to have checkpoints") from None
         return self.directory
 
     def made(self) -> Directory:
@@ -256,7 +280,8 @@ class CheckpointFiles:
         if directory is None:
             self.store.make(CHECKPOINTS, self.mode)
             self.store.sync()
-            directory = self.directory = self.store.sub(CHECKPOINTS)
+            directory = self.opened()
+        assert directory is not None
         return directory
 
     def tokens(self) -> list[str]:
@@ -294,7 +319,7 @@ class CheckpointFiles:
         directory = self.opened()
         if directory is None:
             return
-        for suffix in (METADATA_SUFFIX, IMAGE_SUFFIX):
+        for suffix in (METADATA_SUFFIX, METADATA_SUFFIX + ASIDE_SUFFIX, IMAGE_SUFFIX):
             try:
                 directory.unlink(token + suffix)
             except FileNotFoundError:

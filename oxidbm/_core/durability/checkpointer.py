@@ -17,6 +17,7 @@ While one is made the log's begin does not move. A failure, of no space for inst
 harms nothing else: an automatic one is tried again when as much has been written anew.
 """
 
+import time
 from typing import Final, final
 
 from librt.vecs import vec
@@ -39,7 +40,7 @@ from oxidbm._core.durability.commit import Commits, CutWatcher
 from oxidbm._core.durability.image_file import ImageHeader, ImageWriter
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.durability.session_record import decode_session
-from oxidbm._core.errors import BusyError, MissingError, error
+from oxidbm._core.errors import BusyError, ClosedError, MissingError, error
 from oxidbm._core.index.image import ImageTaker
 from oxidbm._core.locks import CHECKPOINTING, StoreLock
 from oxidbm._core.log.reader import key_of, record_at, value_of
@@ -59,6 +60,7 @@ DUE_BYTES: Final = 268_435_456
 CLOSE_RECORDS: Final = 2048  # are replayed in a millisecond
 CLOSE_SHARE: Final = 32  # an entry's image costs as much as a thirty-second of a record's replay
 ENTRY_BYTES: Final = 8
+ENTRY_SECONDS: Final = 1.2e-6  # twenty times what an entry's image costs
 SHORTAGES: Final = (OSError, ImportError, MemoryError)  # an automatic checkpoint is not made where there is one
 HELD_LEAST: Final = 16_777_216
 
@@ -94,8 +96,10 @@ class Checkpointer(CutWatcher):
         self.pending: vec[i64] = vec[i64]()
         self.pending_first: i64 = 0
         self.pending_stop: i64 = 0
-        self.records: i64 = 0  # appended when the last one was begun, or has failed
+        self.records: i64 = 0  # appended when the last image was begun, or has failed
+        self.records_imaged: i64 = 0  # as that, of the last image that is there
         self.bytes_end: i64 = FIRST_ADDRESS  # the tail then
+        self.begun = 0.0
         self.expiring = False
         self.swept = False
         self.failure = ""
@@ -104,7 +108,7 @@ class Checkpointer(CutWatcher):
         """Know the checkpoints that are there; so many records were replayed behind the one that ended at `end`."""
         for metadata in known:
             self.keep(metadata)
-        self.records = self.log.records - records
+        self.records = self.records_imaged = self.log.records - records
         self.bytes_end = end
 
     def keep(self, metadata: Metadata) -> None:
@@ -117,8 +121,13 @@ class Checkpointer(CutWatcher):
         return self.phase > CUT
 
     def due(self) -> bool:
-        """Return whether the next cut is to begin an automatic one: about a second of replay, or space that is held."""
+        """Return whether the next cut is to begin an automatic one: about a second of replay, or space that is held.
+
+        Images take at most a twentieth of the time, however fast and how much is written.
+        """
         entries = self.table.index.entries
+        if time.monotonic() - self.begun < float(entries) * ENTRY_SECONDS:
+            return False
         size = self.log.tail - self.bytes_end
         if self.log.records - self.records >= DUE_RECORDS or size >= DUE_BYTES:
             return size >= entries * ENTRY_BYTES
@@ -154,17 +163,21 @@ class Checkpointer(CutWatcher):
         self.pending_first = self.table.pending.first
         self.pending_stop = len(self.pending)
         self.expiring = self.log.expiring
-        self.records = self.log.records
-        self.bytes_end = self.log.tail
         self.sessions_taken = False
+        self.begun = time.monotonic()
         if self.with_image:
+            self.records = self.log.records
+            self.bytes_end = self.log.tail
             self.taker.begin(self.table.index)
         self.phase = IMAGE
 
     def cut_durable(self) -> None:
         """Take the sessions as the cut stated them, which the next cut will state anew."""
         if self.phase == IMAGE and not self.sessions_taken and self.commits.sequence == self.sequence:
-            self.take_sessions()
+            try:
+                self.take_sessions()
+            except OSError as failure:  # the commit is durable, whatever becomes of the checkpoint
+                self.failure = str(failure)
 
     def take_sessions(self) -> None:
         """Read what the sessions' records say; the caller holds the commits' lock."""
@@ -212,8 +225,10 @@ class Checkpointer(CutWatcher):
         return wanted
 
     def begin_at_commit(self) -> None:
-        """Begin at the last commit where nothing was written since, else at a new one."""
+        """Begin at the last commit where nothing was written since, else at a new one, if no other thread cut one."""
         commits = self.commits
+        if self.phase != CUT:
+            return
         if commits.sequence > 0 and commits.durable_tail >= self.log.tail and not commits.unlogged:
             self.begin_here()
             self.take_sessions()
@@ -257,6 +272,8 @@ class Checkpointer(CutWatcher):
             self.say_all()
             self.files.publish(self.metadata)
             self.keep(self.metadata)
+            if self.with_image:
+                self.records_imaged = self.records
             self.commits.release(self.ticket)
         elif self.phase == PURGE:
             if self.metadata.automatic:
@@ -279,9 +296,6 @@ class Checkpointer(CutWatcher):
     def open_image(self) -> None:
         """Begin the image's file."""
         self.name_it()
-        if not self.swept:
-            self.files.sweep()
-            self.swept = True
         header = ImageHeader(int(self.sequence), int(self.commit_address), int(self.begin), int(self.end))
         header.count = int(self.count)
         header.live_bytes = int(self.live_bytes)
@@ -292,7 +306,7 @@ class Checkpointer(CutWatcher):
         writer.write_header(header, memoryview(self.pending)[self.pending_first : self.pending_stop])
 
     def name_it(self) -> None:
-        """Give the checkpoint its token."""
+        """Give the checkpoint its token, and delete what was left of others."""
         wanted = self.wanted
         if wanted is not None:
             self.metadata = wanted.metadata
@@ -300,6 +314,9 @@ class Checkpointer(CutWatcher):
             self.metadata = Metadata(FOLD_OVER, "", self.files.store_id)
             self.metadata.automatic = True
         self.metadata.token = token_for(int(self.sequence))
+        if not self.swept:
+            self.files.sweep()
+            self.swept = True
 
     def is_durable(self) -> bool:
         """Return whether the commit is durable; raise where it never will be, or its sessions are not known."""
@@ -307,7 +324,9 @@ class Checkpointer(CutWatcher):
         if self.commits.durable_sequence < self.sequence:
             return False
         if not self.sessions_taken:
-            raise error(f"commit {self.sequence} was interrupted before it was durable; a later one followed")
+            raise error(
+                f"what commit {self.sequence} says of the sessions is not known: {self.failure or 'it was interrupted'}"
+            )
         return True
 
     def close_image(self) -> None:
@@ -366,6 +385,13 @@ class Checkpointer(CutWatcher):
         self.known.remove(metadata)
         self.commits.release(self.tickets.pop(metadata.token))
 
+    def cancel(self, made: Checkpoint, failure: BaseException) -> None:
+        """Give a checkpoint up for which nobody waits any more, unless it is there already."""
+        with self.lock:
+            if self.wanted is made:
+                self.give_up(failure)
+                self.end_with(failure)
+
     def give_up(self, failure: BaseException) -> None:
         """Let the store be as if the checkpoint had not been begun."""
         self.drop()
@@ -398,6 +424,12 @@ class Checkpointer(CutWatcher):
         if wanted is not None:
             wanted.finish(failure)
 
+    def let_go(self) -> None:
+        """At the end of a store that could not finish it: end what is being made, and tell whoever waits."""
+        if self.phase != REST:
+            self.drop()
+            self.end_with(ClosedError(f"the store {self.log.life.name()} was closed before the checkpoint was there"))
+
     def renew(self) -> None:
         """Make an automatic checkpoint in place of one that holds a part of the log that nobody else needs."""
         if self.automatic and self.holds_back() > 0:
@@ -422,7 +454,7 @@ class Checkpointer(CutWatcher):
                 self.end_with(None)
         self.finish()
         entries = self.table.index.entries
-        records = self.log.records - self.records
+        records = self.log.records - self.records_imaged
         if (
             self.automatic
             and self.commits.sequence > 0

@@ -19,13 +19,14 @@ from librt.vecs import extend, vec
 from mypy_extensions import i64
 
 from oxidbm import _breath
+from oxidbm._core.address import ADDRESS_MASK
 from oxidbm._core.budget import Budget
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.device.system import sync_file, write_at
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.index.entry import NO_ENTRY, address_of, leading_to
 from oxidbm._core.index.hash_index import BUCKET_ENTRIES, HashIndex
-from oxidbm._core.index.image import SLICE_WORDS, ImageLoader, ImageTaker
+from oxidbm._core.index.image import SLICE_WORDS, SPARSE, ImageLoader, ImageTaker, wanted_mask
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import record_at
 from oxidbm._core.log.record import HEADER_BYTES, previous_address
@@ -37,7 +38,8 @@ COUNT: Final = struct.Struct("<q")
 COUNTS: Final = struct.Struct("<2q")
 WORD: Final = "q"
 SUM_BYTES: Final = 4
-LEVEL: Final = 1
+LEVEL: Final = -5  # addresses and tags hardly compress: one more costs twice the time for a quarter less
+WRITE_BYTES: Final = 1048576
 
 
 def zstandard() -> Any:
@@ -64,7 +66,11 @@ def led_before(log: HybridLog, entry: i64, begin: i64, end: i64) -> i64:
     """Return the entry as it was when the log ended at `end`, 0 for none: down its chain."""
     address = address_of(entry)
     while address >= end:
-        address = previous_address(record_at(log, address).info)
+        if address >= log.head:
+            info = log.frames.words[log.slot_of(address)][log.word_of(address)]
+        else:
+            info = record_at(log, address).info
+        address = previous_address(info)
     return leading_to(entry, address) if address >= begin else i64(NO_ENTRY)
 
 
@@ -80,6 +86,8 @@ class ImageWriter:
         self.raw_bytes: i64 = 0
         self.bytes: i64 = 0
         self.sum = b""
+        self.waiting: list[bytes] = []
+        self.waiting_bytes: i64 = 0
         self.frame: Any = zstandard().ZstdCompressor(level=LEVEL, write_checksum=True).compressobj()
         self.directory = directory
         self.name = name
@@ -153,7 +161,17 @@ class ImageWriter:
             self.put(self.frame.compress(view))
 
     def put(self, data: bytes) -> None:
-        """Write compressed bytes."""
+        """Write compressed bytes, many at a time: each call lets other threads run, and has to wait for its turn."""
+        self.waiting.append(data)
+        self.waiting_bytes += len(data)
+        if self.waiting_bytes >= WRITE_BYTES:
+            self.write_out()
+
+    def write_out(self) -> None:
+        """Write what waits."""
+        data = b"".join(self.waiting)
+        self.waiting = []
+        self.waiting_bytes = 0
         if data:
             write_at(self.descriptor, memoryview(data), self.bytes)
             self.bytes += len(data)
@@ -163,6 +181,7 @@ class ImageWriter:
         """End the file and make it durable; its name is not, yet."""
         self.write(COUNTS.pack(0, 0) + COUNT.pack(self.entries))
         self.put(self.frame.flush())
+        self.write_out()
         sync_file(self.descriptor)
         self.close()
 
@@ -178,7 +197,7 @@ class ImageWriter:
 class ImageReader:
     """Reads an image's file; CorruptionError, with the file and what is wrong, for one that cannot be believed."""
 
-    def __init__(self, directory: Directory, name: str, size: int) -> None:
+    def __init__(self, directory: Directory, name: str, size: int, end: str) -> None:
         library = zstandard()
         self.place = directory.place(name)
         self.offset = 0
@@ -189,6 +208,12 @@ class ImageReader:
         if found != size:
             self.file.close()
             raise CorruptionError(f"{self.place} has {found} bytes, its checkpoint says {size}")
+        self.file.seek(max(size - SUM_BYTES, 0))
+        last: bytes = self.file.read(SUM_BYTES)
+        if last.hex() != end:
+            self.file.close()
+            raise CorruptionError(f"{self.place} has the checksum {last.hex()}, its checkpoint says {end}")
+        self.file.seek(0)
         self.stream: Any = library.ZstdDecompressor().stream_reader(self.file)
 
     def close(self) -> None:
@@ -238,8 +263,8 @@ class ImageReader:
             raise self.fault(f"it counts {header.count} keys of {header.live_bytes} bytes in a log of {header.end}")
         return header
 
-    def read_pending(self, end: i64) -> vec[i64]:
-        """Return the pending records' words."""
+    def read_pending(self, begin: i64, end: i64) -> vec[i64]:
+        """Return the pending records' words, each with the address of one."""
         (count,) = COUNT.unpack(self.take(COUNT.size))
         if not 0 <= count <= end // HEADER_BYTES:
             raise self.fault(f"it counts {count} pending records in a log of {end} bytes")
@@ -249,10 +274,16 @@ class ImageReader:
             size: i64 = min(left, i64(SLICE_WORDS))
             words = extend(words, memoryview(self.take(size << 3)).cast(WORD))
             left -= size
+        for word in words:
+            if not begin <= word & ADDRESS_MASK < end:
+                raise self.fault(f"it has address {word & ADDRESS_MASK} as that of a pending record")
         return words
 
     def read_index(self, header: ImageHeader, budget: Budget) -> HashIndex:
-        """Return the index."""
+        """Return the index; each of its entries leads to a record of its own."""
+        records = header.end // HEADER_BYTES
+        if header.low_mask > wanted_mask(max(i64(records), i64(0)) * SPARSE):
+            raise self.fault(f"a table of low_mask {header.low_mask} for at most {records} records")
         try:
             loader = ImageLoader(budget, i64(header.low_mask), i64(header.split), i64(header.begin), i64(header.end))
             while True:
@@ -264,6 +295,8 @@ class ImageReader:
                 loader.take(
                     memoryview(self.take(i64(size) << 3)).cast(WORD), memoryview(self.take(i64(pairs) << 3)).cast(WORD)
                 )
+                if loader.index.entries > records:
+                    raise self.fault(f"{loader.index.entries} entries for at most {records} records")
                 _breath.breathe()
             index = loader.finish()
         except ValueError as failure:

@@ -134,12 +134,18 @@ class Source:
     def read_all(self, report: Recovery) -> None:
         """Read what every checkpoint says of itself."""
         files = self.files
-        if files is not None:
-            for token in files.tokens():
-                try:
-                    self.known.append(files.read(token))
-                except (CorruptionError, FormatError) as failure:
-                    report.faults.append(str(failure))
+        if files is None:
+            return
+        try:
+            tokens = files.tokens()
+        except FormatError as fault:
+            report.faults.append(str(fault))
+            return
+        for token in tokens:
+            try:
+                self.known.append(files.read(token))
+            except (CorruptionError, FormatError) as failure:
+                report.faults.append(str(failure))
 
 
 def recover(commits: Commits, mark: CleanMark | None, read_only: bool, source: Source, report: Recovery) -> Replay:
@@ -192,8 +198,8 @@ def begin_replay(commits: Commits, mark: CleanMark | None, stop: i64, source: So
             continue
         try:
             replay = from_image(table, source, metadata, stop)
-        except FileNotFoundError as failure:
-            report.faults.append(f"{failure.filename} is missing, which belongs to the checkpoint {metadata.token}")
+        except FileNotFoundError as missing:
+            report.faults.append(f"{missing.filename} is missing, which belongs to the checkpoint {metadata.token}")
         except (CorruptionError, FormatError, ImportError) as failure:
             report.faults.append(str(failure))
         else:
@@ -214,7 +220,9 @@ def from_image(table: Table, source: Source, metadata: Metadata, stop: i64) -> R
     log = table.log
     log.read_from_device(i64(metadata.begin))
     record = commit_of(log, metadata)
-    reader = ImageReader(files.made_or_missing(metadata.token), metadata.image_name(), metadata.image_bytes)
+    reader = ImageReader(
+        files.made_or_missing(metadata.token), metadata.image_name(), metadata.image_bytes, metadata.image_sum
+    )
     try:
         header = reader.read_header()
         if (header.sequence, header.commit, header.begin, header.end) != (
@@ -224,7 +232,9 @@ def from_image(table: Table, source: Source, metadata: Metadata, stop: i64) -> R
             metadata.end,
         ):
             raise reader.fault(f"it is of commit {header.sequence}, not {metadata.sequence}")
-        pending = reader.read_pending(i64(metadata.end))
+        if not record.table.count <= header.count <= record.table.count + record.table.pending:
+            raise reader.fault(f"it has {header.count} keys, its commit {record.table.count}")
+        pending = reader.read_pending(i64(metadata.begin), i64(metadata.end))
         index = reader.read_index(header, log.budget)
     except BaseException:
         table.index = table.index.emptied()  # which says anew what is drawn from the budget
@@ -263,6 +273,9 @@ def commit_of(log: HybridLog, metadata: Metadata) -> CommitRecord:
         raise CorruptionError(f"{device.place(i64(metadata.commit))}: {failure}") from None
     if said.log.sequence != metadata.sequence or said.log.begin != metadata.begin:
         raise CorruptionError(f"{place} says commit {metadata.sequence}, its commit record {said.log.sequence}")
+    names = {state.name for state in metadata.sessions}
+    if len(names) != len(metadata.sessions) or len(names) != said.sessions:
+        raise CorruptionError(f"{place} has {len(names)} sessions, its commit record counted {said.sessions}")
     return said
 
 
@@ -271,8 +284,6 @@ def settle_recovered(table: Table, replay: Replay) -> None:
     pending = replay.pending
     i: i64 = 0
     while i < len(pending):
-        if not replay.begin <= pending[i] & ADDRESS_MASK < replay.start:
-            raise CorruptionError(f"{table.life.path}: a checkpoint has address {pending[i]} as that of a record")
         table.pending.add(pending[i] & ADDRESS_MASK, pending[i] & WAS_PLAIN != 0)
         i += 1
     while replay.total > 0 and not settle(table, SLICE_RECORDS):

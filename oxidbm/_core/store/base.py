@@ -231,7 +231,11 @@ class StoreBase:
         checkpoints = self.checkpointer()
         made = checkpoints.request(kind, name)
         if wait:
-            checkpoints.finish()
+            try:
+                checkpoints.finish()
+            except BaseException as failure:  # a signal handler's, which came between two steps
+                checkpoints.cancel(made, failure)
+                raise
             return made.result()
         if self.handle.disk is not None:
             self.handle.disk.call()

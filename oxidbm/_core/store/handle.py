@@ -123,8 +123,6 @@ class Handle:
     def reopen(self) -> None:
         """Be as open as before close(), which did not come to its end."""
         self.table.log.shut = False
-        if self.prelude is not None:
-            self.prelude.mark_present = True  # it may be: whatever is written next takes it away first
         self.life.state = OPEN
         self.go_on()
 
@@ -178,6 +176,7 @@ class Handle:
             return  # with all that was durable; what was not has raised in commit_all
         prelude.sync_creation()
         if not prelude.mark_present:
+            prelude.mark_present = True  # it may be from now on: whatever is written next takes it away first
             count = self.table.count + self.table.pending.count()
             mark = CleanMark(int(self.commits.end), int(self.commits.durable_sequence), int(count))
             write_mark(directory, block, mark, self.options.mode)
@@ -188,8 +187,8 @@ class Handle:
         table.maintainer = ClosedMaintainer(self.life)
         table.watchers = []  # which lead back to here: a closed store is to go at once, not with the next collection
         table.log.shut_down()
+        failure = None if self.disk is None else attempt(self.disk.checkpoints.let_go)
         self.disk = None
-        failure: BaseException | None = None
         for old in self.retired:
             failure = attempt(old.give_back) or failure
         self.retired = []
