@@ -241,7 +241,7 @@ class Store(MutableMapping[_K, _V]):
         size_limit: keep the live records, headers included, under so many bytes: what was written longest ago goes.
         checkpoints: make automatic checkpoints, so that opening has at most about a second's writes to replay.
         checkpoint: the token of a checkpoint to open, in place of the last commit, with read_only=True; also while the
-            store is open elsewhere.
+            store is open elsewhere. oxidbm.recover() goes back to one, or makes a store of its own of it.
         follow: with read_only=True, move to the newest commit every so many seconds, in a background thread, as
             `refresh` does; what kept it from that is in stats() as maintenance_failure, and is tried again.
 
@@ -669,7 +669,7 @@ class Store(MutableMapping[_K, _V]):
 
         The commit is made first. Other threads go on; the checkpoint has what was written before that commit, by all
         threads and sessions, and nothing else. Until it is purged, the log from its `begin` on stays on disk. O(keys)
-        for the image, some 5 bytes a key on disk.
+        for the image, some 7 bytes a key on disk.
 
         Raises BusyError while another checkpoint that was asked for is being made; ValueError for a store in memory.
         An OSError, such as that of a full disk, changes nothing.
@@ -682,7 +682,7 @@ class Store(MutableMapping[_K, _V]):
         """Remove checkpoints, and the part of the log that only they needed; return the tokens of those removed.
 
         keep: how many of the newest ones stay; automatic ones are not counted, and stay.
-        token: the one to remove; MissingError where it is not there.
+        token: the one to remove, also one that is damaged; MissingError where it is not there.
         """
 
     def sync(self) -> None:
@@ -715,7 +715,8 @@ class Store(MutableMapping[_K, _V]):
     def check(self) -> list[str]:
         """Return every fault found in the store, as sentences with file and offset; an empty list is good news.
 
-        Reads the whole log and index, and repairs nothing. O(log).
+        Reads the whole log and index, and the files of each checkpoint as an opening would read them; repairs nothing.
+        O(log), and O(keys) for each checkpoint, whose index is in memory meanwhile, beside the budget.
         """
 
     def stats(self) -> dict[str, Any]:
@@ -726,8 +727,10 @@ class Store(MutableMapping[_K, _V]):
         order_bytes), memory_budget, page_bytes, size_limit (0 for none).
         Numbers: keys (exact where unverified is 0), unverified (blind writes that len() settles), index_buckets,
         index_entries, overflow_buckets, readers (iterations inside), compactions, commit_sequence, durable_sequence,
-        evicted_keys (by size_limit),
-        sessions (known by name).
+        evicted_keys (by size_limit), sessions (known by name).
+        Checkpoints: checkpoints (how many there are), checkpoint_bytes (of their files), held_bytes (of the log before
+        begin, which only they keep on disk), checkpoint_running (whether one is being made), checkpoint_failure (why
+        the last automatic one that failed did, or "").
         State: path, durability, read_only_store, key_codec, value_codec, poisoned (the failed write's error, or ""),
         maintenance_failure (what stopped the background work, or "").
         """

@@ -1,25 +1,145 @@
-"""recover(): a store goes back to one of its checkpoints."""
+"""recover(): a store goes back to one of its checkpoints, or the checkpoint becomes a store of its own.
 
+A store need not open for any of this: what is looked at are the checkpoints' own files, and then the log up to one of
+them. So it also helps where the log is damaged behind a checkpoint.
+"""
+
+import contextlib
 import os
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-from oxidbm._core.durability.recovery import Recovery
-from oxidbm._core.store.going_back import go_back
+from oxidbm._backup import BackupReport, Progress
+from oxidbm._core.device.directory import LOG, STORE, Directory
+from oxidbm._core.device.segments import FileDevice
+from oxidbm._core.durability.checkpoint import Checkpoint, CheckpointFiles, Metadata
+from oxidbm._core.durability.recovery import Recovery, Source
+from oxidbm._core.durability.superblock import read_superblock
+from oxidbm._core.errors import MissingError, RecoveryWarning
+from oxidbm._core.store.going_back import MODE, choose, go_back
+from oxidbm._core.store.store import Store
+from oxidbm._publish import Path, path_of
+from oxidbm.codecs import RAW
 
 if TYPE_CHECKING:
     from _typeshed import StrOrBytesPath
 
+ATTEMPTS_MAX: Final = 100
 
-def recover(path: "StrOrBytesPath", token: str | None = None) -> Recovery:
-    """Bring the store at `path` back to one of its checkpoints, for good, and return what was done.
 
-    path: a store that no process has open for writing.
-    token: of the checkpoint, as `Store.checkpoints` lists them; the newest one where none is given.
+def recover(path: "StrOrBytesPath", token: str | None = None, to: "StrOrBytesPath | None" = None) -> Recovery:
+    """Bring the store at `path` back to one of its checkpoints, for good, or make a store of its own of that state.
 
-    What was written behind the checkpoint is deleted, and so are newer checkpoints; older ones stay. The checkpoint is
-    opened and verified before anything is changed. Killed at any point the store opens as it was or as it was to be.
+    path: a store; one that no process has open for writing, unless `to` is given.
+    token: of the checkpoint, as `Store.checkpoints` lists them; the newest one that holds a state where none is given.
+    to: a directory that is not there yet, or empty: it becomes a store with the checkpoint's state, and the one at
+    `path` stays as it is, also while it is written. Until all of it is durable it is called TO.unfinished. It may be an
+    earlier backup too, which is brought up to the checkpoint.
 
-    Raises LockedError where the store is open for writing; MissingError where there is no store, or no such checkpoint;
-    FormatError for one of the kind "index"; CorruptionError where the log, or the checkpoint, is not what was written.
+    Without `to`, what was written behind the checkpoint is deleted, and so are newer checkpoints; older ones stay. The
+    checkpoint is opened and verified before anything is changed. Killed at any point the store opens as it was or as it
+    was to be.
+
+    Returns what the opening at the checkpoint found. Raises LockedError where the store is open for writing;
+    MissingError where there is no store, or no such checkpoint; FormatError for one of the kind "index", and for a `to`
+    that no backup could be made to (see `Store.backup`); CorruptionError where the log, or the checkpoint, is not what
+    was written. Costs an opening at the checkpoint; with `to`, O(log) on top.
     """
-    return go_back(os.fsdecode(path), token)
+    name = path_of(os.fsdecode(path))
+    return go_back(name, token) if to is None else copy_of(name, token, to)[0]
+
+
+def copy_of(
+    path: str, token: str | None, to: "StrOrBytesPath", progress: Progress | None = None
+) -> tuple[Recovery, BackupReport]:
+    """Make a store of its own of a checkpoint; return what opening the checkpoint and copying it say."""
+    with opened_at(path, token) as store:
+        report: BackupReport = store.backup(os.fsdecode(to), progress=progress)
+        return store.recovery, report
+
+
+def opened_at(path: str, token: str | None) -> Store:
+    """Return the store at a checkpoint, opened to read; the newest one where no token is given."""
+    attempt = 0
+    while True:
+        attempt += 1
+        with looked_into(path) as files:
+            chosen = choose(files, token).token
+        try:
+            return opened_quietly(path, read_only=True, checkpoint=chosen)
+        except MissingError:  # a writer's next automatic one has taken its place
+            if token is not None or attempt == ATTEMPTS_MAX:
+                raise
+
+
+def opened_quietly(path: Path, **options: Any) -> Store:
+    """Return a store of whatever codecs, opened without a warning of checkpoints: for who says `Recovery.faults`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RecoveryWarning)
+        return Store(path, key=RAW, value=RAW, **options)
+
+
+@contextlib.contextmanager
+def looked_into(path: str) -> Iterator[CheckpointFiles]:
+    """Yield the files of a store's checkpoints, without opening the store."""
+    try:
+        directory = Directory(path)
+    except FileNotFoundError:
+        raise MissingError(2, "there is no store", path) from None
+    try:
+        if directory.status(STORE) is None:
+            raise MissingError(2, "the directory holds no store", path)
+        files = CheckpointFiles(directory, read_superblock(directory).store_id, MODE)
+        try:
+            yield files
+        finally:
+            files.close()
+    finally:
+        directory.close()
+
+
+def checkpoints_at(path: str) -> tuple[list[Checkpoint], list[str]]:
+    """Return a store's checkpoints, the oldest first, and what is wrong with others, without opening the store."""
+    with looked_into(path) as files:
+        attempt = 0
+        while True:
+            attempt += 1
+            source, report = Source(files), Recovery()
+            try:
+                source.read_all(report)
+            except FileNotFoundError:  # a writer has removed one since they were listed
+                if attempt == ATTEMPTS_MAX:
+                    raise
+                continue
+            return [made_of(metadata) for metadata in source.known], report.faults
+
+
+def made_of(metadata: Metadata) -> Checkpoint:
+    """Return a checkpoint that is there."""
+    checkpoint = Checkpoint(metadata)
+    checkpoint.finish(None)
+    return checkpoint
+
+
+@dataclass
+class Loss:
+    """What going back to a checkpoint deletes: newer checkpoints, and bytes of the log behind it."""
+
+    checkpoint: Checkpoint
+    newer: list[str]
+    bytes: int
+
+
+def loss_of(path: str, token: str | None) -> Loss:
+    """Return what going back to a checkpoint would delete; MissingError where there is none such."""
+    with looked_into(path) as files:
+        chosen = choose(files, token)
+        newer = [other for other in files.tokens() if other > chosen.token]
+        directory = files.store
+        device = FileDevice(directory.sub(LOG), read_superblock(directory).page_bits, read_only=True)
+        try:
+            return Loss(made_of(chosen), newer, max(int(device.end()) - chosen.end, 0))
+        finally:
+            device.close()

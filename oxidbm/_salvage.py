@@ -22,6 +22,7 @@ from oxidbm._core.store.store import Store
 from oxidbm._core.table import operations, retry
 from oxidbm._plain import Plain
 from oxidbm._publish import UNFINISHED, Path, beside_no_writer, discard, path_of
+from oxidbm._recover import opened_quietly
 from oxidbm._remains import Remains
 from oxidbm._survey import LostRange, Survey, carver_of
 from oxidbm.codecs import PICKLE, RAW
@@ -86,7 +87,7 @@ def check(path: Path) -> list[str]:
     """
     name = path_of(path)
     try:
-        with Store(name, read_only=True, key=RAW, value=RAW) as store:
+        with opened_quietly(name, read_only=True) as store:
             return store.check()
     except MissingError:
         raise

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict
 
 from oxidbm import Store, _pure
 from oxidbm._core.budget import INDEX
+from oxidbm._core.device.device import Device
 from oxidbm._core.log.room import Room
 from tests.inside import log_of, table_of
 
@@ -62,6 +63,7 @@ class MoreOptions(Options, total=False):
     clock: Callable[[], float]
     checkpoints: bool
     checkpoint: str | None
+    device: Device
 
 
 def scaled(count: int, least: int = 1) -> int:

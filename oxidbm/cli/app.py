@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import oxidbm
-from oxidbm.cli import common, copies, damage, live, reading, sessions, transfer, writing
+from oxidbm.cli import checkpoints, common, copies, damage, live, reading, sessions, transfer, writing
 from oxidbm.codecs import DecodeError
 from oxidbm.convert import SourceError
 from oxidbm.dump import BadInput
@@ -31,12 +31,12 @@ EXIT_CODES: Final = {
     0: "done",
     NOT_FOUND: "the key has no value (get, del, history), or no session has the name",
     USAGE: "wrong arguments, or a package that is needed is not installed",
-    MISSING: "there is no store, source or file at the path",
+    MISSING: "there is no store, source or file at the path, or no such checkpoint",
     LOCKED: "another process has the store open to write, or backs up to it",
     CORRUPT: "the store is damaged; check found faults",
     BAD_INPUT: "what was to be read is something else, or damaged",
     FAILED: "reading or writing failed, for example on a full disk",
-    INTERRUPTED: "interrupted (Ctrl-C); load and convert can be run again",
+    INTERRUPTED: "interrupted (Ctrl-C) or declined; load and convert can be run again",
     PIPE_CLOSED: "the output was closed early, as by head",
 }
 EPILOG: Final = "\n".join(["Exit codes:", *(f"{code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())])
@@ -55,6 +55,7 @@ CODES: Final[list[tuple[type[BaseException], int]]] = [
     (ImportError, USAGE),
     (ValueError, USAGE),
     (common.NoValue, NOT_FOUND),
+    (common.Declined, INTERRUPTED),
     (OSError, FAILED),
     (MemoryError, FAILED),
 ]
@@ -184,6 +185,10 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "dump": transfer.dump,
     "load": transfer.load,
     "backup": copies.backup,
+    "checkpoint": checkpoints.checkpoint,
+    "checkpoints": checkpoints.checkpoints,
+    "recover": checkpoints.recover,
+    "purge": checkpoints.purge,
     "check": reading.check,
     "salvage": damage.salvage,
     "sessions": sessions.sessions,

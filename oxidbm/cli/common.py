@@ -8,20 +8,20 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Final, TypeAlias
+from typing import Annotated, Any, BinaryIO, Final, TypeAlias, cast
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from oxidbm import Store
 from oxidbm._core.store.raw import place
 from oxidbm._plain import Plain, Refused, from_base64, to_base64
-from oxidbm.codecs import RAW
+from oxidbm._recover import opened_quietly
+from oxidbm.cli import bar
 from oxidbm.dump import damaged
 
 STORE: Final = typer.Argument(metavar="STORE", help="The store's directory.", show_default=False)
@@ -32,6 +32,10 @@ InBase64: TypeAlias = Annotated[
     bool, typer.Option("--base64", help="KEY is given as the base64 of its bytes in the store.")
 ]
 Limit: TypeAlias = Annotated[int | None, typer.Option("--limit", min=0, help="Stop after so many.", show_default=False)]
+AtCheckpoint: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--checkpoint", metavar="TOKEN", help="As of this checkpoint.", show_default="the last commit"),
+]
 Memory: TypeAlias = Annotated[str, typer.Option("--memory", help="The store's memory budget.")]
 
 
@@ -48,12 +52,15 @@ WhenDamaged: TypeAlias = Annotated[
     typer.Option("--on-error", help="Where a codec did not write it: end with an error, skip it, or take its bytes."),
 ]
 
-Report: TypeAlias = Callable[[int, int | None], None]
 UNITS: Final = ("KiB", "MiB", "GiB", "TiB")
 
 
 class NoValue(LookupError):
     """A key that a command was given has no value."""
+
+
+class Declined(Exception):
+    """The user was asked, and said no."""
 
 
 def argument_bytes(text: str, in_base64: bool) -> bytes:
@@ -124,9 +131,23 @@ class Display:
             note(f"{items(self.skipped)} skipped, which the store's codecs did not write")
 
 
-def reading(path: Path) -> Store:
-    """Open a store to read its last commit, also beside a writer."""
-    return Store(path, read_only=True, key=RAW, value=RAW)
+def opened(path: Path, *, quiet: bool = False, **options: Any) -> Store:
+    """Open a store, with a bar where that takes long; say what is wrong with checkpoints, unless it is to be quiet."""
+    with bar.opening():
+        store: Store = cast(Any, opened_quietly(path, **options))
+    for fault in [] if quiet else store.recovery.faults:
+        note(f"oxidbm: passed over a checkpoint: {fault}")
+    return store
+
+
+def reading(path: Path, checkpoint: str | None = None, *, quiet: bool = False) -> Store:
+    """Open a store to read its last commit, or a checkpoint, also beside a writer."""
+    return opened(path, quiet=quiet, read_only=True, checkpoint=checkpoint)
+
+
+def writing(path: Path, *, create: bool = False) -> Store:
+    """Open a store to write; what is written is durable when it is closed."""
+    return opened(path, durability="manual", create=create)
 
 
 def shown(character: str) -> str:
@@ -235,16 +256,3 @@ def note(text: str) -> None:
     """Say on stderr what was done, where there is one."""
     with suppress(OSError, AttributeError):
         sys.stderr.write(text + "\n")
-
-
-@contextmanager
-def progress(title: str, total: int | None = None, *, wanted: bool = True) -> Iterator[Report]:
-    """Show a bar on stderr, where that is a terminal; yield what takes the progress made and the total."""
-    console = Console(stderr=True)
-    if sys.stderr is None or not (console.is_terminal and wanted):
-        yield lambda done, total: None
-        return
-    columns = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()]
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

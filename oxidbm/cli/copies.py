@@ -8,6 +8,7 @@ import typer
 
 import oxidbm
 from oxidbm.cli import common
+from oxidbm.cli.bar import progress
 from oxidbm.cli.common import AsJson, StorePath
 
 
@@ -25,7 +26,7 @@ def backup(
     as_json: AsJson = False,
 ) -> None:
     """Copy a store as of its last commit; onto an earlier backup of it, only what is new."""
-    with common.progress("backing up") as report, common.reading(path) as store:
+    with common.reading(path) as store, progress("backing up") as report:
         made = store.backup(to, link=link, progress=report)
     if as_json:
         common.print_json(made.as_dict())

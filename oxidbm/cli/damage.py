@@ -8,6 +8,7 @@ import typer
 
 import oxidbm
 from oxidbm.cli import common
+from oxidbm.cli.bar import progress
 from oxidbm.cli.common import AsJson, Memory, counted
 
 
@@ -31,7 +32,7 @@ def salvage(
     as_json: AsJson = False,
 ) -> None:
     """Write every sound record of a damaged store, which is only read, into a new store, and list what was lost."""
-    with common.progress("salvaging") as report:
+    with progress("salvaging") as report:
         found = oxidbm.salvage(
             source,
             target,

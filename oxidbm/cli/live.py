@@ -18,6 +18,7 @@ from rich.table import Table
 
 from oxidbm import Store
 from oxidbm.cli import common, reading
+from oxidbm.cli.bar import progress
 from oxidbm.cli.common import AsJson, StorePath
 
 VALUE_BYTES = (16, 128, 1024)
@@ -36,7 +37,7 @@ WATCHED = (
 
 def snapshot(path: Path) -> dict[str, Any]:
     """Return the figures of a store's last commit, and when they were taken."""
-    with common.reading(path) as store:
+    with common.reading(path, quiet=True) as store:
         keys = len(store)
         stats = store.stats() | {"keys": keys}
     return {"time": time.time(), **{name: stats[name] for name in WATCHED}}
@@ -122,7 +123,7 @@ def bench(
     results = []
     with (
         tempfile.TemporaryDirectory(prefix="oxidbm-bench-", dir=directory) as temporary,
-        common.progress("measuring", len(VALUE_BYTES)) as report,
+        progress("measuring", len(VALUE_BYTES)) as report,
     ):
         for done, length in enumerate(VALUE_BYTES):
             value = os.urandom(length)

@@ -13,7 +13,8 @@ from oxidbm import check as check_files
 from oxidbm._core.store.raw import entries
 from oxidbm._plain import Plain, Refused
 from oxidbm.cli import common
-from oxidbm.cli.common import AsJson, Display, InBase64, Key, Limit, OnError, StorePath, WhenDamaged
+from oxidbm.cli.bar import progress
+from oxidbm.cli.common import AsJson, AtCheckpoint, Display, InBase64, Key, Limit, OnError, StorePath, WhenDamaged
 from oxidbm.codecs import DecodeError
 
 # What Store.stats() says of this process's opening, which is over when the command ends.
@@ -26,7 +27,10 @@ OF_THIS_PROCESS = {
     "compactions",
     "maintenance_failure",
     "poisoned",
+    "checkpoint_running",
+    "checkpoint_failure",
 }
+OF_RECOVERY = ("checkpoint", "commit", "records", "bytes_cut", "seconds", "faults")
 
 
 def figures(stats: dict[str, Any], title: str, rates: dict[str, float] | None = None) -> Table:
@@ -52,15 +56,22 @@ def figures(stats: dict[str, Any], title: str, rates: dict[str, float] | None = 
     return table
 
 
-def stat(path: StorePath, as_json: AsJson = False) -> None:
+def stat(path: StorePath, checkpoint: AtCheckpoint = None, as_json: AsJson = False) -> None:
     """Print a store's figures: keys, sizes, addresses of its log."""
-    with common.reading(path) as store:
+    with common.reading(path, checkpoint) as store:
         keys = len(store)
         stats = store.stats() | {"keys": keys}
+        found = store.recovery
     if as_json:
-        common.print_json(stats)
-    else:
-        common.print_table(figures(stats, str(path)))
+        common.print_json(stats | {"recovery": {name: getattr(found, name) for name in OF_RECOVERY}})
+        return
+    stats |= {
+        "recovered_from": found.checkpoint or "",
+        "replayed_records": found.records,
+        "cut_bytes": found.bytes_cut,
+        "opening_seconds": f"{found.seconds:.3f}",
+    }
+    common.print_table(figures(stats, str(path)))
 
 
 def get(
@@ -68,11 +79,12 @@ def get(
     key: Key,
     in_base64: InBase64 = False,
     raw: Annotated[bool, typer.Option("--raw", help="Print the value's bytes in the store, no newline.")] = False,
+    checkpoint: AtCheckpoint = None,
     as_json: AsJson = False,
 ) -> None:
     """Print a key's value; exit code 1 where it has none."""
     given = common.argument_bytes(key, in_base64)
-    with common.reading(path) as store:
+    with common.reading(path, checkpoint) as store:
         name = common.key_bytes(store, given, in_base64)
         value = store.get(name)
         if value is None:
@@ -101,10 +113,11 @@ def keys(
     prefix: Annotated[str, typer.Option("--prefix", help="Only keys that begin with this.")] = "",
     limit: Limit = None,
     on_error: WhenDamaged = OnError.RAISE,
+    checkpoint: AtCheckpoint = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the keys, one a line, in the order of the log."""
-    with common.reading(path) as store:
+    with common.reading(path, checkpoint) as store:
         display = Display(store, on_error, as_json)
         start = prefix_bytes(display.key, prefix)
         chosen = ((key, address) for key, _, _, address in entries(store) if key.startswith(start))
@@ -134,10 +147,11 @@ def scan(
     every: Annotated[bool, typer.Option("--all", help="Old versions and tombstones too.")] = False,
     limit: Limit = None,
     on_error: WhenDamaged = OnError.RAISE,
+    checkpoint: AtCheckpoint = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the log's records in the order of writing: address, key, value."""
-    with common.reading(path) as store:
+    with common.reading(path, checkpoint) as store:
         display = Display(store, on_error, as_json)
         for record in islice(store.scan(start, stop, live=not every), limit):
             shown = display.item(record.key, None if record.tombstone else record.value, record.address)
@@ -168,11 +182,12 @@ def history(
     ] = False,
     limit: Limit = None,
     on_error: WhenDamaged = OnError.RAISE,
+    checkpoint: AtCheckpoint = None,
     as_json: AsJson = False,
 ) -> None:
     """Print a key's versions, newest first: address, time of the commit, value; exit code 1 where there is none."""
     given = common.argument_bytes(key, in_base64)
-    with common.reading(path) as store:
+    with common.reading(path, checkpoint) as store:
         name = common.key_bytes(store, given, in_base64)
         display = Display(store, on_error, as_json)
         count = 0
@@ -215,7 +230,7 @@ def check(path: StorePath, as_json: AsJson = False) -> None:
     """Read everything, ask the codecs, and list every fault; exit code 5 where there is one."""
     count: int | None = None
     try:
-        with common.progress("checking"), common.reading(path) as store:
+        with common.reading(path, quiet=True) as store, progress("checking"):
             count = len(store)
             faults = store.check() or codec_faults(store)
     except (CorruptionError, FormatError) as failure:  # of a store that does not open, all that can be told

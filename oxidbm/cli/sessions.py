@@ -5,10 +5,8 @@ from typing import Annotated
 
 import typer
 
-from oxidbm import Store
 from oxidbm.cli import common
-from oxidbm.cli.common import AsJson, StorePath
-from oxidbm.codecs import RAW
+from oxidbm.cli.common import AsJson, AtCheckpoint, StorePath
 
 
 def sessions(
@@ -16,13 +14,14 @@ def sessions(
     forget: Annotated[
         str | None, typer.Option("--forget", metavar="NAME", help="Forget this session.", show_default="list all")
     ] = None,
+    checkpoint: AtCheckpoint = None,
     as_json: AsJson = False,
 ) -> None:
     """List a store's named sessions: serial number, last use, name; or forget one, exit code 1 where there is none."""
     if forget is not None:
         forget_one(path, forget)
         return
-    with common.reading(path) as store:
+    with common.reading(path, checkpoint) as store:
         known = store.sessions()
     for session in known:
         if as_json:
@@ -34,7 +33,7 @@ def sessions(
 
 def forget_one(path: StorePath, name: str) -> None:
     """Forget a session durably; NoValue where the store does not know it."""
-    with Store(path, durability="manual", create=False, key=RAW, value=RAW) as store:
+    with common.writing(path) as store:
         if not store.forget_session(name):
             raise common.NoValue(f"the store has no session of the name {shown_name(name)}")
 

@@ -16,7 +16,8 @@ from oxidbm import Store
 from oxidbm import convert as conversion
 from oxidbm import dump as dumps
 from oxidbm.cli import common
-from oxidbm.cli.common import Memory, OnError, StorePath, WhenDamaged
+from oxidbm.cli.bar import progress
+from oxidbm.cli.common import AtCheckpoint, Memory, OnError, StorePath, WhenDamaged
 from oxidbm.cli.output import output_file
 from oxidbm.codecs import RAW
 
@@ -46,12 +47,13 @@ def dump(
     ] = None,
     form: Annotated[Form, typer.Option("--format", help="JSON lines, or binary with checksums.")] = Form.JSON,
     on_error: WhenDamaged = OnError.RAISE,
+    checkpoint: AtCheckpoint = None,
 ) -> None:
     """Write every item of a store's last commit, as JSON lines or in a binary form; load reads both."""
     if form is Form.BINARY and output is None and common.is_terminal():
         raise ValueError("a binary dump is not for a terminal; name a file with --output")
     bar = output is not None or not common.is_terminal()  # not between the lines of the dump
-    with common.reading(path) as store, common.progress("dumping", wanted=bar) as report:
+    with common.reading(path, checkpoint) as store, progress("dumping", wanted=bar) as report:
         total = len(store)
         with output_file(output, path) as file:
             count = dumps.dump(
@@ -83,14 +85,14 @@ def load(
         is_stdin = source is None or str(source) == "-"
         file = common.stdin() if source is None or is_stdin else opened.enter_context(source.open("rb"))
         total = os.fstat(file.fileno()).st_size if file.seekable() and has_descriptor(file) else None
-        report = opened.enter_context(common.progress("loading", total))
+        report = opened.enter_context(progress("loading", total))
 
-        def progress(done: int) -> None:
+        def note_progress(done: int) -> None:
             if total is not None:
                 report(file.tell(), total)
 
         loaded = dumps.load(
-            file, path, memory=memory, keys=keys, values=values, on_error=on_error.value, progress=progress
+            file, path, memory=memory, keys=keys, values=values, on_error=on_error.value, progress=note_progress
         )
     common.note(f"{common.items(loaded.stored)} loaded into {path}")
     if loaded.expired:
@@ -123,7 +125,7 @@ def convert(
     with (
         conversion.open_source(kind.value, source, database=database, keep_pickles=keep_pickles) as opened,
         Store(path, memory=memory, key=RAW, value=RAW) as store,
-        common.progress("converting") as report,
+        progress("converting") as report,
     ):
         count = conversion.copy(opened, store, report)
     if opened.left_out:

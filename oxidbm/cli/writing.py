@@ -7,8 +7,8 @@ import typer
 from oxidbm import Store
 from oxidbm._plain import Plain
 from oxidbm.cli import common
+from oxidbm.cli.bar import progress
 from oxidbm.cli.common import InBase64, Key, StorePath
-from oxidbm.codecs import RAW
 
 
 def set_value(
@@ -25,7 +25,7 @@ def set_value(
     """Store a value under a key, as the store's codecs write them; makes a store of bytes where there is none."""
     given_key = common.argument_bytes(key, in_base64)
     given = common.stdin().read() if value is None else common.argument_bytes(value, in_base64)
-    with Store(path, durability="manual", key=RAW, value=RAW) as store:
+    with common.writing(path, create=True) as store:
         check_known(store, "keys", store.key_codec)
         check_known(store, "values", store.value_codec)
         name = common.key_bytes(store, given_key, in_base64)
@@ -47,7 +47,7 @@ def delete(
 ) -> None:
     """Delete keys; exit code 1 where one has no value, the others are deleted all the same."""
     given = [common.argument_bytes(key, in_base64) for key in keys]
-    with Store(path, durability="manual", create=False, key=RAW, value=RAW) as store:
+    with common.writing(path) as store:
         names = [common.key_bytes(store, key, in_base64) for key in given]
         missing = [key for key, name in zip(given, names, strict=True) if store.pop(name, None) is None]
     if missing:
@@ -56,7 +56,7 @@ def delete(
 
 def reorganize(path: StorePath) -> None:
     """Give back the space of old versions and deleted keys."""
-    with common.progress("reorganizing"), Store(path, durability="manual", create=False, key=RAW, value=RAW) as store:
+    with common.writing(path) as store, progress("reorganizing"):
         before = store.stats()["file_bytes"]
         store.reorganize()
         after = store.stats()["file_bytes"]

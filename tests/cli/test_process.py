@@ -161,10 +161,13 @@ def test_on_a_terminal_nothing_raw_is_printed_and_a_bar_is_shown(tmp_path: Path)
 
     make(tmp_path / "s", {b"a": b"\x1b[31mred", **{b"%06d" % number: b"v" for number in range(3_000)}})
 
-    def on_terminal(*arguments: object) -> tuple[int, bytes]:
+    at_once = "import oxidbm.cli.bar as bar; bar.DELAY_SECONDS = 0.0; from oxidbm.cli import main; main()"
+
+    def on_terminal(*arguments: object, start: str | None = None) -> tuple[int, bytes]:
         ours, theirs = pty.openpty()
         terminal = environment() | {"TERM": "xterm-256color"}
-        process = subprocess.Popen(command(*arguments), stdin=theirs, stdout=theirs, stderr=theirs, env=terminal)
+        words = command(*arguments) if start is None else [sys.executable, "-c", start, *map(str, arguments)]
+        process = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=terminal)
         os.close(theirs)
         output = b""
         try:
@@ -182,7 +185,8 @@ def test_on_a_terminal_nothing_raw_is_printed_and_a_bar_is_shown(tmp_path: Path)
     code, output = on_terminal("dump", tmp_path / "s")
     assert code == 0
     assert b"dumping" not in output
-    code, output = on_terminal("dump", tmp_path / "s", "-o", tmp_path / "file")
+    code, output = on_terminal("dump", tmp_path / "s", "-o", tmp_path / "file", start=at_once)
     assert code == 0
     assert b"dumping" in output
+    assert output.index(b"recovering") < output.index(b"dumping")
     assert b"3,001 items written to" in output

@@ -75,7 +75,7 @@ class Calls:
         self.count, self.failing, self.armed = 0, failing, True
         try:
             operation()
-        except BaseException as failure:  # noqa: BLE001
+        except BaseException as failure:
             return failure
         finally:
             self.armed = False

@@ -1,13 +1,21 @@
 """docs/format.md and the constants of the core say the same: the tables are read out of the document and compared."""
 
+import io
+import json
 import re
+import zlib
 from pathlib import Path
 
+import zstandard
+
+import oxidbm
 from oxidbm._core import address
 from oxidbm._core.device import directory, segments
-from oxidbm._core.durability import commit_record, session_record, superblock
+from oxidbm._core.durability import checkpoint, commit_record, image_file, session_record, superblock
 from oxidbm._core.durability.serials import SessionState
+from oxidbm._core.index import entry, image
 from oxidbm._core.log import record
+from oxidbm._core.table import pending
 from tests.format.stores import STORE_ID, clock, make_tiny
 from tests.support import ROOT
 
@@ -90,6 +98,7 @@ def test_directory() -> None:
         directory.LOCK,
         directory.CLEAN,
         directory.LOG,
+        directory.CHECKPOINTS,
     ]
 
 
@@ -213,6 +222,81 @@ def test_session_record() -> None:
     data = session_record.encode_session(written)
     assert [int.from_bytes(data[offset : offset + 8], "little") for offset in range(0, len(data), 8)] == [100, 101]
     assert content("Session record", "serial").endswith(f"at most {session_record.SERIAL_MAX}")
+
+
+def test_checkpoint_files(tmp_path: Path) -> None:
+    assert [row["name"] for row in rows("Checkpoints")] == [
+        f"`{directory.CHECKPOINTS}/TOKEN{suffix}`" for suffix in (directory.METADATA_SUFFIX, directory.IMAGE_SUFFIX)
+    ]
+    text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
+    assert f"Its token is {checkpoint.SEQUENCE_DIGITS} digits or more" in text
+    assert re.fullmatch("0{11}7-[0-9a-f]{8}", checkpoint.token_for(7))
+    make_tiny(tmp_path / "store")
+    with oxidbm.Store(tmp_path / "store") as store:
+        made = store.checkpoint()
+    place = tmp_path / "store" / directory.CHECKPOINTS
+    said = json.loads((place / f"{made.token}.json").read_text(encoding="utf-8"))
+    assert [row["field"] for row in rows("TOKEN.json")] == list(said)
+    assert int(content("TOKEN.json", "format_version").partition(";")[0]) == said["format_version"] == 1
+    assert checkpoint.CHECKPOINT_VERSION == 1
+    assert re.findall('"([a-z-]+)"', content("TOKEN.json", "kind")) == list(checkpoint.KINDS)
+    assert set(said["sessions"][0]) == set(re.findall("`([a-z_]+)`", text.partition("A session's object has")[2])[:4])
+    wanted = said.pop("checksum")
+    line = json.dumps(said, sort_keys=True, separators=(",", ":")).encode("ascii")
+    assert wanted == f"{zlib.crc32(line):08x}"
+    data = (place / f"{made.token}.index.zst").read_bytes()
+    assert (data[-4:].hex(), len(data)) == (said["image_sum"], said["image_bytes"])
+
+
+def test_an_image_by_the_document_alone(tmp_path: Path) -> None:
+    """Decode an image by the tables and sentences of the document."""
+    make_tiny(tmp_path / "store")
+    with oxidbm.Store(tmp_path / "store") as store:
+        made = store.checkpoint()
+    data = (tmp_path / "store" / "checkpoints" / f"{made.token}.index.zst").read_bytes()
+    assert zstandard.get_frame_parameters(data).has_checksum
+    raw = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read()
+    words = [int.from_bytes(raw[i : i + 8], "little", signed=True) for i in range(0, len(raw), 8)]
+    table = rows("TOKEN.index.zst")
+    assert [int(row["word"]) for row in table] == list(range(image_file.IMAGE_HEADER.size // 8))
+    assert bytes.fromhex(content("TOKEN.index.zst", "magic").strip("`")) == image_file.IMAGE_MAGIC == raw[:8]
+    assert int(content("TOKEN.index.zst", "image_version")) == image_file.IMAGE_VERSION == words[1]
+    said = {row["field"]: words[int(row["word"])] for row in table}
+    assert [said[name] for name in ("sequence", "begin", "end", "count")] == [made.commit, made.begin, made.end, 4]
+    at = len(table)
+    assert words[at] == 0  # none is pending
+    at += 1
+    entries = []
+    buckets = 0
+    while True:
+        plain, pairs = words[at : at + 2]
+        assert max(plain, pairs) <= image.SLICE_WORDS
+        at += 2
+        if plain + pairs == 0:
+            break
+        entries += [word for word in words[at : at + plain] if word]
+        entries += words[at + plain + 1 : at + plain + pairs : 2]
+        buckets += plain // 8
+        at += plain + pairs
+    assert words[at:] == [len(entries)] == [4]
+    assert buckets == said["low_mask"] + 1 + said["split"]
+    bits = bit_ranges("entry")
+    addresses = [(word & mask(bits["address"][1])) * 8 for word in entries]
+    assert all(made.begin <= address < made.end for address in addresses)
+    assert len(set(addresses)) == 4
+
+
+def test_entry_and_pending_words() -> None:
+    bits = bit_ranges("entry")
+    assert mask(bits["address"][1]) == entry.ENTRY_ADDRESS
+    assert bits["tag"] == (entry.TAG_SHIFT, entry.TAG_BITS)
+    assert bits["mixed"] == (63, 1)
+    text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
+    assert f"each at most {image.SLICE_WORDS}" in text
+    found = re.search(r"bits 0 to (\d+) are the address .* bit (\d+) says that", text)
+    assert found is not None
+    assert int(found[1]) == address.ADDRESS_BITS - 1
+    assert 1 << int(found[2]) == pending.WAS_PLAIN
 
 
 def test_golden_store_is_what_the_document_says(tmp_path: Path) -> None:

@@ -86,7 +86,16 @@ def test_a_damaged_one_is_passed_over(tmp_path: Path, suffix: str, damage: str) 
         assert store.recovery.checkpoint == older.token
         assert store.recovery.records == 2
         assert len(store) == 201
+        faults = store.check()
+        if suffix == ".json" and damage == "gone":
+            assert faults == []
+            return
+        assert [newer.token in fault and str(file) in fault for fault in faults] == [True]
+        assert oxidbm.check(path) == faults
+        assert store.purge(token=newer.token) == [newer.token]
         assert store.check() == []
+        assert [known.token for known in store.checkpoints()] == [older.token]
+        assert not [left.name for left in file.parent.iterdir() if left.name.startswith(newer.token)]
 
 
 def test_every_byte_of_the_files(tmp_path: Path) -> None:

@@ -319,8 +319,14 @@ class FileDevice(Device):
             self.segments[-1].size = address - self.segments[-1].start
 
     def see_from(self, address: i64) -> None:
-        """Hold no segment that ends at or before `address`, and change no file; no reader may want one any more."""
-        while len(self.segments) > 1 and self.segments[1].start <= address:
+        """Hold no segment that ends at or before `address` and was deleted; no reader may want one any more.
+
+        Those that are still there are held by the writer for something, as a checkpoint.
+        """
+        if len(self.segments) < 2 or self.segments[1].start > address:
+            return
+        names = set(self.directory.names())
+        while len(self.segments) > 1 and self.segments[1].start <= address and self.segments[0].name not in names:
             segment = self.segments[0]
             self.segments = self.segments[1:]
             self.starts = self.starts[1:]

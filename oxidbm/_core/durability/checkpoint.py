@@ -268,10 +268,14 @@ class CheckpointFiles:
         """Return the directory, None where there is none; FormatError where something else has its name."""
         if self.directory is None and self.store.status(CHECKPOINTS) is not None:
             try:
-                self.directory = self.store.sub(CHECKPOINTS)
+                found = self.store.sub(CHECKPOINTS)
             except NotADirectoryError:
                 place = self.store.place(CHECKPOINTS)
                 raise FormatError(f"{place} is no directory; delete it to have checkpoints") from None
+            if self.directory is None:
+                self.directory = found
+            else:  # another thread was faster
+                found.close()
         return self.directory
 
     def made(self) -> Directory:
@@ -289,6 +293,15 @@ class CheckpointFiles:
         directory = self.opened()
         names = [] if directory is None else directory.names()
         return [name.removesuffix(METADATA_SUFFIX) for name in names if name.endswith(METADATA_SUFFIX)]
+
+    def size(self) -> int:
+        """Return the bytes of all files in the directory."""
+        directory = self.opened()
+        total = 0
+        for name in [] if directory is None else directory.names():
+            status = None if directory is None else directory.status(name)
+            total += 0 if status is None else status.st_size
+        return total
 
     def read(self, token: str) -> Metadata:
         """Return what a checkpoint's file says; FileNotFoundError, CorruptionError or FormatError."""

@@ -364,6 +364,9 @@ class Checkpointer(CutWatcher):
         with self.lock:
             if token is not None:
                 chosen = [metadata for metadata in self.known if metadata.token == token]
+                if not chosen and token in self.files.tokens():  # one that is damaged, which holds nothing
+                    self.files.remove(token)
+                    return [token]
                 if not chosen:
                     raise MissingError(2, f"there is no checkpoint {token}", self.files.store.place(CHECKPOINTS))
             else:

@@ -11,10 +11,12 @@ closed cleanly, or 2. a later commit record says that a commit past that place w
 from typing import final
 
 from librt.strings import read_i64_le
+from librt.vecs import vec
 from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.address import ADDRESS_MASK, ADDRESS_MAX, FIRST_ADDRESS
+from oxidbm._core.budget import Budget
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
 from oxidbm._core.durability.checkpointer import segment_starts
@@ -26,7 +28,7 @@ from oxidbm._core.durability.commit_record import (
     CommitRecord,
     decode,
 )
-from oxidbm._core.durability.image_file import ImageReader
+from oxidbm._core.durability.image_file import ImageHeader, ImageReader
 from oxidbm._core.durability.replay import SLICE_RECORDS, Chain, Chains, Replay
 from oxidbm._core.durability.superblock import CleanMark
 from oxidbm._core.errors import CorruptionError, FormatError
@@ -120,6 +122,16 @@ class Recovery:
             f"Recovery(checkpoint={self.checkpoint!r}, commit={self.commit}, records={self.records}, "
             f"bytes_cut={self.bytes_cut}, seconds={self.seconds:.3f}, faults={self.faults})"
         )
+
+
+@final
+class Image:
+    """What an image's file holds."""
+
+    def __init__(self, header: ImageHeader, pending: vec[i64], index: HashIndex) -> None:
+        self.header = header
+        self.pending = pending
+        self.index = index
 
 
 @final
@@ -220,6 +232,23 @@ def from_image(table: Table, source: Source, metadata: Metadata, stop: i64) -> R
     log = table.log
     log.read_from_device(i64(metadata.begin))
     record = commit_of(log, metadata)
+    try:
+        image = read_image(files, metadata, record, log.budget)
+    except BaseException:
+        table.index = table.index.emptied()  # which says anew what is drawn from the budget
+        raise
+    table.index = image.index
+    log.expiring = log.expiring or metadata.expiring
+    replay = Replay(table, stop)
+    replay.go_on_from(record, i64(metadata.commit), i64(metadata.end), metadata.sessions)
+    replay.count = image.header.count
+    replay.live_bytes = image.header.live_bytes
+    replay.pending = image.pending
+    return replay
+
+
+def read_image(files: CheckpointFiles, metadata: Metadata, record: CommitRecord, budget: Budget) -> Image:
+    """Return the image of a checkpoint; CorruptionError where it is not the one, or cannot be believed."""
     reader = ImageReader(
         files.made_or_missing(metadata.token), metadata.image_name(), metadata.image_bytes, metadata.image_sum
     )
@@ -235,20 +264,9 @@ def from_image(table: Table, source: Source, metadata: Metadata, stop: i64) -> R
         if not record.table.count <= header.count <= record.table.count + record.table.pending:
             raise reader.fault(f"it has {header.count} keys, its commit {record.table.count}")
         pending = reader.read_pending(i64(metadata.begin), i64(metadata.end))
-        index = reader.read_index(header, log.budget)
-    except BaseException:
-        table.index = table.index.emptied()  # which says anew what is drawn from the budget
-        raise
+        return Image(header, pending, reader.read_index(header, budget))
     finally:
         reader.close()
-    table.index = index
-    log.expiring = log.expiring or metadata.expiring
-    replay = Replay(table, stop)
-    replay.go_on_from(record, i64(metadata.commit), i64(metadata.end), metadata.sessions)
-    replay.count = header.count
-    replay.live_bytes = header.live_bytes
-    replay.pending = pending
-    return replay
 
 
 def commit_of(log: HybridLog, metadata: Metadata) -> CommitRecord:

@@ -83,6 +83,7 @@ class Replay:
         bits = self.log.page_bits
         cursor = self.cursor
         left: i64 = SLICE_RECORDS
+        RUNNING.append(self)
         try:
             while cursor.step():
                 if cursor.address >> bits != self.page:
@@ -111,6 +112,8 @@ class Replay:
                 f"{place}: replaying the record at address {cursor.address} failed: {failure!r}. Restore the store "
                 "from a copy"
             ) from failure
+        finally:
+            RUNNING.remove(self)
 
     def take_commit(self) -> None:
         """Check a commit record and take it as the last one."""
@@ -222,6 +225,21 @@ class Replay:
             self.chains.lead(chain, entry, self.cursor.address, key, tombstone)
         index.replace(key_hash, entry, fresh)
         self.count += 0 if tombstone else 1
+
+
+RUNNING: Final[list[Replay]] = []
+
+
+def replaying() -> tuple[int, int] | None:
+    """Return how many bytes the replay that began last in this process has read, and of how many; None for none.
+
+    It asks, and a replay says nothing: that costs the loop over the records nothing.
+    """
+    running = list(RUNNING)
+    if not running:
+        return None
+    replay = running[-1]
+    return int(replay.cursor.following - replay.start), int(replay.cursor.stop - replay.start)
 
 
 @final

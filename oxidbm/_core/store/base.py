@@ -15,6 +15,7 @@ from oxidbm import _breath
 from oxidbm._core.device.device import Device
 from oxidbm._core.durability.check import check
 from oxidbm._core.durability.checkpoint import Checkpoint
+from oxidbm._core.durability.checkpoint_check import check_checkpoints
 from oxidbm._core.durability.checkpointer import Checkpointer
 from oxidbm._core.durability.recovery import Recovery
 from oxidbm._core.errors import RecoveryWarning
@@ -286,16 +287,20 @@ class StoreBase:
     def check(self) -> list[str]:
         """Return every fault found in the store, as sentences."""
         self.life.check_open()
-        follower = self.handle.follower
-        if follower is None:
-            return check(self.handle.commits)
-        with follower.lock:
-            return check(self.handle.commits)
+        handle = self.handle
+        if handle.follower is None:
+            return check(handle.commits) + check_checkpoints(handle.commits, handle.files)
+        with handle.follower.lock:  # it moves to no newer commit meanwhile
+            return check(handle.commits) + check_checkpoints(handle.commits, handle.files)
 
     def stats(self) -> dict[str, Any]:
         """Return figures about the store; see docs."""
         self.life.check_open()
-        return statistics(self.handle, self.order)
+        follower = self.handle.follower
+        if follower is None:
+            return statistics(self.handle, self.order)
+        with follower.lock:
+            return statistics(self.handle, self.order)
 
     def scan(self, start: int | None = None, stop: int | None = None, *, live: bool = True) -> LogScan:
         """Return an iterator over the records of a range of log addresses."""

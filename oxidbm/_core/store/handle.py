@@ -214,15 +214,26 @@ def checkpoints_of(handle: Handle) -> list[Checkpoint]:
     if disk is not None:
         known = disk.checkpoints.known
     elif files is not None:
-        source = Source(files)
-        source.read_all(Recovery())
-        known = source.known
+        known = known_now(files)
     found: list[Checkpoint] = []
     for metadata in known:
         checkpoint = Checkpoint(metadata)
         checkpoint.finish(None)
         found.append(checkpoint)
     return found
+
+
+def known_now(files: CheckpointFiles) -> list[Metadata]:
+    """Return what there is now, though a writer may remove one while they are read."""
+    source = Source(files)
+    for _ in range(ATTEMPTS_MAX):
+        source = Source(files)
+        try:
+            source.read_all(Recovery())
+        except FileNotFoundError:
+            continue
+        break
+    return source.known
 
 
 def attempt(step: Callable[[], object]) -> BaseException | None:

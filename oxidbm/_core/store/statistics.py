@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from mypy_extensions import i64
+
 from oxidbm._core.budget import INDEX, ORDER
-from oxidbm._core.store.handle import Handle
+from oxidbm._core.durability.checkpoint import Checkpoint
+from oxidbm._core.store.handle import Handle, checkpoints_of
 from oxidbm._core.store.ordered import KeyOrder
 
 
@@ -16,6 +19,7 @@ def statistics(handle: Handle, order: KeyOrder | None) -> dict[str, Any]:
     commits = handle.commits
     disk = handle.disk
     follower = handle.follower
+    checkpoints = checkpoints_of(handle)
     if order is not None:
         order.catch_up()
     return {
@@ -46,6 +50,11 @@ def statistics(handle: Handle, order: KeyOrder | None) -> dict[str, Any]:
         "readers": int(log.epoch.readers()) + len(handle.table.walks),
         "compactions": int(handle.counters.compactions),
         "sessions": len(commits.serials.known),
+        "checkpoints": len(checkpoints),
+        "checkpoint_bytes": 0 if handle.files is None else handle.files.size(),
+        "held_bytes": held_bytes(handle, checkpoints),
+        "checkpoint_running": disk is not None and disk.checkpoints.making(),
+        "checkpoint_failure": disk.checkpoints.failure if disk is not None else "",
         "evicted_keys": int(handle.counters.evicted_keys),
         "size_limit": int(handle.options.size_limit),
         "maintenance_failure": disk.failure if disk is not None else follower.failure if follower is not None else "",
@@ -55,3 +64,14 @@ def statistics(handle: Handle, order: KeyOrder | None) -> dict[str, Any]:
         "key_codec": handle.key_codec(),
         "value_codec": handle.value_codec(),
     }
+
+
+def held_bytes(handle: Handle, checkpoints: list[Checkpoint]) -> int:
+    """Return the bytes of files that hold what is before the log's begin, where checkpoints need that."""
+    log = handle.table.log
+    lowest: i64 = log.begin
+    for made in checkpoints:
+        lowest = min(lowest, i64(made.begin))
+    if lowest == log.begin:
+        return 0
+    return int(max(log.device.size() - (log.device.end() - log.begin), i64(0)))

@@ -1,0 +1,55 @@
+"""What check() says of a store's checkpoints: each is read as recovery would read it, and nothing is repaired.
+
+What its file says is held against its checksum and against the log: its commit record, and where its segments start.
+Its image is decompressed, verified and made into an index that nobody uses, one after the other: while that is there
+it takes what the store's own index takes, beside the budget. That each entry leads to the right record is not looked
+at, since it would cost a read of the log for each: the image's checksum stands for that.
+"""
+
+import os
+
+from oxidbm._core.budget import Budget
+from oxidbm._core.device.directory import CHECKPOINTS
+from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
+from oxidbm._core.durability.commit import Commits
+from oxidbm._core.durability.recovery import commit_of, read_image
+from oxidbm._core.errors import error
+
+
+def check_checkpoints(commits: Commits, files: CheckpointFiles | None) -> list[str]:
+    """Return a sentence for each fault of a checkpoint; one that is removed meanwhile has none."""
+    faults: list[str] = []
+    if files is None:
+        return faults
+    epoch = commits.log.epoch
+    slot = epoch.protect()  # no segment is deleted meanwhile
+    try:
+        for token in files.tokens():
+            try:
+                check_one(commits, files, files.read(token))
+            except (error, ImportError, FileNotFoundError) as failure:
+                if token in files.tokens():
+                    faults.append(sentence_of(files, token, failure))
+    finally:
+        epoch.release(slot)
+    commits.log.life.check_alive()  # what was closed meanwhile has faults without end
+    return faults
+
+
+def sentence_of(files: CheckpointFiles, token: str, failure: BaseException) -> str:
+    """Return what a failure says of a checkpoint, and what to do about it."""
+    said = str(failure)
+    if isinstance(failure, FileNotFoundError):
+        said = f"{os.path.join(files.store.place(CHECKPOINTS), failure.filename)} is missing"
+    return f"the checkpoint {token} cannot be used: {said}. Opening passes over it; purge it, and make another one"
+
+
+def check_one(commits: Commits, files: CheckpointFiles, metadata: Metadata) -> None:
+    """Raise what keeps a checkpoint from being used; one that a reader's commit came before is another one's."""
+    if metadata.sequence > commits.durable_sequence:
+        return
+    log = commits.log
+    said = commit_of(log, metadata)
+    if not metadata.has_image():
+        return
+    read_image(files, metadata, said, Budget(log.budget.limit))

@@ -1,0 +1,153 @@
+"""Commands for checkpoints: make one, list them, go back to one, remove some.
+
+Listing and going back need not open the store as it is now, and so help where that is not possible any more.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import oxidbm
+from oxidbm import _recover
+from oxidbm._publish import path_of
+from oxidbm.cli import common
+from oxidbm.cli.bar import opening, progress
+from oxidbm.cli.common import AsJson, StorePath
+from oxidbm.cli.copies import line_of
+
+COLUMNS = ("token", "kind", "time", "size", "commit", "automatic", "name")
+
+
+def checkpoint(
+    path: StorePath,
+    kind: Annotated[str, typer.Option("--kind", help="fold-over, index or log.")] = "fold-over",
+    name: Annotated[str | None, typer.Option("--name", help="Kept with it, for people.", show_default="none")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a checkpoint of the last commit: it can be read and gone back to until it is purged."""
+    with common.writing(path) as store, progress("writing the checkpoint"):
+        made = store.checkpoint(kind, name)  # type: ignore[arg-type]  # which it checks itself
+    if as_json:
+        common.print_json(said_of(made))
+    else:
+        common.print_line(f"{path}: checkpoint {words_of(made)}, {common.size(made.bytes)}")
+
+
+def checkpoints(path: StorePath, as_json: AsJson = False) -> None:
+    """List a store's checkpoints, the oldest first, also of a store that does not open any more."""
+    found, faults = _recover.checkpoints_at(path_of(path))
+    if as_json:
+        for made in found:
+            common.print_json(said_of(made))
+    elif found:
+        for line in lines_of(found):
+            common.print_line(line)
+    else:
+        common.note(f"{path} has no checkpoints")
+    for fault in faults:
+        common.note(f"oxidbm: {fault}")
+
+
+def said_of(made: Any) -> dict[str, Any]:
+    """Return a checkpoint as JSON can hold it."""
+    names = ("token", "kind", "name", "time", "bytes", "commit", "begin", "end", "automatic")
+    return {name: getattr(made, name) for name in names}
+
+
+def words_of(made: Any) -> str:
+    """Return which checkpoint it is, for people."""
+    return f"{made.token} of commit {made.commit}, {day(made.time)}"
+
+
+def day(seconds: float) -> str:
+    """Return a time as text for people."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+
+
+def lines_of(found: list[Any]) -> list[str]:
+    """Return checkpoints as a table for people, whose lines are as long as they are: a token is there to be copied."""
+    rows = [COLUMNS]
+    for made in found:
+        name = common.readable((made.name or "").encode("utf-8", "surrogatepass"))
+        automatic = "yes" if made.automatic else "no"
+        rows.append((made.token, made.kind, day(made.time), common.size(made.bytes), str(made.commit), automatic, name))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if title in ("size", "commit") else cell.ljust(width)
+            for title, cell, width in zip(COLUMNS, row, widths, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def recover(
+    path: StorePath,
+    token: Annotated[
+        str | None, typer.Argument(metavar="TOKEN", help="The checkpoint.", show_default="the newest one")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Make a new store of it here, and leave STORE as it is.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete what is newer without asking.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Go back to a checkpoint, and delete what was written since; with --to, copy its state to another place."""
+    name = path_of(path)
+    if to is not None:
+        with opening():
+            store = _recover.opened_at(name, token)
+        with store, progress("copying") as report:
+            copied = store.backup(to, progress=report)
+        if as_json:
+            common.print_json(copied.as_dict())
+        else:
+            common.print_line(line_of(copied))
+        return
+    loss = _recover.loss_of(name, token)
+    if not yes:
+        ask(f"{path} goes back to the checkpoint {words_of(loss.checkpoint)}. {words_of_loss(loss)}")
+    with opening():
+        found = oxidbm.recover(name, loss.checkpoint.token)
+    if as_json:
+        common.print_json({"token": found.checkpoint, "commit": found.commit, "bytes_cut": found.bytes_cut})
+    else:
+        common.print_line(f"{path}: commit {found.commit}; {common.size(found.bytes_cut)} of the log deleted")
+
+
+def words_of_loss(loss: _recover.Loss) -> str:
+    """Return a sentence that says what goes."""
+    newer = f", and {common.counted(len(loss.newer), 'newer checkpoint')}" if loss.newer else ""
+    return f"This deletes what was written since, {common.size(loss.bytes)} of the log{newer}."
+
+
+def ask(text: str) -> None:
+    """Ask whether to go on; Declined where the answer is anything but yes, ValueError where nobody can be asked."""
+    if sys.stdin is None or sys.stderr is None or not sys.stdin.isatty():
+        raise ValueError(f"{text} Say --yes where that is meant")
+    sys.stderr.write(f"{text} Go on? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise common.Declined("nothing was changed")
+
+
+def purge(
+    path: StorePath,
+    token: Annotated[
+        str | None, typer.Argument(metavar="TOKEN", help="The one to remove.", show_default="see --keep")
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option("--keep", min=0, help="Remove all that were asked for but the newest so many.")
+    ] = None,
+) -> None:
+    """Remove one checkpoint, or all but the newest ones, and give back what only they held; print their tokens."""
+    if (token is None) == (keep is None):
+        raise ValueError("name the checkpoint to remove, or say with --keep how many of the newest ones stay")
+    with common.writing(path) as store:
+        removed = store.purge(token=token, keep=keep)
+    for gone in removed:
+        common.print_line(gone)

@@ -1,0 +1,237 @@
+"""The commands for checkpoints, looking at one with the commands that read, and the bar of a recovery."""
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oxidbm import Store
+from tests.cli.helpers import contents, invoke
+
+pytest.importorskip("typer", reason="typer is not installed: pip install oxidbm[cli]")
+pytest.importorskip("rich", reason="rich is not installed: pip install oxidbm[cli]")
+
+
+@pytest.fixture
+def prices(tmp_path: Path) -> Path:
+    """A store with a checkpoint of what was before."""
+    path = tmp_path / "prices"
+    with Store(path, durability="manual") as store:
+        store["tea"] = "10"
+        with store.session("importer") as session:
+            session.upsert("coffee", "20")
+        store.checkpoint(name="before\nthe sale")
+        store["tea"] = "8"
+        store["cake"] = "30"
+        store.checkpoint("log")
+    return path
+
+
+def listed(path: Path) -> list[dict[str, Any]]:
+    """Return what the command lists."""
+    return [json.loads(line) for line in invoke("checkpoints", path, "--json").stdout.splitlines()]
+
+
+def test_listing(prices: Path) -> None:
+    first, second = listed(prices)
+    assert (first["kind"], first["name"], first["automatic"]) == ("fold-over", "before\nthe sale", False)
+    assert (second["kind"], second["name"], second["bytes"]) == ("log", None, 0)
+    title, *lines = invoke("checkpoints", prices).stdout.splitlines()
+    assert title.split() == ["token", "kind", "time", "size", "commit", "automatic", "name"]
+    assert [line.split()[0] for line in lines] == [first["token"], second["token"]]
+    assert lines[0].endswith("no         before\\nthe sale")
+    assert lines[1] == lines[1].rstrip()
+    with Store(prices, read_only=True) as store:
+        assert [known.token for known in store.checkpoints()] == [first["token"], second["token"]]
+    name = prices / "checkpoints" / f"{first['token']}.json"
+    name.write_text("{}")
+    result = invoke("checkpoints", prices, "--json")
+    assert len(result.stdout.splitlines()) == 1
+    assert str(name) in result.stderr
+    result = invoke("get", prices, "tea")
+    assert (result.exit_code, result.stdout) == (0, "8\n")
+    assert result.stderr.startswith("oxidbm: passed over a checkpoint: ")
+    assert len(result.stderr.splitlines()) == 1
+    result = invoke("check", prices)
+    assert (result.exit_code, result.stderr) == (5, "")
+    assert first["token"] in result.stdout
+    assert invoke("purge", prices, first["token"]).stdout == f"{first['token']}\n"
+    assert invoke("check", prices).exit_code == 0
+
+
+def test_making_and_purging(prices: Path) -> None:
+    made = json.loads(invoke("checkpoint", prices, "--kind", "log", "--name", "a name", "--json").stdout)
+    assert (made["kind"], made["name"]) == ("log", "a name")
+    text = invoke("checkpoint", prices).stdout
+    assert text.startswith(f"{prices}: checkpoint {made['token'].partition('-')[0]}-")
+    tokens = [known["token"] for known in listed(prices)]
+    assert len(tokens) == 4
+    result = invoke("checkpoint", prices, "--kind", "paper")
+    assert (result.exit_code, "not 'paper'" in result.stderr) == (2, True)
+    for arguments in ([], [made["token"], "--keep", 1]):
+        assert invoke("purge", prices, *arguments).exit_code == 2
+    assert invoke("purge", prices, "none").exit_code == 3
+    assert invoke("purge", prices, made["token"]).stdout == f"{made['token']}\n"
+    tokens.remove(made["token"])
+    assert invoke("purge", prices, "--keep", 1).stdout.split() == tokens[:2]
+    assert invoke("purge", prices, "--keep", 0).stdout.split() == tokens[2:]
+    result = invoke("checkpoints", prices)
+    assert (result.stdout, result.stderr) == ("", f"{prices} has no checkpoints\n")
+    with Store(prices):
+        for command in (("checkpoint",), ("purge", "--keep", 1)):
+            assert invoke(command[0], prices, *command[1:]).exit_code == 4
+
+
+def test_looking_back(prices: Path) -> None:
+    token = listed(prices)[0]["token"]
+
+    def seen(*arguments: str) -> str:
+        with_one = invoke(*arguments, "--checkpoint", token)
+        assert (with_one.exit_code, with_one.stderr) == (0, "")
+        assert with_one.stdout != invoke(*arguments).stdout
+        return str(with_one.stdout)
+
+    with Store(prices) as store:  # also beside a writer
+        store["tea"] = "5"
+        with store.session("importer") as session:
+            session.upsert("coffee", "25")
+        assert seen("get", str(prices), "tea") == "10\n"
+        assert seen("keys", str(prices)).split() == ["tea", "coffee"]
+        assert [line.split()[1:] for line in seen("scan", str(prices)).splitlines()] == [
+            ["tea", "10"],
+            ["coffee", "20"],
+        ]
+        assert len(seen("history", str(prices), "tea").splitlines()) == 1
+        assert json.loads(seen("dump", str(prices)).splitlines()[0]) == {"key": "tea", "value": "10"}
+        store.sync()
+        assert json.loads(seen("sessions", str(prices), "--json"))["serial"] == 1
+        assert json.loads(seen("stat", str(prices), "--json"))["keys"] == 2
+    result = invoke("get", prices, "tea", "--checkpoint", "none")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (3, 1)
+
+
+def test_stat_says_what_opening_did(prices: Path) -> None:
+    token = listed(prices)[0]["token"]
+    found = json.loads(invoke("stat", prices, "--json").stdout)
+    assert found["recovery"]["checkpoint"] == token
+    assert found["recovery"]["faults"] == []
+    assert (found["checkpoints"], found["recovery"]["records"] > 0) == (2, True)
+    lines = [line.split() for line in invoke("stat", prices).stdout.splitlines()]
+    assert ["recovered", "from", token] in lines
+    assert ["replayed", "records", str(found["recovery"]["records"])] in lines
+
+
+def test_going_back(prices: Path, tmp_path: Path) -> None:
+    first, second = listed(prices)
+    now = contents(prices)
+    result = invoke("recover", prices, first["token"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "This deletes what was written since, " in result.stderr
+    assert "and 1 newer checkpoint. Say --yes" in result.stderr
+    assert contents(prices) == now
+    result = invoke("recover", prices, first["token"], "--to", tmp_path / "copy")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith(f"{tmp_path / 'copy'}: commit {first['commit']}, ")
+    assert contents(tmp_path / "copy") == {b"tea": b"10", b"coffee": b"20"}
+    result = invoke("recover", prices, "--to", tmp_path / "newest", "--json")
+    assert json.loads(result.stdout)["commit_sequence"] == second["commit"]
+    with Store(prices):
+        assert invoke("recover", prices, first["token"], "--yes").exit_code == 4
+        assert invoke("recover", prices, first["token"], "--to", tmp_path / "beside").exit_code == 0
+    result = invoke("recover", prices, first["token"], "--yes", "--json")
+    assert json.loads(result.stdout)["commit"] == first["commit"]
+    assert contents(prices) == {b"tea": b"10", b"coffee": b"20"}
+    assert [known["token"] for known in listed(prices)] == [first["token"]]
+    assert invoke("recover", prices, "--yes").stdout.startswith(f"{prices}: commit {first['commit']}; 0 B of the log")
+    assert invoke("recover", prices, "none", "--yes").exit_code == 3
+    assert invoke("recover", tmp_path / "nowhere", "--yes").exit_code == 3
+    assert invoke("checkpoints", tmp_path / "nowhere").exit_code == 3
+
+
+class Terminal:
+    """A stdin at which somebody sits."""
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+
+    def isatty(self) -> bool:
+        """Return whether somebody sits there."""
+        return True
+
+    def readline(self) -> str:
+        """Return what was typed."""
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "yes"), [("y\n", True), ("YES\n", True), ("\n", False), ("no\n", False), ("", False)]
+)
+def test_asking_before_anything_is_deleted(
+    prices: Path, answer: str, yes: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from oxidbm.cli import checkpoints, common
+
+    token = listed(prices)[0]["token"]
+    now = contents(prices)
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    if yes:
+        checkpoints.recover(prices, token)
+        assert contents(prices) != now
+    else:
+        with pytest.raises(common.Declined, match="nothing was changed"):
+            checkpoints.recover(prices, token)
+        assert contents(prices) == now
+    assert capsys.readouterr().err.endswith("Go on? [y/N] ")
+
+
+def test_a_store_that_does_not_open_is_listed_and_goes_back(prices: Path) -> None:
+    first = listed(prices)[0]
+    (segment,) = (prices / "log").iterdir()
+    data = bytearray(segment.read_bytes())
+    data[first["end"] + 40] ^= 1
+    segment.write_bytes(data)
+    assert invoke("get", prices, "tea").exit_code == 5
+    assert next(known["token"] for known in listed(prices)) == first["token"]
+    assert invoke("recover", prices, first["token"], "--yes").exit_code == 0
+    assert invoke("get", prices, "tea").stdout == "10\n"
+
+
+def test_the_bar_shows_what_its_source_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    from oxidbm.cli import bar
+
+    monkeypatch.setattr(bar, "DELAY_SECONDS", 0.0)
+    monkeypatch.setattr(bar, "REDRAW_SECONDS", 0.001)
+    asked = threading.Semaphore(0)
+
+    def half() -> tuple[int, int]:
+        asked.release()
+        return 2, 4
+
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        console = Console(file=nowhere, force_terminal=True, record=True, width=80)
+        shown = bar.Bar(console, "recovering", None, half)
+        shown.start()
+        for _ in range(3):
+            assert asked.acquire(timeout=300)
+        shown.end()
+    text = console.export_text()
+    assert "recovering" in text
+    assert "50%" in text
+
+
+def test_what_is_over_soon_shows_no_bar() -> None:
+    from rich.console import Console
+
+    from oxidbm.cli import bar
+
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        console = Console(file=nowhere, force_terminal=True, record=True, width=80)
+        shown = bar.Bar(console, "recovering", None, None)
+        shown.start()
+        shown.end()
+    assert console.export_text() == ""

@@ -1,0 +1,230 @@
+"""Checkpoints as users meet them: as stores of their own, in the figures, in check(), and how far a replay is."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import oxidbm
+from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.durability.replay import replaying
+from oxidbm.device import Device, Directory, FileDevice
+from oxidbm.testing import FaultyDevice
+from tests.inside import checkpointer_of, log_of
+from tests.unit.helpers import PAGE_BITS, begun, disk_store
+
+OLD = {b"%d" % number: b"old" * 50 for number in range(200)}
+NEW = {b"%d" % number: b"new" * 50 for number in range(200)}
+
+
+def two_states(path: Path) -> oxidbm.Checkpoint:
+    """Make a store, with a checkpoint of what it was before all was written anew."""
+    with disk_store(path) as store:
+        store.update(OLD)
+        with store.session("s") as session:
+            session.upsert("in a session", "1")
+        made = store.checkpoint(name="before")
+        store.update(NEW)
+        with store.session("s") as session:
+            session.upsert("in a session", "2")
+    return made
+
+
+def snapshot(path: Path) -> dict[str, bytes]:
+    """Return every file of a directory but for the lock, whose note is the last writer's."""
+    return {str(file): file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "LOCK"}
+
+
+def test_a_checkpoint_becomes_a_store_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    made = two_states(path)
+    before = snapshot(path)
+    report = oxidbm.recover(path, made.token, to=tmp_path / "copy")
+    assert (report.checkpoint, report.commit, report.bytes_cut) == (made.token, made.commit, 0)
+    assert snapshot(path) == before
+    with disk_store(tmp_path / "copy") as copy:
+        assert dict(copy.items()) == OLD | {b"in a session": b"1"}
+        assert [known.serial for known in copy.sessions()] == [1]
+        assert copy.check() == []
+        copy[b"and on"] = b"it goes"
+    with disk_store(path, read_only=True) as store:
+        assert dict(store.items()) == NEW | {b"in a session": b"2"}
+
+
+def test_also_beside_a_writer_that_gives_its_log_up(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    made = two_states(path)
+    with disk_store(path) as store, disk_store(path, read_only=True, checkpoint=made.token) as past:
+        oxidbm.recover(str(path), made.token, to=str(tmp_path / "one"))
+        assert store.purge(token=made.token) == [made.token]
+        store.reorganize()
+        assert past.stats()["held_bytes"] == 0
+        past.backup(tmp_path / "other")  # what it has open, no purge takes away
+        with pytest.raises(oxidbm.MissingError, match=made.token):
+            oxidbm.recover(path, made.token, to=tmp_path / "third")
+    for name in ("one", "other"):
+        with disk_store(tmp_path / name) as copy:
+            assert dict(copy.items()) == OLD | {b"in a session": b"1"}
+            assert copy.check() == []
+    assert not (tmp_path / "third").exists()
+
+
+def test_what_cannot_be_a_store_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    made = two_states(path)
+    before = snapshot(path)
+    for to in (path, path / "inside"):
+        with pytest.raises(oxidbm.FormatError, match="the store"):
+            oxidbm.recover(path, made.token, to=to)
+    with oxidbm.Store(tmp_path / "other") as other:
+        other[b"a"] = b"value"
+    with pytest.raises(oxidbm.FormatError, match="another store"):
+        oxidbm.recover(path, made.token, to=tmp_path / "other")
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(oxidbm.FormatError, match="is a file"):
+        oxidbm.recover(path, made.token, to=tmp_path / "file")
+    with pytest.raises(oxidbm.MissingError, match="no store"):
+        oxidbm.recover(tmp_path / "nowhere", made.token, to=tmp_path / "copy")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(oxidbm.MissingError, match="holds no store"):
+        oxidbm.recover(tmp_path / "empty", to=tmp_path / "copy")
+    assert snapshot(path) == before
+    assert not (tmp_path / "copy").exists()
+
+
+def test_without_a_token_it_is_the_newest_state(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    made = two_states(path)
+    with disk_store(path, checkpoints=False) as store:
+        store.checkpoint("index")
+    assert oxidbm.recover(path, to=tmp_path / "copy").commit == made.commit
+
+
+def test_a_log_that_is_damaged_behind_the_checkpoint(tmp_path: Path) -> None:
+    """Going back needs nothing of what came later."""
+    path = tmp_path / "store"
+    made = two_states(path)
+    (segment,) = (path / "log").iterdir()
+    data = bytearray(segment.read_bytes())
+    data[made.end + 200] ^= 1
+    segment.write_bytes(data)
+    with pytest.raises(oxidbm.CorruptionError):
+        disk_store(path, read_only=True)
+    oxidbm.recover(path, made.token, to=tmp_path / "copy")
+    oxidbm.recover(path, made.token)
+    for name in ("store", "copy"):
+        with disk_store(tmp_path / name) as store:
+            assert dict(store.items()) == OLD | {b"in a session": b"1"}
+            assert store.check() == []
+
+
+def test_the_figures(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store.update(OLD)
+        stats = store.stats()
+        assert (stats["checkpoints"], stats["checkpoint_bytes"], stats["held_bytes"]) == (0, 0, 0)
+        made = begun(store)
+        assert store.stats()["checkpoint_running"]
+        checkpointer_of(store).finish()
+        stats = store.stats()
+        assert (stats["checkpoints"], stats["checkpoint_running"]) == (1, False)
+        assert stats["checkpoint_bytes"] == sum(file.stat().st_size for file in (path / "checkpoints").iterdir())
+        assert stats["checkpoint_bytes"] > made.bytes
+        before = sum(file.stat().st_size for file in (path / "log").iterdir())
+        store.update(NEW)
+        store.reorganize()
+        held = store.stats()["held_bytes"]
+        assert before <= held < store.stats()["file_bytes"]
+        with disk_store(path, read_only=True) as reader:
+            assert (reader.stats()["checkpoints"], reader.stats()["held_bytes"]) == (store.stats()["checkpoints"], held)
+        left = store.stats()["file_bytes"] - held
+        store.purge(keep=0)
+        assert (store.stats()["held_bytes"], store.stats()["file_bytes"]) == (0, left)
+    with oxidbm.Store() as memory:
+        figures = ("checkpoints", "checkpoint_bytes", "held_bytes", "checkpoint_running", "checkpoint_failure")
+        assert [memory.stats()[name] for name in figures] == [0, 0, 0, False, ""]
+
+
+def test_the_last_failure_of_an_automatic_one(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store.update(OLD)
+        store.checkpoint()
+        store.update(NEW)
+        store.purge(keep=0)
+        (path / "checkpoints").rmdir()
+        (path / "checkpoints").write_text("in the way")
+        checkpoints = checkpointer_of(store)
+        checkpoints.files.close()
+        checkpoints.records -= 1_000_000_000
+        store.sync()
+        checkpoints.finish()
+        (path / "checkpoints").unlink()
+        assert "checkpoints" in store.stats()["checkpoint_failure"]
+        assert store.check() == []
+
+
+def test_check_reads_what_only_a_checkpoint_needs(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    made = two_states(path)
+    file = path / "checkpoints" / f"{made.token}.json"
+    with disk_store(path) as store:
+        assert store.check() == []
+        file.rename(tmp_path / "aside")
+        assert store.check() == []  # it is gone: there is nothing to say
+        (tmp_path / "aside").rename(file)
+        said = json.loads(file.read_text())
+        with disk_store(path, read_only=True, checkpoint=made.token) as past:
+            store.checkpoint(name="later")
+            assert past.check() == []  # of what came later a reader knows nothing
+        file.write_text(json.dumps({**said, "format_version": 9}))
+        assert [made.token in fault and "Upgrade" in fault for fault in store.check()] == [True]
+
+
+def test_check_and_salvage_of_a_store_that_does_not_open(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    made = two_states(path)
+    (segment,) = (path / "log").iterdir()
+    data = bytearray(segment.read_bytes())
+    data[made.end + 200] ^= 1
+    segment.write_bytes(data)
+    faults = oxidbm.check(path)
+    assert faults
+    assert not [fault for fault in faults if "checkpoint" in fault]
+    report = oxidbm.salvage(path, tmp_path / "saved")
+    assert report.lost_ranges == 1
+    assert not [fault for fault in report.faults if "checkpoint" in fault]
+    assert not (tmp_path / "saved" / "checkpoints").exists()
+
+
+class Watched(FaultyDevice):
+    """A device at whose reads somebody looks how far the replay is."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__(device)
+        self.seen: list[tuple[int, int]] = []
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read, and look."""
+        found = replaying()
+        if found is not None:
+            self.seen.append(found)
+        return super().read(address, size)
+
+
+def test_how_far_a_replay_is(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path, checkpoints=False) as store:
+        for _ in range(40):
+            store.update(NEW)
+            store.sync()
+    assert replaying() is None
+    device = Watched(FileDevice(Directory(str(path / "log")), PAGE_BITS))
+    with disk_store(path, device=device, checkpoints=False) as store:
+        total = int(log_of(store).device.end()) - FIRST_ADDRESS
+    assert replaying() is None
+    done = [done for done, _ in device.seen]
+    assert {whole for _, whole in device.seen} == {total}
+    assert done == sorted(done)
+    assert 0 <= done[0] < total // 2 < done[-1] <= total
