@@ -68,6 +68,7 @@ TOPICS = {
     "larger": Topic("large", measures=("larger",)),
     "memory": Topic("large", measures=("memory",)),
     "files": Topic("large", measures=("churn", "replay", "importtime")),
+    "durable": Topic("durable", measures=("durable",)),
     "faces": Topic("faces", ("readhot, short rounds", "sethot, short rounds")),
     "mappings": Topic("faces", ("readrandom", "overwrite")),
     "sqlite": Topic("sqlite", ("readrandom", "overwrite")),

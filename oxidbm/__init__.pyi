@@ -5,6 +5,7 @@ compiled modules, because a stub hides its module's source from mypy.
 """
 
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, MutableMapping, ValuesView
+from concurrent.futures import Future
 from types import GenericAlias, TracebackType
 from typing import Any, Generic, Literal, NamedTuple, ParamSpec, Self, TypeAlias, final, overload
 
@@ -929,6 +930,36 @@ class Session(Generic[_K, _V]):
     @overload
     def delete(self, key: _K) -> bool:
         """Delete a key; return False where it had no value."""
+
+    def wait_durable(self, serial: int | None = None, timeout: float | None = None) -> bool:
+        """Wait until this session's operations up to a serial number are durable; return whether they are.
+
+        serial: up to which operation, all so far where it is left out.
+        timeout: for how many seconds at most, without a limit where it is left out; False is returned after that.
+
+        It commits nothing where the store does that at its interval, so threads that wait share a sync. With
+        durability="manual", where nobody else may ever commit, it commits at once, as `commit` does, whatever the
+        timeout. In a store in memory there is nothing to wait for, and True is returned.
+
+        Raises ValueError for a serial number that no operation has yet, PoisonedError or ClosedError where the store
+        can make nothing durable any more, BusyError in the middle of a commit of the same thread.
+        """
+
+    def when_durable(self, serial: int | None = None) -> Future[int]:
+        """Return a future that is done when this session's operations up to a serial number are durable.
+
+            session.when_durable().add_done_callback(lambda done: print("durable up to", done.result()))
+            await asyncio.wrap_future(session.when_durable(7))
+
+        serial: up to which operation, all so far where it is left out. It is the future's result, too.
+
+        The call commits nothing; with durability="manual" the future waits for somebody's commit. It gets a
+        PoisonedError or ClosedError where the store can make nothing durable any more. The thread that has committed
+        calls its callbacks, before it goes on: let them be short. An exception of theirs is logged, as those of every
+        `concurrent.futures.Future`. They may use the store, but for those that are told that it was poisoned.
+
+        Raises ValueError for a serial number that no operation has yet.
+        """
 
     def commit(self) -> int:
         """Return the serial number when all of this session's operations up to it are durable."""

@@ -303,9 +303,15 @@ class Remains:
         limit = ADDRESS_MAX
         for file in reversed(self.segments):
             file.stop = min(file.start + file.size, limit)
-            if file.start + file.size > limit:
+            if file.start + file.size > limit and not self.is_surplus(file, limit):
                 self.faults.append(f"{file.place(limit)} goes on where the next file of the log begins")
             limit = file.start
+
+    def is_surplus(self, file: SegmentFile, start: int) -> bool:
+        """Return whether a file holds nothing from an address on: a writer has made it longer ahead of its data."""
+        assert self.page_bits is not None
+        stop = file.start + file.size
+        return Carver(file.descriptor, file.start, stop, self.page_bits, 0).data_end(start, stop) == start
 
     def place_stray(self, file: SegmentFile, taken: dict[int, SegmentFile]) -> None:
         """Give a file that is not named by its page the place that its records say."""

@@ -15,7 +15,7 @@ from typing import Final
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.device.directory import LOG
 from oxidbm._core.device.segments import segment_name
-from oxidbm._core.durability.carve import Carver
+from oxidbm._core.durability.carve import EMPTY_PAGES, Carver
 from oxidbm._core.durability.commit_record import CommitRecord, decode
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.log.record import previous_address
@@ -107,6 +107,14 @@ class Survey:
                 self.records += 1
                 self.stretch += 1
         self.take_losses(file, carver)
+        self.take_end(file, carver)
+
+    def take_end(self, file: SegmentFile, carver: Carver) -> None:
+        """Take empty pages at a file's end for lost, but where a writer has made the last file longer ahead of data."""
+        mark = self.remains.mark
+        start = carver.empty_from
+        if start >= 0 and (file is not self.remains.segments[-1] or (mark is not None and mark.tail > start)):
+            self.lose(file, start, file.stop, EMPTY_PAGES)
 
     def take_losses(self, file: SegmentFile, carver: Carver) -> None:
         """Take over what the carver has lost."""

@@ -19,6 +19,9 @@ of what was not synced: any part of it may be there after a crash, since every r
 is durable when it returns. truncate_before() need not be: what comes back after a crash is passed over, as long as
 no segment is missing in the middle, so give back the oldest first.
 
+Space ahead. A device may take space before it is written, as FileDevice does. end() and size() do not count it, and
+finish() gives it back, which a store calls when it closes.
+
 Failures. Raise an OSError where something could not be done, never retry and never hide it. One from write(), sync()
 or truncate_before() poisons the store: reads go on, every write raises PoisonedError, and reopening gives the last
 commit. One from truncate_after(), which is called while a store is opened, reaches whoever opens it, and one from

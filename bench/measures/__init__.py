@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.measures.base import Figure, Measure, Outcome, Settings
 from bench.measures.checkpoints import Checkpoints
+from bench.measures.durable import Durable
 from bench.measures.faces import Faces
 from bench.measures.files import Churn, ImportTime, Replay
 from bench.measures.growth import TenMillion
@@ -12,7 +13,20 @@ from bench.measures.speed import Hot, Million, ScanRate
 
 MEASURES: dict[str, type[Measure]] = {
     measure.name: measure
-    for measure in (Hot, Million, TenMillion, Memory, Larger, Churn, Replay, ScanRate, ImportTime, Faces, Checkpoints)
+    for measure in (
+        Hot,
+        Million,
+        TenMillion,
+        Memory,
+        Larger,
+        Churn,
+        Replay,
+        Durable,
+        ScanRate,
+        ImportTime,
+        Faces,
+        Checkpoints,
+    )
 }
 
 __all__ = ["MEASURES", "Figure", "Measure", "Outcome", "Settings"]

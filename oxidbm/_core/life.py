@@ -28,6 +28,13 @@ POISONED: Final = 2
 COMMITTED: Final = 3  # writable, and each write ends with a commit
 
 
+class LifeWatch:
+    """Who is to be told when a store makes nothing durable any more."""
+
+    def ended(self) -> None:
+        """Take note of it."""
+
+
 @final
 class Life:
     """State of one open store; `path` names it, "" stands for one in memory."""
@@ -39,6 +46,7 @@ class Life:
         self.poison = ""
         self.locks = LockOrder(self.name())
         self.gate = StoreLock(self.locks, BATCHING)
+        self.watch = LifeWatch()
 
     def name(self) -> str:
         """Return what error messages call the store."""
@@ -126,3 +134,4 @@ class Life:
         if self.can_write():
             self.poison = str(failure) or type(failure).__name__
             self.writable = POISONED
+            self.watch.ended()

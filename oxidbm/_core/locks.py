@@ -40,7 +40,9 @@ class StoreLock:
     def __init__(self, order: "LockOrder", place: int) -> None:
         self.order = order
         self.place = place
-        self.lock: Any = threading.RLock()  # for knowing its owner from the instant it is taken
+        lock: Any = threading.RLock()  # for knowing its owner from the instant it is taken
+        self.lock = lock
+        self.is_owned = lock._is_owned  # at hand, since each commit asks several times
         order.locks.append(self)
 
     def __enter__(self) -> None:
@@ -50,9 +52,18 @@ class StoreLock:
     def __exit__(self, kind: object, value: object, trace: object) -> None:
         self.lock.release()
 
+    def release(self) -> None:
+        """Give it back."""
+        self.lock.release()
+
+    def take(self) -> bool:
+        """Take it where that can be done without waiting, and return whether it could."""
+        self.order.check(self.place)
+        return bool(self.lock.acquire(False))
+
     def held(self) -> bool:
         """Return whether the calling thread holds it."""
-        return bool(self.lock._is_owned())
+        return bool(self.is_owned())
 
 
 @final

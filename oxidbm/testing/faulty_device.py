@@ -15,7 +15,7 @@ from oxidbm.device import Device
 
 CALLS: Final = (
     "begin", "end", "write", "read", "read_many", "data_from", "sync", "truncate_before", "truncate_after", "roll",
-    "segment_end", "place", "size", "close",
+    "finish", "segment_end", "place", "size", "close",
 )  # fmt: skip
 
 
@@ -177,6 +177,11 @@ class FaultyDevice(Device):
         """As the device."""
         self.came("roll")
         self.device.roll()
+
+    def finish(self) -> None:
+        """As the device."""
+        self.came("finish")
+        self.device.finish()
 
     def segment_end(self, address: int) -> int:
         """As the device."""

@@ -360,7 +360,11 @@ class Trial:
         self.write(12 * page + 32, 48)
 
     def check_close(self) -> None:
-        """Close twice, and see that all is there afterwards."""
+        """Finish and close, twice, and see that all is there afterwards."""
+        self.device.finish()
+        self.check_everything("after finish()")
+        self.write(len(self.held), 48)
+        self.device.finish()
         self.device.sync()
         self.device.close()
         try:

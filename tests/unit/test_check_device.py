@@ -338,6 +338,11 @@ class BringsBackWhatWasCut(HeapDevice):
                 held[at - start] = self.ghosts.get(at, 0)
 
 
+class FinishesTooEarly(HeapDevice):
+    def finish(self) -> None:
+        del self.segments[-1][1][-8:]
+
+
 class ClosesOnce(HeapDevice):
     closed = False
 
@@ -412,8 +417,9 @@ class CutsOnlyWhatIsLow(HeapDevice):
         (CutsNothing, r"after truncate_after\(53408\), end\(\) is 57344; 53408 to 53408 was promised"),
         (CutsTillTheNextCrash, r"opened again without sync\(\) after truncate_after\(53408\), end\(\) is 57344; 53408"),
         (BringsBackWhatWasCut, r"for the byte at address 45456: what truncate_after\(45456\) cut off came back"),
+        (FinishesTooEarly, r"after finish\(\), end\(\) is \d+; what was written ends at \d+"),
         (ClosesOnce, r"a second close\(\) does nothing, but raised ValueError\('closed already'\)"),
-        (LosesAllWhenClosed, r"opened again after close\(\), end\(\) is 0; what was written ends at 49232"),
+        (LosesAllWhenClosed, r"opened again after close\(\), end\(\) is 0; what was written ends at 49280"),
         (FlipsHighBytes, r"a store on the device fails: heap device at offset \d+: the record at address \d+"),
         (FailsLate, r"a store on the device fails: .* takes no more writes since one failed: no space left"),
         (KeepsWhatIsHigh, r"a store gave half of its keys up and compacted, but size\(\) was \d+ and is \d+"),

@@ -236,13 +236,15 @@ def test_every_length_of_a_torn_tail_gives_a_commit(tmp_path: Path) -> None:
         store.sync()
         ends.append(handle_of(store).commits.end)
     abandon(store)
-    whole = (path / SEGMENT).read_bytes()
-    assert len(whole) == ends[-1]
+    surplus = (path / SEGMENT).read_bytes()[ends[-1] :]
+    assert surplus.count(0) == len(surplus) > 0
+    whole = (path / SEGMENT).read_bytes()[: ends[-1]]
     for size in range(64, len(whole) + 1):
-        (path / SEGMENT).write_bytes(whole[:size])
-        commits = sum(end <= size for end in ends) - 1
-        with disk_store(path, read_only=True) as store:
-            assert dict(store) == {b"%d" % number: b"v" * 9 * number for number in range(commits)}
+        for behind in (b"", surplus):
+            (path / SEGMENT).write_bytes(whole[:size] + behind)
+            commits = sum(end <= size or (behind != b"" and not any(whole[size:end])) for end in ends) - 1
+            with disk_store(path, read_only=True) as store:
+                assert dict(store) == {b"%d" % number: b"v" * 9 * number for number in range(commits)}
 
 
 def test_fault_before_a_commit_that_was_known_durable_is_corruption(tmp_path: Path) -> None:

@@ -72,6 +72,12 @@ class Device:
         """Begin a new segment with the next write that starts a page."""
         raise NotImplementedError
 
+    def finish(self) -> None:
+        """Give back what was taken ahead of writes; the store is closing, and durable. It may be written all the same.
+
+        A device that takes nothing ahead leaves this as it is.
+        """
+
     def segment_end(self, address: i64) -> i64:
         """Return the address where the segment that holds `address` ends: the next one's start, or `end()`."""
         raise NotImplementedError

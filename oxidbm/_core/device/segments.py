@@ -8,6 +8,12 @@ A map is the fast way to a small record whose page is in memory, but where the s
 file was cut or its disk failed, a map is a signal that ends the process, and pread an error or fewer bytes. So only the
 one writer, whose files nobody else may cut, maps, and only complete segments; the last one, large pieces, and all of a
 store that is opened to read only are read with pread, as everything is with `mapped=False`.
+
+A sync of a file that has become longer has to make its new length durable too, through the file system's journal. So a
+file that is written between syncs is made longer ahead of what is written, a step at a time: by a hole, which takes no
+space and reads as zeros. Such a surplus stands behind the last file's data only. `finish` cuts it off, and a crash
+leaves it there: who opens the files leaves zeros at their end out, or a reader beside a writer would have no end to go
+by. A commit record may end with zero words, so as many bytes are kept as one takes.
 """
 
 import contextlib
@@ -21,25 +27,30 @@ from mypy_extensions import i64
 from oxidbm._core.address import ADDRESS_MAX, power_of_two
 from oxidbm._core.device.device import Device
 from oxidbm._core.device.directory import ASIDE_SUFFIX, SEGMENT_SUFFIX, Directory
-from oxidbm._core.device.system import hole_end, read_at, sync_file, write_at
+from oxidbm._core.device.system import hole_end, nonzero_end, read_at, sync_file, write_at
 from oxidbm._core.errors import CorruptionError
+from oxidbm._core.handlers import came_from_handler
 
 SEGMENT_BYTES_MIN: Final = 16 << 20
 SEGMENTS_AIM: Final = 64
 SEGMENT_DIGITS: Final = 10
 COPY_BYTES: Final = 1 << 20
+SURPLUS_BYTES: Final = 1 << 20
+COMMIT_BYTES: Final = 96  # of a commit record
 MAPPED_READ_MAX: Final = 65536  # a larger piece costs a map more, in page faults, than pread's one call
 
 
 @final
 class Segment:
-    """One file of the log: the range [start, start + size)."""
+    """One file of the log: the range [start, start + size), and behind it a surplus up to `length`."""
 
     def __init__(self, name: str, start: i64, descriptor: int, size: i64) -> None:
         self.name = name
         self.start: i64 = start
         self.descriptor = descriptor
         self.size: i64 = size
+        self.length: i64 = size
+        self.synced = False  # since it was opened
         self.dirty = False
         self.map: mmap.mmap | None = None
 
@@ -63,6 +74,27 @@ class Segment:
     def held_map(self) -> mmap.mmap | None:
         """Return the map, read anew: a second look in one function would be taken to be the first one's."""
         return self.map
+
+    def lengthen(self, stop: i64) -> bool:
+        """Make the file longer than `stop` by a surplus; False where the system or a limit does not let it.
+
+        The length is noted before: the call may be interrupted when it is done, by a signal handler that raises.
+        """
+        self.length = (stop + SURPLUS_BYTES) & -SURPLUS_BYTES
+        try:
+            os.ftruncate(self.descriptor, self.length)
+        except OSError as failure:
+            if came_from_handler(failure):
+                raise
+            return False
+        return True
+
+    def cut_surplus(self) -> None:
+        """Let the file end with its data."""
+        if self.length > self.size:
+            os.ftruncate(self.descriptor, self.size)
+            self.length = self.size
+            self.dirty = True
 
     def unmap(self) -> None:
         """Drop the map."""
@@ -119,6 +151,7 @@ class FileDevice(Device):
         self.starts: vec[i64] = vec[i64]()
         self.directory_dirty = not read_only
         self.rolling = False
+        self.lengthens = True
         try:
             self.open_segments()
         except BaseException:
@@ -129,6 +162,11 @@ class FileDevice(Device):
         """Open every segment in the directory."""
         for name, start in self.named_segments():
             self.open_segment(name, start)
+        self.end_with_the_next(0)
+        if self.segments:
+            last = self.segments[-1]
+            end = nonzero_end(last.descriptor, last.size, COMMIT_BYTES, SURPLUS_BYTES)
+            last.size = min(last.size, ((end + 7) & -8) + COMMIT_BYTES)
 
     def named_segments(self) -> list[tuple[str, i64]]:
         """Return the names of all segments in the directory and where they start, in order."""
@@ -145,6 +183,13 @@ class FileDevice(Device):
         found.sort(key=start_of)
         return found
 
+    def end_with_the_next(self, place: i64) -> None:
+        """Let each segment from a place on end where the next one begins: a crash may have left a surplus there."""
+        while place + 1 < len(self.starts):
+            segment = self.segments[place]
+            segment.size = min(segment.size, self.starts[place + 1] - segment.start)
+            place += 1
+
     def open_segment(self, name: str, start: i64) -> None:
         """Open an existing segment file and put it last."""
         descriptor = self.directory.open(name, os.O_RDONLY if self.read_only else os.O_RDWR)
@@ -155,6 +200,7 @@ class FileDevice(Device):
 
         Between the two nothing is called that Ctrl-C could end: a file that is not in the list would make a gap.
         """
+        self.finish()
         name = segment_name(start >> self.page_bits)
         descriptor = self.directory.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC, self.mode)
         self.add_segment(Segment(name, start, descriptor, 0))
@@ -201,8 +247,11 @@ class FileDevice(Device):
             self.rolling = False
             last = self.segments[-1]
         last.dirty = True
+        stop: i64 = address - last.start + len(data)
+        if stop > last.length and last.synced and self.lengthens:
+            self.lengthens = last.lengthen(stop)
         write_at(last.descriptor, data, address - last.start)
-        last.size = max(last.size, address - last.start + len(data))
+        last.size = max(last.size, stop)
 
     def read(self, address: i64, size: i64) -> bytes:
         """Return bytes of one segment, short where it ends; CorruptionError where its file was cut before `address`."""
@@ -243,6 +292,7 @@ class FileDevice(Device):
         for segment in self.segments:
             if segment.dirty:
                 segment.dirty = False  # before, since it may be written meanwhile
+                segment.synced = True
                 try:
                     sync_file(segment.descriptor)
                 except BaseException:
@@ -306,7 +356,7 @@ class FileDevice(Device):
             last.unmap()  # made when the segment was complete; now it grows again, also where nothing is cut off it
             if self.end() > address:
                 os.ftruncate(last.descriptor, address - last.start)
-                last.size = address - last.start
+                last.size = last.length = address - last.start
                 sync_file(last.descriptor)
 
     def see_until(self, address: i64) -> None:
@@ -333,17 +383,20 @@ class FileDevice(Device):
             segment.close()
 
     def look_again(self) -> None:
-        """Hold the segments that a writer has made since, and the last one as far as it reaches now.
+        """Hold the segments that a writer has made since, and the last one as far as it reaches now, with its surplus.
 
         What the writer has deleted meanwhile stays readable, since it is open here. FileNotFoundError for a segment
         that was deleted before it could be opened.
         """
-        for segment in self.segments[-1:]:
-            segment.size = max(segment.size, i64(os.fstat(segment.descriptor).st_size))
+        held: i64 = len(self.segments)
         last: i64 = self.segments[-1].start if self.segments else -1
         for name, start in self.named_segments():
             if start > last:
                 self.open_segment(name, start)
+        if held > 0:
+            segment = self.segments[held - 1]
+            segment.size = max(segment.size, i64(os.fstat(segment.descriptor).st_size))
+        self.end_with_the_next(max(held - 1, i64(0)))
 
     def go_back_to(self, address: i64) -> None:
         """As `truncate_after`, but leave what readers beside have open as it is: the log will go on in another file.
@@ -379,6 +432,11 @@ class FileDevice(Device):
     def roll(self) -> None:
         """Begin a new segment with the next write that starts a page."""
         self.rolling = True
+
+    def finish(self) -> None:
+        """Let the last file end with its data."""
+        if self.segments:
+            self.segments[-1].cut_surplus()
 
     def segment_end(self, address: i64) -> i64:
         """Return where the segment that holds `address` ends: the next one's start, or the end of the last file."""

@@ -12,6 +12,7 @@ from mypy_extensions import i64
 
 OPEN_FLAGS: Final[int] = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 SEEK_DATA: Final[int] = getattr(os, "SEEK_DATA", -1)  # where the system tells holes
+ZEROS_STEP: Final = 65536
 WRITE_BYTES_MAX: Final = 0x40000000  # some systems write no more in one call
 HAS_DIRECTORY_DESCRIPTORS: Final[bool] = os.open in os.supports_dir_fd and hasattr(os, "O_DIRECTORY")
 
@@ -25,15 +26,18 @@ def optional_module(name: str) -> Any:
 
 
 fcntl: Final = optional_module("fcntl")  # now: while the interpreter ends nothing can be imported any more
+FULL_SYNC: Final[int] = getattr(fcntl, "F_FULLFSYNC", -1)
+HAS_DATA_SYNC: Final[bool] = hasattr(os, "fdatasync")
 
 
 def sync_file(descriptor: int) -> None:
     """Make a file's bytes and size durable; on macOS past the drive's cache too, which plain fsync is not."""
-    full = getattr(fcntl, "F_FULLFSYNC", None)
-    if full is not None:
-        fcntl.fcntl(descriptor, full)
-        return
-    getattr(os, "fdatasync", os.fsync)(descriptor)
+    if FULL_SYNC >= 0:
+        fcntl.fcntl(descriptor, FULL_SYNC)
+    elif HAS_DATA_SYNC:
+        os.fdatasync(descriptor)
+    else:
+        os.fsync(descriptor)
 
 
 def read_at(descriptor: int, size: i64, offset: i64) -> bytes:
@@ -53,12 +57,30 @@ def read_at(descriptor: int, size: i64, offset: i64) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def nonzero_end(descriptor: int, size: i64, first: i64, most: i64) -> i64:
+    """Return the offset behind the last byte of a file of `size` bytes that is not zero, or that of its last `most`.
+
+    It looks backwards, at the last `first` bytes before all others.
+    """
+    end = size
+    least = max(size - most, i64(0))
+    step = first
+    while end > least:
+        start = max(end - step, least)
+        left: i64 = len(read_at(descriptor, end - start, start).rstrip(b"\0"))
+        if left > 0:
+            return start + left
+        end = start
+        step = ZEROS_STEP
+    return end
+
+
 def write_at(descriptor: int, data: memoryview, offset: i64) -> None:
     """Write all of `data` at `offset`."""
     done: i64 = 0
     size: i64 = len(data)
     while done < size:
-        part = data[done : done + WRITE_BYTES_MAX]
+        part = data if size <= WRITE_BYTES_MAX and done == 0 else data[done : done + WRITE_BYTES_MAX]
         if hasattr(os, "pwrite"):
             done += os.pwrite(descriptor, part, offset + done)
         else:

@@ -44,6 +44,7 @@ from oxidbm._core.log.record import (
     value_word,
 )
 
+EMPTY_PAGES: Final = "pages without a record, of which a log has none"
 ALLOWANCE_PAGES: Final = 4  # what failing checksums may cost from a page's start on, in pages
 ALLOWANCE_RATE: Final = 16  # and for each byte passed
 SANE_MASK: Final = VERSION_MASK | 0x4000  # the bit `invalid` too
@@ -89,6 +90,7 @@ class Carver:
     """Steps over the sound records of an open file, which holds the addresses [start, stop) of a log.
 
     `losses` takes what was lost, as (first address, address behind it, reason), in order; whoever steps empties it.
+    Whether empty pages at the file's end are lost is not known here: at the end `empty_from` says where they begin.
     """
 
     def __init__(self, descriptor: int, start: i64, stop: i64, page_bits: i64, key: i64) -> None:
@@ -105,6 +107,7 @@ class Carver:
         self.seal: i64 = 0
         self.chunk = b""
         self.chunk_start: i64 = start
+        self.empty_from: i64 = -1  # where the pages begin that are empty, up to here
         self.page: i64 = -1  # where the page begins that `page_spent` is about
         self.page_spent: i64 = 0
         self.run_spent: i64 = 0
@@ -116,17 +119,26 @@ class Carver:
             page_end = min((at & -self.page_bytes) + self.page_bytes, self.stop)
             reason = self.verify(at)
             if reason == "":
+                self.lose_empty(at)
                 return True
             if self.load(at, 8) < 8 or read_i64_le(self.chunk, at - self.chunk_start) == 0:
                 if self.data_end(at, page_end) == at:
                     self.following = self.skip_holes(page_end)
-                    if at & (self.page_bytes - 1) == 0:  # the first page of all has no record at its start
-                        self.lose(at, self.following, "pages without a record, of which a log has none")
+                    if at & (self.page_bytes - 1) == 0 and self.empty_from < 0:
+                        self.empty_from = at  # the first page of all has no record at its start
                     continue
+            self.lose_empty(at)
             found = self.search(at + 8, page_end)
             self.lose(at, found if found < page_end else self.data_end(at, page_end), reason)
             self.following = found
         return False
+
+    def lose_empty(self, stop: i64) -> None:
+        """Note that the empty pages before `stop` are lost, since something follows."""
+        if self.empty_from >= 0:
+            start = self.empty_from
+            self.empty_from = -1
+            self.lose(start, stop, EMPTY_PAGES)
 
     def lose(self, start: i64, stop: i64, reason: str) -> None:
         """Note that [start, stop) is lost; what goes on where the last loss ended is one with it."""

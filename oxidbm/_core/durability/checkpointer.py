@@ -216,7 +216,7 @@ class Checkpointer(CutWatcher):
             self.with_image = kind != LOG_ONLY
             self.phase = CUT
             try:
-                with commits.lock:
+                with commits.turn():
                     self.begin_at_commit()
             except BaseException:
                 self.drop()
@@ -441,7 +441,7 @@ class Checkpointer(CutWatcher):
                 if self.phase == REST:
                     self.phase = CUT
                     try:
-                        with self.commits.lock:
+                        with self.commits.turn():
                             self.begin_at_commit()
                     except BaseException:
                         self.drop()
@@ -464,7 +464,7 @@ class Checkpointer(CutWatcher):
             and records >= CLOSE_RECORDS
             and records * CLOSE_SHARE >= entries
         ):
-            with self.lock, self.commits.lock:
+            with self.lock, self.commits.turn():
                 self.begin_here()
                 try:
                     self.take_sessions()

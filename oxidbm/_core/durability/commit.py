@@ -16,7 +16,9 @@ from mypy_extensions import i64
 from oxidbm import _breath
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.durability.commit_record import CommitRecord, encode
+from oxidbm._core.durability.group import Waiters
 from oxidbm._core.durability.holds import Holds
+from oxidbm._core.durability.notices import Notices
 from oxidbm._core.durability.serials import Serials, SessionState
 from oxidbm._core.durability.session_record import SESSION_BYTES, encode_session
 from oxidbm._core.locks import COMMITTING, CUTTING, StoreLock
@@ -57,6 +59,8 @@ class Commits:
         self.watcher = CutWatcher()
         locks = table.log.life.locks
         self.lock = StoreLock(locks, COMMITTING)
+        self.waiters = Waiters()
+        self.notices = table.log.life.watch = Notices(table.log.life)
         self.cut_lock = StoreLock(locks, CUTTING)
         self.sequence: i64 = 0
         self.durable_sequence: i64 = 0
@@ -209,10 +213,53 @@ class Commits:
         """Return when every operation that has returned so far is durable; PoisonedError where that cannot be."""
         if self.log.memory_only or (self.durable_tail >= self.log.tail and not self.unlogged):
             return
-        wanted = self.log.tail
-        with self.lock:
-            if self.durable_tail < wanted or self.unlogged:
-                self.commit_now()
+        fresh: bool = self.unlogged or self.log.tail != self.end
+        self.commit_until(self.sequence + 1 if fresh else self.sequence)
+
+    def commit_until(self, sequence: i64) -> None:
+        """Return when a commit with this number, or a later one, is durable, made by this thread or by another one."""
+        while self.durable_sequence < sequence:
+            self.waiters.give_way()
+            if not self.waiters.committing and self.lock.take():
+                try:
+                    self.waiters.committing = True
+                    if self.durable_sequence < sequence:
+                        self.commit_now()
+                finally:
+                    self.end_turn()
+            else:
+                self.lock.order.check(COMMITTING)
+                self.wait(sequence)
+
+    def wait(self, sequence: i64) -> None:
+        """Return when the commit is durable, or nobody makes it; let the next one that waits go on, as need be."""
+        try:
+            self.waiters.wait(self.waiters.join(sequence))
+        except BaseException:
+            self.waiters.pass_on(self.durable_sequence)
+            raise
+        if self.durable_sequence >= sequence:
+            self.waiters.pass_on(self.durable_sequence)
+
+    def begin_turn(self) -> None:
+        """Be the one that commits; waits until nobody else does."""
+        self.waiters.claims += 1
+        try:
+            self.lock.__enter__()
+        finally:
+            self.waiters.claims -= 1
+        self.waiters.committing = True
+
+    def end_turn(self) -> None:
+        """Let others commit, and go on where they have waited for what is durable now."""
+        self.waiters.committing = False
+        self.lock.release()
+        self.waiters.pass_on(self.durable_sequence)
+        self.notices.tell(self.durable_sequence)
+
+    def turn(self) -> "Turn":
+        """Return a block in which the calling thread is the one that commits."""
+        return Turn(self)
 
     def commit_now(self) -> None:
         """Cut, seal, flush and sync one commit; the caller holds the lock."""
@@ -269,7 +316,8 @@ class Commits:
         False where it has to stay where it is, for the watcher's sake.
         """
         log = self.log
-        with self.lock:
+        self.begin_turn()
+        try:
             if self.watcher.making():
                 return False
             self.begin_wanted = max(self.begin_wanted, until)  # the store may have been cleared meanwhile
@@ -277,6 +325,8 @@ class Commits:
                 self.serials.state_again_below(self.begin_wanted)
                 self.commit_now()
             log.move_begin(until)
+        finally:
+            self.end_turn()
         log.epoch.bump(Truncation(self, until).delete)
         return True
 
@@ -288,12 +338,30 @@ class Commits:
 
     def forget_all(self) -> None:
         """Let the table be empty from the next commit on; the log's records are dead."""
-        with self.lock, self.cut_lock:  # not in the middle of a batch
-            self.table.forget_all()
-            self.begin_wanted = self.log.tail
-            self.serials.state_again_below(self.begin_wanted)
-            self.unlogged = True
-            self.table.maintainer.cleared()
+        self.begin_turn()
+        try:
+            with self.cut_lock:  # not in the middle of a batch
+                self.table.forget_all()
+                self.begin_wanted = self.log.tail
+                self.serials.state_again_below(self.begin_wanted)
+                self.unlogged = True
+                self.table.maintainer.cleared()
+        finally:
+            self.end_turn()
+
+
+@final
+class Turn:
+    """A block in which one thread is the one that commits, as `Commits.begin_turn` says."""
+
+    def __init__(self, commits: Commits) -> None:
+        self.commits = commits
+
+    def __enter__(self) -> None:
+        self.commits.begin_turn()
+
+    def __exit__(self, kind: object, value: object, trace: object) -> None:
+        self.commits.end_turn()
 
 
 @final

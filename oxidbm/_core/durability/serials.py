@@ -44,6 +44,10 @@ class SessionState:
             return self.serial
         return self.before if self.cut_before < durable_sequence else self.durable
 
+    def commit_of(self, serial: i64) -> i64:
+        """Return the number of a commit that covers an operation that was not durable yet, the first such one."""
+        return (self.cut if serial > self.before else self.cut_before) + 1
+
     def begin_after(self, cut: i64, durable_sequence: i64) -> None:
         """Take note that the newest operation, which `serial` counts already, is the first one since a cut."""
         last = self.serial - 1

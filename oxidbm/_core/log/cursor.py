@@ -168,7 +168,7 @@ class Cursor:
                     f"{self.log.device.place(address)}: no record begins at address {address}, but the rest of "
                     "its page is not empty"
                 )
-            at += have
+            at = max(at + have, self.log.device.data_from(at + have))
 
     def behind(self, address: i64) -> i64:
         """Return where the record behind the current one may stand; behind a run of pages that is the next page."""

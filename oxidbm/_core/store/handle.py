@@ -175,6 +175,7 @@ class Handle:
         if directory.removed():
             return  # with all that was durable; what was not has raised in commit_all
         prelude.sync_creation()
+        self.table.log.device.finish()
         if not prelude.mark_present:
             prelude.mark_present = True  # it may be from now on: whatever is written next takes it away first
             count = self.table.count + self.table.pending.count()
@@ -196,6 +197,8 @@ class Handle:
         failure = attempt(table.log.give_up_device) or failure
         failure = attempt(table.log.let_go) or failure
         table.index = table.index.emptied()
+        failure = attempt(self.commits.waiters.close) or failure
+        failure = attempt(self.commits.notices.ended) or failure
         if self.lock is not None:
             failure = attempt(self.lock.close) or failure
         if self.files is not None:

@@ -153,6 +153,10 @@ class DiskMaintainer(Maintainer):
                 self.running = False
                 self.ended.release()
 
+    def commits_by_itself(self) -> bool:
+        """Return whether the thread is there, and commits at the interval."""
+        return self.interval > 0 and self.ended.locked() and not self.stopping
+
     def stop(self) -> None:
         """End the thread and wait for it; not where the interpreter has ended it."""
         self.stopping = True

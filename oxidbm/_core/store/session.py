@@ -14,6 +14,7 @@ from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.log.record import KEY_LENGTH_MAX
 from oxidbm._core.store.arguments import to_key, to_value
+from oxidbm._core.store.durable import wait_durable, when_durable
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.table import operations, retry
 from oxidbm._core.table.retry import Modification
@@ -227,6 +228,16 @@ class Session:
         serial = self.state.serial
         self.handle.commits.commit()
         return serial
+
+    def wait_durable(self, serial: int | None = None, timeout: float | None = None) -> bool:
+        """Return whether operations up to a serial number are durable, after waiting up to so many seconds for that."""
+        self.check_open()
+        return wait_durable(self.handle, self.state, serial, timeout)
+
+    def when_durable(self, serial: int | None = None) -> Any:
+        """Return a future that is done when operations up to a serial number are durable."""
+        self.check_open()
+        return when_durable(self.handle, self.state, serial)
 
     def close(self) -> None:
         """Close the session without a commit; a second time does nothing."""
