@@ -2,18 +2,19 @@
 # $(VENV), and again only when something changed.
 #
 #   make demo | test | pure | bench | bench-smoke | docs
-#   make build | quick | format | lint | types | coverage | instructions | clean   for those who change it: docs/hacking.md
+#   make build | quick | soak | format | lint | types | coverage | instructions | clean   for those who change it: docs/hacking.md
 #   PYTHON=python3.13 VENV=.venv313   another interpreter, beside the first
 #   ARGS='-k session -x'              arguments for pytest or the benchmark
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+SOAK ?= 20
 
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
 
-.PHONY: demo test pure bench bench-smoke docs build quick format lint types coverage instructions clean FORCE
+.PHONY: demo test pure bench bench-smoke docs build quick soak format lint types coverage instructions clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -36,6 +37,11 @@ bench-smoke: built-3 $(VENV)/.extra-bench
 # From an edit in the core to a verdict: the quick build, then the tests that are not slow, a process for each CPU.
 quick: built-0 $(VENV)/.extra-test
 	OXIDBM_PURE=0 OXIDBM_EXPECT=compiled $(RUN) -m pytest -q -n auto -m 'not slow' $(ARGS)
+
+# What depends on chance, twenty times as often: kills, power failures, failing calls, threads, the state machine. Hours.
+soak: built-3 $(VENV)/.extra-test
+	OXIDBM_PURE=0 OXIDBM_EXPECT=compiled OXIDBM_SOAK=$(SOAK) OXIDBM_EXAMPLES=$$(($(SOAK) * 100)) $(RUN) -m pytest -q \
+		tests/crash tests/fault tests/concurrency tests/model $(ARGS)
 
 # What the tests reach of the core's sources too, as a summary and, line by line, in build/coverage/index.html.
 coverage: $(VENV)/.extra-test $(VENV)/.extra-dev

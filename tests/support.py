@@ -71,6 +71,11 @@ def scaled(count: int, least: int = 1) -> int:
     return max(least, count // PURE_DIVISOR) if PURE else count
 
 
+def soaked(count: int, least: int = 1) -> int:
+    """Return `scaled`, as many times as OXIDBM_SOAK says: how often what depends on chance is tried."""
+    return scaled(count, least) * int(os.environ.get("OXIDBM_SOAK", "1"))
+
+
 def leave_memory(store: Store[Any, Any], size: int) -> None:
     """Leave a store `size` bytes of memory beside its index."""
     budget = log_of(store).budget

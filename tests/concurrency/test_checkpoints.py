@@ -104,7 +104,7 @@ class Scene:
     def visit(self, number: int) -> None:
         """Open a session and forget it."""
         with self.store.session(f"visitor {number % 7}") as session:
-            session.upsert("visited", "%d" % number)
+            session.upsert("visited", str(number))
         self.store.forget_session(f"visitor {number % 7}")
 
     def maintain(self, number: int) -> None:
@@ -142,7 +142,7 @@ def test_each_checkpoint_is_the_state_of_an_instant(tmp_path: Path, cleared: boo
     others = (scene.checkpoint, scene.checkpoint, scene.batch, scene.iterate, scene.visit, scene.maintain)
     try:
         run(
-            *[lambda name=f"writer {number}": scene.write(name) for number in range(WRITERS)],  # type: ignore[misc]
+            *[lambda name=f"writer {number}": scene.write(name) for number in range(WRITERS)],
             *[scene.until_done(step) for step in others],
             seconds=300,
         )

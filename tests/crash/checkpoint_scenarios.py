@@ -1,4 +1,4 @@
-"""Scenarios with checkpoints, for power cuts and for calls that fail: a writer that makes, purges and goes back to them.
+"""Scenarios with checkpoints, for power cuts and failing calls: a writer that makes, purges and goes back to them.
 
 Beside the writer's states the story says which checkpoint is there from now on, and of which state it is ("made"),
 which one may be gone from now on ("purging") and is gone ("purged"), and to which state the store is being brought back

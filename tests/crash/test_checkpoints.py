@@ -1,8 +1,7 @@
-"""A power failure anywhere in scenarios with checkpoints: what was acknowledged is there, and every checkpoint verifies.
+"""A power failure anywhere in scenarios with checkpoints: what was acknowledged is there, every checkpoint verifies.
 
-A crash alone never makes a checkpoint that is there be passed over: a RecoveryWarning is an error in these tests. Each
-checkpoint that is there is opened, and is the state it was made of; what a crash interrupts of going back can be begun
-again.
+A crash alone never makes a checkpoint be passed over: a RecoveryWarning is an error in these tests. Each checkpoint
+that is there is opened, and is the state it was made of; what a crash interrupts of going back can be begun again.
 """
 
 import random

@@ -17,7 +17,7 @@ import pytest
 
 import oxidbm
 from oxidbm import Session, Store
-from tests.support import Durability, Small, scaled, started
+from tests.support import Durability, Small, soaked, started
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 
@@ -125,7 +125,7 @@ def test_killed_writer_leaves_a_prefix(mode: str, tmp_path: Path) -> None:
     path = tmp_path / "store"
     chance = random.Random(mode)
     serial = 0
-    for _ in range(scaled(ROUNDS, least=2)):
+    for _ in range(soaked(ROUNDS, least=2)):
         reported = killed_writer(path, mode, chance.uniform(0, 0.15))
         assert reported >= serial
         with Store(path, durability="manual", **OPTIONS) as store:
@@ -172,7 +172,7 @@ def batches_for_ever(path: str, mode: str) -> None:
 def test_killed_writer_leaves_whole_batches(tmp_path: Path) -> None:
     path = tmp_path / "store"
     chance = random.Random("batches")
-    for _ in range(scaled(ROUNDS, least=2)):
+    for _ in range(soaked(ROUNDS, least=2)):
         reported = killed_writer(path, "batches", chance.uniform(0.02, 0.15), writer="batches_for_ever")
         with Store(path, durability="manual", **OPTIONS) as store:
             assert store.check() == []
@@ -235,7 +235,7 @@ def test_killed_writer_leaves_its_sessions(tmp_path: Path) -> None:
     path = tmp_path / "store"
     chance = random.Random("sessions")
     number, found = 0, dict[str, int]()
-    for _ in range(scaled(ROUNDS, least=2)):
+    for _ in range(soaked(ROUNDS, least=2)):
         reported = killed_writer(path, "sessions", chance.uniform(0.02, 0.3), writer="sessions_for_ever")
         with Store(path, durability="manual", **OPTIONS) as store:
             assert store.check() == []

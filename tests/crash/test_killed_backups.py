@@ -17,7 +17,7 @@ import pytest
 import oxidbm
 from oxidbm import Store
 from tests.crash.test_kill import OPTIONS, apply, state
-from tests.support import scaled, started
+from tests.support import soaked, started
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 
@@ -87,7 +87,7 @@ def test_what_a_kill_leaves_of_a_backup_is_one_commits_state(mode: str, tmp_path
     path = tmp_path / "store"
     chance = random.Random(mode)
     serial = 0
-    for _ in range(scaled(ROUNDS, least=2)):
+    for _ in range(soaked(ROUNDS, least=2)):
         with started(command("write_for_ever", path, mode), stdout=subprocess.PIPE) as writer:
             first_line(writer)
             if mode == "one process":

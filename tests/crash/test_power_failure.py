@@ -19,7 +19,7 @@ from oxidbm._core.log.flush import flush_to, seal_to
 from oxidbm._core.table.compaction import Compaction
 from tests.crash.disk import Directory, Disk, File, Platter
 from tests.inside import abandon, disk_of, handle_of, log_of, table_of
-from tests.support import PURE, leave_memory, make_room
+from tests.support import PURE, leave_memory, make_room, soaked
 
 PAGE_BYTES = 4096
 MEMORY = "1MiB"
@@ -448,7 +448,7 @@ def test_power_failure_during_recovery(scenario: Callable[[Writer], None], tmp_p
     root = tmp_path / "disk"
     root.mkdir()
     disk, states = record(scenario, root)
-    every = max(1, len(disk.events) // RECOVERIES) * (8 if PURE else 1)
+    every = max(1, len(disk.events) // soaked(RECOVERIES, RECOVERIES)) * (8 if PURE else 1)
     platter = Platter(str(root))
     for number, event in enumerate(disk.events):
         platter.apply(event)

@@ -22,7 +22,7 @@ import pytest
 from oxidbm import Session, Store
 from oxidbm.testing import CrashDevice, check_crashes
 from tests.inside import abandon
-from tests.support import Small, run, scaled, started
+from tests.support import Small, run, scaled, soaked, started
 
 PAGE_BYTES = 4096
 SMALL: Small = {"memory": "1MiB", "page_size": PAGE_BYTES}
@@ -142,7 +142,7 @@ def test_killed_threads_with_sessions(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "store"
     chance = random.Random(kind)
     reported = 0
-    for _ in range(scaled(4, least=2)):
+    for _ in range(soaked(4, least=2)):
         command = [sys.executable, "-c", COMMAND.format(*["work_for_ever"] * 2), str(path), kind]
         with started(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None

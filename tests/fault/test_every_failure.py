@@ -16,7 +16,7 @@ import oxidbm
 from tests.crash.disk import Disk
 from tests.crash.test_power_failure import SCENARIOS, Writer, contents
 from tests.inside import abandon
-from tests.support import scaled
+from tests.support import soaked
 
 FAILURES = 25
 AnyWriter = TypeVar("AnyWriter", bound=Writer)
@@ -81,7 +81,7 @@ def run(
 def test_a_call_that_fails_loses_nothing_durable(scenario: Callable[[Writer], None], code: int, tmp_path: Path) -> None:
     whole, _ = run(scenario, tmp_path / "whole", 10**9, code, Writer)
     assert whole.calls > 5
-    chosen = random.Random(code).sample(range(whole.calls), min(scaled(FAILURES, least=4), whole.calls))
+    chosen = random.Random(code).sample(range(whole.calls), min(soaked(FAILURES, least=4), whole.calls))
     failed = 0
     for left in chosen:
         disk, writer = run(scenario, tmp_path / str(left), left, code, Writer)

@@ -5,6 +5,7 @@ RecoveryWarning, or says what is wrong with it.
 """
 
 import json
+import os
 import shutil
 import struct
 import sys
@@ -22,7 +23,7 @@ from tests.format.stores import Items, make_directory, open_store
 from tests.support import scaled, started
 
 KEYS = 200
-HUGE = (1 << 62, 1 << 63, -1, 1 << 200, True, 1.5, "1", None, [], {})
+HUGE: tuple[Any, ...] = (1 << 62, 1 << 63, -1, 1 << 200, True, 1.5, "1", None, [], {})
 MEMORY_MAX = 1 << 28
 Change = Callable[[Checkpoint], None]
 
@@ -81,26 +82,24 @@ def check_refused(path: Path, items: Items) -> None:
         assert [known.serial for known in store.sessions()] == [1]
 
 
+NO_WORDS: tuple[Any, ...] = (None, 5, [], {}, "", "../../../etc/passwd", "a/b", ".", "\0", "fold-over ")
+NO_SWITCHES: tuple[Any, ...] = (7, [], {}, 1.5)
+NO_SEGMENTS: tuple[Any, ...] = ([], [5], [0, 0], None, 7, "0", [None], [[]], [-1], [1 << 70], {"0": 0})
+NO_SESSIONS: tuple[Any, ...] = ([], None, 5, [5], [None], [{}], {"a": 1}, "sessions")
 METADATA: dict[str, Any] = {
     **{
         f"{name} {number!r}": {name: number}
         for name in ("sequence", "commit", "begin", "end", "time_ns", "image_bytes", "raw_bytes", "entries")
         for number in HUGE
     },
-    **{f"{name} {wrong!r}": {name: wrong} for name in ("name", "automatic", "expiring") for wrong in (7, [], {}, 1.5)},
+    **{f"{name} {wrong!r}": {name: wrong} for name in ("name", "automatic", "expiring") for wrong in NO_SWITCHES},
     **{
         f"{name} {wrong!r}": {name: wrong}
         for name in ("token", "kind", "store_id", "image_sum", "commit_sum")
-        for wrong in (None, 5, [], {}, "", "../../../etc/passwd", "a/b", ".", "\0", "fold-over ")
+        for wrong in NO_WORDS
     },
-    **{
-        f"segments {number}": {"segments": wrong}
-        for number, wrong in enumerate(([], [5], [0, 0], None, 7, "0", [None], [[]], [-1], [1 << 70], {"0": 0}))
-    },
-    **{
-        f"sessions {number}": {"sessions": wrong}
-        for number, wrong in enumerate(([], None, 5, [5], [None], [{}], {"a": 1}, "sessions"))
-    },
+    **{f"segments {number}": {"segments": wrong} for number, wrong in enumerate(NO_SEGMENTS)},
+    **{f"sessions {number}": {"sessions": wrong} for number, wrong in enumerate(NO_SESSIONS)},
     "a million segments": {"segments": list(range(10**6))},
     "version -1": {"format_version": -1, "kind": "later"},
     "version 2": {"format_version": 2},
@@ -131,8 +130,6 @@ def test_what_a_checkpoint_says(base: tuple[Path, Items, Checkpoint], tmp_path: 
         file.write_text(file.read_text().replace('"format_version": 1', '"format_version": ' + "9" * 5000))
     else:
         checkpoint.write(tmp_path / "store")
-    harmless = what.startswith(("time_ns", "raw_bytes", "entries")) and what.endswith("4611686018427387903")
-    assert not harmless
     check_refused(tmp_path / "store", items)
 
 
@@ -295,6 +292,26 @@ def test_an_image_that_leads_elsewhere(base: tuple[Path, Items, Checkpoint], tmp
     opened(tmp_path / "store", items)
 
 
+@pytest.mark.parametrize("clean", [True, False])
+def test_an_image_that_what_came_later_does_not_follow(tmp_path: Path, clean: bool) -> None:
+    """An entry is not there, and its key was deleted later: recovery begins anew, with the log's first record."""
+    path = tmp_path / "store"
+    items, checkpoint = make(path)
+    with open_store(path) as store:
+        for key in [*items][:-1]:
+            del store[key], items[key]
+    if not clean:
+        (path / "CLEAN").unlink()
+    set_words(0, lambda entry: 0)(checkpoint)
+    checkpoint.write(path)
+    check_refused(path, items)
+    with pytest.warns(oxidbm.RecoveryWarning, match="begun with the checkpoint"):
+        store = open_store(path)
+    with store:
+        assert dict(store.items()) == items
+        assert all("cannot be used" in fault for fault in store.check())
+
+
 def test_files_swapped_between_checkpoints(tmp_path: Path) -> None:
     path = tmp_path / "store"
     make_directory(path)
@@ -326,7 +343,7 @@ def check_swapped(path: Path, items: Items, used: str | None = None) -> None:
     with store:
         assert store.recovery.checkpoint == used
         assert dict(store.items()) == items
-        assert store.check() == []
+        assert all("cannot be used" in fault for fault in store.check())
 
 
 def test_the_image_of_another_store(tmp_path: Path) -> None:
@@ -385,13 +402,15 @@ from tests.format.stores import open_store
 warnings.simplefilter("ignore")
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 with open_store(Path(sys.argv[1]), read_only=True) as store:
-    print(json.dumps([len(store), store.recovery.faults, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
+    most = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]  # getrusage says the parent's too
+    print(json.dumps([len(store), store.recovery.faults, int(most) * 1024]))
 """
 
 
 @pytest.mark.parametrize("what", BOMBS)
 def test_a_bomb(base: tuple[Path, Items, Checkpoint], tmp_path: Path, what: str) -> None:
-    pytest.importorskip("resource")
+    if not os.path.exists("/proc/self/status"):
+        pytest.skip("this system does not say how much memory a process has taken at most")
     items, checkpoint = copied(base, tmp_path / "store")
     checkpoint.write_data(tmp_path / "store", BOMBS[what](checkpoint))
     with started([sys.executable, "-c", OPEN, str(tmp_path / "store")], stdout=-1) as process:

@@ -1,5 +1,6 @@
 """The files of checkpoints: how long they stay, what damage does to them, and going back to one."""
 
+import gc
 import json
 import random
 import warnings
@@ -8,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import oxidbm
-from oxidbm._core.durability.checkpointer import CUT, REST
-from tests.inside import abandon, checkpointer_of, disk_of, handle_of, table_of
+from oxidbm._core.durability.checkpointer import CUT, REST, Checkpointer
+from tests.inside import abandon, checkpointer_of, disk_of, handle_of, log_of, table_of
 from tests.support import scaled
 from tests.unit.helpers import begun, disk_store, opened_at
 
@@ -245,3 +246,70 @@ def test_another_threads_commit_is_as_good(tmp_path: Path) -> None:
         checkpoints.finish()
         (made,) = store.checkpoints()
         assert handle_of(store).commits.holds.addresses == {2: made.begin}
+
+
+def test_a_closed_store_goes_at_once(tmp_path: Path) -> None:
+    """It is in no circle that only the garbage collector finds: its index is megabytes."""
+    before = {id(found) for found in gc.get_objects() if isinstance(found, Checkpointer)}
+    gc.disable()
+    try:
+        store = disk_store(tmp_path / "store")
+        store[b"a"] = b"value"
+        store.checkpoint()
+        store.close()
+        del store
+        assert {id(found) for found in gc.get_objects() if isinstance(found, Checkpointer)} <= before
+    finally:
+        gc.enable()
+
+
+def test_two_of_one_commit_stay_in_order(tmp_path: Path) -> None:
+    """Their tokens sort as it happens; the newest is the one that was made last, after reopening too."""
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store[b"a"] = b"value"
+        tokens = [store.checkpoint().token for _ in range(6)]
+        names = [made.token for made in store.checkpoints()]
+        assert names == tokens
+    with disk_store(path) as store:
+        assert [made.token for made in store.checkpoints()] == tokens
+        assert store.purge(keep=1) == tokens[:5]
+
+
+def test_closing_leaves_an_image_though_one_was_begun(tmp_path: Path) -> None:
+    """The commit at the end begins one that is due, and closing takes its place; one of the log alone is no image."""
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        disk_of(store).stop()
+        store.update((b"%d" % number, b"value") for number in range(3000))
+        checkpointer_of(store).records -= 1_000_000
+    with disk_store(path) as store:
+        assert store.recovery.records == 0
+        store.update((b"%d" % number, b"value") for number in range(3000))
+        store.checkpoint("log")
+        store[b"a"] = b"value"
+    with disk_store(path) as store:
+        assert store.recovery.records == 0
+
+
+def test_going_back_leaves_a_linked_backup_as_it_is(tmp_path: Path) -> None:
+    """A backup that shares the file which going back has to cut."""
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store.update((b"%d" % number, b"old") for number in range(200))
+        made = store.checkpoint()
+        store.update((b"%d" % number, b"new") for number in range(300))
+        log_of(store).close_tail_page()
+        log_of(store).device.roll()
+        store[b"in the next segment"] = b"value"
+        state = dict(store.items())
+        assert store.backup(tmp_path / "backup", link=True).bytes_linked > 0
+    (path / "log" / "0000000000.seg.new").write_bytes(b"a crash left it")
+    oxidbm.recover(path, made.token)
+    with disk_store(path) as store:
+        assert set(store.values()) == {b"old"}
+        store.update((b"%d" % number, b"newer") for number in range(100))
+        assert store.check() == []
+    with oxidbm.Store(tmp_path / "backup") as backup:
+        assert dict(backup.items()) == state
+        assert backup.check() == []

@@ -473,3 +473,16 @@ def test_a_refresh_does_not_open_the_store_anew(tmp_path: Path) -> None:
             writer.sync()
             assert reader.refresh()
             assert (log_of(reader), table_of(reader).index, reader.recovery) == (log, index, recovery)
+
+
+def test_a_history_that_was_begun_shows_what_its_commit_had(tmp_path: Path) -> None:
+    with disk_store(tmp_path / "store") as writer:
+        writer["a"] = "1"
+        writer.sync()
+        with reader_of(tmp_path / "store") as reader:
+            histories = [reader.history("a"), reader.history("a", scan=True)]
+            writer["a"] = "2"
+            writer.sync()
+            reader.refresh()
+            assert [[version.value for version in history] for history in histories] == [[b"1"], [b"1"]]
+            assert [version.value for version in reader.history("a", scan=True)] == [b"2", b"1"]

@@ -11,14 +11,14 @@ import pytest
 import oxidbm
 from oxidbm import PoisonedError, Store
 from oxidbm._core.durability.group import SPARE_BELLS_MAX, Bell, Waiters
-from tests.devices import HeapDevice
+from oxidbm.testing import CrashDevice
 from tests.inside import handle_of
 
 PAGE_BYTES = 4096
 WAIT_SECONDS = 60
 
 
-class SlowDevice(HeapDevice):
+class SlowDevice(CrashDevice):
     """A device whose sync waits until it may go on, and may fail once."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from oxidbm import BusyError, ClosedError, PoisonedError, Store
-from tests.devices import HeapDevice
+from oxidbm.testing import CrashDevice
 from tests.inside import abandon, handle_of
 
 PAGE_BYTES = 4096
@@ -200,7 +200,7 @@ def test_an_operation_that_has_not_been_is_refused(tmp_path: Path, wrong: int) -
             session.wait_durable()
 
 
-class BrokenDevice(HeapDevice):
+class BrokenDevice(CrashDevice):
     """A device whose sync fails when it is told to."""
 
     broken = False
@@ -257,7 +257,7 @@ def test_a_store_that_goes_without_a_commit_says_so(tmp_path: Path) -> None:
 def test_waiting_in_the_middle_of_a_commit_is_refused(tmp_path: Path) -> None:
     refused: list[BaseException] = []
 
-    class AskingDevice(HeapDevice):
+    class AskingDevice(CrashDevice):
         def sync(self) -> None:
             if session is not None:
                 with pytest.raises(BusyError) as failure:

@@ -34,9 +34,9 @@ from oxidbm._core.handlers import came_from_handler
 SEGMENT_BYTES_MIN: Final = 16 << 20
 SEGMENTS_AIM: Final = 64
 SEGMENT_DIGITS: Final = 10
-COPY_BYTES: Final = 1 << 20
 SURPLUS_BYTES: Final = 1 << 20
 COMMIT_BYTES: Final = 96  # of a commit record
+COPY_BYTES: Final = 1 << 20
 MAPPED_READ_MAX: Final = 65536  # a larger piece costs a map more, in page faults, than pread's one call
 
 
@@ -120,19 +120,6 @@ def segment_name(page: i64) -> str:
 def start_of(named: tuple[str, i64]) -> i64:
     """Return where a segment starts that was found by its name."""
     return named[1]
-
-
-def copy_start(source: int, target: int, size: i64) -> None:
-    """Copy the first `size` bytes of a file into an empty one."""
-    at: i64 = 0
-    while at < size:
-        data = read_at(source, min(size - at, i64(COPY_BYTES)), at)
-        if not data:
-            raise CorruptionError(
-                f"a segment of the log ends after {at} of {size} bytes; something has cut it meanwhile"
-            )
-        write_at(target, memoryview(data), at)
-        at += len(data)
 
 
 @final
@@ -342,6 +329,17 @@ class FileDevice(Device):
 
         A segment that came back behind a gap would tell of commits that are not there.
         """
+        self.cut_off(address, False)
+
+    def go_back_to(self, address: i64) -> None:
+        """As `truncate_after`, but leave what readers beside have open as it is: the log will go on in another file.
+
+        A reader that has not noticed would take what is written in the place of what was cut off for what it knew.
+        """
+        self.cut_off(address, True)
+
+    def cut_off(self, address: i64, aside: bool) -> None:
+        """Delete and cut what stands from `address` on, `aside` in a copy, as where a backup shares the file."""
         changed = False
         while self.segments and self.segments[-1].start >= address:
             segment = self.segments.pop()
@@ -355,9 +353,34 @@ class FileDevice(Device):
             last = self.segments[-1]
             last.unmap()  # made when the segment was complete; now it grows again, also where nothing is cut off it
             if self.end() > address:
+                if aside or os.fstat(last.descriptor).st_nlink > 1:
+                    self.take_copy(last, address - last.start)
                 os.ftruncate(last.descriptor, address - last.start)
                 last.size = last.length = address - last.start
                 sync_file(last.descriptor)
+
+    def take_copy(self, segment: Segment, size: i64) -> None:
+        """Put a copy of a file's first `size` bytes in its place, durably: a backup has the file by another name."""
+        aside = segment.name + ASIDE_SUFFIX
+        if self.directory.status(aside) is not None:
+            self.directory.unlink(aside)  # a crash left it
+        descriptor = self.directory.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, self.mode)
+        try:
+            done: i64 = 0
+            while done < size:
+                data = read_at(segment.descriptor, min(size - done, i64(COPY_BYTES)), done)
+                if not data:
+                    raise CorruptionError(f"{self.place(segment.start + done)}: the file ends here")
+                write_at(descriptor, memoryview(data), done)
+                done += len(data)
+            sync_file(descriptor)
+            self.directory.replace(aside, segment.name)
+            self.directory.sync()
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(segment.descriptor)
+        segment.descriptor = descriptor
 
     def see_until(self, address: i64) -> None:
         """Hold nothing from `address` on, and change no file: a writer may cut there, and go on as it likes."""
@@ -386,8 +409,10 @@ class FileDevice(Device):
         """Hold the segments that a writer has made since, and the last one as far as it reaches now, with its surplus.
 
         What the writer has deleted meanwhile stays readable, since it is open here. FileNotFoundError for a segment
-        that was deleted before it could be opened.
+        that was deleted before it could be opened. The one writer knows all of that, and where its data ends.
         """
+        if not self.read_only:
+            return
         held: i64 = len(self.segments)
         last: i64 = self.segments[-1].start if self.segments else -1
         for name, start in self.named_segments():
@@ -397,37 +422,6 @@ class FileDevice(Device):
             segment = self.segments[held - 1]
             segment.size = max(segment.size, i64(os.fstat(segment.descriptor).st_size))
         self.end_with_the_next(max(held - 1, i64(0)))
-
-    def go_back_to(self, address: i64) -> None:
-        """As `truncate_after`, but leave what readers beside have open as it is: the log will go on in another file.
-
-        A reader that has not noticed would take what is written in the place of what was cut off for what it knew.
-        """
-        place = self.find(address - 1)
-        if place >= 0:
-            kept = self.segments[place]
-            if kept.start + kept.size > address:
-                fresh = self.copied(kept, address - kept.start)
-                self.truncate_after(kept.start + kept.size)
-                self.directory.replace(kept.name + ASIDE_SUFFIX, kept.name)
-                self.directory.sync()
-                self.segments[place] = fresh
-                kept.close()
-        self.truncate_after(address)
-
-    def copied(self, segment: Segment, size: i64) -> Segment:
-        """Return the first bytes of a segment in a file of its own, durable, which has its name set aside."""
-        aside = segment.name + ASIDE_SUFFIX
-        with contextlib.suppress(FileNotFoundError):  # a crash left it
-            self.directory.unlink(aside)
-        descriptor = self.directory.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, self.mode)
-        try:
-            copy_start(segment.descriptor, descriptor, size)
-            sync_file(descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return Segment(segment.name, segment.start, descriptor, size)
 
     def roll(self) -> None:
         """Begin a new segment with the next write that starts a page."""

@@ -61,14 +61,14 @@ class Ground:
 
 
 def commit_end(commits: Commits) -> i64:
-    """Return where the commit that the table stands at ends."""
-    return commits.address + COMMIT_RECORD_BYTES
+    """Return where the commit that the table stands at ends; where the log begins before the first one."""
+    return commits.address + COMMIT_RECORD_BYTES if commits.sequence > 0 else commits.log.tail
 
 
 def anything_new(commits: Commits) -> bool:
     """Return whether something stands behind the last commit: there, or else where the next page starts."""
     log = commits.log
-    end = commit_end(commits) if commits.sequence > 0 else log.tail
+    end = commit_end(commits)
     behind = log.next_page(end)
     if begins_at(log, end) or begins_at(log, behind):
         return True

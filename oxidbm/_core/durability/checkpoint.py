@@ -272,10 +272,14 @@ class CheckpointFiles:
             except NotADirectoryError:
                 place = self.store.place(CHECKPOINTS)
                 raise FormatError(f"{place} is no directory; delete it to have checkpoints") from None
-            if self.directory is None:
+            if self.held() is None:
                 self.directory = found
             else:  # another thread was faster
                 found.close()
+        return self.directory
+
+    def held(self) -> Directory | None:
+        """Return the directory, read anew: a second look in one function would be taken to be the first one's."""
         return self.directory
 
     def made(self) -> Directory:

@@ -1,7 +1,7 @@
 """Recovery: index and log are brought to the state of the log's last commit.
 
-It begins with the newest checkpoint that verifies, and replays what was written since; where none does, with the log's
-first record.
+It begins with the newest checkpoint that verifies, and replays what was written since; where none does, or what comes
+of it is not what the last commit says, with the log's first record.
 
 What lies past the last commit that counts (see replay) is cut off, physically and durably, before anything is appended,
 or a later crash could take stale records for new ones. It is a torn tail, and not corruption, unless 1. the store was
@@ -141,6 +141,7 @@ class Source:
     def __init__(self, files: CheckpointFiles | None) -> None:
         self.files = files
         self.known: list[Metadata] = []  # the oldest first
+        self.images = True  # False where the log is to be read from its first record on
         self.at: Metadata | None = None  # what lies behind it is not looked at
 
     def read_all(self, report: Recovery) -> None:
@@ -158,6 +159,12 @@ class Source:
                 self.known.append(files.read(token))
             except (CorruptionError, FormatError) as failure:
                 report.faults.append(str(failure))
+        self.known.sort(key=age)  # tokens of one commit sort as it happens
+
+
+def age(metadata: Metadata) -> tuple[int, int]:
+    """Return what checkpoints are put in order by: their commit, and when they were made."""
+    return metadata.sequence, metadata.time_ns
 
 
 def recover(commits: Commits, mark: CleanMark | None, read_only: bool, source: Source, report: Recovery) -> Replay:
@@ -206,7 +213,7 @@ def begin_replay(commits: Commits, mark: CleanMark | None, stop: i64, source: So
     table = commits.table
     log = commits.log
     for metadata in reversed(source.known):
-        if not metadata.has_image() or metadata.end > stop:
+        if not source.images or not metadata.has_image() or metadata.end > stop:
             continue
         try:
             replay = from_image(table, source, metadata, stop)

@@ -57,19 +57,29 @@ class Follower:
 
     def move(self) -> bool:
         """As `refresh`, under the lock."""
-        commits = self.commits
         if not self.ground.same():
             return self.ground.begin_anew()
-        device = commits.log.device
+        commits = self.commits
+        log = commits.log
         try:
-            device.look_again()
+            log.device.look_again()
         except FileNotFoundError:  # the writer has passed it by meanwhile
             return self.ground.begin_anew()
+        try:
+            return self.go_on()
+        finally:
+            device = log.device
+            if isinstance(device, FileDevice):  # which was exchanged where the store was opened anew
+                device.see_until(commit_end(commits) if commits.log is log else log.tail)
+
+    def go_on(self) -> bool:
+        """Move on in the log that was opened, as far as it leads."""
+        commits = self.commits
         if not anything_new(commits):
             return False
         while not settle(self.table, SETTLE_SLICE):
             _breath.breathe()
-        stop = device.end()
+        stop = commits.log.device.end()
         moved = False
         while not self.stopping:
             outcome = catch_up(commits, stop, self.ground)
@@ -78,8 +88,6 @@ class Follower:
             if outcome != MOVED:
                 break
             moved = True
-        if moved and isinstance(device, FileDevice):
-            device.see_until(commit_end(commits))
         return moved
 
     def start(self) -> None:

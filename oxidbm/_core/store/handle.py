@@ -14,7 +14,7 @@ from oxidbm import _breath
 from oxidbm._core.counters import Counters
 from oxidbm._core.device.directory import Directory, DirectoryLock
 from oxidbm._core.durability.checkpoint import Checkpoint, CheckpointFiles, Metadata
-from oxidbm._core.durability.commit import Commits
+from oxidbm._core.durability.commit import Commits, CutWatcher
 from oxidbm._core.durability.recovery import Recovery, Source
 from oxidbm._core.durability.superblock import CleanMark, StorePrelude, Superblock, write_mark
 from oxidbm._core.errors import error
@@ -186,7 +186,8 @@ class Handle:
         """Close files, free frames and index, give up the lock: all of it, whatever fails or interrupts."""
         table = self.table
         table.maintainer = ClosedMaintainer(self.life)
-        table.watchers = []  # which lead back to here: a closed store is to go at once, not with the next collection
+        self.commits.watcher = CutWatcher()
+        table.watchers = []  # both lead back to here: a closed store is to go at once, not with the next collection
         table.log.shut_down()
         failure = None if self.disk is None else attempt(self.disk.checkpoints.let_go)
         self.disk = None

@@ -16,7 +16,7 @@ from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.address import ADDRESS_MAX, FIRST_ADDRESS
 from oxidbm._core.durability.commit_chain import NOT_COMMITTED, CommitTimes
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import address_of, is_mixed
@@ -78,7 +78,10 @@ class KeyHistory:
             self.slot = self.log.epoch.protect()
         self.first: i64 = self.begin()
         self.times: CommitTimes | None = None
-        if handle.life.writable == READ_ONLY:  # which may move to a newer commit meanwhile
+        self.scanned = False
+        self.stop: i64 = ADDRESS_MAX
+        if handle.life.writable == READ_ONLY:  # it may move to a newer commit meanwhile
+            self.stop = self.log.tail
             self.times = CommitTimes(handle.commits)
 
     def begin(self) -> i64:
@@ -92,10 +95,11 @@ class KeyHistory:
         if self.ended:
             raise StopIteration
         self.table.life.check_open()
+        if self.scans and not self.scanned:
+            self.find_all()
+            self.scanned = True
         times = self.times
         if times is None:
-            if self.scans:
-                self.find_all()
             self.times = times = CommitTimes(self.handle.commits)
         found = self.next_found() if self.scans else self.next_of_chain()
         if found is None:
@@ -138,7 +142,7 @@ class KeyHistory:
         epoch = log.epoch
         slot = epoch.protect()
         try:
-            cursor = Cursor(log, self.first, log.tail)
+            cursor = Cursor(log, self.first, min(self.stop, log.tail))
             left: i64 = SLICE_RECORDS
             while cursor.step():
                 if not cursor.shape & SHAPE_UNINDEXED and cursor.key() == self.key:

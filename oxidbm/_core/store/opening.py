@@ -225,6 +225,14 @@ def device_for(directory: Directory, options: Options, block: Superblock) -> Dev
     )
 
 
+def unrecovered(directory: Directory, device: Device, options: Options, block: Superblock) -> Commits:
+    """Return table and log on a device, as nothing has been read of it yet."""
+    budget = Budget(i64(options.memory))
+    log = HybridLog(device, Life(directory.path), budget, block.page_bits, False)
+    log.checksum_key = i64(block.checksum_key())
+    return Commits(Table(log, HashIndex(0, budget), block.seed & MASK_62, options.clock), Serials())
+
+
 def open_log(directory: Directory, options: Options, block: Superblock) -> Handle:
     """Open the log, recover it, and return the handle."""
     page_bytes = int(power_of_two(block.page_bits))
@@ -238,21 +246,28 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
     mark = read_mark(directory, block) if options.checkpoint is None else None
     device = device_for(directory, options, block)
     try:
-        budget = Budget(i64(options.memory))
-        log = HybridLog(device, Life(directory.path), budget, block.page_bits, False)
-        log.checksum_key = i64(block.checksum_key())
-        table = Table(log, HashIndex(0, budget), block.seed & MASK_62, options.clock)
-        commits = Commits(table, Serials())
+        commits = unrecovered(directory, device, options, block)
         files = CheckpointFiles(directory, block.store_id, options.mode)
         source = Source(files)
         report = Recovery()
         source.read_all(report)
         choose_checkpoint(source, options.checkpoint)
-        replay = recover(commits, mark, options.read_only, source, report)
+        try:
+            replay = recover(commits, mark, options.read_only, source, report)
+        except CorruptionError as failure:
+            if report.checkpoint is None:
+                raise
+            report.faults.append(f"begun with the checkpoint {report.checkpoint}: {failure}")
+            report.checkpoint = None
+            source.images = False
+            commits = unrecovered(directory, device, options, block)
+            replay = recover(commits, mark, options.read_only, source, report)
     except BaseException:
         device.close()
         raise
     report.seconds = time.monotonic() - started
+    table = commits.table
+    log = commits.log
     counters = Counters()
     handle = Handle(commits, options, counters)
     handle.files = files

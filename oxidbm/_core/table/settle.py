@@ -33,7 +33,7 @@ def settle_oldest(table: Table) -> None:
             break
         plain = False
         before = previous_address(older.info)
-    deleted = record_at(log, address).tombstone()  # in place, meanwhile; what is not mixed has to lead to a value
+    gone = record_at(log, address).tombstone()  # in place, since it was written: as in a replay, nothing leads to it
     if pending.first != first or pending.oldest() != item:
         return  # another thread settled it while the device read
     pending.pass_over()
@@ -42,7 +42,7 @@ def settle_oldest(table: Table) -> None:
     if plain:
         key_hash = hash_key(key, table.seed)
         entry = table.index.entry_for(key_hash, address)
-        table.index.replace(key_hash, with_sign(entry), NO_ENTRY if deleted else entry)
+        table.index.replace(key_hash, with_sign(entry), NO_ENTRY if gone else entry)
 
 
 def settle(table: Table, most: i64) -> bool:
