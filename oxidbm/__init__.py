@@ -24,6 +24,7 @@ from oxidbm._core.errors import (  # noqa: E402
     PoisonedError,
     ReadOnlyError,
     RecoveryWarning,
+    StaleError,
     error,
 )
 from oxidbm._core.store.base import StoreBase  # noqa: E402
@@ -96,6 +97,7 @@ __all__ = [
     "SalvageReport",
     "Session",
     "SessionInfo",
+    "StaleError",
     "Store",
     "check",
     "error",

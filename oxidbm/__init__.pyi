@@ -30,6 +30,7 @@ from oxidbm._core.errors import (
     PoisonedError,
     ReadOnlyError,
     RecoveryWarning,
+    StaleError,
     error,
 )
 from oxidbm._memoize import Memoized
@@ -67,6 +68,7 @@ __all__ = [
     "SalvageReport",
     "Session",
     "SessionInfo",
+    "StaleError",
     "Store",
     "check",
     "error",
@@ -131,6 +133,7 @@ class Store(MutableMapping[_K, _V]):
         size_limit: int | str | None = None,
         checkpoints: bool = True,
         checkpoint: str | None = None,
+        follow: float | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -156,6 +159,7 @@ class Store(MutableMapping[_K, _V]):
         size_limit: int | str | None = None,
         checkpoints: bool = True,
         checkpoint: str | None = None,
+        follow: float | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -181,6 +185,7 @@ class Store(MutableMapping[_K, _V]):
         size_limit: int | str | None = None,
         checkpoints: bool = True,
         checkpoint: str | None = None,
+        follow: float | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -206,6 +211,7 @@ class Store(MutableMapping[_K, _V]):
         size_limit: int | str | None = None,
         checkpoints: bool = True,
         checkpoint: str | None = None,
+        follow: float | None = None,
     ) -> None:
         """Open the store in the directory `path`, or make it; without a path the store lives in memory.
 
@@ -234,10 +240,11 @@ class Store(MutableMapping[_K, _V]):
         ordered: keep the keys in order beside the hash index, for range, prefix and neighbours; built on opening, O(n
             log n), and held in memory, inside the budget (order_bytes in stats()).
         size_limit: keep the live records, headers included, under so many bytes: what was written longest ago goes.
-
         checkpoints: make automatic checkpoints, so that opening has at most about a second's writes to replay.
         checkpoint: the token of a checkpoint to open, in place of the last commit, with read_only=True; also while the
             store is open elsewhere. oxidbm.recover() goes back to one, or makes a store of its own of it.
+        follow: with read_only=True, move to the newest commit every so many seconds, in a background thread, as
+            `refresh` does; what kept it from that is in stats() as maintenance_failure, and is tried again.
 
         Opening reads the newest checkpoint, some 9 bytes for each key, and replays what was written since: more than a
         million small records a second. Where no checkpoint can be used it replays the whole log, and warns with
@@ -683,6 +690,21 @@ class Store(MutableMapping[_K, _V]):
         """Return when everything written so far is durable.
 
         Threads that call it together share one fsync. Raises PoisonedError where writing failed, now or before.
+        """
+
+    def refresh(self) -> bool:
+        """Move a store that was opened with read_only=True to the newest commit; True where it was at another one.
+
+        False too for a store that is open to write, which is always at its newest. It costs what was written since: a
+        millisecond for a thousand small records, however many there are. It asks nothing of the writer, and takes no
+        lock that other processes know. Other threads see the one commit or the other; iterations, scans, ranges and
+        histories that are under way stay with the commit at which they began, for which the index is copied, O(n).
+
+        After a crash of the writer, oxidbm.recover(), or where the store was replaced or the writer has deleted what
+        lies between, the store is opened anew, which costs what opening does. What raises leaves the reader as it was:
+        MissingError where there is no store any more; CorruptionError where its log is damaged; LockedError where a
+        hundred attempts met writers that recover; StaleError for a device= of your own that would have to be opened
+        anew; ValueError for one opened with checkpoint=. BusyError from a signal handler that came in its middle.
         """
 
     def close(self) -> None:

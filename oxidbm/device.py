@@ -22,6 +22,9 @@ no segment is missing in the middle, so give back the oldest first.
 Space ahead. A device may take space before it is written, as FileDevice does. end() and size() do not count it, and
 finish() gives it back, which a store calls when it closes.
 
+Readers beside. A store opened with read_only=True calls look_again() when it is to move to a newer commit: from then
+on the device holds what a writer has appended since. One that sees that anyway does nothing.
+
 Failures. Raise an OSError where something could not be done, never retry and never hide it. One from write(), sync()
 or truncate_before() poisons the store: reads go on, every write raises PoisonedError, and reopening gives the last
 commit. One from truncate_after(), which is called while a store is opened, reaches whoever opens it, and one from

@@ -7,6 +7,7 @@ from bench.measures.checkpoints import Checkpoints
 from bench.measures.durable import Durable
 from bench.measures.faces import Faces
 from bench.measures.files import Churn, ImportTime, Replay
+from bench.measures.following import Following
 from bench.measures.growth import TenMillion
 from bench.measures.memory import Larger, Memory
 from bench.measures.speed import Hot, Million, ScanRate
@@ -26,6 +27,7 @@ MEASURES: dict[str, type[Measure]] = {
         ImportTime,
         Faces,
         Checkpoints,
+        Following,
     )
 }
 

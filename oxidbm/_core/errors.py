@@ -38,6 +38,11 @@ class LockedError(error):
 
 
 @mypyc_attr(native_class=False)
+class StaleError(error):
+    """A store that was opened to read only cannot move to a newer commit. Close it and open it again."""
+
+
+@mypyc_attr(native_class=False)
 class BusyError(error):
     """The call came from the middle of another one of the same thread, as from a signal handler. Do it afterwards."""
 

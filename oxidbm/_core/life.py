@@ -88,7 +88,8 @@ class Life:
 
     def shut_gate(self) -> None:
         """Have every operation wait; the caller holds the gate."""
-        self.check_not_poisoned()
+        if self.writable != READ_ONLY:
+            self.check_not_poisoned()
         self.check_alive()
         self.state = BUSY
 

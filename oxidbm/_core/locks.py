@@ -13,15 +13,17 @@ from typing import Any, Final, final
 from oxidbm._core.errors import BusyError
 
 COMPACTING: Final = 0
-BATCHING: Final = 1
-CHECKPOINTING: Final = 2
-COMMITTING: Final = 3
-CUTTING: Final = 4
-FLUSHING: Final = 5
-ORDERING: Final = 6
+REFRESHING: Final = 1
+BATCHING: Final = 2
+CHECKPOINTING: Final = 3
+COMMITTING: Final = 4
+CUTTING: Final = 5
+FLUSHING: Final = 6
+ORDERING: Final = 7
 
 DOING: Final = (
     "reorganizing or closing",
+    "moving to a newer commit",
     "applying a batch",
     "making a checkpoint",
     "committing",

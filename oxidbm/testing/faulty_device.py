@@ -15,7 +15,7 @@ from oxidbm.device import Device
 
 CALLS: Final = (
     "begin", "end", "write", "read", "read_many", "data_from", "sync", "truncate_before", "truncate_after", "roll",
-    "finish", "segment_end", "place", "size", "close",
+    "finish", "segment_end", "place", "size", "look_again", "close",
 )  # fmt: skip
 
 
@@ -197,6 +197,11 @@ class FaultyDevice(Device):
         """As the device."""
         self.came("size")
         return self.device.size()
+
+    def look_again(self) -> None:
+        """As the device."""
+        self.came("look_again")
+        self.device.look_again()
 
     def close(self) -> None:
         """As the device."""

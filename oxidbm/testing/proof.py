@@ -363,6 +363,8 @@ class Trial:
         """Finish and close, twice, and see that all is there afterwards."""
         self.device.finish()
         self.check_everything("after finish()")
+        self.device.look_again()
+        self.check_everything("after look_again()")
         self.write(len(self.held), 48)
         self.device.finish()
         self.device.sync()

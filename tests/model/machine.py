@@ -449,11 +449,19 @@ class DiskMachine(StoreMachine):
 class FilesMachine(DiskMachine):
     """What only files allow: a second, read-only opening beside the writer."""
 
+    def beside(self) -> Store:
+        """Open the store beside its writer."""
+        return Store(self.directory / "store", memory="1MiB", read_only=True, clock=self.clock, ordered=self.ordered)
+
+    def compare_with_committed(self, other: Store) -> None:
+        """A reader shows what was committed last."""
+        assert dict(other.items()) == self.committed
+        names = {known.name: known.serial for known in other.sessions() if known.name != "worker"}
+        assert names == self.committed_sessions
+        assert len(other) == len(self.committed)
+        assert other.check() == []
+
     @rule()
     def look_from_outside(self) -> None:
-        with Store(self.directory / "store", memory="1MiB", read_only=True, clock=self.clock) as other:
-            assert dict(other.items()) == self.committed
-            names = {known.name: known.serial for known in other.sessions() if known.name != "worker"}
-            assert names == self.committed_sessions
-            assert len(other) == len(self.committed)
-            assert other.check() == []
+        with self.beside() as other:
+            self.compare_with_committed(other)

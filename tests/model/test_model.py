@@ -1,6 +1,6 @@
 """The state machine on each device: files read through mmap, files read with pread, a user's own device, memory.
 
-Sessions come and go in all of them; keys that expire and the ordered view are on in some.
+Sessions come and go in all of them; keys that expire and the ordered view are on in some, and a reader follows files.
 """
 
 import pytest
@@ -13,14 +13,15 @@ from oxidbm.testing import CrashDevice
 from tests.inside import table_of
 from tests.model.checkpoints import CheckpointRules
 from tests.model.features import ExpiringRules, OrderedRules, SessionRules
-from tests.model.machine import PAGE_BYTES, DiskMachine, FilesMachine, StoreMachine
+from tests.model.following import FollowerRules
+from tests.model.machine import PAGE_BYTES, DiskMachine, StoreMachine
 
 
-class MappedMachine(CheckpointRules, ExpiringRules, SessionRules, FilesMachine):
+class MappedMachine(CheckpointRules, ExpiringRules, SessionRules, FollowerRules):
     """Segment files, read through mmap."""
 
 
-class PreadMachine(CheckpointRules, OrderedRules, SessionRules, FilesMachine):
+class PreadMachine(CheckpointRules, OrderedRules, SessionRules, FollowerRules):
     """Segment files, read with pread."""
 
     mapped = False

@@ -40,6 +40,24 @@ def change(store: oxidbm.Store, model: Model, chance: random.Random, count: int,
                 model[key] = store[key] = b"%d" % chance.getrandbits(60)
 
 
+def test_a_key_that_is_deleted_before_its_blind_write_is_settled(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store.update({b"%d" % i: b"1" for i in range(100)})
+        store.checkpoint()
+    with disk_store(path) as store:  # with nothing in memory
+        store[b"7"] = b"2"
+        assert store.stats()["unverified"] == 1
+        del store[b"7"]
+        assert len(store) == 99
+        assert store.stats()["index_entries"] == 99
+        store.checkpoint()
+        store.clear()
+    with disk_store(path) as store:
+        assert len(store) == 0
+        assert store.check() == []
+
+
 @pytest.mark.parametrize("kind", ["fold-over", "log"])
 @pytest.mark.parametrize("seed", range(scaled(8, 2)))
 def test_every_checkpoint_is_the_state_of_its_commit(tmp_path: Path, kind: str, seed: int) -> None:

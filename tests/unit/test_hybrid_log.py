@@ -11,6 +11,7 @@ from oxidbm._core.budget import Budget
 from oxidbm._core.device.device import Device, NullDevice
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.device.segments import FileDevice
+from oxidbm._core.durability.recovery import load_page
 from oxidbm._core.life import Life
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.record import CAPACITY_SHIFT, CHECKSUM_MASK, INFO_VERSION, KEY_LENGTH_SHIFT
@@ -184,7 +185,7 @@ def test_start_at_and_load_page(tmp_path: Path) -> None:
     tail = log.tail
     flush(log)
     again = make(log.device)
-    again.load_page(5, log.device.read(5 * PAGE_BYTES, PAGE_BYTES), 0)
+    load_page(again, 5, log.device.read(5 * PAGE_BYTES, PAGE_BYTES), 0)
     again.start_at(FIRST_ADDRESS, 5 * PAGE_BYTES, tail)
     assert again.tail_open
     assert again.tail == tail == 5 * PAGE_BYTES + 48

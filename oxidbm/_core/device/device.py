@@ -90,6 +90,9 @@ class Device:
         """Return the bytes of space taken, 0 only where nothing is held."""
         raise NotImplementedError
 
+    def look_again(self) -> None:
+        """Take note of what a writer beside this reader has appended; to do where a device does not see that anyway."""
+
     def close(self) -> None:
         """Give back files and the like; a second time does nothing. A store has synced before, and calls no more."""
         raise NotImplementedError

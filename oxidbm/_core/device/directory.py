@@ -124,6 +124,14 @@ class Directory:
         """Return whether the directory was deleted, so that what is written to it is lost."""
         return self.descriptor >= 0 and os.fstat(self.descriptor).st_nlink == 0
 
+    def holds(self, name: str, other: "Directory") -> bool:
+        """Return whether a name in it leads to another directory that was opened, as it did then."""
+        if self.descriptor < 0 or other.descriptor < 0:
+            return self.status(name) is not None
+        there = self.status(name)
+        opened = os.fstat(other.descriptor)
+        return there is not None and (there.st_dev, there.st_ino) == (opened.st_dev, opened.st_ino)
+
     def unlink(self, name: str) -> None:
         """Delete a file."""
         if self.descriptor >= 0:
@@ -350,11 +358,17 @@ def last_recovery(path: str) -> str:
     except OSError:
         return ""
     try:
+        return recovery_in(directory)
+    finally:
+        directory.close()
+
+
+def recovery_in(directory: Directory) -> str:
+    """As `last_recovery`, of a store whose directory is open."""
+    try:
         descriptor = directory.open(LOCK, os.O_RDONLY)
     except OSError:
         return ""
-    finally:
-        directory.close()
     try:
         return recovery_word(read_note(descriptor))
     finally:

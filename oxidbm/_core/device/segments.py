@@ -117,6 +117,11 @@ def segment_name(page: i64) -> str:
     return str(page).rjust(SEGMENT_DIGITS, "0") + SEGMENT_SUFFIX
 
 
+def start_of(named: tuple[str, i64]) -> i64:
+    """Return where a segment starts that was found by its name."""
+    return named[1]
+
+
 @final
 class FileDevice(Device):
     """The log's files in one directory, which it owns and closes."""
@@ -142,6 +147,17 @@ class FileDevice(Device):
 
     def open_segments(self) -> None:
         """Open every segment in the directory."""
+        for name, start in self.named_segments():
+            self.open_segment(name, start)
+        self.end_with_the_next(0)
+        if self.segments:
+            last = self.segments[-1]
+            end = nonzero_end(last.descriptor, last.size, COMMIT_BYTES, SURPLUS_BYTES)
+            last.size = min(last.size, ((end + 7) & -8) + COMMIT_BYTES)
+
+    def named_segments(self) -> list[tuple[str, i64]]:
+        """Return the names of all segments in the directory and where they start, in order."""
+        found: list[tuple[str, i64]] = []
         for name in self.directory.names():
             if not name.endswith(SEGMENT_SUFFIX):
                 continue
@@ -150,16 +166,16 @@ class FileDevice(Device):
                 raise CorruptionError(
                     f"{self.directory.place(name)} is not named by a page number; it is no segment of this log"
                 )
-            self.open_segment(name, i64(int(digits)) << self.page_bits)
-        i: i64 = 1
-        while i < len(self.starts):  # a crash may have left a surplus where the next file begins
-            before = self.segments[i - 1]
-            before.size = min(before.size, self.starts[i] - before.start)
-            i += 1
-        if self.segments:
-            last = self.segments[-1]
-            end = nonzero_end(last.descriptor, last.size, COMMIT_BYTES, SURPLUS_BYTES)
-            last.size = min(last.size, ((end + 7) & -8) + COMMIT_BYTES)
+            found.append((name, i64(int(digits)) << self.page_bits))
+        found.sort(key=start_of)
+        return found
+
+    def end_with_the_next(self, place: i64) -> None:
+        """Let each segment from a place on end where the next one begins: a crash may have left a surplus there."""
+        while place + 1 < len(self.starts):
+            segment = self.segments[place]
+            segment.size = min(segment.size, self.starts[place + 1] - segment.start)
+            place += 1
 
     def open_segment(self, name: str, start: i64) -> None:
         """Open an existing segment file and put it last."""
@@ -313,6 +329,17 @@ class FileDevice(Device):
 
         A segment that came back behind a gap would tell of commits that are not there.
         """
+        self.cut_off(address, False)
+
+    def go_back_to(self, address: i64) -> None:
+        """As `truncate_after`, but leave what readers beside have open as it is: the log will go on in another file.
+
+        A reader that has not noticed would take what is written in the place of what was cut off for what it knew.
+        """
+        self.cut_off(address, True)
+
+    def cut_off(self, address: i64, aside: bool) -> None:
+        """Delete and cut what stands from `address` on, `aside` in a copy, as where a backup shares the file."""
         changed = False
         while self.segments and self.segments[-1].start >= address:
             segment = self.segments.pop()
@@ -326,7 +353,7 @@ class FileDevice(Device):
             last = self.segments[-1]
             last.unmap()  # made when the segment was complete; now it grows again, also where nothing is cut off it
             if self.end() > address:
-                if os.fstat(last.descriptor).st_nlink > 1:
+                if aside or os.fstat(last.descriptor).st_nlink > 1:
                     self.take_copy(last, address - last.start)
                 os.ftruncate(last.descriptor, address - last.start)
                 last.size = last.length = address - last.start
@@ -363,6 +390,38 @@ class FileDevice(Device):
             segment.close()
         if self.end() > address:
             self.segments[-1].size = address - self.segments[-1].start
+
+    def see_from(self, address: i64) -> None:
+        """Hold no segment that ends at or before `address` and was deleted; no reader may want one any more.
+
+        Those that are still there are held by the writer for something, as a checkpoint.
+        """
+        if len(self.segments) < 2 or self.segments[1].start > address:
+            return
+        names = set(self.directory.names())
+        while len(self.segments) > 1 and self.segments[1].start <= address and self.segments[0].name not in names:
+            segment = self.segments[0]
+            self.segments = self.segments[1:]
+            self.starts = self.starts[1:]
+            segment.close()
+
+    def look_again(self) -> None:
+        """Hold the segments that a writer has made since, and the last one as far as it reaches now, with its surplus.
+
+        What the writer has deleted meanwhile stays readable, since it is open here. FileNotFoundError for a segment
+        that was deleted before it could be opened. The one writer knows all of that, and where its data ends.
+        """
+        if not self.read_only:
+            return
+        held: i64 = len(self.segments)
+        last: i64 = self.segments[-1].start if self.segments else -1
+        for name, start in self.named_segments():
+            if start > last:
+                self.open_segment(name, start)
+        if held > 0:
+            segment = self.segments[held - 1]
+            segment.size = max(segment.size, i64(os.fstat(segment.descriptor).st_size))
+        self.end_with_the_next(max(held - 1, i64(0)))
 
     def roll(self) -> None:
         """Begin a new segment with the next write that starts a page."""

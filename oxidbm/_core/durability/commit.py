@@ -108,6 +108,17 @@ class Commits:
         for state in self.serials.known.values():
             self.table.session_bytes += self.session_footprint(state)
 
+    def trade(self, other: "Commits") -> None:
+        """Have the table, and stand at the commit, of another one that is closed afterwards; as `Table.trade`."""
+        self.table.trade(other.table)
+        self.log, other.log = other.log, self.log
+        self.serials.take_all(other.serials)
+        self.sequence = other.sequence
+        self.durable_sequence = other.durable_sequence
+        self.address = other.address
+        self.end = other.end
+        self.durable_tail = other.durable_tail
+
     def session_footprint(self, state: SessionState) -> i64:
         """Return how much of the log a session's record takes."""
         return self.log.footprint(record_bytes(i64(len(state.name.encode())), SESSION_BYTES, False))

@@ -412,6 +412,19 @@ def check_end(log: HybridLog, replay: Replay, mark: CleanMark | None) -> None:
             )
 
 
+def load_page(log: HybridLog, page: i64, data: bytes, end: i64) -> None:
+    """Put a page that was read into memory; `end` is its records' end, 0 for the page of the tail."""
+    base: i64 = page << log.page_bits
+    if end - base > log.page_bytes:
+        log.frames.prepare_run((end - base) >> 3)
+        log.frames.open_run(page, (end - base) >> 3)
+    else:
+        log.frames.prepare()
+        log.frames.open(page)
+    log.frames.fill(page, data)
+    log.frames.ends[page & log.frames.mask] = end
+
+
 def load_pages(log: HybridLog, replay: Replay, begin: i64, tail: i64) -> None:
     """Bring the newest pages into memory, as many as the mutable region may have, and always the one of the tail."""
     budget = log.mutable_bytes()
@@ -433,8 +446,8 @@ def load_pages(log: HybridLog, replay: Replay, begin: i64, tail: i64) -> None:
     while i < stop:
         base = replay.pages[i] & ~log.offset_mask
         end = replay.page_ends[i]
-        log.load_page(
-            base >> log.page_bits, log.device.read(base, end - base), 0 if open_tail and i == stop - 1 else end
+        load_page(
+            log, base >> log.page_bits, log.device.read(base, end - base), 0 if open_tail and i == stop - 1 else end
         )
         i += 1
     head: i64 = tail

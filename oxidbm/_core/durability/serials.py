@@ -60,6 +60,13 @@ class SessionState:
         self.cut = cut
 
 
+def forgotten(name: str) -> SessionState:
+    """Return the state of a session that was forgotten."""
+    state = SessionState(name, 0, 0)
+    state.forgotten = True
+    return state
+
+
 @final
 class Serials:
     """The sessions known by name, and those whose records the next commit has to write."""
@@ -96,6 +103,32 @@ class Serials:
     def left(self) -> i64:
         """Return how many sessions' records the next commit has to write."""
         return len(self.unstated) - self.following
+
+    def take_newer(self, state: SessionState) -> None:
+        """Know what a newer commit says of a session, or that it was forgotten; who has it open sees it there."""
+        known = self.known.get(state.name)
+        before: i64 = 0 if known is None else known.address
+        after: i64 = 0 if state.forgotten else state.address
+        self.stated += (1 if after else 0) - (1 if before else 0)
+        if known is None:
+            known = state
+            self.known[state.name] = state
+        elif after:
+            known.serial = state.serial
+            known.used_ns = state.used_ns
+        else:
+            known.serial = 0
+        known.address = after
+        if not after and not known.open:
+            del self.known[state.name]
+
+    def take_all(self, other: "Serials") -> None:
+        """Know the sessions that others know, and of the rest only those that are open."""
+        for state in list(self.known.values()):
+            if state.name not in other.known:
+                self.take_newer(forgotten(state.name))
+        for state in list(other.known.values()):
+            self.take_newer(state)
 
     def take_over(self, recovered: dict[str, SessionState], begin: i64) -> None:
         """Know the sessions that recovery found; what stands below begin says nothing any more."""

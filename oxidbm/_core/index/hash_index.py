@@ -64,6 +64,7 @@ class HashIndex:
         self.overflow_in_use: i64 = 0
         self.entries: i64 = 0
         self.grow_at: i64 = SPLIT_LOAD * power_of_two(bits)
+        self.pins: i64 = 0  # who needs it as it is, and what is newer in another one
         self.imaging = False
         self.image_next: i64 = 0  # the first bucket that is not in the image
         self.removed: vec[i64] = vec[i64]()  # pairs of a bucket and an entry

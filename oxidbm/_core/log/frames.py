@@ -143,15 +143,16 @@ class Frames:
             reached = wanted
         return reached
 
-    def fill(self, page: i64, data: bytes) -> None:
-        """Put a page's bytes, whole words, into its frame."""
+    def fill(self, page: i64, data: bytes, first_word: i64 = 0) -> None:
+        """Put a page's bytes, whole words, into its frame, from one of its words on."""
         slot: i64 = page & self.mask
-        self.reach(page, len(data) >> 3)
+        self.reach(page, first_word + (len(data) >> 3))
         frame = self.words[slot]
+        first: i64 = VIEW_WORDS + first_word
         i: i64 = 0
         n: i64 = len(data) & -8
         while i < n:
-            frame[VIEW_WORDS + (i >> 3)] = read_i64_le(data, i)
+            frame[first + (i >> 3)] = read_i64_le(data, i)
             i += 8
 
     def close(self, page: i64) -> None:

@@ -424,17 +424,12 @@ class HybridLog:
         self.flushed = self.next_page(end) if stop == end else stop
         return True
 
-    def load_page(self, page: i64, data: bytes, end: i64) -> None:
-        """Put a page that recovery read back into memory; `end` is its records' end, 0 for the page of the tail."""
-        base: i64 = page << self.page_bits
-        if end - base > self.page_bytes:
-            self.frames.prepare_run((end - base) >> 3)
-            self.frames.open_run(page, (end - base) >> 3)
-        else:
-            self.frames.prepare()
-            self.frames.open(page)
-        self.frames.fill(page, data)
-        self.frames.ends[page & self.frames.mask] = end
+    def follow_to(self, begin: i64, head: i64, tail: i64) -> None:
+        """Take over the addresses of a newer commit, in a log that somebody else writes."""
+        self.start_at(self.begin, head, tail)
+        while self.head < begin and self.evict_page():
+            pass
+        self.start_at(max(self.begin, begin), max(self.head, begin), tail)
 
     def bring_back(self, page: i64, data: bytes, end: i64, head: i64) -> None:
         """Put a page's bytes up to the present head, which begin at `head`, back into memory; a frame is spare."""

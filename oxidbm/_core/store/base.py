@@ -29,6 +29,7 @@ from oxidbm._core.store.history import KeyHistory
 from oxidbm._core.store.opening import open_memory, open_path
 from oxidbm._core.store.options import Options
 from oxidbm._core.store.ordered import KeyOrder
+from oxidbm._core.store.reopening import attach_follower
 from oxidbm._core.store.session import (
     Session,
     SessionInfo,
@@ -42,6 +43,18 @@ from oxidbm._core.table.iterate import LogScan
 from oxidbm._core.table.table import Table
 
 SPLIT_SLICE: Final = 64
+FOLLOW_MAX: Final = 1e9  # seconds; no lock can be waited for much longer
+
+
+def checked_follow(seconds: float, read_only: bool, checkpoint: str | None) -> float:
+    """Return how often a reader looks for a newer commit; ValueError where it cannot."""
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"follow is a positive number of seconds, not {seconds!r}")
+    if not read_only:
+        raise ValueError("follow= is for stores opened with read_only=True; one that is open to write is at its newest")
+    if checkpoint is not None:
+        raise ValueError("a checkpoint that is opened stays as it is; leave follow= out, or checkpoint=")
+    return min(seconds, FOLLOW_MAX)
 
 
 class StoreBase:
@@ -73,6 +86,7 @@ class StoreBase:
         size_limit: object = None,
         checkpoints: bool = True,
         checkpoint: str | None = None,
+        follow: float | None = None,
     ) -> None:
         options = Options(parse_size("memory", memory), parse_size("page_size", page_size), durability, interval)
         options.read_only = read_only
@@ -91,6 +105,8 @@ class StoreBase:
             options.clock = clock
         if checkpoint is not None and not read_only:
             raise ValueError("a checkpoint is opened with read_only=True; oxidbm.recover() goes back to one")
+        if follow is not None:
+            options.follow = checked_follow(follow, read_only, checkpoint)
         if path is None:
             if read_only:
                 raise ValueError("a store without a path is always new, so read_only=True makes no sense")
@@ -113,6 +129,8 @@ class StoreBase:
         self.order: KeyOrder | None = None
         if ordered:
             self.order = KeyOrder(handle)
+        if read_only:
+            attach_follower(handle)
         if handle.recovery.faults:
             warnings.warn("; ".join(handle.recovery.faults), RecoveryWarning, stacklevel=1)
 
@@ -227,7 +245,11 @@ class StoreBase:
     def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoints that there are, the oldest first."""
         self.life.check_open()
-        return checkpoints_of(self.handle)
+        follower = self.handle.follower
+        if follower is None:
+            return checkpoints_of(self.handle)
+        with follower.lock:
+            return checkpoints_of(self.handle)
 
     def purge(self, *, keep: int | None = None, token: str | None = None) -> list[str]:
         """Remove a checkpoint, or all but the newest ones that were asked for; return their tokens."""
@@ -246,6 +268,18 @@ class StoreBase:
         self.check_writable()
         self.handle.commits.commit()
 
+    def refresh(self) -> bool:
+        """Move a store that is open to read only to the newest commit; False where it is there already."""
+        self.life.check_open()
+        follower = self.handle.follower
+        if follower is not None:
+            return follower.refresh()
+        if self.handle.options.checkpoint is not None:
+            raise ValueError(
+                "a checkpoint that is opened stays as it is; open the store without checkpoint= to move on"
+            )
+        return False
+
     def close(self) -> None:
         """Commit and close; a second time does nothing."""
         self.handle.close()
@@ -254,12 +288,19 @@ class StoreBase:
         """Return every fault found in the store, as sentences."""
         self.life.check_open()
         handle = self.handle
-        return check(handle.commits) + check_checkpoints(handle.commits, handle.files)
+        if handle.follower is None:
+            return check(handle.commits) + check_checkpoints(handle.commits, handle.files)
+        with handle.follower.lock:  # it moves to no newer commit meanwhile
+            return check(handle.commits) + check_checkpoints(handle.commits, handle.files)
 
     def stats(self) -> dict[str, Any]:
         """Return figures about the store; see docs."""
         self.life.check_open()
-        return statistics(self.handle, self.order)
+        follower = self.handle.follower
+        if follower is None:
+            return statistics(self.handle, self.order)
+        with follower.lock:
+            return statistics(self.handle, self.order)
 
     def scan(self, start: int | None = None, stop: int | None = None, *, live: bool = True) -> LogScan:
         """Return an iterator over the records of a range of log addresses."""
@@ -286,7 +327,10 @@ class StoreBase:
         from oxidbm import _backup
 
         backup = _backup.Backup(handle.commits, handle.directory, handle.superblock, cast(Any, to))
-        return backup.make(link, progress)
+        if handle.follower is None:
+            return backup.make(link, progress)
+        with handle.follower.lock:
+            return backup.make(link, progress)
 
     def grow_index(self) -> None:
         """Double the number of the index's buckets, in slices."""

@@ -74,7 +74,7 @@ class Database(Store):
                 iterator.cursor.following = self.traversed_to
                 iterator.cursor.stop = self.traversal_stop
         else:
-            found = locate_steady(self.table, key, hash_key(key, self.table.seed))
+            found = locate_steady(iterator.table, key, hash_key(key, iterator.table.seed))
             if found is None or found.tombstone():
                 iterator.close()
                 return False

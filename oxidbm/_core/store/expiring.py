@@ -14,7 +14,7 @@ from oxidbm._core.store.arguments import expiry_at, to_value
 from oxidbm._core.store.coder import PLAIN
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.table import operations
-from oxidbm._core.table.locate import locate_steady
+from oxidbm._core.table.locate import locate
 from oxidbm._core.table.retry import put
 
 NO_EXPIRY: Final = -1.0
@@ -26,7 +26,7 @@ def ttl(handle: Handle, key: bytes) -> float:
     """Return how many seconds a key has left; NO_EXPIRY, or NO_VALUE."""
     table = handle.table
     now = table.now_ms()
-    found = locate_steady(table, key, hash_key(key, table.seed))
+    found = locate(table, key, hash_key(key, table.seed))
     if found is None or not is_live(table.log, found, now):
         return NO_VALUE
     expiry = expiry_of(table.log, found)

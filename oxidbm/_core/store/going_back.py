@@ -7,6 +7,8 @@ opens, as it was or as it was to be, and it can be begun again.
 
 from typing import Final
 
+from mypy_extensions import i64
+
 from oxidbm._core.address import power_of_two
 from oxidbm._core.device.directory import LOG, STORE, Directory, DirectoryLock, note_recovery
 from oxidbm._core.device.segments import FileDevice
@@ -48,7 +50,7 @@ def go_back(path: str, token: str | None) -> Recovery:
             device = FileDevice(directory.sub(LOG), block.page_bits, mode=MODE)
             try:
                 handle.recovery.bytes_cut = max(int(device.end()) - chosen.end, 0)
-                device.truncate_after(chosen.end)
+                device.go_back_to(i64(chosen.end))
             finally:
                 device.close()
             write_mark(directory, block, CleanMark(chosen.end, chosen.sequence, count), MODE)

@@ -21,6 +21,7 @@ from oxidbm._core.errors import error
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import CLOSED, FORKED, OPEN, READ_ONLY
 from oxidbm._core.locks import COMPACTING
+from oxidbm._core.store.follower import Follower
 from oxidbm._core.store.maintainers import ClosedMaintainer, DiskMaintainer
 from oxidbm._core.store.options import Options
 
@@ -45,6 +46,9 @@ class Handle:
         self.prelude: StorePrelude | None = None
         self.files: CheckpointFiles | None = None
         self.recovery = Recovery()
+        self.recovery_word = ""  # that LOCK held when it was opened to read only
+        self.follower: Follower | None = None
+        self.retired: list[Handle] = []  # what a reader has exchanged, for the walks that need it
         HANDLES[id(self)] = self
 
     def key_codec(self) -> str:
@@ -80,6 +84,8 @@ class Handle:
                 elif life.alive():  # else another thread has closed it
                     self.go_on()
                 raise
+        if self.follower is not None and not self.leave_writer(self.follower):
+            return
         life.state = CLOSED
         try:
             if disk is not None and life.can_write():
@@ -99,6 +105,21 @@ class Handle:
             raise
         self.give_back()
 
+    def leave_writer(self, follower: Follower) -> bool:
+        """Be closed for a reader that may be moving to a newer commit; False where another thread was faster."""
+        life = self.life
+        try:
+            follower.stop()
+            with follower.lock:
+                faster = not life.alive()
+                if not faster:
+                    life.state = CLOSED
+        except BaseException:
+            if life.alive():
+                self.go_on()
+            raise
+        return not faster
+
     def reopen(self) -> None:
         """Be as open as before close(), which did not come to its end."""
         self.table.log.shut = False
@@ -110,6 +131,8 @@ class Handle:
         HANDLES[id(self)] = self
         if self.disk is not None:
             self.disk.stopping = False
+        if self.follower is not None:
+            self.follower.start()
 
     def abandon(self) -> None:
         """Close without a commit or a mark, as a crash would leave it; for tests of recovery."""
@@ -118,6 +141,8 @@ class Handle:
         HANDLES.pop(id(self), None)
         if self.disk is not None:
             self.disk.stop()
+        if self.follower is not None:
+            self.follower.stop()
         self.life.state = CLOSED
         self.give_back()
 
@@ -166,6 +191,9 @@ class Handle:
         table.log.shut_down()
         failure = None if self.disk is None else attempt(self.disk.checkpoints.let_go)
         self.disk = None
+        for old in self.retired:
+            failure = attempt(old.give_back) or failure
+        self.retired = []
         failure = attempt(table.log.epoch.drain) or failure
         failure = attempt(table.log.give_up_device) or failure
         failure = attempt(table.log.let_go) or failure

@@ -16,10 +16,11 @@ from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.address import ADDRESS_MAX, FIRST_ADDRESS
 from oxidbm._core.durability.commit_chain import NOT_COMMITTED, CommitTimes
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import address_of, is_mixed
+from oxidbm._core.life import READ_ONLY
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import Record, expiry_of, key_of, record_at, value_of
 from oxidbm._core.log.record import SHAPE_UNINDEXED, TOMBSTONE, previous_address
@@ -61,8 +62,8 @@ class KeyHistory:
         self.handle = handle
         self.owner = owner  # a store whose history is read stays open
         self.key = key
-        self.table = handle.table
-        self.log = handle.table.log
+        self.table = handle.table.pinned()
+        self.log = self.table.log
         self.scans = scan
         self.ended = False
         self.hit = False  # the key was found: another entry does not lead to it as well
@@ -77,6 +78,11 @@ class KeyHistory:
             self.slot = self.log.epoch.protect()
         self.first: i64 = self.begin()
         self.times: CommitTimes | None = None
+        self.scanned = False
+        self.stop: i64 = ADDRESS_MAX
+        if handle.life.writable == READ_ONLY:  # it may move to a newer commit meanwhile
+            self.stop = self.log.tail
+            self.times = CommitTimes(handle.commits)
 
     def begin(self) -> i64:
         """Return where the log begins; what clear() removed is no part of it any more."""
@@ -89,10 +95,11 @@ class KeyHistory:
         if self.ended:
             raise StopIteration
         self.table.life.check_open()
+        if self.scans and not self.scanned:
+            self.find_all()
+            self.scanned = True
         times = self.times
         if times is None:
-            if self.scans:
-                self.find_all()
             self.times = times = CommitTimes(self.handle.commits)
         found = self.next_found() if self.scans else self.next_of_chain()
         if found is None:
@@ -135,7 +142,7 @@ class KeyHistory:
         epoch = log.epoch
         slot = epoch.protect()
         try:
-            cursor = Cursor(log, self.first, log.tail)
+            cursor = Cursor(log, self.first, min(self.stop, log.tail))
             left: i64 = SLICE_RECORDS
             while cursor.step():
                 if not cursor.shape & SHAPE_UNINDEXED and cursor.key() == self.key:
@@ -168,6 +175,7 @@ class KeyHistory:
         self.ended = True
         if self.slot >= 0:
             self.log.epoch.leave(self.slot)
+            self.table.unpin()
             self.slot = -1
         self.kept = []
         self.owner = None

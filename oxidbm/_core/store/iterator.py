@@ -4,7 +4,7 @@ It visits the range from begin to the tail at the start, and yields each key tha
 once, with its value at the moment of the visit; a key set anew after it was deleted meanwhile may be left out, one that
 was not there at the start is. An iterator over a store on disk is a reader inside the epoch: segments that compaction
 has passed stay until it is exhausted, closed or dropped. Over one in memory it is a walk, which keeps the keys it has
-still to yield of a page that goes.
+still to yield of a page that goes. In a store that is opened to read only it stays with the commit at which it began.
 """
 
 from typing import Final, final
@@ -54,8 +54,8 @@ class StoreIterator:
 
     def __init__(self, handle: Handle, kind: i64, owner: object = None, raw: bool = False, policy: i64 = RAISE) -> None:
         self.owner = owner  # a store that is iterated stays open, also when nobody else holds it
-        table = handle.table
-        table.life.check_open()
+        handle.life.check_open()
+        table = handle.table.pinned()
         self.table = table
         self.kind: i64 = kind
         self.coders = handle.coders
@@ -170,6 +170,7 @@ class StoreIterator:
                 walk.leave()
             else:
                 self.table.log.epoch.leave(self.slot)
+            self.table.unpin()
             self.slot = -1
             self.owner = None
 

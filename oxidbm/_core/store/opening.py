@@ -101,6 +101,7 @@ def open_beside_writer(path: str, options: Options) -> Handle:
             handle = open_once(path, options)
             faults = len(handle.recovery.faults) > 0 and again and appearance(path) != before
             if recovery == last_recovery(path) and not faults:
+                handle.recovery_word = recovery
                 return handle
             handle.abandon()
             if not again:

@@ -35,6 +35,7 @@ class Options:
         self.durability = durability
         self.interval = interval
         self.read_only = False
+        self.follow = 0.0  # seconds, 0 for not
         self.create = True
         self.lock = True
         self.evict = False

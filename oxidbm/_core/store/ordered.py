@@ -16,7 +16,7 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.budget import ORDER
-from oxidbm._core.life import OPEN
+from oxidbm._core.life import OPEN, READ_ONLY
 from oxidbm._core.locks import ORDERING, LockOrder, StoreLock
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.iterator import KEYS, StoreIterator
@@ -34,7 +34,7 @@ POINTER_BYTES: Final = 8
 class KeyOrder(Watcher):
     """The sorted keys of one store."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, original: "KeyOrder | None" = None) -> None:
         # not by an import statement: mypy would have to see the package when the core is built
         self.sorted_list: Any = importlib.import_module("sortedcontainers").SortedList
         self.handle = handle
@@ -46,9 +46,48 @@ class KeyOrder(Watcher):
         self.whole = False
         self.stale = False
         self.behind = False
-        self.keys: Any = self.sorted_list()
+        self.pins: i64 = 0  # ranges of a reader that need the list as it is
+        self.lists: i64 = 0  # that it had before this one
+        self.original = original
+        self.slot: i64 = -1
+        if original is not None:
+            self.keys: Any = original.keys
+            self.lists = original.lists
+            self.table = original.table.pinned()
+            self.slot = self.table.log.epoch.protect()
+            self.whole = True
+            return
+        self.keys = self.sorted_list()
         self.table.watchers = [*self.table.watchers, self]
         self.build()
+
+    def pinned(self) -> "KeyOrder":
+        """Return the order as it is now, whatever becomes of it, for a range of a reader; `unpin` ends that."""
+        if self.handle.life.writable != READ_ONLY:
+            return self
+        while True:
+            self.catch_up()
+            if not self.changes and not self.stale and self.whole and not self.behind:
+                self.pins += 1
+                return KeyOrder(self.handle, self)
+
+    def unpin(self) -> None:
+        """Give up what `pinned` returned."""
+        original = self.original
+        if original is not None:
+            self.original = None
+            if original.lists == self.lists:
+                original.pins -= 1
+            self.table.log.epoch.leave(self.slot)
+            self.table.unpin()
+
+    def leave_list(self) -> None:
+        """Go on with a list of one's own where ranges need this one as it is."""
+        if self.pins > 0:
+            fresh = self.sorted_list(self.keys)
+            self.keys = fresh
+            self.pins = 0
+            self.lists += 1
 
     def changed(self, key: bytes) -> None:
         """Note that a key has to be looked at again."""
@@ -74,6 +113,8 @@ class KeyOrder(Watcher):
             assert isinstance(key, bytes)
             found.append(key)
         self.keys = self.sorted_list(found)
+        self.pins = 0
+        self.lists += 1
         self.key_bytes = 0
         for key in found:
             self.key_bytes += sys.getsizeof(key)
@@ -98,6 +139,7 @@ class KeyOrder(Watcher):
                 self.whole = self.stale = False  # until the list is made: that may be interrupted, too
                 self.build()
             while self.changes:
+                self.leave_list()
                 self.behind = True
                 changed = self.changes
                 self.changes = []
@@ -199,13 +241,18 @@ class KeyOrder(Watcher):
 
 @final
 class RangeIterator:
-    """Iterates the items of a range of keys in order, lazily: each key that is there when its place is reached."""
+    """Iterates the items of a range of keys in order, lazily: each key that is there when its place is reached.
+
+    In a store that is opened to read only those are the keys of the commit at which it began.
+    """
+
+    ended = True  # a default of the class is there for the finalizer even when __init__ failed
 
     def __init__(
         self, order: KeyOrder, low: bytes | None, high: bytes | None, reverse: bool, owner: object = None
     ) -> None:
         self.owner = owner  # a store that is iterated stays open
-        self.order = order
+        self.order = order.pinned()
         self.handle = order.handle
         self.low = low
         self.low_in = True
@@ -236,12 +283,17 @@ class RangeIterator:
             else:
                 self.low = key
                 self.low_in = False
-            value = operations.read(handle.table, key)
+            value = operations.read(self.order.table, key)
             if value is not None:
                 return handle.coders.from_key(key), handle.coders.value_of(key, value)
         self.ended = True
         self.owner = None
+        self.order.unpin()
         raise StopIteration
+
+    def __del__(self) -> None:
+        if not self.ended:
+            self.order.unpin()
 
     def load(self) -> None:
         """Get the next keys: many ahead where none comes or goes, few where the order changes all the time."""

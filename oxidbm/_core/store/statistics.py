@@ -18,6 +18,7 @@ def statistics(handle: Handle, order: KeyOrder | None) -> dict[str, Any]:
     budget = log.budget
     commits = handle.commits
     disk = handle.disk
+    follower = handle.follower
     checkpoints = checkpoints_of(handle)
     if order is not None:
         order.catch_up()
@@ -56,7 +57,7 @@ def statistics(handle: Handle, order: KeyOrder | None) -> dict[str, Any]:
         "checkpoint_failure": disk.checkpoints.failure if disk is not None else "",
         "evicted_keys": int(handle.counters.evicted_keys),
         "size_limit": int(handle.options.size_limit),
-        "maintenance_failure": disk.failure if disk is not None else "",
+        "maintenance_failure": disk.failure if disk is not None else follower.failure if follower is not None else "",
         "poisoned": handle.life.poison,
         "read_only_store": handle.options.read_only,
         "durability": handle.options.durability,

@@ -148,6 +148,7 @@ class LogScan:
     def __init__(self, table: Table, start: int, stop: int, live: bool, owner: object = None) -> None:
         self.owner = owner  # a store that is scanned stays open
         table.life.check_open()
+        table = table.pinned()
         self.table = table
         self.live = live
         self.start: i64 = start
@@ -211,6 +212,7 @@ class LogScan:
                 walk.leave()
             else:
                 self.table.log.epoch.leave(self.slot)
+            self.table.unpin()
             self.slot = -1
             self.owner = None
 

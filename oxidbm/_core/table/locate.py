@@ -14,12 +14,11 @@ from oxidbm._core.log.record import key_length, previous_address
 from oxidbm._core.table.table import Table
 
 
-def locate_among(log: HybridLog, key: bytes, entries: vec[i64]) -> Record | None:
+def locate_among(log: HybridLog, key: bytes, entries: vec[i64], begin: i64) -> Record | None:
     """Return the newest record of `key` that one of the entries leads to, with that entry; a tombstone too.
 
     Begin may move while the device reads. What the entries led to stays readable, since the caller is inside the epoch.
     """
-    begin = log.begin
     for entry in entries:
         address: i64 = address_of(entry)
         while address >= begin:
@@ -38,7 +37,7 @@ def locate(table: Table, key: bytes, key_hash: i64) -> Record | None:
     epoch = table.log.epoch
     slot = epoch.protect()
     try:
-        return locate_among(table.log, key, table.index.matching(key_hash))
+        return locate_among(table.log, key, table.index.matching(key_hash), table.begin())
     finally:
         epoch.leave(slot)
 
@@ -54,7 +53,7 @@ def locate_steady(table: Table, key: bytes, key_hash: i64) -> Record | None:
         entries = table.index.matching(key_hash)
         slot = epoch.protect()
         try:
-            found = locate_among(table.log, key, entries)
+            found = locate_among(table.log, key, entries, table.begin())
         finally:
             epoch.leave(slot)
         if same_entries(entries, table.index.matching(key_hash)):

@@ -33,6 +33,7 @@ def settle_oldest(table: Table) -> None:
             break
         plain = False
         before = previous_address(older.info)
+    gone = record_at(log, address).tombstone()  # in place, since it was written: as in a replay, nothing leads to it
     if pending.first != first or pending.oldest() != item:
         return  # another thread settled it while the device read
     pending.pass_over()
@@ -41,7 +42,6 @@ def settle_oldest(table: Table) -> None:
     if plain:
         key_hash = hash_key(key, table.seed)
         entry = table.index.entry_for(key_hash, address)
-        gone = newer.tombstone()  # deleted in place since it was written: as in a replay, nothing leads to it
         table.index.replace(key_hash, with_sign(entry), NO_ENTRY if gone else entry)
 
 

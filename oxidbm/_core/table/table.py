@@ -12,7 +12,7 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from oxidbm._core.index.hash_index import HashIndex
-from oxidbm._core.life import Life
+from oxidbm._core.life import READ_ONLY, Life
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.record import KEY_LENGTH_MAX, VALUE_LENGTH_MAX
 from oxidbm._core.log.room import Room
@@ -70,6 +70,7 @@ class Table:
         self.maintainer = Maintainer()
         self.watchers: list[Watcher] = []
         self.walks: list[Walk] = []
+        self.pinned_begin: i64 = 0  # where the log began when it was pinned, for one that is
         self.count: i64 = 0
         self.live_bytes: i64 = 0
         self.session_bytes: i64 = 0  # of the records that say where a session is, which no key leads to
@@ -88,6 +89,42 @@ class Table:
         """Tell the watchers that a key came or went; called where there are any."""
         for watcher in self.watchers:
             watcher.changed(key)
+
+    def begin(self) -> i64:
+        """Return where the log begins, before which nothing counts."""
+        return self.pinned_begin or self.log.begin
+
+    def pinned(self) -> "Table":
+        """Return the table as it is now, whatever becomes of it, for a walk; `unpin` ends that.
+
+        Only one that is opened to read only stays the same for a walk while it moves to a newer commit. The walk is in
+        the log's epoch, so that what it comes to can be read.
+        """
+        if self.life.writable != READ_ONLY:
+            return self
+        twin = Table(self.log, self.index, self.seed, self.clock)
+        twin.life = self.life
+        twin.pinned_begin = self.begin()
+        self.index.pins += 1
+        return twin
+
+    def unpin(self) -> None:
+        """Give up what `pinned` returned."""
+        if self.life.writable == READ_ONLY:
+            self.index.pins -= 1
+
+    def trade(self, other: "Table") -> None:
+        """Have what another table has, which gets what this one had."""
+        self.log, other.log = other.log, self.log
+        self.index, other.index = other.index, self.index
+        self.seed, other.seed = other.seed, self.seed
+        self.count, other.count = other.count, self.count
+        self.live_bytes, other.live_bytes = other.live_bytes, self.live_bytes
+        self.session_bytes, other.session_bytes = other.session_bytes, self.session_bytes
+        self.pending, other.pending = other.pending, self.pending
+        self.value_limit = other.value_limit
+        for watcher in self.watchers:
+            watcher.forgotten()
 
     def leave_walk(self, walk: Walk) -> None:
         """Let a walk be told nothing more."""

@@ -1,0 +1,133 @@
+"""The follower: has a store that was opened to read only move to newer commits, when asked or by itself.
+
+A thread of its own does the latter: an operation that had to look at a clock would cost each of them, and one that
+found it due would wait for the move. The thread holds nothing of the store but what closing it takes away, and sleeps
+between two looks at the files; it never asks a writer for anything. What it could not do it tries again the next time,
+and says so in stats(): reads go on with the commit that is there.
+"""
+
+import _thread
+import sys
+import threading
+from typing import final
+
+from oxidbm import _breath
+from oxidbm._core.device.segments import FileDevice
+from oxidbm._core.durability.catch_up import LOST, MOVED, Ground, anything_new, catch_up, commit_end
+from oxidbm._core.durability.commit import Commits
+from oxidbm._core.errors import CorruptionError
+from oxidbm._core.locks import REFRESHING, StoreLock
+from oxidbm._core.store.maintainers import SETTLE_SLICE, Wake
+from oxidbm._core.table.settle import settle
+
+
+@final
+class Follower:
+    """Moves one store; `seconds` is how often it does so by itself, 0 for never."""
+
+    def __init__(self, commits: Commits, ground: Ground, seconds: float) -> None:
+        self.commits = commits
+        self.table = commits.table
+        self.life = commits.table.life
+        self.ground = ground
+        self.seconds = seconds
+        self.lock = StoreLock(self.life.locks, REFRESHING)
+        self.running = False
+        self.ident = 0
+        self.ended = threading.Lock()
+        self.wake = Wake()
+        self.stopping = False
+        self.failure = ""
+
+    def refresh(self) -> bool:
+        """Move to the newest commit; False where it is the one that was seen before."""
+        self.life.check_open()
+        with self.lock:
+            self.life.check_open()
+            try:
+                moved = self.move()
+            except CorruptionError:
+                if self.ground.same():
+                    raise
+                moved = self.ground.begin_anew()  # a recovery has cut off what was being read
+            self.commits.log.epoch.drain()
+        for watcher in self.table.watchers:
+            watcher.catch_up_if_far_behind()
+        return moved
+
+    def move(self) -> bool:
+        """As `refresh`, under the lock."""
+        if not self.ground.same():
+            return self.ground.begin_anew()
+        commits = self.commits
+        log = commits.log
+        try:
+            log.device.look_again()
+        except FileNotFoundError:  # the writer has passed it by meanwhile
+            return self.ground.begin_anew()
+        try:
+            return self.go_on()
+        finally:
+            device = log.device
+            if isinstance(device, FileDevice):  # which was exchanged where the store was opened anew
+                device.see_until(commit_end(commits) if commits.log is log else log.tail)
+
+    def go_on(self) -> bool:
+        """Move on in the log that was opened, as far as it leads."""
+        commits = self.commits
+        if not anything_new(commits):
+            return False
+        while not settle(self.table, SETTLE_SLICE):
+            _breath.breathe()
+        stop = commits.log.device.end()
+        moved = False
+        while not self.stopping:
+            outcome = catch_up(commits, stop, self.ground)
+            if outcome == LOST:
+                return self.ground.begin_anew() or moved
+            if outcome != MOVED:
+                break
+            moved = True
+        return moved
+
+    def start(self) -> None:
+        """Start the thread, where there is one to be and none is alive."""
+        self.stopping = False
+        if self.seconds > 0 and not _breath.Exit.begun and self.ended.acquire(blocking=False):
+            self.running = True
+            try:
+                _thread.start_new_thread(self.run, ())
+                _breath.thread_started()
+            except BaseException:
+                self.running = False
+                self.ended.release()
+                raise
+
+    def stop(self) -> None:
+        """End the thread and wait for it; not where the interpreter has ended it."""
+        self.stopping = True
+        self.wake.set()
+        if self.running and threading.get_ident() != self.ident and not sys.is_finalizing():
+            self.ended.acquire()  # the thread gives it back when it ends
+            self.running = False
+            self.ended.release()
+
+    def run(self) -> None:
+        """The thread's whole life."""
+        self.ident = threading.get_ident()
+        try:
+            while not self.stopping and self.life.alive():
+                self.wake.clear()
+                self.wake.wait(self.seconds)
+                if not self.stopping:
+                    self.follow()
+        finally:
+            self.ended.release()
+
+    def follow(self) -> None:
+        """Move, and keep what came in the way."""
+        try:
+            self.refresh()
+            self.failure = ""
+        except Exception as failure:
+            self.failure = str(failure) or repr(failure)
