@@ -5,12 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from time import perf_counter
 from typing import Any
 
 from bench.measures.base import Figure, Measure, Outcome, Settings, median
 from bench.measures.checkpoints import MEMORY, key_of, records
-from bench.records import shuffled
 from oxidbm import Store
 
 AT_ONCE = 100_000
@@ -36,13 +36,13 @@ class Following(Measure):
             writer.checkpoint()
             many = min(num, AT_ONCE)
             with Store(Path(top) / "store", memory=MEMORY, read_only=True) as reader:
-                self.refreshes(writer, reader, num, 1000, False)
+                self.refreshes(writer, reader, num, min(num, 1000), False)
                 for label, count, iterating in (
                     ("nothing new", 0, False),
                     ("1 overwrite", 1, False),
-                    ("1,000 overwrites", 1000, False),
+                    ("1,000 overwrites", min(num, 1000), False),
                     (f"{many:,} overwrites", many, False),
-                    ("1,000 overwrites, an iteration open", 1000, True),
+                    ("1,000 overwrites, an iteration open", min(num, 1000), True),
                 ):
                     settings.report(f"{self.name}: {label}")
                     taken = self.refreshes(writer, reader, num, count, iterating)
@@ -61,7 +61,7 @@ class Following(Measure):
         taken = []
         walk: Iterator[object] = iter(())
         for number in range(TIMES):
-            for key in shuffled(num, seed=number)[:count] if count else ():
+            for key in Random(number).sample(range(num), count):
                 writer[key_of(key)] = b"abcdefgh"
             writer.sync()
             if iterating:
