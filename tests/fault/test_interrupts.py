@@ -263,3 +263,42 @@ def test_sigint_reaches_a_call_that_waits(tmp_path: Path) -> None:
     abandon(store)
     with Store(tmp_path / "store", device=device.crash(), memory="1MiB", page_size=PAGE_BYTES) as store:
         assert dict(store.items()) == {b"key": b"newer"}
+
+
+@pytest.mark.parametrize("walking", [False, True], ids=["alone", "under an iteration"])
+def test_an_interrupted_refresh_leaves_the_one_commit_or_the_other(walking: bool, tmp_path: Path) -> None:
+    options: Manual = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
+    states: dict[int, dict[bytes, bytes]] = {}
+    with Store(tmp_path / "store", **options) as writer:
+        writer.update({b"key%d" % i: b"start" * 20 for i in range(KEYS)})
+        writer.sync()
+        with Store(tmp_path / "store", read_only=True, memory="1MiB", ordered=True) as reader:
+            number = 0
+
+            def go_on() -> None:
+                nonlocal number
+                while True:
+                    for _ in range(50):
+                        number += 1
+                        writer[b"key%d" % (number * 7 % KEYS)] = b"%d." % number * (number % 100)
+                        writer.pop(b"key%d" % (number * 11 % KEYS), None)
+                    note()
+                    walk = iter(reader.items()) if walking else iter(())
+                    next(walk, None)
+                    reader.refresh()
+
+            def note() -> None:
+                writer.sync()
+                states[writer.stats()["commit_sequence"]] = dict(writer.items())
+
+            with interrupts() as interrupted:
+                for _ in range(INTERRUPTS):
+                    assert interrupted(go_on)
+                    note()
+                    held = dict(reader.items())
+                    assert held == states[reader.stats()["commit_sequence"]]
+                    assert len(reader) == len(held)
+                    assert list(reader.range()) == sorted(held.items())
+                    assert reader.check() == []
+            reader.refresh()
+            assert dict(reader.items()) == states[max(states)]

@@ -245,15 +245,16 @@ def attempt(step: Callable[[], object]) -> BaseException | None:
     interrupted: BaseException | None = None
     for _ in range(ATTEMPTS_MAX):
         try:
-            step()
-        except Exception as failure:
-            if not came_from_handler(failure):
-                return failure
+            try:
+                step()
+            except Exception as failure:
+                if not came_from_handler(failure):
+                    return failure
+                interrupted = failure
+            else:
+                break
+        except BaseException as failure:  # Ctrl-C, or a handler's exception while it was asked whose the first one was
             interrupted = failure
-        except BaseException as failure:
-            interrupted = failure
-        else:
-            break
     return interrupted
 
 
