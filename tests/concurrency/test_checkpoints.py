@@ -181,7 +181,7 @@ def test_a_reader_at_a_checkpoint_that_is_being_purged(tmp_path: Path) -> None:
 
     def read() -> None:
         nonlocal came
-        while not done.is_set():
+        while not done.wait(0.0005):
             if tokens:
                 token, value = tokens[-1]
                 try:

@@ -375,9 +375,9 @@ def bomb_of_pairs(checkpoint: Checkpoint) -> bytes:
     """Return a file of a pair that is there a hundred million times."""
     content = checkpoint.image.content()
     words, _ = checkpoint.image.slices[0]
-    bucket = next(at for at in range(0, len(words), 8) if words[at])
+    entry = next(word for word in words if word)
     start = content[: len(content) - 8 - 16]
-    piece = struct.pack("<2q", 0, 1 << 17) + struct.pack("<2q", bucket // 8, words[bucket]) * (1 << 16)
+    piece = struct.pack("<2q", 0, 1 << 17) + b"".join(struct.pack("<2q", at & 4095, entry) for at in range(1 << 16))
     packer = zstandard.ZstdCompressor(write_checksum=True).compressobj()
     parts = [packer.compress(start), *[packer.compress(piece) for _ in range(1500)], packer.flush()]
     return b"".join(parts)
