@@ -378,7 +378,7 @@ def test_it_follows_by_itself(tmp_path: Path) -> None:
             wait_for(lambda number=number: reader.get("number") == str(number).encode())
         assert reader.stats()["maintenance_failure"] == ""
         reader.close()
-        assert not handle_of(reader).follower.running  # type: ignore[union-attr]
+        assert not handle_of(reader).follower.worker.running  # type: ignore[union-attr]
     shutil.rmtree(path)
     assert threading.active_count() == threads
 
@@ -402,9 +402,9 @@ def test_a_store_that_nobody_holds_ends_its_thread(tmp_path: Path) -> None:
     reader = Store(tmp_path / "store", read_only=True, follow=0.01)
     follower = handle_of(reader).follower
     assert follower is not None
-    assert follower.running
+    assert follower.worker.running
     del reader
-    assert not follower.running
+    assert not follower.worker.running
 
 
 def test_arguments(tmp_path: Path) -> None:

@@ -6,9 +6,6 @@ between two looks at the files; it never asks a writer for anything. What it cou
 and says so in stats(): reads go on with the commit that is there.
 """
 
-import _thread
-import sys
-import threading
 from typing import final
 
 from oxidbm import _breath
@@ -17,7 +14,8 @@ from oxidbm._core.durability.catch_up import LOST, MOVED, Ground, anything_new, 
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.locks import REFRESHING, StoreLock
-from oxidbm._core.store.maintainers import SETTLE_SLICE, Wake
+from oxidbm._core.store.maintainers import SETTLE_SLICE
+from oxidbm._core.store.worker import Worker
 from oxidbm._core.table.settle import settle
 
 
@@ -32,11 +30,7 @@ class Follower:
         self.ground = ground
         self.seconds = seconds
         self.lock = StoreLock(self.life.locks, REFRESHING)
-        self.running = False
-        self.ident = 0
-        self.ended = threading.Lock()
-        self.wake = Wake()
-        self.stopping = False
+        self.worker = Worker()
         self.failure = ""
 
     def refresh(self) -> bool:
@@ -81,7 +75,7 @@ class Follower:
             _breath.breathe()
         stop = commits.log.device.end()
         moved = False
-        while not self.stopping:
+        while not self.worker.stopping:
             outcome = catch_up(commits, stop, self.ground)
             if outcome == LOST:
                 return self.ground.begin_anew() or moved
@@ -92,37 +86,22 @@ class Follower:
 
     def start(self) -> None:
         """Start the thread, where there is one to be and none is alive."""
-        self.stopping = False
-        if self.seconds > 0 and not _breath.Exit.begun and self.ended.acquire(blocking=False):
-            self.running = True
-            try:
-                _thread.start_new_thread(self.run, ())
-                _breath.thread_started()
-            except BaseException:
-                self.running = False
-                self.ended.release()
-                raise
+        self.worker.stopping = False
+        if self.seconds > 0:
+            self.worker.start(self.loop)
 
     def stop(self) -> None:
-        """End the thread and wait for it; not where the interpreter has ended it."""
-        self.stopping = True
-        self.wake.set()
-        if self.running and threading.get_ident() != self.ident and not sys.is_finalizing():
-            self.ended.acquire()  # the thread gives it back when it ends
-            self.running = False
-            self.ended.release()
+        """End the thread and wait for it."""
+        self.worker.stop()
 
-    def run(self) -> None:
-        """The thread's whole life."""
-        self.ident = threading.get_ident()
-        try:
-            while not self.stopping and self.life.alive():
-                self.wake.clear()
-                self.wake.wait(self.seconds)
-                if not self.stopping:
-                    self.follow()
-        finally:
-            self.ended.release()
+    def loop(self) -> None:
+        """Look again each time that so many seconds are over."""
+        worker = self.worker
+        while not worker.stopping and self.life.alive():
+            worker.wake.clear()
+            worker.wake.wait(self.seconds)
+            if not worker.stopping:
+                self.follow()
 
     def follow(self) -> None:
         """Move, and keep what came in the way."""

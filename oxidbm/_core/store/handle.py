@@ -130,7 +130,7 @@ class Handle:
         """Be closed at exit again, and let the background thread start with the next step of the log."""
         HANDLES[id(self)] = self
         if self.disk is not None:
-            self.disk.stopping = False
+            self.disk.worker.stopping = False
         if self.follower is not None:
             self.follower.start()
 

@@ -7,8 +7,7 @@ closed store has. Nothing here is on the path of an operation but `step`, which 
 new log.
 """
 
-import _thread
-import sys
+import contextlib
 import threading
 import time
 from typing import Final, final
@@ -26,6 +25,7 @@ from oxidbm._core.log.flush import FLUSH_BYTES, flush_for, flush_to
 from oxidbm._core.log.room import Room
 from oxidbm._core.log.warm import WARM_READS_BESIDE, wants_warming, warm
 from oxidbm._core.store.size_limit import SizeLimit
+from oxidbm._core.store.worker import Worker
 from oxidbm._core.table.compaction import Compaction
 from oxidbm._core.table.settle import settle
 from oxidbm._core.table.table import Maintainer, Table
@@ -35,36 +35,6 @@ STEP_SLICE_BYTES: Final = 262144
 SETTLE_SLICE: Final = 256
 SETTLE_HELP: Final = 1024
 DEAD_LEAST: Final = 16777216
-
-
-@final
-class Wake:
-    """As threading.Event, of nothing but a lock: it is set while the lock is free.
-
-    An Event runs Python code with its own lock held, where Ctrl-C may leave it locked for ever.
-    """
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.clear()
-
-    def is_set(self) -> bool:
-        """Return whether it is set."""
-        return not self.lock.locked()
-
-    def set(self) -> None:
-        """Let the one that waits go on."""
-        if self.lock.locked():
-            self.lock.release()
-
-    def clear(self) -> None:
-        """Have the next wait wait."""
-        self.lock.acquire(False)
-
-    def wait(self, seconds: float) -> None:
-        """Return when it is set, or after so many seconds; 0 waits for ever. One thread may wait."""
-        if self.lock.acquire(True, seconds if seconds > 0 else -1.0):
-            self.lock.release()
 
 
 @final
@@ -89,11 +59,7 @@ class DiskMaintainer(Maintainer):
         self.compact_lock = StoreLock(self.log.life.locks, COMPACTING)
         self.interval = interval
         self.compacts = compacts
-        self.running = False
-        self.ident = 0
-        self.ended = threading.Lock()
-        self.wake = Wake()
-        self.stopping = False
+        self.worker = Worker()
         self.compaction: Compaction | None = None
         self.settling = False
         self.last_commit = time.monotonic()
@@ -107,7 +73,7 @@ class DiskMaintainer(Maintainer):
         log.follow_tail()
         log.trim()
         log.prepare_ahead()
-        if not self.running or not self.wake.is_set():
+        if not self.worker.running or not self.worker.wake.is_set():
             self.call()
         try:
             self.limit.keep()
@@ -134,50 +100,31 @@ class DiskMaintainer(Maintainer):
 
     def cleared(self) -> None:
         """Let the thread find out that there is something to compact."""
-        self.wake.set()
+        self.worker.wake.set()
 
     def call(self) -> None:
         """Have the thread do what there is to do."""
-        if not self.running:
+        if not self.worker.running:
             self.start()
-        self.wake.set()
+        self.worker.wake.set()
 
     def start(self) -> None:
-        """Start the thread if none is alive; a `threading.Thread` is Python code that Ctrl-C can leave half started."""
-        if not self.stopping and not _breath.Exit.begun and self.ended.acquire(blocking=False):
-            self.running = True
-            try:
-                _thread.start_new_thread(self.run, ())
-                _breath.thread_started()
-            except RuntimeError:  # the system has no more threads; the next step of the log tries again
-                self.running = False
-                self.ended.release()
+        """Start the thread if none is alive; where the system has no more, the next step of the log tries again."""
+        with contextlib.suppress(RuntimeError):
+            self.worker.start(self.loop)
 
     def commits_by_itself(self) -> bool:
         """Return whether the thread is there, and commits at the interval."""
-        return self.interval > 0 and self.ended.locked() and not self.stopping
+        return self.interval > 0 and self.worker.ended.locked() and not self.worker.stopping
 
     def stop(self) -> None:
-        """End the thread and wait for it; not where the interpreter has ended it."""
-        self.stopping = True
-        self.wake.set()
-        if self.running and threading.get_ident() != self.ident and not sys.is_finalizing():
-            self.ended.acquire()  # the thread gives it back when it ends
-            self.running = False
-            self.ended.release()
-
-    def run(self) -> None:
-        """The thread's whole life."""
-        self.ident = threading.get_ident()
-        try:
-            self.loop()
-        finally:
-            self.ended.release()
+        """End the thread and wait for it."""
+        self.worker.stop()
 
     def loop(self) -> None:
         """Work while there is any, else sleep until woken or the interval is over."""
         life = self.log.life
-        while not self.stopping and life.alive() and life.can_write():
+        while not self.worker.stopping and life.alive() and life.can_write():
             try:
                 busy = self.work()
             except error as failure:
@@ -190,9 +137,9 @@ class DiskMaintainer(Maintainer):
             except Exception as failure:  # a fault of the store must not end the thread without a word
                 self.failure = repr(failure)
                 break
-            if not busy and not self.stopping:
-                self.wake.clear()
-                self.wake.wait(self.interval)
+            if not busy and not self.worker.stopping:
+                self.worker.wake.clear()
+                self.worker.wake.wait(self.interval)
 
     def work(self) -> bool:
         """Do one piece of work; False when there was none."""
@@ -239,7 +186,7 @@ class DiskMaintainer(Maintainer):
         log = self.log
         size = log.tail - log.begin
         dead = self.table.dead_bytes()
-        share = 3 if self.wake.is_set() else 5
+        share = 3 if self.worker.wake.is_set() else 5
         if dead < DEAD_LEAST or dead * share < size:
             return 0
         until = log.device.segment_end(log.begin)
@@ -289,7 +236,7 @@ class DiskMaintainer(Maintainer):
             self.go_through(Compaction(self.table, log.tail))
             self.checkpoints.renew()
         finally:
-            self.stopping = False
+            self.worker.stopping = False
             self.start()
 
     def go_through(self, current: Compaction) -> None:

@@ -1,0 +1,83 @@
+"""Worker: the one background thread of an open store, how it is started, woken and ended."""
+
+import _thread
+import sys
+import threading
+from collections.abc import Callable
+from typing import final
+
+from oxidbm import _breath
+
+
+@final
+class Wake:
+    """As threading.Event, of nothing but a lock: it is set while the lock is free.
+
+    An Event runs Python code with its own lock held, where Ctrl-C may leave it locked for ever.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.clear()
+
+    def is_set(self) -> bool:
+        """Return whether it is set."""
+        return not self.lock.locked()
+
+    def set(self) -> None:
+        """Let the one that waits go on."""
+        if self.lock.locked():
+            self.lock.release()
+
+    def clear(self) -> None:
+        """Have the next wait wait."""
+        self.lock.acquire(False)
+
+    def wait(self, seconds: float) -> None:
+        """Return when it is set, or after so many seconds; 0 waits for ever. One thread may wait."""
+        if self.lock.acquire(True, seconds if seconds > 0 else -1.0):
+            self.lock.release()
+
+
+@final
+class Worker:
+    """A thread, or none; a `threading.Thread` is Python code that Ctrl-C can leave half started.
+
+    It keeps nothing of what it works for, so that a closed store is in no circle.
+    """
+
+    def __init__(self) -> None:
+        self.running = False
+        self.stopping = False
+        self.ident = 0
+        self.wake = Wake()
+        self.ended = threading.Lock()  # held while there is a thread
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Have a thread do the work where none is alive and one may be; RuntimeError where the system has no more."""
+        if not self.stopping and not _breath.Exit.begun and self.ended.acquire(blocking=False):
+            self.running = True
+            try:
+                _thread.start_new_thread(self.run, (work,))
+            except BaseException:
+                self.running = False
+                self.ended.release()
+                raise
+            _breath.thread_started()
+
+    def stop(self) -> None:
+        """End the thread and wait for it; not where the interpreter has ended it."""
+        self.stopping = True
+        self.wake.set()
+        if self.running and threading.get_ident() != self.ident and not sys.is_finalizing():
+            self.ended.acquire()  # the thread gives it back when it ends
+            self.running = False
+            self.ended.release()
+
+    def run(self, work: Callable[[], None]) -> None:
+        """The thread's whole life."""
+        self.ident = threading.get_ident()
+        try:
+            work()
+        finally:
+            self.ended.release()
