@@ -127,6 +127,15 @@ def filled(path: Path) -> oxidbm.Store:
     return store
 
 
+def opened_to_go_on(path: Path) -> oxidbm.Store:
+    """Return a store that was filled and closed, and is open again with a write behind that."""
+    filled(path).close()
+    store = disk_store(path)
+    disk_of(store).stop()
+    store[b"a"] = b"value"
+    return store
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("kind", ["fold-over", "log"])
@@ -180,10 +189,7 @@ def test_closing_with_an_image_fails(calls: Calls, tmp_path: Path, what: str) ->
     failing = 0
     while True:
         path = tmp_path / str(failing)
-        filled(path).close()
-        store = disk_store(path)
-        disk_of(store).stop()
-        store[b"a"] = b"value"
+        store = opened_to_go_on(path)
         checkpointer_of(store).records_imaged = log_of(store).records - 1_000_000
         came = calls.run(store.close, failing)
         if calls.count <= failing:
@@ -209,10 +215,7 @@ def test_an_automatic_one_fails(calls: Calls, tmp_path: Path, what: str) -> None
     failing = 0
     while True:
         path = tmp_path / str(failing)
-        filled(path).close()
-        store = disk_store(path)
-        disk_of(store).stop()
-        store[b"a"] = b"value"
+        store = opened_to_go_on(path)
         checkpointer_of(store).records = log_of(store).records - 1_000_000
         store.sync()
         came = calls.run(checkpointer_of(store).finish, failing)

@@ -58,6 +58,16 @@ def joined(threads: list[threading.Thread]) -> None:
         assert not thread.is_alive()
 
 
+def held(path: Path) -> tuple[SlowDevice, Store]:
+    """Return a store in which the next sync waits until its device is set free."""
+    device = SlowDevice()
+    store = open_on(path, device)
+    store[b"first"] = b"1"
+    device.inside.clear()
+    device.free.clear()
+    return device, store
+
+
 def waiting(store: Store, count: int) -> None:
     """Return when so many threads wait for a commit."""
     waiters = handle_of(store).commits.waiters
@@ -68,11 +78,7 @@ def waiting(store: Store, count: int) -> None:
 
 
 def test_those_who_wait_meanwhile_share_one_sync(tmp_path: Path) -> None:
-    device = SlowDevice()
-    store = open_on(tmp_path / "store", device)
-    store[b"first"] = b"1"
-    device.inside.clear()
-    device.free.clear()
+    device, store = held(tmp_path / "store")
     leader = started(lambda _: store.__setitem__(b"leader", b"1"), 1)
     assert device.inside.wait(WAIT_SECONDS)
     before = device.syncs
@@ -88,11 +94,7 @@ def test_those_who_wait_meanwhile_share_one_sync(tmp_path: Path) -> None:
 
 
 def test_all_of_them_learn_that_the_store_is_poisoned(tmp_path: Path) -> None:
-    device = SlowDevice()
-    store = open_on(tmp_path / "store", device)
-    store[b"first"] = b"1"
-    device.inside.clear()
-    device.free.clear()
+    device, store = held(tmp_path / "store")
     raised: list[BaseException] = []
 
     def write(number: int) -> None:
@@ -113,11 +115,7 @@ def test_all_of_them_learn_that_the_store_is_poisoned(tmp_path: Path) -> None:
 
 
 def test_a_commit_that_an_exception_ends_is_made_by_one_of_those_who_wait(tmp_path: Path) -> None:
-    device = SlowDevice()
-    store = open_on(tmp_path / "store", device)
-    store[b"first"] = b"1"
-    device.inside.clear()
-    device.free.clear()
+    device, store = held(tmp_path / "store")
 
     def lead(_: int) -> None:
         with pytest.raises(KeyboardInterrupt):
@@ -140,11 +138,7 @@ def test_a_commit_that_an_exception_ends_is_made_by_one_of_those_who_wait(tmp_pa
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers here")
 def test_a_signal_in_one_that_waits(tmp_path: Path) -> None:
     """What its handler raises comes out; what it writes is committed with the others; nobody is left waiting."""
-    device = SlowDevice()
-    store = open_on(tmp_path / "store", device)
-    store[b"first"] = b"1"
-    device.inside.clear()
-    device.free.clear()
+    device, store = held(tmp_path / "store")
     threads = started(lambda _: store.__setitem__(b"leader", b"1"), 1)
     assert device.inside.wait(WAIT_SECONDS)
     threads += started(lambda number: store.__setitem__(b"%d" % number, b"1"), 3)
