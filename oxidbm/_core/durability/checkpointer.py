@@ -202,16 +202,16 @@ class Checkpointer(CutWatcher):
             self.advance()
             _breath.breathe()
         commits = self.commits
+        metadata = Metadata(kind, "", self.files.store_id)
+        metadata.name = name
+        wanted = Checkpoint(metadata)
+        wanted.running.acquire()
         with self.lock:
             if self.phase != REST:
                 raise BusyError(
                     f"a checkpoint of the store {self.log.life.name()} is being made; wait for its result() before "
                     "the next one is asked for"
                 )
-            metadata = Metadata(kind, "", self.files.store_id)
-            metadata.name = name
-            wanted = Checkpoint(metadata)
-            wanted.running.acquire()
             self.wanted = wanted
             self.with_image = kind != LOG_ONLY
             self.phase = CUT
@@ -278,7 +278,6 @@ class Checkpointer(CutWatcher):
         elif self.phase == PURGE:
             if self.metadata.automatic:
                 self.purge_automatic()
-            self.phase = REST
             self.end_with(None)
             return
         self.phase += 1
