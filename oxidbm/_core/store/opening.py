@@ -27,7 +27,8 @@ from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.checkpoint import CheckpointFiles
 from oxidbm._core.durability.checkpointer import Checkpointer
 from oxidbm._core.durability.commit import Commits
-from oxidbm._core.durability.recovery import Recovery, Source, recover
+from oxidbm._core.durability.rebuild import OverlayDevice, Spill, put_in_log
+from oxidbm._core.durability.recovery import Recovery, Source, copy_of_log, recover
 from oxidbm._core.durability.serials import Serials
 from oxidbm._core.durability.superblock import (
     BYTES_NAME,
@@ -252,6 +253,10 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
         report = Recovery()
         source.read_all(report)
         choose_checkpoint(source, options.checkpoint)
+        spill = copy_of_log(commits.log, mark, source, report)
+        if spill is not None:
+            device = with_copy(commits.log, spill, source, options)
+            commits = unrecovered(directory, device, options, block)
         try:
             replay = recover(commits, mark, options.read_only, source, report)
         except CorruptionError as failure:
@@ -287,6 +292,19 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
     disk = DiskMaintainer(commits, checkpoints, counters, limit, interval, options.compaction)
     table.maintainer = handle.disk = disk
     return handle
+
+
+def with_copy(log: HybridLog, spill: Spill, source: Source, options: Options) -> Device:
+    """Return a device that has what a snapshot has of the log as well: for a writer the log's own, which it goes to."""
+    if options.read_only:
+        return OverlayDevice(log.device, spill)
+    rebuilt = source.rebuilt
+    assert rebuilt is not None
+    try:
+        put_in_log(log, spill, i64(rebuilt.durable_to))
+    finally:
+        spill.close()
+    return log.device
 
 
 def choose_checkpoint(source: Source, token: str | None) -> None:
