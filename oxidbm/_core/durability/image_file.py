@@ -10,7 +10,6 @@
 The frame has a content checksum. Whatever a file says is checked before it is believed or allocated for.
 """
 
-import importlib
 import os
 import struct
 from typing import Any, Final, final
@@ -23,6 +22,7 @@ from oxidbm._core.address import ADDRESS_MASK
 from oxidbm._core.budget import Budget
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.device.system import sync_file, write_at
+from oxidbm._core.durability.compression import compressing, decompressing, zstandard
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.index.entry import NO_ENTRY, address_of, leading_to
 from oxidbm._core.index.hash_index import BUCKET_ENTRIES, HashIndex
@@ -38,13 +38,7 @@ COUNT: Final = struct.Struct("<q")
 COUNTS: Final = struct.Struct("<2q")
 WORD: Final = "q"
 SUM_BYTES: Final = 4
-LEVEL: Final = -5  # addresses and tags hardly compress: one more costs twice the time for a quarter less
 WRITE_BYTES: Final = 1048576
-
-
-def zstandard() -> Any:
-    """Return the library, which takes milliseconds to import, and is not there where the core is compiled."""
-    return importlib.import_module("zstandard")
 
 
 @final
@@ -78,7 +72,9 @@ def led_before(log: HybridLog, entry: i64, begin: i64, end: i64) -> i64:
 class ImageWriter:
     """Writes the image that a taker takes. Other threads run in compressing, writing and syncing."""
 
-    def __init__(self, directory: Directory, name: str, mode: int, header: ImageHeader, log: HybridLog) -> None:
+    def __init__(
+        self, directory: Directory, name: str, mode: int, header: ImageHeader, log: HybridLog, level: int
+    ) -> None:
         self.log = log
         self.begin: i64 = header.begin
         self.end: i64 = header.end
@@ -88,7 +84,7 @@ class ImageWriter:
         self.sum = b""
         self.waiting: list[bytes] = []
         self.waiting_bytes: i64 = 0
-        self.frame: Any = zstandard().ZstdCompressor(level=LEVEL, write_checksum=True).compressobj()
+        self.frame: Any = compressing(level)
         self.directory = directory
         self.name = name
         self.descriptor = directory.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -198,10 +194,9 @@ class ImageReader:
     """Reads an image's file; CorruptionError, with the file and what is wrong, for one that cannot be believed."""
 
     def __init__(self, directory: Directory, name: str, size: int, end: str) -> None:
-        library = zstandard()
         self.place = directory.place(name)
         self.offset = 0
-        self.failures: Any = (library.ZstdError, MemoryError)
+        self.failures: Any = (zstandard().ZstdError, MemoryError)
         descriptor = directory.open(name, os.O_RDONLY)
         self.file = os.fdopen(descriptor, "rb", buffering=0)
         found = os.fstat(descriptor).st_size
@@ -214,7 +209,7 @@ class ImageReader:
             self.file.close()
             raise CorruptionError(f"{self.place} has the checksum {last.hex()}, its checkpoint says {end}")
         self.file.seek(0)
-        self.stream: Any = library.ZstdDecompressor().stream_reader(self.file)
+        self.stream: Any = decompressing(self.file)
 
     def close(self) -> None:
         """Close the file."""
