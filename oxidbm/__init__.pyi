@@ -253,8 +253,8 @@ class Store(MutableMapping[_K, _V]):
 
         Raises LockedError, with the holder's process number, where the store is open for writing already, also in this
         process; FormatError where the path is something else or of a newer format; MissingError; CorruptionError;
-        ValueError for a budget that is smaller than four pages of the store; CodecError where it holds keys or values
-        of another codec.
+        ValueError for a budget that is smaller than four pages of the store, and for a FileDevice of another page size;
+        CodecError where it holds keys or values of another codec.
         """
 
     def __class_getitem__(cls, item: Any) -> GenericAlias:

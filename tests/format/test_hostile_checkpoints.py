@@ -92,7 +92,17 @@ NO_COOKIES: tuple[Any, ...] = (
 METADATA: dict[str, Any] = {
     **{
         f"{name} {number!r}": {name: number}
-        for name in ("sequence", "commit", "begin", "end", "time_ns", "image_bytes", "raw_bytes", "entries")
+        for name in (
+            "sequence",
+            "commit",
+            "begin",
+            "end",
+            "time_ns",
+            "image_bytes",
+            "raw_bytes",
+            "entries",
+            "page_size",
+        )
         for number in HUGE
     },
     **{f"{name} {wrong!r}": {name: wrong} for name in ("name", "automatic", "expiring") for wrong in NO_SWITCHES},
@@ -104,6 +114,7 @@ METADATA: dict[str, Any] = {
     **{f"segments {number}": {"segments": wrong} for number, wrong in enumerate(NO_SEGMENTS)},
     **{f"sessions {number}": {"sessions": wrong} for number, wrong in enumerate(NO_SESSIONS)},
     **{f"cookie {number}": {"cookie": wrong} for number, wrong in enumerate(NO_COOKIES)},
+    "pages of no bytes": {"page_size": 0},
     "a million segments": {"segments": list(range(10**6))},
     "version -1": {"format_version": -1, "kind": "later"},
     "version 2": {"format_version": 2},

@@ -56,6 +56,7 @@ class Metadata:
         self.image_sum = ""
         self.entries = 0
         self.expiring = False
+        self.page_size: int | None = None  # None where the file is of a release that did not say it
         self.segments: list[int] = []  # where the log's segments start, from the one that holds begin on
         self.sessions: list[SessionState] = []
 
@@ -79,6 +80,7 @@ class Metadata:
         for field in (*WORDS, *NUMBERS):
             said[field] = getattr(self, field)
         said["expiring"] = self.expiring
+        said["page_size"] = self.page_size
         said["segments"] = self.segments
         said["sessions"] = [
             {
@@ -179,6 +181,8 @@ def metadata_of(said: dict[str, Any]) -> Metadata:
     metadata.image_sum = said["image_sum"]
     metadata.commit_sum = said["commit_sum"]
     metadata.expiring = said["expiring"]
+    if "page_size" in said:
+        metadata.page_size = number_in(said["page_size"], "page_size")
     if metadata.kind not in KINDS:
         raise ValueError(f"the kind {metadata.kind!r} is unknown")
     for start in said["segments"]:

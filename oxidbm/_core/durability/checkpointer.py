@@ -356,6 +356,7 @@ class Checkpointer(CutWatcher):
         metadata.end = int(self.end)
         metadata.time_ns = int(self.commits.now_ns())
         metadata.expiring = self.expiring
+        metadata.page_size = int(self.log.page_bytes)
         metadata.segments = segment_starts(self.log.device, self.begin, self.end)
         metadata.sessions = self.sessions
 

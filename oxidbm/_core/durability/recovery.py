@@ -29,6 +29,7 @@ from oxidbm._core.durability.commit_record import (
     decode,
 )
 from oxidbm._core.durability.image_file import ImageHeader, ImageReader
+from oxidbm._core.durability.page_size import check_page_size
 from oxidbm._core.durability.replay import SLICE_RECORDS, Chain, Chains, Replay
 from oxidbm._core.durability.superblock import CleanMark
 from oxidbm._core.errors import CorruptionError, FormatError
@@ -174,6 +175,8 @@ def recover(commits: Commits, mark: CleanMark | None, read_only: bool, source: S
     device = log.device
     at = source.at
     stop = device.end() if at is None else i64(at.end)
+    if at is not None:
+        check_pages_of(log, at)
     replay = begin_replay(commits, mark, stop, source, report)
     replay.read_all()
     last = replay.last
@@ -276,10 +279,20 @@ def read_image(files: CheckpointFiles, metadata: Metadata, record: CommitRecord,
         reader.close()
 
 
+def check_pages_of(log: HybridLog, metadata: Metadata) -> None:
+    """Raise CorruptionError where a checkpoint was made of a log with pages of another size."""
+    if metadata.page_size is not None and metadata.page_size != log.page_bytes:
+        raise CorruptionError(
+            f"{log.life.path}: the checkpoint {metadata.token} was made of a log with pages of {metadata.page_size} "
+            f"bytes, and the superblock says pages of {log.page_bytes}"
+        )
+
+
 def commit_of(log: HybridLog, metadata: Metadata) -> CommitRecord:
     """Return the commit record of a checkpoint; CorruptionError where the log is not the one that it was made of."""
     device = log.device
     place = f"{log.life.path}: the checkpoint {metadata.token}"
+    check_pages_of(log, metadata)
     if metadata.commit + COMMIT_RECORD_BYTES > metadata.end or metadata.end > device.end():
         raise CorruptionError(f"{place} ends at address {metadata.end}, the log at {device.end()}")
     if metadata.begin < max(device.begin(), i64(FIRST_ADDRESS)):
@@ -398,12 +411,14 @@ def check_end(log: HybridLog, replay: Replay, mark: CleanMark | None) -> None:
     why = str(replay.fault) if replay.fault is not None else f"{place}: the log ends here"
     if mark is not None:
         if replay.last_end != mark.tail or sequence != mark.sequence:
+            check_page_size(log, replay)
             raise CorruptionError(
                 f"{why}. The store was closed cleanly with commit {mark.sequence} ending at address {mark.tail}, "
                 f"but the log verifies only up to commit {sequence}, address {replay.last_end}. Restore it from a copy"
             )
         return
     if replay.cursor.following > replay.last_end or replay.fault is not None or log.device.end() > replay.last_end:
+        check_page_size(log, replay)
         later = later_durable_commit(log, replay.last_end, sequence)
         if later:
             raise CorruptionError(
