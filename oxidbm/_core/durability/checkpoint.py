@@ -8,6 +8,7 @@ written aside and renamed once all that it names is durable: a checkpoint is the
 the directory was left by a crash, and is deleted before the next checkpoint is written.
 """
 
+import binascii
 import os
 import threading
 import zlib
@@ -22,6 +23,7 @@ from oxidbm._core.device.directory import (
     SNAPSHOT_SUFFIX,
     Directory,
 )
+from oxidbm._core.durability.compression import LEVEL
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.durability.session_record import SERIAL_MAX
 from oxidbm._core.errors import CorruptionError, FormatError
@@ -34,6 +36,7 @@ LOG_ONLY: Final = "log"
 KINDS: Final = (FOLD_OVER, SNAPSHOT, INCREMENTAL, INDEX_ONLY, LOG_ONLY)
 CHECKPOINT_VERSION: Final = 1
 METADATA_BYTES_MAX: Final = 1 << 30
+COOKIE_BYTES_MAX: Final = 1 << 16
 SEQUENCE_DIGITS: Final = 12
 NANOSECONDS: Final = 1e9
 NUMBER_MAX: Final = 1 << 62
@@ -52,6 +55,8 @@ class Metadata:
         self.token = token
         self.store_id = store_id
         self.name: str | None = None
+        self.cookie: bytes | None = None
+        self.level = LEVEL  # that its files are written with, which it does not say
         self.automatic = False
         self.sequence = 0  # of its commit, as are the next four
         self.commit = 0
@@ -64,6 +69,7 @@ class Metadata:
         self.image_sum = ""
         self.entries = 0
         self.expiring = False
+        self.page_size: int | None = None  # None where the file is of a release that did not say it
         self.segments: list[int] = []  # where the log's segments start, from the one that holds begin on
         self.sessions: list[SessionState] = []
         self.base: str | None = None  # the checkpoint that an incremental one builds on
@@ -103,13 +109,16 @@ class Metadata:
 
     def said(self) -> dict[str, Any]:
         """Return what the file says, without its checksum."""
-        said: dict[str, Any] = {"format_version": CHECKPOINT_VERSION, "name": self.name, "automatic": self.automatic}
+        said: dict[str, Any] = {"format_version": CHECKPOINT_VERSION, "name": self.name}
+        said["cookie"] = None if self.cookie is None else encode_cookie(self.cookie)
+        said["automatic"] = self.automatic
         for field in (*WORDS, *NUMBERS):
             said[field] = getattr(self, field)
         if self.kind in (SNAPSHOT, INCREMENTAL):
             for field in ("base", "snapshot_sum", *SNAPSHOT_NUMBERS):
                 said[field] = getattr(self, field)
         said["expiring"] = self.expiring
+        said["page_size"] = self.page_size
         said["segments"] = self.segments
         said["sessions"] = [
             {
@@ -173,6 +182,23 @@ def number_in(number: object, what: str) -> int:
     return number
 
 
+def encode_cookie(cookie: bytes) -> str:
+    """Return a cookie as a checkpoint's file says it."""
+    return binascii.b2a_base64(cookie, newline=False).decode()
+
+
+def decode_cookie(said: object) -> bytes | None:
+    """Return a cookie that a checkpoint's file says; ValueError for anything that is none that can be written."""
+    if said is None:  # also in a file of before there were cookies
+        return None
+    if type(said) is not str or not said.isascii():
+        raise ValueError(f"cookie is {said!r}"[:MESSAGE_MAX])
+    cookie = binascii.a2b_base64(said)
+    if len(cookie) > COOKIE_BYTES_MAX or encode_cookie(cookie) != said:
+        raise ValueError(f"cookie is {said!r}"[:MESSAGE_MAX])
+    return cookie
+
+
 def metadata_of(said: dict[str, Any]) -> Metadata:
     """Return what a checkpoint's file says, whose checksum holds."""
     for field in WORDS:
@@ -188,10 +214,13 @@ def metadata_of(said: dict[str, Any]) -> Metadata:
     if name is not None and type(name) is not str:
         raise ValueError(f"name is {name!r}")
     metadata.name = name
+    metadata.cookie = decode_cookie(said.get("cookie"))
     metadata.automatic = said["automatic"]
     metadata.image_sum = said["image_sum"]
     metadata.commit_sum = said["commit_sum"]
     metadata.expiring = said["expiring"]
+    if "page_size" in said:
+        metadata.page_size = number_in(said["page_size"], "page_size")
     if metadata.kind not in KINDS:
         raise ValueError(f"the kind {metadata.kind!r} is unknown")
     if metadata.kind in (SNAPSHOT, INCREMENTAL):
@@ -251,6 +280,11 @@ class Checkpoint:
     def name(self) -> str | None:
         """The name it was given."""
         return self.metadata.name
+
+    @property
+    def cookie(self) -> bytes | None:
+        """What it was given to keep."""
+        return self.metadata.cookie
 
     @property
     def automatic(self) -> bool:

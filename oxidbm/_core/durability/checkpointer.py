@@ -40,6 +40,7 @@ from oxidbm._core.durability.checkpoint import (
     token_for,
 )
 from oxidbm._core.durability.commit import Aside, Commits, CutWatcher
+from oxidbm._core.durability.compression import LEVEL
 from oxidbm._core.durability.image_file import ImageHeader, ImageWriter
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.durability.session_record import decode_session
@@ -217,7 +218,7 @@ class Checkpointer(CutWatcher):
         self.sessions = taken
         self.sessions_taken = True
 
-    def request(self, kind: str, name: str | None) -> Checkpoint:
+    def request(self, kind: str, name: str | None, cookie: bytes | None = None, level: int = LEVEL) -> Checkpoint:
         """Ask for a checkpoint at the commit that is made now, and return it, begun; BusyError while one is made."""
         if kind not in KINDS:
             kinds = ", ".join([repr(known) for known in KINDS])
@@ -228,6 +229,8 @@ class Checkpointer(CutWatcher):
         commits = self.commits
         metadata = Metadata(kind, "", self.files.store_id)
         metadata.name = name
+        metadata.cookie = cookie
+        metadata.level = level
         wanted = Checkpoint(metadata)
         wanted.running.acquire()
         with self.lock:
@@ -345,7 +348,9 @@ class Checkpointer(CutWatcher):
         header.live_bytes = int(self.live_bytes)
         header.low_mask = int(self.taker.low_mask)
         header.split = int(self.taker.split)
-        writer = ImageWriter(self.files.made(), self.metadata.image_name(), self.files.mode, header, self.log)
+        writer = ImageWriter(
+            self.files.made(), self.metadata.image_name(), self.files.mode, header, self.log, self.metadata.level
+        )
         if self.snapshots.taking():
             writer.end = self.snapshots.copy.stop  # where the log itself went on
         self.writer = writer
@@ -409,6 +414,7 @@ class Checkpointer(CutWatcher):
         metadata.end = int(self.end)
         metadata.time_ns = int(self.commits.now_ns())
         metadata.expiring = self.expiring
+        metadata.page_size = int(self.log.page_bytes)
         metadata.segments = segment_starts(self.log.device, self.begin, i64(metadata.log_end()))
         metadata.sessions = self.sessions
 

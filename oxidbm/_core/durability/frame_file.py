@@ -4,7 +4,6 @@ A file's last bytes are those of the checksum; its checkpoint says which they ar
 put in its place, is found out. Whatever a file says is checked before it is believed or allocated for.
 """
 
-import importlib
 import os
 from typing import Any, Final, final
 
@@ -12,29 +11,24 @@ from mypy_extensions import i64
 
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.device.system import sync_file, write_at
+from oxidbm._core.durability.compression import compressing, decompressing, zstandard
 from oxidbm._core.errors import CorruptionError
 
 SUM_BYTES: Final = 4
-LEVEL: Final = -5  # addresses and tags hardly compress: one more costs twice the time for a quarter less
 WRITE_BYTES: Final = 1048576
-
-
-def zstandard() -> Any:
-    """Return the library, which takes milliseconds to import, and is not there where the core is compiled."""
-    return importlib.import_module("zstandard")
 
 
 @final
 class FrameWriter:
     """Writes a new file. Other threads run in compressing, writing and syncing."""
 
-    def __init__(self, directory: Directory, name: str, mode: int) -> None:
+    def __init__(self, directory: Directory, name: str, mode: int, level: int) -> None:
         self.raw_bytes: i64 = 0
         self.bytes: i64 = 0
         self.sum = b""
         self.waiting: list[bytes] = []
         self.waiting_bytes: i64 = 0
-        self.frame: Any = zstandard().ZstdCompressor(level=LEVEL, write_checksum=True).compressobj()
+        self.frame: Any = compressing(level)
         self.descriptor = directory.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
 
     def write(self, data: Any) -> None:
@@ -81,10 +75,9 @@ class FrameReader:
     """Reads a file; CorruptionError, with the file and what is wrong, for one that cannot be believed."""
 
     def __init__(self, directory: Directory, name: str, size: int, end: str) -> None:
-        library = zstandard()
         self.place = directory.place(name)
         self.offset = 0
-        self.failures: Any = (library.ZstdError, MemoryError)
+        self.failures: Any = (zstandard().ZstdError, MemoryError)
         descriptor = directory.open(name, os.O_RDONLY)
         self.file = os.fdopen(descriptor, "rb", buffering=0)
         found = os.fstat(descriptor).st_size
@@ -97,7 +90,7 @@ class FrameReader:
             self.file.close()
             raise CorruptionError(f"{self.place} has the checksum {last.hex()}, its checkpoint says {end}")
         self.file.seek(0)
-        self.stream: Any = library.ZstdDecompressor().stream_reader(self.file)
+        self.stream: Any = decompressing(self.file)
 
     def close(self) -> None:
         """Close the file."""

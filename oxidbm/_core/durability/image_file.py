@@ -68,12 +68,14 @@ def led_before(log: HybridLog, entry: i64, begin: i64, end: i64) -> i64:
 class ImageWriter:
     """Writes the image that a taker takes. Other threads run in compressing, writing and syncing."""
 
-    def __init__(self, directory: Directory, name: str, mode: int, header: ImageHeader, log: HybridLog) -> None:
+    def __init__(
+        self, directory: Directory, name: str, mode: int, header: ImageHeader, log: HybridLog, level: int
+    ) -> None:
         self.log = log
         self.begin: i64 = header.begin
         self.end: i64 = header.end
         self.entries: i64 = 0
-        self.file = FrameWriter(directory, name, mode)
+        self.file = FrameWriter(directory, name, mode, level)
 
     def write_header(self, header: ImageHeader, pending: memoryview) -> None:
         """Write what comes before the slices."""

@@ -29,6 +29,7 @@ from oxidbm._core.durability.commit_record import (
     decode,
 )
 from oxidbm._core.durability.image_file import ImageHeader, ImageReader
+from oxidbm._core.durability.page_size import check_page_size
 from oxidbm._core.durability.rebuild import (
     Spill,
     assemble,
@@ -196,6 +197,8 @@ def recover(commits: Commits, mark: CleanMark | None, read_only: bool, source: S
     device = log.device
     at = source.at
     stop = device.end() if at is None else i64(at.end)
+    if at is not None:
+        check_pages_of(log, at)
     replay = begin_replay(commits, mark, stop, source, report)
     replay.read_all()
     last = replay.last
@@ -312,19 +315,22 @@ def read_image(files: CheckpointFiles, metadata: Metadata, record: CommitRecord,
         reader.close()
 
 
+def check_pages_of(log: HybridLog, metadata: Metadata) -> None:
+    """Raise CorruptionError where a checkpoint was made of a log with pages of another size."""
+    if metadata.page_size is not None and metadata.page_size != log.page_bytes:
+        raise CorruptionError(
+            f"{log.life.path}: the checkpoint {metadata.token} was made of a log with pages of {metadata.page_size} "
+            f"bytes, and the superblock says pages of {log.page_bytes}"
+        )
+
+
 def commit_of(log: HybridLog, metadata: Metadata) -> CommitRecord:
     """Return the commit record of a checkpoint; CorruptionError where the log is not the one that it was made of."""
     device = log.device
     place = f"{log.life.path}: the checkpoint {metadata.token}"
+    check_log_of(log, metadata)
     if metadata.commit + COMMIT_RECORD_BYTES > metadata.end or metadata.end > device.end():
         raise CorruptionError(f"{place} ends at address {metadata.end}, the log at {device.end()}")
-    if metadata.begin < max(device.begin(), i64(FIRST_ADDRESS)):
-        raise CorruptionError(f"{place} begins at address {metadata.begin}, the log only at {device.begin()}")
-    found = segment_starts(device, i64(metadata.begin), i64(metadata.log_end()))
-    if found != metadata.segments:
-        raise CorruptionError(
-            f"{place} was made of a log with segments at {metadata.segments}, which now has them at {found}"
-        )
     record = read_disk(log, i64(metadata.commit))
     if record.shape != COMMIT_SHAPE or f"{int(record.seal & CHECKSUM_MASK):08x}" != metadata.commit_sum:
         raise CorruptionError(f"{place} is of another commit than the one at {device.place(i64(metadata.commit))}")
@@ -340,6 +346,22 @@ def commit_of(log: HybridLog, metadata: Metadata) -> CommitRecord:
     return said
 
 
+def check_log_of(log: HybridLog, metadata: Metadata) -> None:
+    """Raise CorruptionError where the log is not the one that a checkpoint was made of, as far as it needs one."""
+    device = log.device
+    place = f"{log.life.path}: the checkpoint {metadata.token}"
+    check_pages_of(log, metadata)
+    if metadata.has_copy() and device.end() < metadata.durable_to > FIRST_ADDRESS:
+        raise CorruptionError(f"{place} needs the log up to address {metadata.durable_to}, it ends at {device.end()}")
+    if metadata.begin < max(device.begin(), i64(FIRST_ADDRESS)):
+        raise CorruptionError(f"{place} begins at address {metadata.begin}, the log only at {device.begin()}")
+    found = segment_starts(device, i64(metadata.begin), i64(metadata.log_end()))
+    if found != metadata.segments:
+        raise CorruptionError(
+            f"{place} was made of a log with segments at {metadata.segments}, which now has them at {found}"
+        )
+
+
 def newest_snapshot(log: HybridLog, source: Source, report: Recovery) -> Spill | None:
     """Return what the log lacks of the store's newest state, where that is a snapshot's; None where it is the log's.
 
@@ -352,10 +374,12 @@ def newest_snapshot(log: HybridLog, source: Source, report: Recovery) -> Spill |
         log.read_from_device(FIRST_ADDRESS)
         if is_in_log(log, metadata):
             return None
+        check_pages_of(log, metadata)
         if went_on(log, metadata):
             return None
         check_nothing_later(log, metadata)
         try:
+            check_log_of(log, metadata)
             spill = assemble(files, source.chain_of(metadata))
         except FileNotFoundError as missing:
             report.faults.append(lost_with(metadata, f"{missing.filename} is missing"))
@@ -375,6 +399,7 @@ def copy_of_log(log: HybridLog, mark: CleanMark | None, source: Source, report: 
     log.read_from_device(FIRST_ADDRESS)
     if source.files is None or not at.has_copy() or is_in_log(log, at):
         return None
+    check_log_of(log, at)
     source.rebuilt = at
     return assemble(source.files, source.chain_of(at))
 
@@ -494,12 +519,14 @@ def check_end(log: HybridLog, replay: Replay, mark: CleanMark | None) -> None:
     why = str(replay.fault) if replay.fault is not None else f"{place}: the log ends here"
     if mark is not None:
         if replay.last_end != mark.tail or sequence != mark.sequence:
+            check_page_size(log, replay)
             raise CorruptionError(
                 f"{why}. The store was closed cleanly with commit {mark.sequence} ending at address {mark.tail}, "
                 f"but the log verifies only up to commit {sequence}, address {replay.last_end}. Restore it from a copy"
             )
         return
     if replay.cursor.following > replay.last_end or replay.fault is not None or log.device.end() > replay.last_end:
+        check_page_size(log, replay)
         later = later_durable_commit(log, replay.last_end, sequence)
         if later:
             raise CorruptionError(

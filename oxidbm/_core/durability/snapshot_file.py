@@ -54,8 +54,8 @@ class SnapshotHeader:
 class SnapshotWriter:
     """Writes what a copy of the log takes."""
 
-    def __init__(self, directory: Directory, name: str, mode: int) -> None:
-        self.file = FrameWriter(directory, name, mode)
+    def __init__(self, directory: Directory, name: str, mode: int, level: int) -> None:
+        self.file = FrameWriter(directory, name, mode, level)
         self.copied = 0
 
     def write_header(self, header: SnapshotHeader, buried: vec[i64]) -> None:

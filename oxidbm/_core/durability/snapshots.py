@@ -91,7 +91,7 @@ class Snapshots:
             metadata.previous,
         )
         header.record = aside.data
-        self.writer = SnapshotWriter(self.files.made(), metadata.snapshot_name(), self.files.mode)
+        self.writer = SnapshotWriter(self.files.made(), metadata.snapshot_name(), self.files.mode, metadata.level)
         self.writer.write_header(header, self.buried)
         return self.writer
 

@@ -17,11 +17,12 @@ from oxidbm._core.durability.check import check
 from oxidbm._core.durability.checkpoint import Checkpoint
 from oxidbm._core.durability.checkpoint_check import check_checkpoints
 from oxidbm._core.durability.checkpointer import Checkpointer
+from oxidbm._core.durability.compression import checked_level
 from oxidbm._core.durability.recovery import Recovery
 from oxidbm._core.errors import RecoveryWarning
 from oxidbm._core.life import COMMITTED, Life
 from oxidbm._core.sizes import parse_size
-from oxidbm._core.store.arguments import to_key
+from oxidbm._core.store.arguments import to_cookie, to_key
 from oxidbm._core.store.batch import Batch
 from oxidbm._core.store.coder import KEYS, VALUES, Coders, coder_for
 from oxidbm._core.store.handle import Handle, checkpoints_of
@@ -226,11 +227,19 @@ class StoreBase:
         """What the opening found and did."""
         return self.handle.recovery
 
-    def checkpoint(self, kind: str = "fold-over", name: str | None = None, wait: bool = True) -> Checkpoint:
+    def checkpoint(
+        self,
+        kind: str = "fold-over",
+        name: str | None = None,
+        wait: bool = True,
+        *,
+        cookie: object = None,
+        level: object = None,
+    ) -> Checkpoint:
         """Make a checkpoint; with wait=False return one that is being made."""
         self.check_writable()
         checkpoints = self.checkpointer()
-        made = checkpoints.request(kind, name)
+        made = checkpoints.request(kind, name, to_cookie(cookie), checked_level(level))
         if wait:
             try:
                 checkpoints.finish()

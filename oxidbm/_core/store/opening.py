@@ -132,11 +132,13 @@ def open_once(path: str, options: Options) -> Handle:
         if directory.status(STORE) is None or (options.device is None and never_durable(directory)):
             if options.read_only or not options.create:
                 raise MissingError(2, "the directory holds no store, and this call may not make one", path)
+            check_device(options, options.page_bits)
             block = Superblock(os.urandom(16), random_seed(), options.page_bits)
             block.key_codec = name_to_keep(options.coders.key)
             block.value_codec = name_to_keep(options.coders.value)
             write_superblock(directory, block, options.mode)
         block = read_superblock(directory)
+        check_device(options, block.page_bits)
         check_codec(path, options.coders.key, block.key_codec)
         check_codec(path, options.coders.value, block.value_codec)
         handle = open_log(directory, options, block)
@@ -215,6 +217,16 @@ def make_directory(path: str, options: Options) -> None:
         os.makedirs(path, options.mode | DIRECTORY_BITS, exist_ok=True)
     except FileExistsError:
         raise FormatError(f"{path} is no directory, but a file or a link to nowhere; choose another path") from None
+
+
+def check_device(options: Options, page_bits: int) -> None:
+    """Raise ValueError for files that were opened as those of a log with pages of another size than the store's."""
+    device = options.device
+    if isinstance(device, FileDevice) and device.page_bits != page_bits:
+        raise ValueError(
+            f"the device is one of pages of {int(power_of_two(device.page_bits))} bytes, and the store's have "
+            f"{int(power_of_two(page_bits))}; give FileDevice {page_bits} as page_bits"
+        )
 
 
 def device_for(directory: Directory, options: Options, block: Superblock) -> Device:
