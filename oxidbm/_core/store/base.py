@@ -18,7 +18,7 @@ from oxidbm._core.durability.checkpoint import Checkpoint
 from oxidbm._core.durability.checkpoint_check import check_checkpoints
 from oxidbm._core.durability.checkpointer import Checkpointer
 from oxidbm._core.durability.compression import checked_level
-from oxidbm._core.durability.recovery import Recovery
+from oxidbm._core.durability.source import Recovery
 from oxidbm._core.errors import RecoveryWarning
 from oxidbm._core.life import COMMITTED, Life
 from oxidbm._core.sizes import parse_size
