@@ -90,8 +90,9 @@ class Spill:
 class OverlayDevice(Device):
     """A log as it was at a snapshot, to read: the device up to where that begins, and the snapshot behind it."""
 
-    def __init__(self, device: Device, spill: Spill) -> None:
+    def __init__(self, device: Device, spill: Spill, metadata: Metadata) -> None:
         self.device = device
+        self.metadata = metadata
         self.spill = spill
         self.start: i64 = spill.start
 

@@ -310,10 +310,10 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
 
 def with_copy(log: HybridLog, spill: Spill, source: Source, options: Options) -> Device:
     """Return a device that has what a snapshot has of the log as well: for a writer the log's own, which it goes to."""
-    if options.read_only:
-        return OverlayDevice(log.device, spill)
     rebuilt = source.rebuilt
     assert rebuilt is not None
+    if options.read_only:
+        return OverlayDevice(log.device, spill, rebuilt)
     try:
         put_in_log(log, spill, i64(rebuilt.durable_to))
     finally:
