@@ -201,6 +201,7 @@ class ImageReader:
         library = zstandard()
         self.place = directory.place(name)
         self.offset = 0
+        self.buffer = memoryview(b"")  # of one slice
         self.failures: Any = (library.ZstdError, MemoryError)
         descriptor = directory.open(name, os.O_RDONLY)
         self.file = os.fdopen(descriptor, "rb", buffering=0)
@@ -248,6 +249,23 @@ class ImageReader:
             left -= len(data)
         return b"".join(parts)
 
+    def words(self, count: i64) -> memoryview:
+        """Return up to SLICE_WORDS words, which the next call overwrites: memory that is new costs more to touch."""
+        if len(self.buffer) == 0:
+            self.buffer = memoryview(bytearray(SLICE_WORDS * 8))
+        data = self.buffer[: count << 3]
+        at = 0
+        while at < len(data):
+            try:
+                size: int = self.stream.readinto(data[at:])
+            except self.failures as failure:
+                raise self.fault(str(failure)) from None
+            if size == 0:
+                raise self.fault(f"it ends {len(data) - at} bytes early")
+            at += size
+            self.offset += size
+        return data.cast(WORD)
+
     def read_header(self) -> ImageHeader:
         """Return what stands at the start."""
         values = IMAGE_HEADER.unpack(self.take(IMAGE_HEADER.size))
@@ -272,7 +290,7 @@ class ImageReader:
         left: i64 = count
         while left > 0:
             size: i64 = min(left, i64(SLICE_WORDS))
-            words = extend(words, memoryview(self.take(size << 3)).cast(WORD))
+            words = extend(words, self.words(size))
             left -= size
         for word in words:
             if not begin <= word & ADDRESS_MASK < end:
@@ -292,9 +310,8 @@ class ImageReader:
                     raise self.fault(f"a slice of {size} words and {pairs} of pairs")
                 if size + pairs == 0:
                     break
-                loader.take(
-                    memoryview(self.take(i64(size) << 3)).cast(WORD), memoryview(self.take(i64(pairs) << 3)).cast(WORD)
-                )
+                loader.take_words(self.words(i64(size)))
+                loader.take_pairs(self.words(i64(pairs)))
                 if loader.index.entries > records:
                     raise self.fault(f"{loader.index.entries} entries for at most {records} records")
                 _breath.breathe()
