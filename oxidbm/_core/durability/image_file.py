@@ -34,7 +34,6 @@ IMAGE_VERSION: Final = 1
 IMAGE_HEADER: Final = struct.Struct("<8s9q")
 COUNT: Final = struct.Struct("<q")
 COUNTS: Final = struct.Struct("<2q")
-WORD: Final = "q"
 
 
 @final
