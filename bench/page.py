@@ -69,6 +69,8 @@ TOPICS = {
     "memory": Topic("large", measures=("memory",)),
     "files": Topic("large", measures=("churn", "replay", "importtime")),
     "durable": Topic("durable", measures=("durable",)),
+    "checkpoints": Topic("checkpoints", measures=("checkpoints",)),
+    "following": Topic("checkpoints", measures=("following",)),
     "faces": Topic("faces", ("readhot, short rounds", "sethot, short rounds")),
     "mappings": Topic("faces", ("readrandom", "overwrite")),
     "sqlite": Topic("sqlite", ("readrandom", "overwrite")),
