@@ -70,6 +70,7 @@ TOPICS = {
     "files": Topic("large", measures=("churn", "replay", "importtime")),
     "durable": Topic("durable", measures=("durable",)),
     "checkpoints": Topic("checkpoints", measures=("checkpoints",)),
+    "snapshots": Topic("checkpoints", measures=("snapshots",)),
     "following": Topic("checkpoints", measures=("following",)),
     "faces": Topic("faces", ("readhot, short rounds", "sethot, short rounds")),
     "mappings": Topic("faces", ("readrandom", "overwrite")),
