@@ -239,13 +239,12 @@ def put_in_log(log: HybridLog, spill: Spill, durable_to: i64) -> None:
         at = durable_to
     device.truncate_after(at)
     size = int(spill.end - spill.start)
-    with mmap.mmap(spill.file.fileno(), size, access=mmap.ACCESS_READ) as view, memoryview(view) as data:
-        while at < spill.end:
-            stop: i64 = min(stretch_end(log, spill, at), spill.end)
-            with data[at - spill.start : stop - spill.start] as piece:
-                device.write(at, piece)
-            at = stop
-            _breath.breathe()
+    data = memoryview(mmap.mmap(spill.file.fileno(), size, access=mmap.ACCESS_READ))  # an error may still hold a part
+    while at < spill.end:
+        stop: i64 = min(stretch_end(log, spill, at), spill.end)
+        device.write(at, data[at - spill.start : stop - spill.start])
+        at = stop
+        _breath.breathe()
     device.sync()
 
 

@@ -78,8 +78,10 @@ def bring_log_back(path: str, device: FileDevice, block: Superblock, files: Chec
     source.read_all(Recovery())
     spill = assemble(files, source.chain_of(chosen))
     try:
-        device.go_back_to(i64(chosen.copied_from))
-        put_in_log(log, spill, 0)
+        device.go_back_to(
+            i64(max(chosen.copied_from, chosen.durable_to))
+        )  # a snapshot is none without what was durable
+        put_in_log(log, spill, i64(chosen.durable_to))
     finally:
         spill.close()
 
