@@ -120,7 +120,7 @@ class Snapshots:
     def published(self, metadata: Metadata) -> None:
         """Take note that it is there, and its commit durable."""
         self.base = metadata
-        self.aside = None
+        self.aside = self.builds_on = None
         self.buried = vec[i64]()
         self.commits.aside_durable(i64(metadata.sequence))
 
@@ -132,7 +132,7 @@ class Snapshots:
         if writer is not None:
             writer.file.close()
         if self.aside is not None:
-            self.aside = None
+            self.aside = self.builds_on = None
             self.forget_base()
 
     def forget_base(self) -> None:
