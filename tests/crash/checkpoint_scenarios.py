@@ -8,9 +8,9 @@ which one may be gone from now on ("purging") and is gone ("purged"), and to whi
 from typing import cast
 
 import oxidbm
-from oxidbm._core.durability.checkpointer import DURABLE, IMAGE, PUBLISH, PURGE, SYNC
+from oxidbm._core.durability.checkpointer import COPY, DURABLE, IMAGE, PUBLISH, PURGE, SYNC
 from oxidbm._core.table.compaction import Compaction
-from tests.crash.test_power_failure import Writer
+from tests.crash.test_power_failure import Writer, held_by
 from tests.inside import abandon, checkpointer_of, disk_of, log_of, table_of
 from tests.support import make_room
 
@@ -20,16 +20,24 @@ CHANGES = 3
 class CheckpointWriter(Writer):
     """A writer that knows of checkpoints; in its store nothing happens in the background."""
 
+    durable_state = 0  # the newest state that has to be found
+
     def open(self) -> oxidbm.Store:
         """As it says; the scenario does what a thread would do."""
         store = super().open()
         disk_of(store).stop()
         return store
 
+    def durable(self) -> None:
+        """As it says; of a snapshot that is finished later an older state may be durable, which then says nothing."""
+        super().durable()
+        self.durable_state = len(self.states) - 1
+
     def began_checkpoint(self, kind: str = "fold-over") -> tuple[oxidbm.Checkpoint, int]:
-        """Ask for a checkpoint of the present state, which is durable with that."""
+        """Ask for a checkpoint of the present state, which is durable with that, but for a snapshot's."""
         made = cast(oxidbm.Checkpoint, checkpointer_of(self.store).request(kind, None))
-        self.durable()
+        if not checkpointer_of(self.store).snapshots.taking():
+            self.durable()
         return made, len(self.states) - 1
 
     def finish(self, made: oxidbm.Checkpoint, index: int) -> str:
@@ -37,11 +45,23 @@ class CheckpointWriter(Writer):
         checkpointer_of(self.store).finish()
         made.result(0)
         self.disk.note("made", made.token, index)
+        if index > self.durable_state:
+            self.disk.note("durable", index)
+            self.durable_state = index
         return made.token
 
     def checkpoint(self, kind: str = "fold-over") -> str:
         """Make a checkpoint."""
         return self.finish(*self.began_checkpoint(kind))
+
+    def killed(self) -> None:
+        """Be killed, and go on with what is found: the newest durable state."""
+        abandon(self.store)
+        self.store = self.open()
+        found = held_by(self.store)
+        assert found in self.states[self.durable_state :]
+        self.began(found)
+        self.durable()
 
     def due(self) -> None:
         """Let the next cut begin an automatic checkpoint, or the end leave an image."""
@@ -204,4 +224,98 @@ def going_back(w: CheckpointWriter) -> None:
     w.close()
 
 
-CHECKPOINT_SCENARIOS = [every_kind, written_beside, automatic_ones, purging, held_segments, going_back]
+def snapshots(w: CheckpointWriter) -> None:
+    """A chain of them, over records that change and are deleted where they stand, on pages that leave memory."""
+    w.change(a=b"1", b=b"2" * 300, c=b"3", d=b"4")
+    w.checkpoint("snapshot")
+    w.change(a=b"2", c=None, e=b"5")
+    w.session("one", 2)
+    w.checkpoint("incremental")
+    w.change(a=b"3", e=None)
+    w.sync()
+    w.change(f=b"6", g=b"7" * 5000)
+    w.checkpoint("incremental")
+    w.fill(9, 2500)
+    w.change(a=b"4", f=None)
+    w.checkpoint("incremental")
+    w.killed()
+    w.change(a=b"5")
+    w.checkpoint("incremental")  # with none that it could build on
+    w.change(a=b"6", h=b"8")
+    w.killed()
+    w.change(h=b"9")
+    w.close()
+    w.change(h=b"10")
+
+
+def snapshots_beside(w: CheckpointWriter) -> None:
+    """Each phase is interrupted by changes, commits, pages that leave memory, and a kill behind it."""
+    w.fill(4, 1200)
+    for turn, phase in enumerate((IMAGE, COPY, DURABLE, SYNC, PUBLISH, PURGE)):
+        w.change(turn=b"%d" % turn, own=b"value", **{f"fill{turn % 4}": None})
+        made, index = w.began_checkpoint("incremental" if turn % 3 else "snapshot")
+        while checkpointer_of(w.store).making() and checkpointer_of(w.store).phase < phase:
+            checkpointer_of(w.store).advance()
+        w.change(turn=b"after the cut", own=None, **{f"fill{turn % 4}": b"new" * 300})
+        if turn % 3 == 1:
+            w.sync()
+        elif turn % 3 == 2:
+            w.fill(CHANGES + 1, 2500)
+        w.finish(made, index)
+        if turn in (2, 3):
+            w.killed()
+            w.fill(4, 600)
+    w.clear()
+    w.checkpoint("incremental")
+    w.killed()
+
+
+def purged_snapshots(w: CheckpointWriter) -> None:
+    """What a snapshot alone has goes to the log before it goes; what another one builds on stays."""
+    w.change(a=b"1", b=b"2")
+    first = w.checkpoint("snapshot")
+    w.change(a=b"2")
+    second = w.checkpoint("incremental")
+    w.change(b=None)
+    w.purge(second)
+    w.durable()
+    w.change(c=b"3")
+    third = w.checkpoint("incremental")
+    w.change(c=b"4")
+    w.purge(first)
+    w.killed()
+    w.purge(third)
+    w.change(d=b"5")
+    w.close()
+
+
+def back_to_snapshots(w: CheckpointWriter) -> None:
+    """The store is brought back to each link of a chain, the newest one first, and goes on from there."""
+    w.change(a=b"1", b=b"2", c=b"3" * 700)
+    w.sync()
+    w.change(a=b"2")  # on the page that a commit ends on
+    made = [(w.checkpoint("snapshot"), len(w.states) - 1)]
+    for turn in range(2):
+        w.change(a=b"%d" % (3 + turn), b=None if turn else b"changed", **{f"more{turn}": b"x" * 1500})
+        made.append((w.checkpoint("incremental"), len(w.states) - 1))
+    w.fill(4, 2500)
+    w.sync()
+    for token, index in reversed(made):
+        w.go_back(token, index)
+        w.change(other=b"way %d" % index)
+        w.checkpoint("incremental")
+        w.killed()
+    w.change(last=b"way")
+    w.close()
+
+
+SNAPSHOT_SCENARIOS = [snapshots, snapshots_beside, purged_snapshots, back_to_snapshots]
+CHECKPOINT_SCENARIOS = [
+    every_kind,
+    written_beside,
+    automatic_ones,
+    purging,
+    held_segments,
+    going_back,
+    *SNAPSHOT_SCENARIOS,
+]

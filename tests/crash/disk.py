@@ -158,6 +158,9 @@ class Disk:
             source = self.located(source, more.get("src_dir_fd"))
             target = self.located(target, more.get("dst_dir_fd"))
             self.files[target] = self.files.pop(source)
+            for descriptor, name in self.open_files.items():
+                if name == source:
+                    self.open_files[descriptor] = target
             self.record(target, "rename", os.path.dirname(target), os.path.basename(source), os.path.basename(target))
 
     def unlink(self, path: Any, **more: Any) -> None:

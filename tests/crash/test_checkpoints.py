@@ -14,11 +14,16 @@ from typing import Any
 import pytest
 
 import oxidbm
-from tests.crash.checkpoint_scenarios import CHECKPOINT_SCENARIOS, CheckpointWriter, going_back
+from tests.crash.checkpoint_scenarios import (
+    CHECKPOINT_SCENARIOS,
+    SNAPSHOT_SCENARIOS,
+    CheckpointWriter,
+    going_back,
+)
 from tests.crash.disk import Disk, Platter
 from tests.crash.test_power_failure import VARIANTS, State, contents, held_by, open_store
 from tests.inside import abandon
-from tests.support import PURE
+from tests.support import PURE, soaked
 
 Scenario = Callable[[CheckpointWriter], None]
 
@@ -70,7 +75,12 @@ def record(scenario: Scenario, root: Path) -> tuple[Disk, list[State]]:
 
 def check_checkpoints(path: Path, told: Told, states: list[State]) -> None:
     """Open the store at each checkpoint that is there."""
-    with open_store(path, read_only=True) as store:
+    try:
+        store = open_store(path, read_only=True)
+    except oxidbm.MissingError:
+        assert told.least == 0  # a snapshot that is being made of a store that is not durable yet
+        return
+    with store:
         there = store.checkpoints()
     tokens = {made.token for made in there}
     assert told.made.keys() <= tokens
@@ -80,7 +90,7 @@ def check_checkpoints(path: Path, told: Told, states: list[State]) -> None:
             continue
         with open_store(path, read_only=True, checkpoint=made.token) as store:
             assert store.recovery.commit == made.commit
-            assert made.kind == "log" or store.recovery.records == 0
+            assert made.kind not in ("fold-over", "snapshot") or store.recovery.records == 0
             found = held_by(store)
             assert store.check() == []
         if made.token in told.index_of:
@@ -98,12 +108,13 @@ def test_power_failure_anywhere(scenario: Scenario, tmp_path: Path) -> None:
     platter = Platter(str(root))
     told = Told()
     left = tmp_path / "left"
+    every = len(VARIANTS) if scenario in SNAPSHOT_SCENARIOS and soaked(1) == 1 else 1
     for number, event in enumerate(disk.events):
         if not told.hear(event):
             continue
         platter.apply(event)
         for variant, (chance, keep) in enumerate(VARIANTS):
-            if PURE and (number + variant) % 17:
+            if (number + variant) % (17 if PURE else every):
                 continue
             platter.restore(left, random.Random(number) if chance else None, keep)
             place = f"after event {number}, {event[:3]}, keeping {keep} of the rest"

@@ -1,25 +1,31 @@
-"""Rules of checkpoints: made at once or step by step, looked at, purged, and gone back to.
+"""Rules of checkpoints: made at once or step by step, looked at, copied, purged, and gone back to.
 
-Each is the state of the commit it began with, whatever came later; automatic ones come and go by themselves.
+Each is the state of the commit it began with, whatever came later; automatic ones come and go by themselves. A
+snapshot's commit is durable once the snapshot is there, and not before.
 """
 
+import shutil
 from dataclasses import dataclass
 from typing import Literal, cast
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 import oxidbm
 from oxidbm import Checkpoint, Store
 from oxidbm._core.durability.checkpointer import PURGE
-from tests.inside import abandon, checkpointer_of, disk_of, log_of
+from tests.inside import abandon, checkpointer_of, disk_of, handle_of, log_of
 from tests.model.machine import PAGE_BYTES, FilesMachine
 
-Kind = Literal["fold-over", "index", "log"]
+Kind = Literal["fold-over", "index", "log", "snapshot", "incremental"]
 
-KEPT_MAX = 4
+KEPT_MAX = 5
+ASIDE = ("snapshot", "incremental")
 
-kinds: st.SearchStrategy[Kind] = st.sampled_from(["fold-over", "fold-over", "index", "log"])
+kinds: st.SearchStrategy[Kind] = st.sampled_from(
+    ["fold-over", "index", "log", "snapshot", "snapshot", "incremental", "incremental", "incremental"]
+)
 
 
 @dataclass
@@ -31,6 +37,12 @@ class Kept:
     sessions: dict[str, int]
     serial: int
     expiries: dict[bytes, float]
+    durable: dict[str, int]  # the serial numbers of all sessions that are known
+    commits: int = 0  # of the log, when it was cut
+
+    def base(self) -> str | None:
+        """Return the token of the one that it builds on."""
+        return cast(str | None, self.checkpoint.metadata.base)  # type: ignore[attr-defined]
 
 
 class CheckpointRules(FilesMachine):
@@ -39,7 +51,24 @@ class CheckpointRules(FilesMachine):
     def __init__(self) -> None:
         self.kept: list[Kept] = []
         self.begun: Kept | None = None  # one that is being made
+        self.commits = 0
         super().__init__()
+
+    def commit_seen(self) -> None:
+        """As it says, in the log."""
+        super().commit_seen()
+        self.commits += 1
+
+    def forgot(self, name: str) -> None:
+        """As it says; one of that name that comes later is another one."""
+        super().forgot(name)
+        if self.begun is not None:
+            self.begun.durable.pop(name, None)
+
+    def before_crash(self) -> None:
+        """Take note of a checkpoint that is there."""
+        super().before_crash()
+        self.ended()
 
     def expiries_now(self) -> dict[bytes, float]:
         """Return when keys expire; none in a machine whose keys do not."""
@@ -49,13 +78,23 @@ class CheckpointRules(FilesMachine):
         """Ask for a checkpoint, which is a commit; the rules do what a thread would."""
         disk_of(self.store).stop()
         made = cast(Checkpoint, checkpointer_of(self.store).request(kind, None))
-        self.commit_seen()
-        return Kept(made, dict(self.model), dict(self.committed_sessions), self.serial, self.expiries_now())
+        if not checkpointer_of(self.store).snapshots.taking():
+            self.commit_seen()
+        sessions = {name: serial for name, serial in self.sessions.items() if serial}
+        return Kept(
+            made, dict(self.model), sessions, self.serial, self.expiries_now(), dict(self.sessions), self.commits
+        )
 
     def keep(self, kept: Kept) -> None:
-        """Keep one that is there."""
+        """Keep one that is there; a snapshot is the newest state unless the log has gone on to a commit."""
         assert kept.checkpoint.result(0) is kept.checkpoint
         self.kept.append(kept)
+        if kept.checkpoint.kind in ASIDE and kept.commits == self.commits:
+            self.committed, self.committed_serial = dict(kept.model), kept.serial
+            self.committed_sessions, self.durable = dict(kept.sessions), dict(kept.durable)
+            if hasattr(self, "committed_expiries"):
+                self.committed_expiries = dict(kept.expiries)
+            self.aside = kept.checkpoint.metadata.has_copy()  # type: ignore[attr-defined]
 
     def drop_iterations(self) -> None:
         """As it says; what was being made is there after a clean end, and is not after a crash."""
@@ -127,19 +166,58 @@ class CheckpointRules(FilesMachine):
 
     @precondition(lambda self: self.kept)
     @rule(which=st.integers(0, KEPT_MAX - 1))
+    def copy_checkpoint(self, which: int) -> None:
+        """Have another store be at it, which then goes its own way."""
+        kept = self.kept[which % len(self.kept)]
+        if kept.checkpoint.kind == "index":
+            return
+        path = self.directory / "copy"
+        report = oxidbm.recover(self.directory / "store", kept.checkpoint.token, to=path)
+        assert report.commit == kept.checkpoint.commit
+        with Store(path, memory="1MiB", clock=self.clock, durability="manual") as other:
+            assert dict(other.items()) == self.living(kept)
+            other[b"own"] = b"way"
+            assert other.check() == []
+        shutil.rmtree(path)
+
+    def is_base(self, kept: Kept, left: list[Kept]) -> bool:
+        """Return whether a checkpoint that is left, or is being made, builds on this one."""
+        others = left if self.begun is None else [*left, self.begun]
+        builds_on = checkpointer_of(self.store).snapshots.builds_on if self.begun is not None else None
+        being_built_on = builds_on is not None and builds_on.token == kept.checkpoint.token
+        return being_built_on or any(other.base() == kept.checkpoint.token for other in others)
+
+    @precondition(lambda self: self.kept)
+    @rule(which=st.integers(0, KEPT_MAX - 1))
     def purge(self, which: int) -> None:
-        kept = self.kept.pop(which % len(self.kept))
-        assert self.store.purge(token=kept.checkpoint.token) == [kept.checkpoint.token]
+        self.ended()
+        kept = self.kept[which % len(self.kept)]
+        token = kept.checkpoint.token
+        if self.is_base(kept, self.kept):
+            with pytest.raises(oxidbm.BusyError, match="builds on"):
+                self.store.purge(token=token)
+            return
+        self.kept.remove(kept)
+        logged = handle_of(self.store).commits.logged_durable
+        assert self.store.purge(token=token) == [token]
+        if handle_of(self.store).commits.logged_durable > logged:
+            self.commit_seen()  # what it alone had is in the log now
 
     @rule(keep=st.integers(0, 2))
     def purge_all_but(self, keep: int) -> None:
         self.ended()
+        logged = handle_of(self.store).commits.logged_durable
         gone = self.store.purge(keep=keep)
-        assert len(gone) == max(0, len(self.kept) - keep)
+        if handle_of(self.store).commits.logged_durable > logged:
+            self.commit_seen()
         left = [kept for kept in self.kept if kept.checkpoint.token not in gone]
         assert len(left) == len(self.kept) - len(gone)
+        bound = [kept for kept in left if self.is_base(kept, left)]
+        assert len(left) - len(bound) <= keep
+        assert len(left) >= min(keep, len(self.kept))
         sequences = [kept.checkpoint.commit for kept in self.kept if kept not in left]
-        assert all(kept.checkpoint.commit >= max(sequences, default=0) for kept in left)  # two may be of one commit
+        unbound = [kept for kept in left if kept not in bound]
+        assert all(kept.checkpoint.commit >= max(sequences, default=0) for kept in unbound)  # two may be of one commit
         self.kept = left
 
     @precondition(lambda self: self.kept)
@@ -149,6 +227,7 @@ class CheckpointRules(FilesMachine):
         token = kept.checkpoint.token
         if kept.checkpoint.kind == "index":
             return
+        self.ended()
         if crash:
             abandon(self.store)
         else:

@@ -196,16 +196,14 @@ class SessionRules(StoreMachine):
                 self.store.forget_session(name)
             return
         assert self.store.forget_session(name) == (name in self.sessions)
-        self.sessions.pop(name, None)
-        self.durable.pop(name, None)
+        self.forgot(name)
 
     @rule()
     def forget_sessions(self) -> None:
         unused = sorted(self.sessions.keys() - self.held.keys())
         assert self.store.forget_sessions(unused_for=0) == unused
         for name in unused:
-            del self.sessions[name]
-            self.durable.pop(name, None)
+            self.forgot(name)
 
     @rule()
     def list_sessions(self) -> None:

@@ -70,6 +70,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.sessions: dict[str, int] = {}  # the serial numbers of those known by name, beside the worker's
         self.committed_sessions: dict[str, int] = {}
         self.durable: dict[str, int] = {}
+        self.aside = False  # what was committed last stands in a snapshot, and not in the log
         self.held: dict[str, Session] = {}
         self.store = self.open()
         self.session = self.store.session("worker")
@@ -134,6 +135,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.committed_serial = self.serial
         self.durable = dict(self.sessions)
         self.committed_sessions = {name: serial for name, serial in self.sessions.items() if serial}
+        self.aside = False
+
+    def forgot(self, name: str) -> None:
+        """Take note that a session is known no more."""
+        self.sessions.pop(name, None)
+        self.durable.pop(name, None)
 
     @rule(number=keys, size=sizes)
     def set_item(self, number: int, size: int) -> None:
@@ -356,9 +363,13 @@ class DiskMachine(StoreMachine):
         self.held.clear()
         self.compaction = None
 
+    def before_crash(self) -> None:
+        """Take note of what nobody has looked at yet."""
+
     def reopened(self) -> None:
         """Open again and compare."""
         self.store = self.open()
+        self.aside = False
         self.session = self.store.session("worker")
         assert self.session.serial == self.session.durable_serial == self.serial
         self.sessions = dict(self.committed_sessions)
@@ -388,6 +399,7 @@ class DiskMachine(StoreMachine):
     @rule(times=st.integers(1, 2))
     def crash(self, times: int) -> None:
         for _ in range(times):
+            self.before_crash()
             abandon(self.store)
             self.after_crash()
             self.drop_iterations()

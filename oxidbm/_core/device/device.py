@@ -149,13 +149,13 @@ class NullDevice(Device):
 
 
 def segment_starts(device: Device, begin: i64, end: i64) -> list[int]:
-    """Return where the segments start that hold [begin, end) of the log."""
+    """Return where the segments start that hold [begin, end) of the log; the last one of all goes on behind its end."""
     start = device.begin()
-    end = min(end, device.end())
+    stop = device.end()
     found: list[int] = []
-    while start < end:
+    while begin < end and start < min(end, stop):
         following = device.segment_end(start)
-        if following > begin:
+        if following > begin or following == stop:
             found.append(int(start))
         if following <= start:
             break

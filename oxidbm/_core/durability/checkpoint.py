@@ -277,6 +277,11 @@ class Checkpoint:
         return self.metadata.kind
 
     @property
+    def base(self) -> str | None:
+        """The token of the one that it builds on."""
+        return self.metadata.base
+
+    @property
     def name(self) -> str | None:
         """The name it was given."""
         return self.metadata.name

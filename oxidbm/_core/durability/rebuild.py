@@ -126,7 +126,7 @@ class OverlayDevice(Device):
     def segment_end(self, address: i64) -> i64:
         """Return where the segment ends, which for the last one is the snapshot's end."""
         following = self.device.segment_end(address) if address < self.start else self.spill.end
-        return following if address < following < self.start else self.spill.end
+        return following if address < following < min(self.start, self.device.end()) else self.spill.end
 
     def place(self, address: i64) -> str:
         """Return where an address stands."""
@@ -239,22 +239,24 @@ def put_pieces(reader: SnapshotReader, spill: Spill) -> None:
 def put_in_log(log: HybridLog, spill: Spill, durable_to: i64) -> None:
     """Let the log go on with what was put together, durably; what it had there is cut off.
 
-    What is known to be durable stands in the log already, and stays.
+    What is known to be durable stands in the log already, and stays. The commit record comes last, when all before it
+    is durable: where it stands, the snapshot is needed no more.
     """
     device = log.device
     at: i64 = spill.start
     if device.end() >= durable_to > at:
         at = durable_to
     device.truncate_after(at)
+    commit: i64 = spill.end - COMMIT_RECORD_BYTES
     size = int(spill.end - spill.start)
-    with mmap.mmap(spill.file.fileno(), size, access=mmap.ACCESS_READ) as view, memoryview(view) as data:
-        while at < spill.end:
-            stop: i64 = min(stretch_end(log, spill, at), spill.end)
-            with data[at - spill.start : stop - spill.start] as piece:
-                device.write(at, piece)
-            at = stop
-            _breath.breathe()
-    device.sync()
+    data = memoryview(mmap.mmap(spill.file.fileno(), size, access=mmap.ACCESS_READ))  # an error may still hold a part
+    while at < spill.end:
+        stop: i64 = min(stretch_end(log, spill, at), spill.end if at == commit else commit)
+        device.write(at, data[at - spill.start : stop - spill.start])
+        at = stop
+        if at >= commit:
+            device.sync()
+        _breath.breathe()
 
 
 def stretch_end(log: HybridLog, spill: Spill, at: i64) -> i64:
@@ -290,21 +292,29 @@ def commit_end_before(metadata: Metadata) -> i64:
 def went_on(log: HybridLog, metadata: Metadata) -> bool:
     """Return whether the log has a commit of its own later than a snapshot's; the log is read from its device.
 
-    It is the first one behind the commit that was the log's last one then; all records between have to verify.
+    It stands behind the commit that was the log's last one then; all records between have to verify. One with a lower
+    number is there where the snapshot could not be read once, and an earlier one was the newest state.
     """
     device = log.device
     start = commit_end_before(metadata)
     if device.begin() > start:
         return True  # what stood there was given back, and only a later commit lets that happen
     cursor = Cursor(log, start, device.end())
+    last = i64(metadata.previous)
     records: i64 = 0
     try:
         while cursor.step():
             if cursor.shape & SHAPE_COMMIT:
                 value = cursor.value()
-                if len(value) != COMMIT_BYTES or previous_address(cursor.info) != metadata.previous:
+                if len(value) != COMMIT_BYTES or previous_address(cursor.info) != last:
                     return False
-                return read_i64_le(value, 40) == records and read_i64_le(value, 0) > metadata.sequence
+                if read_i64_le(value, 40) != records:
+                    return False
+                if read_i64_le(value, 0) > metadata.sequence:
+                    return True
+                last = cursor.address
+                records = 0
+                continue
             records += 1
             if records & (SLICE_RECORDS - 1) == 0:
                 _breath.breathe()

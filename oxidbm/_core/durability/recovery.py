@@ -148,6 +148,7 @@ def from_image(table: Table, source: Source, metadata: Metadata, stop: i64) -> R
     record = commit_of(log, metadata)
     chain = source.chain_of(metadata)
     first = chain[0]
+    log.read_from_device(i64(first.begin))  # what was pending at its image is looked for down to there
     buried = buried_in(files, chain)
     try:
         if first is not metadata:

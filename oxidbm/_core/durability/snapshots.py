@@ -132,7 +132,7 @@ class Snapshots:
         if writer is not None:
             writer.file.close()
         if self.aside is not None:
-            self.aside = None
+            self.aside = self.builds_on = None
             self.forget_base()
 
     def forget_base(self) -> None:

@@ -78,8 +78,8 @@ def bring_log_back(path: str, device: FileDevice, block: Superblock, files: Chec
     source.read_all(Recovery())
     spill = assemble(files, source.chain_of(chosen))
     try:
-        device.go_back_to(i64(chosen.copied_from))
-        put_in_log(log, spill, 0)
+        device.go_back_to(max(i64(chosen.copied_from), i64(chosen.durable_to)))  # below it the checkpoint would be lost
+        put_in_log(log, spill, i64(chosen.durable_to))
     finally:
         spill.close()
 

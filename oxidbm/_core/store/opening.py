@@ -305,6 +305,9 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
     interval = options.interval if options.durability == "interval" else 0.0
     checkpoints = Checkpointer(commits, files, options.checkpoints)
     checkpoints.recovered(source.known, replay.total, replay.start)
+    if source.known:  # one that was passed over has a number that no commit may have again
+        latest = max(commits.sequence, i64(source.known[-1].sequence))
+        commits.sequence = commits.durable_sequence = latest
     commits.watcher = checkpoints
     disk = DiskMaintainer(commits, checkpoints, counters, limit, interval, options.compaction)
     table.maintainer = handle.disk = disk
