@@ -4,6 +4,7 @@ This stub types and documents the public names; `help(oxidbm.Store)` shows its t
 compiled modules, because a stub hides its module's source from mypy.
 """
 
+import builtins
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, MutableMapping, ValuesView
 from concurrent.futures import Future
 from types import GenericAlias, TracebackType
@@ -222,7 +223,7 @@ class Store(MutableMapping[_K, _V]):
         read_only: see the last commit of a store, also while another process writes it; takes no lock, changes no file.
             Opening begins anew where a writer changes files that are being read.
         page_size: bytes of a page, a power of two from 4 KiB to 64 MiB; fixed when the store is made, and made smaller
-            until eight pages fit the memory budget.
+            until eight pages fit the memory budget. A store that is there keeps its own, whatever is given here.
         evict: without a path, drop the oldest records where memory is used up, instead of raising FullError.
         interval: seconds between commits for durability="interval".
         compaction: give back dead space by itself, in a background thread.
@@ -252,8 +253,8 @@ class Store(MutableMapping[_K, _V]):
 
         Raises LockedError, with the holder's process number, where the store is open for writing already, also in this
         process; FormatError where the path is something else or of a newer format; MissingError; CorruptionError;
-        ValueError for a budget that is smaller than four pages of the store; CodecError where it holds keys or values
-        of another codec.
+        ValueError for a budget that is smaller than four pages of the store, and for a FileDevice of another page size;
+        CodecError where it holds keys or values of another codec.
         """
 
     def __class_getitem__(cls, item: Any) -> GenericAlias:
@@ -659,7 +660,13 @@ class Store(MutableMapping[_K, _V]):
         """What opening the store found and did."""
 
     def checkpoint(
-        self, kind: Literal["fold-over", "index", "log"] = "fold-over", name: str | None = None, wait: bool = True
+        self,
+        kind: Literal["fold-over", "index", "log"] = "fold-over",
+        name: str | None = None,
+        wait: bool = True,
+        *,
+        cookie: _Bytes | None = None,
+        level: int | None = None,
     ) -> Checkpoint:
         """Make a checkpoint: the state of one commit, which can be opened and gone back to until it is purged.
 
@@ -667,13 +674,18 @@ class Store(MutableMapping[_K, _V]):
             "index", the image alone, which makes opening fast but holds no state to go back to.
         name: kept with it, for people.
         wait: False returns at once, with a checkpoint that is being made in the background; see its `result`.
+        cookie: up to 64 KiB of your own that belong to this state, such as how far a source was read: kept with it, and
+            given back as bytes by its `cookie`; a str is kept as UTF-8.
+        level: zstandard's, from -100 (fast) to 19 (small), that its files are compressed with; -5 where none is given,
+            as for automatic ones. Little of an image can be saved: level 1 makes it a quarter smaller, 9 a third, in
+            twice and in twelve times the time. At 19 compressing takes 90 MiB of memory, beside the budget; at -5, 1.
 
         The commit is made first. Other threads go on; the checkpoint has what was written before that commit, by all
         threads and sessions, and nothing else. Until it is purged, the log from its `begin` on stays on disk. O(keys)
         for the image, some 9 bytes a key on disk.
 
-        Raises BusyError while another checkpoint that was asked for is being made; ValueError for a store in memory.
-        An OSError, such as that of a full disk, changes nothing.
+        Raises BusyError while another checkpoint that was asked for is being made; ValueError for a store in memory,
+        and for a cookie that is longer, or another level. An OSError, such as that of a full disk, changes nothing.
         """
 
     def checkpoints(self) -> list[Checkpoint]:
@@ -1011,6 +1023,10 @@ class Checkpoint:
     @property
     def name(self) -> str | None:
         """The name it was given."""
+
+    @property
+    def cookie(self) -> builtins.bytes | None:
+        """What it was given to keep, None where that was nothing."""
 
     @property
     def automatic(self) -> bool:

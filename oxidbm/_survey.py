@@ -169,10 +169,10 @@ class Survey:
         if previous == self.last_address:
             self.missing += max(0, record.log.records - self.stretch)
         if self.last is None:
-            first = previous == 0 and sequence == 1
+            first = previous == 0
             if previous >= self.start or (first and record.log.records != self.stretch):
                 fault = f"{place}: the records before commit {sequence} are not all there"
-        elif previous != self.last_address or sequence != self.last.log.sequence + 1:
+        elif previous != self.last_address or sequence <= self.last.log.sequence:
             fault = (
                 f"{place}: commit {sequence} follows the one at address {previous}, not commit "
                 f"{self.last.log.sequence} at {self.last_address}"

@@ -12,6 +12,7 @@ import typer
 
 import oxidbm
 from oxidbm import _recover
+from oxidbm._plain import bytes_to_json
 from oxidbm._publish import path_of
 from oxidbm.cli import common
 from oxidbm.cli.bar import opening, progress
@@ -19,17 +20,25 @@ from oxidbm.cli.common import AsJson, StorePath
 from oxidbm.cli.copies import line_of
 
 COLUMNS = ("token", "kind", "time", "size", "commit", "automatic", "name")
+COOKIE_SHOWN = 32  # bytes of one in a table
 
 
 def checkpoint(
     path: StorePath,
     kind: Annotated[str, typer.Option("--kind", help="fold-over, index or log.")] = "fold-over",
     name: Annotated[str | None, typer.Option("--name", help="Kept with it, for people.", show_default="none")] = None,
+    cookie: Annotated[
+        str | None, typer.Option("--cookie", help="Kept with it, for programs.", show_default="none")
+    ] = None,
+    level: Annotated[
+        int | None, typer.Option("--level", help="Of zstandard, -100 to 19, for its files.", show_default="-5")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a checkpoint of the last commit: it can be read and gone back to until it is purged."""
     with common.writing(path) as store, progress("writing the checkpoint"):
-        made = store.checkpoint(kind, name)  # type: ignore[arg-type]  # which it checks itself
+        data = None if cookie is None else common.argument_bytes(cookie, False)
+        made = store.checkpoint(kind, name, cookie=data, level=level)  # type: ignore[arg-type]  # it checks the kind
     if as_json:
         common.print_json(said_of(made))
     else:
@@ -54,7 +63,9 @@ def checkpoints(path: StorePath, as_json: AsJson = False) -> None:
 def said_of(made: Any) -> dict[str, Any]:
     """Return a checkpoint as JSON can hold it."""
     names = ("token", "kind", "name", "time", "bytes", "commit", "begin", "end", "automatic")
-    return {name: getattr(made, name) for name in names}
+    said = {name: getattr(made, name) for name in names}
+    said["cookie"] = None if made.cookie is None else bytes_to_json(made.cookie)
+    return said
 
 
 def words_of(made: Any) -> str:
@@ -69,20 +80,29 @@ def day(seconds: float) -> str:
 
 def lines_of(found: list[Any]) -> list[str]:
     """Return checkpoints as a table for people, whose lines are as long as they are: a token is there to be copied."""
-    rows = [COLUMNS]
+    rows: list[tuple[str, ...]] = [(*COLUMNS, "cookie")]
     for made in found:
         name = common.readable((made.name or "").encode("utf-8", "surrogatepass"))
         automatic = "yes" if made.automatic else "no"
-        rows.append((made.token, made.kind, day(made.time), common.size(made.bytes), str(made.commit), automatic, name))
+        first = (made.token, made.kind, day(made.time), common.size(made.bytes), str(made.commit))
+        rows.append((*first, automatic, name, shown_cookie(made)))
+    if not any(row[-1] for row in rows[1:]):
+        rows = [row[:-1] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         cells = [
             cell.rjust(width) if title in ("size", "commit") else cell.ljust(width)
-            for title, cell, width in zip(COLUMNS, row, widths, strict=True)
+            for title, cell, width in zip(rows[0], row, widths, strict=True)
         ]
         lines.append("  ".join(cells).rstrip())
     return lines
+
+
+def shown_cookie(made: Any) -> str:
+    """Return the beginning of a checkpoint's cookie."""
+    cookie = made.cookie or b""
+    return common.readable(cookie[:COOKIE_SHOWN]) + ("..." if len(cookie) > COOKIE_SHOWN else "")
 
 
 def recover(

@@ -1,5 +1,6 @@
 """The commands for checkpoints, looking at one with the commands that read, and the bar of a recovery."""
 
+import base64
 import json
 import os
 import threading
@@ -83,6 +84,27 @@ def test_making_and_purging(prices: Path) -> None:
     with Store(prices):
         for command in (("checkpoint",), ("purge", "--keep", 1)):
             assert invoke(command[0], prices, *command[1:]).exit_code == 4
+
+
+def test_cookies_and_levels(prices: Path) -> None:
+    assert [known["cookie"] for known in listed(prices)] == [None, None]
+    assert invoke("checkpoints", prices).stdout.splitlines()[0].endswith("  name")
+    made = json.loads(invoke("checkpoint", prices, "--cookie", "line 7", "--level", 19, "--json").stdout)
+    assert made["cookie"] == "line 7"
+    raw = os.fsdecode(b"\xff\n" + b"x" * 40)
+    assert invoke("checkpoint", prices, "--name", "a b", "--cookie", raw, "--level", -100).exit_code == 0
+    cookies = [known["cookie"] for known in listed(prices)]
+    assert cookies == [None, None, "line 7", {"base64": base64.b64encode(os.fsencode(raw)).decode()}]
+    title, first, _, third, fourth = invoke("checkpoints", prices).stdout.splitlines()
+    assert title.split()[-2:] == ["name", "cookie"]
+    assert first.endswith("before\\nthe sale")
+    assert third.endswith("  line 7")
+    assert fourth.endswith("a b               \\xff\\n" + "x" * 30 + "...")
+    for wrong in (("--level", 20), ("--level", "fast"), ("--cookie", "x" * 65537)):
+        result = invoke("checkpoint", prices, *wrong)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.strip()
+    assert len(listed(prices)) == 4
 
 
 def test_looking_back(prices: Path) -> None:

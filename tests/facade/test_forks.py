@@ -11,6 +11,7 @@ import pytest
 
 import oxidbm
 from oxidbm import shelve
+from tests.inside import checkpointer_of, disk_of
 from tests.support import ROOT
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -23,6 +24,7 @@ OPENED = {
     "database": "oxidbm.open(path, 'c'); thing['a'] = '1'; thing.firstkey(); thing.nextkey('a')",
     "store": "oxidbm.Store(path); thing['a'] = '1'; iterator = iter(thing.items()); next(iterator)",
     "session": "oxidbm.Store(path); session = thing.session('s'); session.upsert('a', '1')",
+    "checkpoint": "oxidbm.Store(path, durability='manual'); thing['a'] = '1'; begin_image(thing)",
     "batch": "oxidbm.Store(path); thing['a'] = '1'; batch = thing.batch(); batch['b'] = '2'",
 }
 CHILDREN = {
@@ -34,9 +36,21 @@ CHILDREN = {
 }
 
 
+def begin_image(store: oxidbm.Store) -> None:
+    """Begin a checkpoint, and leave it when its image's first slice was compressed."""
+    disk_of(store).stop()
+    checkpoints = checkpointer_of(store)
+    checkpoints.request("fold-over", None)
+    checkpoints.advance()
+    assert checkpoints.writer is not None
+
+
 def run(program: str, path: Path) -> str:
     """Run a program in a directory, which has to end well and say nothing, and return what it printed."""
-    before = "import gc, multiprocessing, os, shelve, sys\nimport oxidbm, oxidbm.shelve\npath = sys.argv[1]\n"
+    before = (
+        "import gc, multiprocessing, os, shelve, sys\nimport oxidbm, oxidbm.shelve\n"
+        "from tests.facade.test_forks import begin_image\npath = sys.argv[1]\n"
+    )
     result = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", before + program, str(path)],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,

@@ -11,7 +11,7 @@ import zstandard
 import oxidbm
 from oxidbm._core import address
 from oxidbm._core.device import directory, segments
-from oxidbm._core.durability import checkpoint, commit_record, image_file, session_record, superblock
+from oxidbm._core.durability import checkpoint, commit_record, compression, image_file, session_record, superblock
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.index import entry, image
 from oxidbm._core.log import record
@@ -240,6 +240,7 @@ def test_checkpoint_files(tmp_path: Path) -> None:
     assert int(content("TOKEN.json", "format_version").partition(";")[0]) == said["format_version"] == 1
     assert checkpoint.CHECKPOINT_VERSION == 1
     assert re.findall('"([a-z-]+)"', content("TOKEN.json", "kind")) == list(checkpoint.KINDS)
+    assert f"at most {checkpoint.COOKIE_BYTES_MAX} bytes, in base64" in content("TOKEN.json", "cookie")
     assert set(said["sessions"][0]) == set(re.findall("`([a-z_]+)`", text.partition("A session's object has")[2])[:4])
     wanted = said.pop("checksum")
     line = json.dumps(said, sort_keys=True, separators=(",", ":")).encode("ascii")
@@ -255,6 +256,8 @@ def test_an_image_by_the_document_alone(tmp_path: Path) -> None:
         made = store.checkpoint()
     data = (tmp_path / "store" / "checkpoints" / f"{made.token}.index.zst").read_bytes()
     assert zstandard.get_frame_parameters(data).has_checksum
+    text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
+    assert f"whose window is at most {compression.WINDOW_BYTES_MAX} bytes" in text
     raw = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read()
     words = [int.from_bytes(raw[i : i + 8], "little", signed=True) for i in range(0, len(raw), 8)]
     table = rows("TOKEN.index.zst")

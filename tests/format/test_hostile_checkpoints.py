@@ -87,10 +87,23 @@ NO_WORDS: tuple[Any, ...] = (None, 5, [], {}, "", "../../../etc/passwd", "a/b", 
 NO_SWITCHES: tuple[Any, ...] = (7, [], {}, 1.5)
 NO_SEGMENTS: tuple[Any, ...] = ([], [5], [0, 0], None, 7, "0", [None], [[]], [-1], [1 << 70], {"0": 0})
 NO_SESSIONS: tuple[Any, ...] = ([], None, 5, [5], [None], [{}], {"a": 1}, "sessions")
+NO_COOKIES: tuple[Any, ...] = (
+    5, True, 1.5, [], {}, "%", "AAA", "AB==", "AAAA\n", "AA==AA==", " ", "\u00e9", "\ud800", "A" * 87_384,
+)  # fmt: skip
 METADATA: dict[str, Any] = {
     **{
         f"{name} {number!r}": {name: number}
-        for name in ("sequence", "commit", "begin", "end", "time_ns", "image_bytes", "raw_bytes", "entries")
+        for name in (
+            "sequence",
+            "commit",
+            "begin",
+            "end",
+            "time_ns",
+            "image_bytes",
+            "raw_bytes",
+            "entries",
+            "page_size",
+        )
         for number in HUGE
     },
     **{f"{name} {wrong!r}": {name: wrong} for name in ("name", "automatic", "expiring") for wrong in NO_SWITCHES},
@@ -101,6 +114,8 @@ METADATA: dict[str, Any] = {
     },
     **{f"segments {number}": {"segments": wrong} for number, wrong in enumerate(NO_SEGMENTS)},
     **{f"sessions {number}": {"sessions": wrong} for number, wrong in enumerate(NO_SESSIONS)},
+    **{f"cookie {number}": {"cookie": wrong} for number, wrong in enumerate(NO_COOKIES)},
+    "pages of no bytes": {"page_size": 0},
     "a million segments": {"segments": list(range(10**6))},
     **{f"version {wrong!r}": {"format_version": wrong} for wrong in (0, "1", "2", 1.0, 1.5, True, None, [1])},
     "version -1": {"format_version": -1, "kind": "later"},
@@ -456,6 +471,22 @@ def test_a_bomb(base: tuple[Path, Items, Checkpoint], tmp_path: Path, what: str)
     assert count == len(items)
     assert len(faults) == 1
     assert memory < MEMORY_MAX
+
+
+def test_a_frame_with_a_window_that_no_level_has(base: tuple[Path, Items, Checkpoint], tmp_path: Path) -> None:
+    """A reader has to keep as much as a frame's window; 128 MiB are the library's own limit."""
+    items, checkpoint = copied(base, tmp_path / "store")
+    for bits in (23, 24, 27):
+        given = zstandard.ZstdCompressionParameters.from_level(1, window_log=bits, write_checksum=True)
+        packer = zstandard.ZstdCompressor(compression_params=given).compressobj()
+        data = packer.compress(checkpoint.image.content()) + packer.flush()
+        assert zstandard.get_frame_parameters(data).window_size == 1 << bits
+        checkpoint.write_data(tmp_path / "store", data)
+        if bits == 23:
+            with open_store(tmp_path / "store", read_only=True) as store:
+                assert store.recovery.checkpoint == checkpoint.said["token"]
+        else:
+            check_refused(tmp_path / "store", items)
 
 
 @pytest.mark.parametrize("suffix", [".json", ".index.zst"])

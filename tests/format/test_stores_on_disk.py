@@ -60,7 +60,7 @@ def test_its_checkpoints_open_and_can_be_gone_back_to(stores: tuple[Path, Any]) 
     token = expected["then"]["token"]
     with oxidbm.Store(path / "closed", read_only=True, checkpoint=token, **SMALL) as store:
         check_content(store, expected["then"])
-        assert [made.name for made in store.checkpoints()] == ["then", "log alone"]
+        assert [(made.name, made.cookie) for made in store.checkpoints()] == [("then", None), ("log alone", None)]
     oxidbm.recover(path / "closed", token)
     with oxidbm.Store(path / "closed", **SMALL) as store:
         check_content(store, expected["then"])

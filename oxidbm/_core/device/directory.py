@@ -10,7 +10,6 @@ no lock, so it looks at that word before and after: the same one says that nothi
 A backup's note says of which commit it is, until a writer takes the lock and writes its own.
 """
 
-import contextlib
 import errno
 import importlib
 import os
@@ -28,7 +27,8 @@ CHECKPOINTS: Final = "checkpoints"  # a directory, which there need not be
 SEGMENT_SUFFIX: Final = ".seg"
 METADATA_SUFFIX: Final = ".json"  # of a checkpoint
 IMAGE_SUFFIX: Final = ".index.zst"  # of its image of the index
-INNER_SUFFIXES: Final = (SEGMENT_SUFFIX, METADATA_SUFFIX, IMAGE_SUFFIX)
+SNAPSHOT_SUFFIX: Final = ".snapshot.zst"  # of its copy of what was in memory alone
+INNER_SUFFIXES: Final = (SEGMENT_SUFFIX, METADATA_SUFFIX, IMAGE_SUFFIX, SNAPSHOT_SUFFIX)
 ASIDE_SUFFIX: Final = ".new"
 NO_WAITING: Final[int] = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for its other end
 NOTE_BYTES_MAX: Final = 4096
@@ -301,8 +301,10 @@ class DirectoryLock:
     def close(self) -> None:
         """Give the lock back, also where a forked child has not closed its copy yet."""
         if self.descriptor >= 0 and fcntl is not None:
-            with contextlib.suppress(OSError):  # closing it does as well
+            try:  # and no contextlib, in whose code a signal handler may raise: the lock would be held for ever
                 fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+            except OSError:
+                self.forget()  # closing it does as well
         self.forget()
 
     def forget(self) -> None:

@@ -72,11 +72,11 @@ class Check:
         self.places = Places(log, self.faults)
         self.sessions = SessionCheck(commits.serials, self.begin)
         self.records_noted: i64 = log.records - commits.records_before
-        self.sequence_noted: i64 = commits.sequence
+        self.sequence_noted: i64 = commits.logged
         self.address_noted: i64 = commits.address
         self.unlogged = commits.unlogged
         self.walkable = True  # the index
-        fresh = self.begin == FIRST_ADDRESS or commits.sequence == 0  # nothing was there before begin
+        fresh = self.begin == FIRST_ADDRESS or commits.logged == 0  # nothing was there before begin
         self.records: i64 = 0 if fresh else UNKNOWN  # since the last commit record
         self.commit_address: i64 = 0
         self.commit_sequence: i64 = 0 if fresh else UNKNOWN
@@ -228,10 +228,10 @@ class Check:
         begin = read_i64_le(value, 16)
         records = read_i64_le(value, 40)
         if self.commit_sequence == UNKNOWN:
-            self.exact = self.exact and sequence == 1
+            self.exact = self.exact and previous == 0
             if self.begin <= previous and not self.faults:
                 self.say(at, f"the records before commit {sequence} are not all there")
-        elif previous != self.commit_address or sequence != self.commit_sequence + 1:
+        elif previous != self.commit_address or sequence <= self.commit_sequence:
             self.say(
                 at,
                 f"commit {sequence} follows the one at address {previous}, not commit {self.commit_sequence} at "

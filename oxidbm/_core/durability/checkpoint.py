@@ -1,34 +1,50 @@
 """Checkpoints on disk: what one says of itself, and the directory they are kept in.
 
 A checkpoint is a commit that can be gone back to, and, unless it is of the kind "log", an image of the index at that
-commit, which opening begins with in place of the log's first record. `checkpoints/TOKEN.json` says what it is. It is
+commit, which opening begins with in place of the log's first record. One of the kind "snapshot" has a copy of its own
+of what the log had in memory alone, and an "incremental" one of what has changed in there since the one that it builds
+on, whose image it shares. `checkpoints/TOKEN.json` says what it is. It is
 written aside and renamed once all that it names is durable: a checkpoint is there when that file is. What else is in
 the directory was left by a crash, and is deleted before the next checkpoint is written.
 """
 
+import binascii
 import os
 import threading
 import zlib
 from typing import Any, Final, final
 
-from oxidbm._core.device.directory import ASIDE_SUFFIX, CHECKPOINTS, IMAGE_SUFFIX, METADATA_SUFFIX, Directory
+from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.device.directory import (
+    ASIDE_SUFFIX,
+    CHECKPOINTS,
+    IMAGE_SUFFIX,
+    METADATA_SUFFIX,
+    SNAPSHOT_SUFFIX,
+    Directory,
+)
+from oxidbm._core.durability.compression import LEVEL
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.durability.session_record import SERIAL_MAX
 from oxidbm._core.errors import CorruptionError, FormatError
 from oxidbm._core.log.record import KEY_LENGTH_MAX
 
 FOLD_OVER: Final = "fold-over"
+SNAPSHOT: Final = "snapshot"
+INCREMENTAL: Final = "incremental"
 INDEX_ONLY: Final = "index"
 LOG_ONLY: Final = "log"
-KINDS: Final = (FOLD_OVER, INDEX_ONLY, LOG_ONLY)
+KINDS: Final = (FOLD_OVER, SNAPSHOT, INCREMENTAL, INDEX_ONLY, LOG_ONLY)
 CHECKPOINT_VERSION: Final = 1
 METADATA_BYTES_MAX: Final = 1 << 30
+COOKIE_BYTES_MAX: Final = 1 << 16
 SEQUENCE_DIGITS: Final = 12
 RANDOM_DIGITS: Final = 8
 NANOSECONDS: Final = 1e9
 NUMBER_MAX: Final = 1 << 62
 MESSAGE_MAX: Final = 200  # of what may be a list of a million
 NUMBERS: Final = ("sequence", "commit", "begin", "end", "time_ns", "image_bytes", "raw_bytes", "entries")
+SNAPSHOT_NUMBERS: Final = ("copied_from", "copied_to", "previous", "durable_to", "snapshot_bytes", "snapshot_raw_bytes")
 WORDS: Final = ("token", "kind", "store_id", "image_sum", "commit_sum")
 
 
@@ -41,6 +57,8 @@ class Metadata:
         self.token = token
         self.store_id = store_id
         self.name: str | None = None
+        self.cookie: bytes | None = None
+        self.level = LEVEL  # that its files are written with, which it does not say
         self.automatic = False
         self.sequence = 0  # of its commit, as are the next four
         self.commit = 0
@@ -53,12 +71,31 @@ class Metadata:
         self.image_sum = ""
         self.entries = 0
         self.expiring = False
+        self.page_size: int | None = None  # None where the file is of a release that did not say it
         self.segments: list[int] = []  # where the log's segments start, from the one that holds begin on
         self.sessions: list[SessionState] = []
+        self.base: str | None = None  # the checkpoint that an incremental one builds on
+        self.copied_from = 0  # of a snapshot, as are the next six
+        self.copied_to = 0
+        self.previous = 0
+        self.durable_to = 0
+        self.snapshot_bytes = 0
+        self.snapshot_raw_bytes = 0
+        self.snapshot_sum = ""
 
     def has_image(self) -> bool:
-        """Return whether there is an image of the index."""
+        """Return whether there is an image of the index, be it one that it shares."""
         return self.kind != LOG_ONLY
+
+    def has_copy(self) -> bool:
+        """Return whether a part of its log stands in a file of its own."""
+        return self.snapshot_bytes > 0
+
+    def log_end(self) -> int:
+        """Return up to where it needs the log; 0 where all of that is in its copy."""
+        if not self.has_copy():
+            return self.end
+        return self.copied_from if self.copied_from > FIRST_ADDRESS else 0
 
     def is_state(self) -> bool:
         """Return whether the store can be brought back to it."""
@@ -68,12 +105,22 @@ class Metadata:
         """Return the name of the image's file."""
         return self.token + IMAGE_SUFFIX
 
+    def snapshot_name(self) -> str:
+        """Return the name of the file of what it has of the log."""
+        return self.token + SNAPSHOT_SUFFIX
+
     def said(self) -> dict[str, Any]:
         """Return what the file says, without its checksum."""
-        said: dict[str, Any] = {"format_version": CHECKPOINT_VERSION, "name": self.name, "automatic": self.automatic}
+        said: dict[str, Any] = {"format_version": CHECKPOINT_VERSION, "name": self.name}
+        said["cookie"] = None if self.cookie is None else encode_cookie(self.cookie)
+        said["automatic"] = self.automatic
         for field in (*WORDS, *NUMBERS):
             said[field] = getattr(self, field)
+        if self.kind in (SNAPSHOT, INCREMENTAL):
+            for field in ("base", "snapshot_sum", *SNAPSHOT_NUMBERS):
+                said[field] = getattr(self, field)
         said["expiring"] = self.expiring
+        said["page_size"] = self.page_size
         said["segments"] = self.segments
         said["sessions"] = [
             {
@@ -146,6 +193,23 @@ def number_in(number: object, what: str) -> int:
     return number
 
 
+def encode_cookie(cookie: bytes) -> str:
+    """Return a cookie as a checkpoint's file says it."""
+    return binascii.b2a_base64(cookie, newline=False).decode()
+
+
+def decode_cookie(said: object) -> bytes | None:
+    """Return a cookie that a checkpoint's file says; ValueError for anything that is none that can be written."""
+    if said is None:  # also in a file of before there were cookies
+        return None
+    if type(said) is not str or not said.isascii():
+        raise ValueError(f"cookie is {said!r}"[:MESSAGE_MAX])
+    cookie = binascii.a2b_base64(said)
+    if len(cookie) > COOKIE_BYTES_MAX or encode_cookie(cookie) != said:
+        raise ValueError(f"cookie is {said!r}"[:MESSAGE_MAX])
+    return cookie
+
+
 def metadata_of(said: dict[str, Any]) -> Metadata:
     """Return what a checkpoint's file says, whose checksum holds."""
     for field in WORDS:
@@ -161,12 +225,17 @@ def metadata_of(said: dict[str, Any]) -> Metadata:
     if name is not None and type(name) is not str:
         raise ValueError(f"name is {name!r}")
     metadata.name = name
+    metadata.cookie = decode_cookie(said.get("cookie"))
     metadata.automatic = said["automatic"]
     metadata.image_sum = said["image_sum"]
     metadata.commit_sum = said["commit_sum"]
     metadata.expiring = said["expiring"]
+    if "page_size" in said:
+        metadata.page_size = number_in(said["page_size"], "page_size")
     if metadata.kind not in KINDS:
         raise ValueError(f"the kind {metadata.kind!r} is unknown")
+    if metadata.kind in (SNAPSHOT, INCREMENTAL):
+        take_snapshot(metadata, said)
     for start in said["segments"]:
         metadata.segments.append(number_in(start, "a segment's start"))
     for session in said["sessions"]:
@@ -182,6 +251,22 @@ def metadata_of(said: dict[str, Any]) -> Metadata:
             raise ValueError(f"a session has the serial {state.serial} and stands at {state.address}")
         metadata.sessions.append(state)
     return metadata
+
+
+def take_snapshot(metadata: Metadata, said: dict[str, Any]) -> None:
+    """Take over what a checkpoint's file says of a copy of the log."""
+    for field in SNAPSHOT_NUMBERS:
+        setattr(metadata, field, number_in(said[field], field))
+    base = said["base"]
+    if type(said["snapshot_sum"]) is not str or (base is not None and type(base) is not str):
+        raise ValueError(f"base and snapshot_sum are {base!r} and {said['snapshot_sum']!r}"[:MESSAGE_MAX])
+    metadata.base = base
+    metadata.snapshot_sum = said["snapshot_sum"]
+    if (base is not None) != (metadata.kind == INCREMENTAL):
+        raise ValueError(f"a checkpoint of the kind {metadata.kind!r} that builds on {base!r}"[:MESSAGE_MAX])
+    places = (0, metadata.copied_from, metadata.copied_to, metadata.commit, metadata.end, NUMBER_MAX)
+    if metadata.has_copy() and list(places) != sorted(places):
+        raise ValueError(f"a copy of [{metadata.copied_from}, {metadata.copied_to}) before {metadata.commit}")
 
 
 @final
@@ -210,6 +295,11 @@ class Checkpoint:
         return self.metadata.name
 
     @property
+    def cookie(self) -> bytes | None:
+        """What it was given to keep."""
+        return self.metadata.cookie
+
+    @property
     def automatic(self) -> bool:
         """Whether the store made it by itself, and removes it with the next one."""
         return self.metadata.automatic
@@ -222,7 +312,7 @@ class Checkpoint:
     @property
     def bytes(self) -> int:
         """The bytes of its own files but for the one that says what it is."""
-        return self.metadata.image_bytes
+        return self.metadata.image_bytes + self.metadata.snapshot_bytes
 
     @property
     def commit(self) -> int:
@@ -354,7 +444,7 @@ class CheckpointFiles:
         directory = self.opened()
         if directory is None:
             return
-        for suffix in (METADATA_SUFFIX, METADATA_SUFFIX + ASIDE_SUFFIX, IMAGE_SUFFIX):
+        for suffix in (METADATA_SUFFIX, METADATA_SUFFIX + ASIDE_SUFFIX, IMAGE_SUFFIX, SNAPSHOT_SUFFIX):
             try:
                 directory.unlink(token + suffix)
             except FileNotFoundError:
@@ -370,7 +460,7 @@ class CheckpointFiles:
         known = set(self.tokens())
         for name in directory.names():
             token = name.partition(".")[0]
-            if name.endswith((METADATA_SUFFIX + ASIDE_SUFFIX, IMAGE_SUFFIX)) and token not in known:
+            if name.endswith((METADATA_SUFFIX + ASIDE_SUFFIX, IMAGE_SUFFIX, SNAPSHOT_SUFFIX)) and token not in known:
                 directory.unlink(name)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from oxidbm._core.budget import Budget
 from oxidbm._core.device.directory import CHECKPOINTS
 from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
 from oxidbm._core.durability.commit import Commits
+from oxidbm._core.durability.rebuild import check_copy, is_in_log
 from oxidbm._core.durability.recovery import commit_of, read_image
 from oxidbm._core.errors import error
 
@@ -49,7 +50,13 @@ def check_one(commits: Commits, files: CheckpointFiles, metadata: Metadata) -> N
     if metadata.sequence > commits.durable_sequence:
         return
     log = commits.log
-    said = commit_of(log, metadata)
-    if not metadata.has_image():
-        return
-    read_image(files, metadata, said, Budget(log.budget.limit))
+    if not metadata.has_copy():
+        said = commit_of(log, metadata)
+    else:
+        said = check_copy(files, metadata).decoded()
+        if is_in_log(log, metadata):
+            commit_of(log, metadata)
+    if metadata.base is not None:
+        files.read(metadata.base)
+    elif metadata.has_image():
+        read_image(files, metadata, said, Budget(log.budget.limit))

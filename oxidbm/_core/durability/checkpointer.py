@@ -8,8 +8,9 @@ more, so an entry that leads behind it is followed down its chain to where it le
     REST     no checkpoint is being made
     CUT      one was asked for, and waits for a commit to be cut
     IMAGE    slices of the image are written
-    DURABLE  the commit becomes durable, by whoever cut it
-    SYNC     the image's file becomes durable
+    COPY     slices of a snapshot's part of the log are written (see snapshots)
+    DURABLE  the commit becomes durable, by whoever cut it; for a snapshot, the log that it needs
+    SYNC     the files become durable
     PUBLISH  the file that says that the checkpoint is there
     PURGE    older automatic ones go
 
@@ -29,17 +30,21 @@ from oxidbm._core.device.device import Device
 from oxidbm._core.device.directory import CHECKPOINTS
 from oxidbm._core.durability.checkpoint import (
     FOLD_OVER,
+    INCREMENTAL,
     KINDS,
     LOG_ONLY,
+    SNAPSHOT,
     Checkpoint,
     CheckpointFiles,
     Metadata,
     token_for,
 )
-from oxidbm._core.durability.commit import Commits, CutWatcher
+from oxidbm._core.durability.commit import Aside, Commits, CutWatcher
+from oxidbm._core.durability.compression import LEVEL
 from oxidbm._core.durability.image_file import ImageHeader, ImageWriter
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.durability.session_record import decode_session
+from oxidbm._core.durability.snapshots import Snapshots
 from oxidbm._core.errors import BusyError, ClosedError, MissingError, error
 from oxidbm._core.index.image import ImageTaker
 from oxidbm._core.locks import CHECKPOINTING, StoreLock
@@ -49,11 +54,12 @@ from oxidbm._core.log.record import CHECKSUM_MASK
 REST: Final = 0
 CUT: Final = 1
 IMAGE: Final = 2
-DURABLE: Final = 3
-SYNC: Final = 4
-PUBLISH: Final = 5
-PURGE: Final = 6
-NAMES: Final = ("REST", "CUT", "IMAGE", "DURABLE", "SYNC", "PUBLISH", "PURGE")
+COPY: Final = 3
+DURABLE: Final = 4
+SYNC: Final = 5
+PUBLISH: Final = 6
+PURGE: Final = 7
+NAMES: Final = ("REST", "CUT", "IMAGE", "COPY", "DURABLE", "SYNC", "PUBLISH", "PURGE")
 
 DUE_RECORDS: Final = 1_000_000  # about a second of replay
 DUE_BYTES: Final = 268_435_456
@@ -82,10 +88,14 @@ class Checkpointer(CutWatcher):
         self.wanted: Checkpoint | None = None  # what was asked for; None where the one that is made is automatic
         self.taker = ImageTaker()
         self.writer: ImageWriter | None = None
+        self.snapshots = Snapshots(commits, files)
         self.metadata = Metadata(FOLD_OVER, "", files.store_id)
         self.sessions: list[SessionState] = []
         self.sessions_taken = False
+        self.named = False
         self.with_image = True
+        self.aside = False  # its commit is not to stand in the log
+        self.incremental = False
         self.ticket = 0
         self.sequence: i64 = 0
         self.commit_address: i64 = 0
@@ -152,22 +162,37 @@ class Checkpointer(CutWatcher):
     def begin_here(self) -> None:
         """Take note of this instant: the last commit is the whole log."""
         commits = self.commits
-        self.sequence = commits.sequence
+        self.sequence = commits.logged
         self.commit_address = commits.address
         self.begin = max(self.log.begin, commits.begin_wanted)
         self.end = commits.end
-        self.ticket = commits.holds.take(self.begin)
+        if self.with_image:
+            self.records = self.log.records
+            self.bytes_end = self.log.tail
+        self.note_table()
+
+    def cut_made_aside(self, aside: Aside) -> None:
+        """As `begin_here`, with a commit that was cut aside."""
+        self.snapshots.begin(aside, self.incremental)
+        self.sequence = aside.record.log.sequence
+        self.commit_address = aside.address
+        self.begin = aside.record.log.begin
+        self.end = aside.end()
+        self.with_image = self.snapshots.builds_on is None
+        self.note_table()
+
+    def note_table(self) -> None:
+        """Take note of what the table is in this instant."""
+        self.ticket = self.commits.holds.take(self.begin)
         self.count = self.table.count  # more of them may be settled by now than when the commit was cut
         self.live_bytes = self.table.live_bytes
         self.pending = self.table.pending.items  # is only appended to
         self.pending_first = self.table.pending.first
         self.pending_stop = len(self.pending)
         self.expiring = self.log.expiring
-        self.sessions_taken = False
+        self.sessions_taken = self.named = False
         self.begun = time.monotonic()
         if self.with_image:
-            self.records = self.log.records
-            self.bytes_end = self.log.tail
             self.taker.begin(self.table.index)
         self.phase = IMAGE
 
@@ -193,7 +218,7 @@ class Checkpointer(CutWatcher):
         self.sessions = taken
         self.sessions_taken = True
 
-    def request(self, kind: str, name: str | None) -> Checkpoint:
+    def request(self, kind: str, name: str | None, cookie: bytes | None = None, level: int = LEVEL) -> Checkpoint:
         """Ask for a checkpoint at the commit that is made now, and return it, begun; BusyError while one is made."""
         if kind not in KINDS:
             kinds = ", ".join([repr(known) for known in KINDS])
@@ -204,6 +229,8 @@ class Checkpointer(CutWatcher):
         commits = self.commits
         metadata = Metadata(kind, "", self.files.store_id)
         metadata.name = name
+        metadata.cookie = cookie
+        metadata.level = level
         wanted = Checkpoint(metadata)
         wanted.running.acquire()
         with self.lock:
@@ -214,6 +241,8 @@ class Checkpointer(CutWatcher):
                 )
             self.wanted = wanted
             self.with_image = kind != LOG_ONLY
+            self.aside = kind in (SNAPSHOT, INCREMENTAL)
+            self.incremental = kind == INCREMENTAL
             self.phase = CUT
             try:
                 with commits.turn():
@@ -229,8 +258,12 @@ class Checkpointer(CutWatcher):
         commits = self.commits
         if self.phase != CUT:
             return
-        if commits.sequence > 0 and commits.durable_tail >= self.log.tail and not commits.unlogged:
+        builds_on = self.incremental and self.snapshots.base is not None
+        if commits.logged > 0 and commits.durable_tail >= self.log.tail and not commits.unlogged and not builds_on:
             self.begin_here()
+            self.take_sessions()
+        elif self.aside:
+            commits.commit_aside()
             self.take_sessions()
         else:
             commits.commit_now()
@@ -263,18 +296,19 @@ class Checkpointer(CutWatcher):
         if self.phase == IMAGE:
             if self.with_image and self.write_some():
                 return
+        elif self.phase == COPY:
+            if self.snapshots.taking() and self.copy_some():
+                return
+            self.snapshots.thaw()
         elif self.phase == DURABLE:
             if not self.is_durable():
                 return
         elif self.phase == SYNC:
-            self.close_image()
+            self.close_files()
         elif self.phase == PUBLISH:
             self.say_all()
             self.files.publish(self.metadata)
-            self.keep(self.metadata)
-            if self.with_image:
-                self.records_imaged = self.records
-            self.commits.release(self.ticket)
+            self.note_published()
         elif self.phase == PURGE:
             if self.metadata.automatic:
                 self.purge_automatic()
@@ -292,6 +326,20 @@ class Checkpointer(CutWatcher):
         writer.write_slice(self.taker)
         return True
 
+    def copy_some(self) -> bool:
+        """Write the next slice of a snapshot; False behind the last one."""
+        self.name_it()
+        return self.snapshots.write_some(self.metadata)
+
+    def note_published(self) -> None:
+        """Take note that the checkpoint is there."""
+        self.keep(self.metadata)
+        if self.snapshots.taking():
+            self.snapshots.published(self.metadata)
+        elif self.with_image:
+            self.records_imaged = self.records
+        self.commits.release(self.ticket)
+
     def open_image(self) -> None:
         """Begin the image's file."""
         self.name_it()
@@ -300,19 +348,29 @@ class Checkpointer(CutWatcher):
         header.live_bytes = int(self.live_bytes)
         header.low_mask = int(self.taker.low_mask)
         header.split = int(self.taker.split)
-        writer = ImageWriter(self.files.made(), self.metadata.image_name(), self.files.mode, header, self.log)
+        writer = ImageWriter(
+            self.files.made(), self.metadata.image_name(), self.files.mode, header, self.log, self.metadata.level
+        )
+        if self.snapshots.taking():
+            writer.end = self.snapshots.copy.stop  # where the log itself went on
         self.writer = writer
         writer.write_header(header, memoryview(self.pending)[self.pending_first : self.pending_stop])
 
     def name_it(self) -> None:
-        """Give the checkpoint its token, and delete what was left of others."""
+        """Give the checkpoint its token, and delete what was left of others; a second time does nothing."""
+        if self.named:
+            return
+        self.named = True
         wanted = self.wanted
         if wanted is not None:
             self.metadata = wanted.metadata
         else:
             self.metadata = Metadata(FOLD_OVER, "", self.files.store_id)
             self.metadata.automatic = True
-        self.metadata.token = token_for(int(self.sequence))
+        metadata = self.metadata
+        metadata.token = token_for(int(self.sequence))
+        if metadata.kind == INCREMENTAL and self.snapshots.builds_on is None:
+            metadata.kind = SNAPSHOT  # there is none that it could build on
         if not self.swept:
             self.files.sweep()
             self.swept = True
@@ -320,7 +378,9 @@ class Checkpointer(CutWatcher):
     def is_durable(self) -> bool:
         """Return whether the commit is durable; raise where it never will be, or its sessions are not known."""
         self.log.life.check_not_poisoned()
-        if self.commits.durable_sequence < self.sequence:
+        if self.snapshots.taking():
+            self.snapshots.sync_log()
+        elif self.commits.durable_sequence < self.sequence:
             return False
         if not self.sessions_taken:
             raise error(
@@ -328,16 +388,18 @@ class Checkpointer(CutWatcher):
             )
         return True
 
-    def close_image(self) -> None:
-        """Make the image durable."""
+    def close_files(self) -> None:
+        """Make the files durable."""
+        self.name_it()
+        if self.snapshots.taking():
+            self.snapshots.finish(self.metadata)
         writer = self.writer
         if writer is None:
-            self.name_it()
             return
         writer.finish()
-        self.metadata.image_bytes = int(writer.bytes)
-        self.metadata.raw_bytes = int(writer.raw_bytes)
-        self.metadata.image_sum = writer.sum.hex()
+        self.metadata.image_bytes = int(writer.file.bytes)
+        self.metadata.raw_bytes = int(writer.file.raw_bytes)
+        self.metadata.image_sum = writer.file.sum.hex()
         self.metadata.entries = int(writer.entries)
         self.writer = None
 
@@ -346,12 +408,14 @@ class Checkpointer(CutWatcher):
         metadata = self.metadata
         metadata.sequence = int(self.sequence)
         metadata.commit = int(self.commit_address)
-        metadata.commit_sum = f"{int(record_at(self.log, self.commit_address).seal & CHECKSUM_MASK):08x}"
+        if not self.snapshots.taking():
+            metadata.commit_sum = f"{int(record_at(self.log, self.commit_address).seal & CHECKSUM_MASK):08x}"
         metadata.begin = int(self.begin)
         metadata.end = int(self.end)
         metadata.time_ns = int(self.commits.now_ns())
         metadata.expiring = self.expiring
-        metadata.segments = segment_starts(self.log.device, self.begin, self.end)
+        metadata.page_size = int(self.log.page_bytes)
+        metadata.segments = segment_starts(self.log.device, self.begin, i64(metadata.log_end()))
         metadata.sessions = self.sessions
 
     def purge(self, keep: int | None, token: str | None) -> list[str]:
@@ -368,12 +432,24 @@ class Checkpointer(CutWatcher):
                     return [token]
                 if not chosen:
                     raise MissingError(2, f"there is no checkpoint {token}", self.files.store.place(CHECKPOINTS))
+                if self.is_base(chosen[0]):
+                    raise BusyError(f"a later checkpoint builds on the checkpoint {token}; purge that one first")
             else:
                 chosen = [metadata for metadata in self.known if not metadata.automatic]
                 chosen = chosen[: max(len(chosen) - (0 if keep is None else keep), 0)]
-            for metadata in chosen:
-                self.remove(metadata)
-        return [metadata.token for metadata in chosen]
+            removed: list[str] = []
+            for metadata in reversed(chosen):
+                if not self.is_base(metadata):
+                    self.remove(metadata)
+                    removed.append(metadata.token)
+        removed.reverse()
+        return removed
+
+    def is_base(self, metadata: Metadata) -> bool:
+        """Return whether a checkpoint that is there, or is being made, builds on this one."""
+        if self.snapshots.builds_on is metadata and self.making():
+            return True
+        return any(other.base == metadata.token for other in self.known)
 
     def purge_automatic(self) -> None:
         """Remove the automatic checkpoints before the one that was made last."""
@@ -382,7 +458,14 @@ class Checkpointer(CutWatcher):
                 self.remove(metadata)
 
     def remove(self, metadata: Metadata) -> None:
-        """Remove a checkpoint, and give back the part of the log that only it needed."""
+        """Remove a checkpoint, and give back the part of the log that only it needed.
+
+        What is durable by a snapshot alone is made so by a commit before.
+        """
+        if metadata.has_copy() and metadata.sequence > self.commits.logged_durable:
+            self.commits.commit()
+        if self.snapshots.base is metadata:
+            self.snapshots.forget_base()
         self.files.remove(metadata.token)
         self.known.remove(metadata)
         self.commits.release(self.tickets.pop(metadata.token))
@@ -406,12 +489,13 @@ class Checkpointer(CutWatcher):
                 self.swept = False  # the next one sweeps
 
     def drop(self) -> None:
-        """Close the image's file, and let the index and the log go on."""
+        """Close the files, and let the index and the log go on."""
         self.taker.end()
+        self.snapshots.drop()
         writer = self.writer
         self.writer = None
         if writer is not None:
-            writer.close()
+            writer.file.close()
         self.commits.holds.release(self.ticket)
         self.pending = vec[i64]()
 
@@ -420,6 +504,7 @@ class Checkpointer(CutWatcher):
         wanted = self.wanted
         self.wanted = None
         self.with_image = True
+        self.aside = False
         self.pending = vec[i64]()
         self.sessions = []
         self.phase = REST  # last of all: from here on a cut may begin the next one
@@ -476,6 +561,7 @@ class Checkpointer(CutWatcher):
 def segment_starts(device: Device, begin: i64, end: i64) -> list[int]:
     """Return where the segments start that hold [begin, end) of the log."""
     start = device.begin()
+    end = min(end, device.end())
     found: list[int] = []
     while start < end:
         following = device.segment_end(start)

@@ -11,11 +11,12 @@ sync poisons the store; 4. no commit is cut while somebody else holds the cut lo
 
 from typing import Final, final
 
+from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.address import FIRST_ADDRESS
-from oxidbm._core.durability.commit_record import CommitRecord, encode
+from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES, CommitRecord, encode, sealed_record
 from oxidbm._core.durability.group import Waiters
 from oxidbm._core.durability.holds import Holds
 from oxidbm._core.durability.notices import Notices
@@ -25,7 +26,7 @@ from oxidbm._core.locks import COMMITTING, CUTTING, StoreLock
 from oxidbm._core.log.append import append_record, mark_as, record_bytes
 from oxidbm._core.log.flush import flush_for, flush_to, seal_to
 from oxidbm._core.log.hybrid_log import HybridLog
-from oxidbm._core.log.record import SHAPE_COMMIT, SHAPE_SESSION, pack_info
+from oxidbm._core.log.record import CHECKSUM_MASK, SHAPE_COMMIT, SHAPE_SESSION, pack_info
 from oxidbm._core.log.room import room_for
 from oxidbm._core.table.table import Table
 
@@ -33,11 +34,41 @@ NANOSECONDS: Final = 1e9
 SESSIONS_SLICE: Final = 256
 
 
+@final
+class Aside:
+    """A commit record that does not go to the log, but stands in a snapshot where the log's next one would."""
+
+    def __init__(self) -> None:
+        self.record = CommitRecord()
+        self.copied_to: i64 = 0  # where the log ended
+        self.address: i64 = 0
+        self.data = b""
+
+    def place(self, log: HybridLog, previous: i64) -> None:
+        """Give it its place behind the log's tail, and its bytes."""
+        self.copied_to = log.tail
+        self.address = log.tail
+        if (self.address & log.offset_mask) + COMMIT_RECORD_BYTES > log.page_bytes:
+            self.address = log.next_page(self.address)
+        self.data = sealed_record(self.record, self.address, previous, log.checksum_key)
+
+    def end(self) -> i64:
+        """Return the address behind it."""
+        return self.address + COMMIT_RECORD_BYTES
+
+    def checksum(self) -> str:
+        """Return its checksum, as checkpoints say it."""
+        return f"{int(read_i64_le(self.data, 16) & CHECKSUM_MASK):08x}"
+
+
 class CutWatcher:
     """Who wants to know when a commit is cut."""
 
     def cut_made(self) -> None:
         """Take note of the cut; in its very instant, so nothing else may run in here."""
+
+    def cut_made_aside(self, aside: Aside) -> None:
+        """As `cut_made`, of a commit whose record does not stand in the log."""
 
     def cut_durable(self) -> None:
         """Take note that it is durable; no other one has been cut since."""
@@ -62,9 +93,11 @@ class Commits:
         self.waiters = Waiters()
         self.notices = table.log.life.watch = Notices(table.log.life)
         self.cut_lock = StoreLock(locks, CUTTING)
-        self.sequence: i64 = 0
+        self.sequence: i64 = 0  # of the last commit, be it in the log or aside
         self.durable_sequence: i64 = 0
-        self.address: i64 = 0  # of the last commit record
+        self.logged: i64 = 0  # as the two before, of commits in the log alone
+        self.logged_durable: i64 = 0
+        self.address: i64 = 0  # of the last commit record in the log
         self.end: i64 = FIRST_ADDRESS
         self.durable_tail: i64 = FIRST_ADDRESS
         self.records_before: i64 = 0  # appended up to and with the last commit record
@@ -115,6 +148,8 @@ class Commits:
         self.serials.take_all(other.serials)
         self.sequence = other.sequence
         self.durable_sequence = other.durable_sequence
+        self.logged = other.logged
+        self.logged_durable = other.logged_durable
         self.address = other.address
         self.end = other.end
         self.durable_tail = other.durable_tail
@@ -176,24 +211,13 @@ class Commits:
         Returns the commit record's address; 0 where something was written meanwhile; < 0, a size that there is no room
         for. What was stated of sessions by then stays, and is not stated again when the cut is tried again.
         """
-        table = self.table
         log = self.log
         record = CommitRecord()
-        record.log.sequence = self.sequence + 1
-        record.log.durable_sequence = self.durable_sequence
-        record.log.begin = max(log.begin, self.begin_wanted)
-        record.log.time_ns = self.now_ns()
-        size = self.state_sessions(record.log.time_ns, self.serials.left())
+        size = self.prepare_record(record)
         if size < 0:
             return size
-        record.log.records = log.records - self.records_before
-        record.sessions = self.serials.stated
-        record.table.count = table.count
-        record.table.pending = table.pending.count()
-        record.table.live_bytes = table.live_bytes
         value = encode(record)
-        written = log.records - self.records_before != record.log.records or table.count != record.table.count
-        if written or self.serials.left() > 0:
+        if self.written_since(record):
             return 0  # a finalizer, run by the garbage collector, or the clock wrote
         address = append_record(log, b"", value, pack_info(self.address, False, False), 0)
         if address < 0:
@@ -201,13 +225,69 @@ class Commits:
         mark_as(log, address, SHAPE_COMMIT)
         self.own += 1
         log.freeze()
-        self.sequence = record.log.sequence
+        self.sequence = self.logged = record.log.sequence
         self.address = address
         self.end = log.tail
         self.records_before = log.records
         self.unlogged = False
         self.watcher.cut_made()
         return address
+
+    def prepare_record(self, record: CommitRecord) -> i64:
+        """Have a commit record say what is so now, behind what is due of the sessions; < 0, a size, for no room."""
+        table = self.table
+        log = self.log
+        record.log.sequence = self.sequence + 1
+        record.log.durable_sequence = self.logged_durable
+        record.log.begin = max(log.begin, self.begin_wanted)
+        record.log.time_ns = self.now_ns()
+        size = self.state_sessions(record.log.time_ns, self.serials.left())
+        record.log.records = log.records - self.records_before
+        record.sessions = self.serials.stated
+        record.table.count = table.count
+        record.table.pending = table.pending.count()
+        record.table.live_bytes = table.live_bytes
+        return size
+
+    def written_since(self, record: CommitRecord) -> bool:
+        """Return whether something was written since a commit record was prepared."""
+        written = self.log.records - self.records_before != record.log.records
+        return written or self.table.count != record.table.count or self.serials.left() > 0
+
+    def cut_aside(self, aside: Aside) -> i64:
+        """As `cut`, for a commit whose record does not go to the log; what there is frozen thaws when it was copied.
+
+        The records of the sessions do: what they say counts with whatever commit record comes behind them.
+        """
+        size = self.prepare_record(aside.record)
+        if size < 0:
+            return size
+        log = self.log
+        aside.place(log, self.address)
+        if self.written_since(aside.record):
+            return 0
+        log.freeze_awhile()
+        self.sequence = aside.record.log.sequence
+        self.watcher.cut_made_aside(aside)
+        return aside.address
+
+    def commit_aside(self) -> None:
+        """Cut a commit whose record does not go to the log, for the watcher; the caller holds the lock."""
+        self.log.life.check_not_poisoned()
+        with self.cut_lock:  # not in the middle of a batch
+            self.state_many()
+            while True:
+                address = self.cut_aside(Aside())
+                if address > 0:
+                    break
+                if address < 0:
+                    flush_for(self.log, room_for(-address, self.log.page_bytes))
+
+    def aside_durable(self, sequence: i64) -> None:
+        """Take note that a commit which was cut aside is durable; the caller waits for nobody."""
+        self.durable_sequence = max(self.durable_sequence, sequence)
+        self.waiters.pass_on(self.durable_sequence)
+        self.notices.tell(self.durable_sequence)
 
     def commit(self) -> None:
         """Return when every operation that has returned so far is durable; PoisonedError where that cannot be."""
@@ -283,7 +363,7 @@ class Commits:
         self.durable_tail = target
         self.records_durable = records
         self.own_durable = own
-        self.durable_sequence = sequence
+        self.durable_sequence = self.logged_durable = sequence
         self.watcher.cut_durable()
 
     def state_many(self) -> None:

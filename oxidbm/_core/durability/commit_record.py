@@ -14,7 +14,8 @@ from librt.strings import BytesWriter, read_i64_le, write_i64_le
 from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MAX
-from oxidbm._core.log.record import HEADER_BYTES, SHAPE_COMMIT
+from oxidbm._core.hashing import checksum_bytes
+from oxidbm._core.log.record import CAPACITY_SHIFT, HEADER_BYTES, SHAPE_COMMIT, pack_info
 
 COMMIT_WORDS: Final = 9
 COMMIT_BYTES: Final = COMMIT_WORDS * 8
@@ -70,6 +71,24 @@ def encode(record: CommitRecord) -> bytes:
     write_i64_le(out, record.table.live_bytes)
     write_i64_le(out, record.log.time_ns)
     write_i64_le(out, record.sessions)
+    return out.getvalue()
+
+
+def sealed_record(record: CommitRecord, address: i64, previous: i64, key: i64) -> bytes:
+    """Return the bytes of a whole commit record that stands at an address, behind the one at `previous`."""
+    value = encode(record)
+    seal: i64 = COMMIT_WORDS << CAPACITY_SHIFT
+    data = header_bytes(previous, seal) + value
+    checksum = checksum_bytes(data, 0, seal, COMMIT_RECORD_BYTES, address, key)
+    return header_bytes(previous, seal | checksum) + value
+
+
+def header_bytes(previous: i64, seal: i64) -> bytes:
+    """Return the header of a commit record behind the one at `previous`."""
+    out = BytesWriter()
+    write_i64_le(out, pack_info(previous, False, False))
+    write_i64_le(out, COMMIT_SHAPE)
+    write_i64_le(out, seal)
     return out.getvalue()
 
 

@@ -7,13 +7,11 @@
     slices   see index/image; one without words and pairs is the last
     entries  how many the slices held
 
-The frame has a content checksum. Whatever a file says is checked before it is believed or allocated for.
+The frame is as frame_file has it. Whatever a file says is checked before it is believed or allocated for.
 """
 
-import importlib
-import os
 import struct
-from typing import Any, Final, final
+from typing import Final, final
 
 from librt.vecs import extend, vec
 from mypy_extensions import i64
@@ -22,7 +20,7 @@ from oxidbm import _breath
 from oxidbm._core.address import ADDRESS_MASK
 from oxidbm._core.budget import Budget
 from oxidbm._core.device.directory import Directory
-from oxidbm._core.device.system import sync_file, write_at
+from oxidbm._core.durability.frame_file import FrameReader, FrameWriter
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.index.entry import NO_ENTRY, address_of, leading_to
 from oxidbm._core.index.hash_index import BUCKET_ENTRIES, HashIndex
@@ -37,14 +35,6 @@ IMAGE_HEADER: Final = struct.Struct("<8s9q")
 COUNT: Final = struct.Struct("<q")
 COUNTS: Final = struct.Struct("<2q")
 WORD: Final = "q"
-SUM_BYTES: Final = 4
-LEVEL: Final = -5  # addresses and tags hardly compress: one more costs twice the time for a quarter less
-WRITE_BYTES: Final = 1048576
-
-
-def zstandard() -> Any:
-    """Return the library, which takes milliseconds to import, and is not there where the core is compiled."""
-    return importlib.import_module("zstandard")
 
 
 @final
@@ -78,20 +68,14 @@ def led_before(log: HybridLog, entry: i64, begin: i64, end: i64) -> i64:
 class ImageWriter:
     """Writes the image that a taker takes. Other threads run in compressing, writing and syncing."""
 
-    def __init__(self, directory: Directory, name: str, mode: int, header: ImageHeader, log: HybridLog) -> None:
+    def __init__(
+        self, directory: Directory, name: str, mode: int, header: ImageHeader, log: HybridLog, level: int
+    ) -> None:
         self.log = log
         self.begin: i64 = header.begin
         self.end: i64 = header.end
         self.entries: i64 = 0
-        self.raw_bytes: i64 = 0
-        self.bytes: i64 = 0
-        self.sum = b""
-        self.waiting: list[bytes] = []
-        self.waiting_bytes: i64 = 0
-        self.frame: Any = zstandard().ZstdCompressor(level=LEVEL, write_checksum=True).compressobj()
-        self.directory = directory
-        self.name = name
-        self.descriptor = directory.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        self.file = FrameWriter(directory, name, mode, level)
 
     def write_header(self, header: ImageHeader, pending: memoryview) -> None:
         """Write what comes before the slices."""
@@ -107,8 +91,8 @@ class ImageWriter:
             header.low_mask,
             header.split,
         )
-        self.write(start + COUNT.pack(len(pending)))
-        self.write(pending)
+        self.file.write(start + COUNT.pack(len(pending)))
+        self.file.write(pending)
 
     def write_slice(self, taker: ImageTaker) -> None:
         """Write the taker's slice, as it was at the image's instant."""
@@ -126,13 +110,13 @@ class ImageWriter:
             at += 2
         self.entries += kept >> 1
         if len(taker.words) > 0:
-            self.write(COUNTS.pack(len(taker.words), 0))
-            self.write(memoryview(taker.words))
+            self.file.write(COUNTS.pack(len(taker.words), 0))
+            self.file.write(memoryview(taker.words))
         at = 0
         while at < kept:
             stop: i64 = min(at + SLICE_WORDS, kept)
-            self.write(COUNTS.pack(0, stop - at))
-            self.write(memoryview(pairs)[at:stop])
+            self.file.write(COUNTS.pack(0, stop - at))
+            self.file.write(memoryview(pairs)[at:stop])
             at = stop
 
     def look_back(self, words: vec[i64]) -> None:
@@ -153,44 +137,10 @@ class ImageWriter:
             self.entries += kept - bucket
             bucket += 8
 
-    def write(self, data: Any) -> None:
-        """Compress and write."""
-        view = memoryview(data).cast("B")
-        self.raw_bytes += len(view)
-        if len(view) > 0:
-            self.put(self.frame.compress(view))
-
-    def put(self, data: bytes) -> None:
-        """Write compressed bytes, many at a time: each call lets other threads run, and has to wait for its turn."""
-        self.waiting.append(data)
-        self.waiting_bytes += len(data)
-        if self.waiting_bytes >= WRITE_BYTES:
-            self.write_out()
-
-    def write_out(self) -> None:
-        """Write what waits."""
-        data = b"".join(self.waiting)
-        self.waiting = []
-        self.waiting_bytes = 0
-        if data:
-            write_at(self.descriptor, memoryview(data), self.bytes)
-            self.bytes += len(data)
-            self.sum = (self.sum + data)[-SUM_BYTES:]
-
     def finish(self) -> None:
         """End the file and make it durable; its name is not, yet."""
-        self.write(COUNTS.pack(0, 0) + COUNT.pack(self.entries))
-        self.put(self.frame.flush())
-        self.write_out()
-        sync_file(self.descriptor)
-        self.close()
-
-    def close(self) -> None:
-        """Close the file; a second time does nothing."""
-        descriptor = self.descriptor
-        self.descriptor = -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self.file.write(COUNTS.pack(0, 0) + COUNT.pack(self.entries))
+        self.file.finish()
 
 
 @final
@@ -198,23 +148,7 @@ class ImageReader:
     """Reads an image's file; CorruptionError, with the file and what is wrong, for one that cannot be believed."""
 
     def __init__(self, directory: Directory, name: str, size: int, end: str) -> None:
-        library = zstandard()
-        self.place = directory.place(name)
-        self.offset = 0
-        self.failures: Any = (library.ZstdError, MemoryError)
-        descriptor = directory.open(name, os.O_RDONLY)
-        self.file = os.fdopen(descriptor, "rb", buffering=0)
-        found = os.fstat(descriptor).st_size
-        if found != size:
-            self.file.close()
-            raise CorruptionError(f"{self.place} has {found} bytes, its checkpoint says {size}")
-        self.file.seek(max(size - SUM_BYTES, 0))
-        last: bytes = self.file.read(SUM_BYTES)
-        if last.hex() != end:
-            self.file.close()
-            raise CorruptionError(f"{self.place} has the checksum {last.hex()}, its checkpoint says {end}")
-        self.file.seek(0)
-        self.stream: Any = library.ZstdDecompressor().stream_reader(self.file)
+        self.file = FrameReader(directory, name, size, end)
 
     def close(self) -> None:
         """Close the file."""
@@ -222,35 +156,11 @@ class ImageReader:
 
     def fault(self, why: str) -> CorruptionError:
         """Return the error for what stands at the offset that was read up to."""
-        return CorruptionError(f"{self.place}: at offset {self.offset} of its content: {why}")
-
-    def some(self, size: i64) -> bytes:
-        """Return up to `size` bytes, none only at the end."""
-        try:
-            data: bytes = self.stream.read(int(size))
-        except self.failures as failure:
-            raise self.fault(str(failure)) from None
-        self.offset += len(data)
-        return data
-
-    def take(self, size: i64) -> bytes:
-        """Return so many bytes."""
-        data = self.some(size)
-        if len(data) == size:
-            return data
-        parts = [data]
-        left = size - len(data)
-        while left > 0:
-            data = self.some(left)
-            if not data:
-                raise self.fault(f"it ends {left} bytes early")
-            parts.append(data)
-            left -= len(data)
-        return b"".join(parts)
+        return self.file.fault(why)
 
     def read_header(self) -> ImageHeader:
         """Return what stands at the start."""
-        values = IMAGE_HEADER.unpack(self.take(IMAGE_HEADER.size))
+        values = IMAGE_HEADER.unpack(self.file.take(IMAGE_HEADER.size))
         if values[0] != IMAGE_MAGIC or values[1] != IMAGE_VERSION:
             raise self.fault("it does not begin as an index image does that this release knows")
         header = ImageHeader(values[2], values[3], values[4], values[5])
@@ -265,14 +175,14 @@ class ImageReader:
 
     def read_pending(self, begin: i64, end: i64) -> vec[i64]:
         """Return the pending records' words, each with the address of one."""
-        (count,) = COUNT.unpack(self.take(COUNT.size))
+        (count,) = COUNT.unpack(self.file.take(COUNT.size))
         if not 0 <= count <= end // HEADER_BYTES:
             raise self.fault(f"it counts {count} pending records in a log of {end} bytes")
         words = vec[i64]()
         left: i64 = count
         while left > 0:
             size: i64 = min(left, i64(SLICE_WORDS))
-            words = extend(words, memoryview(self.take(size << 3)).cast(WORD))
+            words = extend(words, memoryview(self.file.take(size << 3)).cast(WORD))
             left -= size
         for word in words:
             if not begin <= word & ADDRESS_MASK < end:
@@ -287,13 +197,14 @@ class ImageReader:
         try:
             loader = ImageLoader(budget, i64(header.low_mask), i64(header.split), i64(header.begin), i64(header.end))
             while True:
-                size, pairs = COUNTS.unpack(self.take(COUNTS.size))
+                size, pairs = COUNTS.unpack(self.file.take(COUNTS.size))
                 if not 0 <= size <= SLICE_WORDS or not 0 <= pairs <= SLICE_WORDS:
                     raise self.fault(f"a slice of {size} words and {pairs} of pairs")
                 if size + pairs == 0:
                     break
                 loader.take(
-                    memoryview(self.take(i64(size) << 3)).cast(WORD), memoryview(self.take(i64(pairs) << 3)).cast(WORD)
+                    memoryview(self.file.take(i64(size) << 3)).cast(WORD),
+                    memoryview(self.file.take(i64(pairs) << 3)).cast(WORD),
                 )
                 if loader.index.entries > records:
                     raise self.fault(f"{loader.index.entries} entries for at most {records} records")
@@ -301,9 +212,9 @@ class ImageReader:
             index = loader.finish()
         except ValueError as failure:
             raise self.fault(str(failure)) from None
-        (entries,) = COUNT.unpack(self.take(COUNT.size))
+        (entries,) = COUNT.unpack(self.file.take(COUNT.size))
         if entries != index.entries:
             raise self.fault(f"it has {index.entries} entries, and says {entries}")
-        if self.some(1):
+        if self.file.some(1):
             raise self.fault("something stands behind its end")
         return index

@@ -30,6 +30,16 @@ from oxidbm._core.durability.commit_record import (
 )
 from oxidbm._core.durability.image_file import ImageHeader, ImageReader
 from oxidbm._core.durability.live_bytes import live_bytes_of
+from oxidbm._core.durability.page_size import check_page_size
+from oxidbm._core.durability.rebuild import (
+    Spill,
+    assemble,
+    buried_in,
+    commit_end_before,
+    header_of,
+    is_in_log,
+    went_on,
+)
 from oxidbm._core.durability.replay import SLICE_RECORDS, Chain, Replay
 from oxidbm._core.durability.superblock import CleanMark
 from oxidbm._core.errors import CorruptionError, FormatError
@@ -141,6 +151,7 @@ class Source:
         self.known: list[Metadata] = []  # the oldest first
         self.images = True  # False where the log is to be read from its first record on
         self.at: Metadata | None = None  # what lies behind it is not looked at
+        self.rebuilt: Metadata | None = None  # a snapshot from which the log was completed
 
     def read_all(self, report: Recovery) -> None:
         """Read what every checkpoint says of itself."""
@@ -159,6 +170,18 @@ class Source:
                 report.faults.append(str(failure))
         self.known.sort(key=age)  # tokens of one commit sort as it happens
 
+    def chain_of(self, metadata: Metadata) -> list[Metadata]:
+        """Return a snapshot and those that it builds on, the first one of all first; CorruptionError without one."""
+        chain = [metadata]
+        while chain[0].base is not None:
+            found = [other for other in self.known if other.token == chain[0].base]
+            if not found or not found[0].has_copy() or found[0].sequence >= chain[0].sequence:
+                raise CorruptionError(
+                    f"the checkpoint {metadata.token} builds on the snapshot {chain[0].base}, which is not there"
+                )
+            chain.insert(0, found[0])
+        return chain
+
 
 def age(metadata: Metadata) -> tuple[int, int]:
     """Return what checkpoints are put in order by: their commit, and when they were made."""
@@ -171,10 +194,14 @@ def recover(commits: Commits, mark: CleanMark | None, read_only: bool, source: S
     log = commits.log
     device = log.device
     at = source.at
+    if at is not None:
+        check_pages_of(log, at)
     stop = device.end() if at is None else end_of(at, log)
     replay = begin_replay(commits, mark, stop, source, report)
     replay.read_all()
     last = replay.last
+    if replay.inside:
+        raise CorruptionError(f"{log.device.place(replay.cursor.following)}: the log does not lead on to a commit")
     if at is None:
         check_end(log, replay, mark)
     if replay.cursor.address >= replay.last_end and len(replay.pages) > 0:  # records past the commit were applied
@@ -222,6 +249,8 @@ def begin_replay(commits: Commits, mark: CleanMark | None, stop: i64, source: So
     for metadata in reversed(source.known):
         if not source.images or not metadata.has_image() or metadata.end > stop:
             continue
+        if metadata.has_copy() and not is_in_log(log, metadata):
+            continue  # the log went on in another way
         try:
             replay = from_image(table, source, metadata, stop)
         except FileNotFoundError as missing:
@@ -246,18 +275,29 @@ def from_image(table: Table, source: Source, metadata: Metadata, stop: i64) -> R
     log = table.log
     log.read_from_device(i64(metadata.begin))
     record = commit_of(log, metadata)
+    chain = source.chain_of(metadata)
+    first = chain[0]
+    buried = buried_in(files, chain)
     try:
-        image = read_image(files, metadata, record, log.budget)
+        if first is not metadata:
+            record = header_of(files, first).decoded()
+        image = read_image(files, first, record, log.budget)
     except BaseException:
         table.index = table.index.emptied()  # which says anew what is drawn from the budget
         raise
     table.index = image.index
     log.expiring = log.expiring or metadata.expiring
     replay = Replay(table, stop)
-    replay.go_on_from(record, i64(metadata.commit), i64(metadata.end), metadata.sessions)
+    if first is metadata:
+        replay.go_on_from(record, i64(metadata.commit), i64(metadata.end), metadata.sessions)
+    else:
+        replay.go_on_inside(record, i64(first.previous), i64(first.copied_to), first.sessions)
     replay.count = image.header.count
+    for address in buried:
+        replay.bury(address)
     replay.live_bytes = image.header.live_bytes
     replay.pending = image.pending
+    replay.steady = not metadata.has_copy()
     return replay
 
 
@@ -279,26 +319,29 @@ def read_image(files: CheckpointFiles, metadata: Metadata, record: CommitRecord,
             raise reader.fault(f"it has {header.count} keys, its commit {record.table.count}")
         pending = reader.read_pending(i64(metadata.begin), i64(metadata.end))
         index = reader.read_index(header, budget)
-        if index.entries != metadata.entries or reader.offset != metadata.raw_bytes:
+        if index.entries != metadata.entries or reader.file.offset != metadata.raw_bytes:
             raise reader.fault(f"it has {index.entries} entries, its checkpoint says {metadata.entries}")
         return Image(header, pending, index)
     finally:
         reader.close()
 
 
+def check_pages_of(log: HybridLog, metadata: Metadata) -> None:
+    """Raise CorruptionError where a checkpoint was made of a log with pages of another size."""
+    if metadata.page_size is not None and metadata.page_size != log.page_bytes:
+        raise CorruptionError(
+            f"{log.life.path}: the checkpoint {metadata.token} was made of a log with pages of {metadata.page_size} "
+            f"bytes, and the superblock says pages of {log.page_bytes}"
+        )
+
+
 def commit_of(log: HybridLog, metadata: Metadata) -> CommitRecord:
     """Return the commit record of a checkpoint; CorruptionError where the log is not the one that it was made of."""
     device = log.device
     place = f"{log.life.path}: the checkpoint {metadata.token}"
+    check_log_of(log, metadata)
     if metadata.commit + COMMIT_RECORD_BYTES > metadata.end or metadata.end > device.end():
         raise CorruptionError(f"{place} ends at address {metadata.end}, the log at {device.end()}")
-    if metadata.begin < max(device.begin(), i64(FIRST_ADDRESS)):
-        raise CorruptionError(f"{place} begins at address {metadata.begin}, the log only at {device.begin()}")
-    found = segment_starts(device, i64(metadata.begin), i64(metadata.end))
-    if found != metadata.segments:
-        raise CorruptionError(
-            f"{place} was made of a log with segments at {metadata.segments}, which now has them at {found}"
-        )
     record = read_disk(log, i64(metadata.commit))
     if record.shape != COMMIT_SHAPE or f"{int(record.seal & CHECKSUM_MASK):08x}" != metadata.commit_sum:
         raise CorruptionError(f"{place} is of another commit than the one at {device.place(i64(metadata.commit))}")
@@ -312,6 +355,84 @@ def commit_of(log: HybridLog, metadata: Metadata) -> CommitRecord:
     if len(names) != len(metadata.sessions) or len(names) != said.sessions:
         raise CorruptionError(f"{place} has {len(names)} sessions, its commit record counted {said.sessions}")
     return said
+
+
+def check_log_of(log: HybridLog, metadata: Metadata) -> None:
+    """Raise CorruptionError where the log is not the one that a checkpoint was made of, as far as it needs one."""
+    device = log.device
+    place = f"{log.life.path}: the checkpoint {metadata.token}"
+    check_pages_of(log, metadata)
+    if metadata.has_copy() and device.end() < metadata.durable_to > FIRST_ADDRESS:
+        raise CorruptionError(f"{place} needs the log up to address {metadata.durable_to}, it ends at {device.end()}")
+    if metadata.begin < max(device.begin(), i64(FIRST_ADDRESS)):
+        raise CorruptionError(f"{place} begins at address {metadata.begin}, the log only at {device.begin()}")
+    found = segment_starts(device, i64(metadata.begin), i64(metadata.log_end()))
+    if found != metadata.segments:
+        raise CorruptionError(
+            f"{place} was made of a log with segments at {metadata.segments}, which now has them at {found}"
+        )
+
+
+def newest_snapshot(log: HybridLog, source: Source, report: Recovery) -> Spill | None:
+    """Return what the log lacks of the store's newest state, where that is a snapshot's; None where it is the log's.
+
+    One that is damaged is passed over, with what it alone had.
+    """
+    files = source.files
+    for metadata in reversed(source.known):
+        if files is None or not metadata.has_copy():
+            continue
+        log.read_from_device(FIRST_ADDRESS)
+        if is_in_log(log, metadata):
+            return None
+        check_pages_of(log, metadata)
+        if went_on(log, metadata):
+            return None
+        check_nothing_later(log, metadata)
+        try:
+            check_log_of(log, metadata)
+            spill = assemble(files, source.chain_of(metadata))
+        except FileNotFoundError as missing:
+            report.faults.append(lost_with(metadata, f"{missing.filename} is missing"))
+        except (CorruptionError, FormatError) as failure:
+            report.faults.append(lost_with(metadata, str(failure)))
+        else:
+            source.rebuilt = metadata
+            return spill
+    return None
+
+
+def copy_of_log(log: HybridLog, mark: CleanMark | None, source: Source, report: Recovery) -> Spill | None:
+    """Return what the log lacks of the state that is to be recovered; None where it has all of that."""
+    at = source.at
+    if at is None:
+        return None if mark is not None else newest_snapshot(log, source, report)
+    log.read_from_device(FIRST_ADDRESS)
+    if source.files is None or not at.has_copy() or is_in_log(log, at):
+        return None
+    check_log_of(log, at)
+    source.rebuilt = at
+    return assemble(source.files, source.chain_of(at))
+
+
+def lost_with(metadata: Metadata, why: str) -> str:
+    """Return what is said where the newest state of all cannot be read."""
+    return (
+        f"{why}. The snapshot {metadata.token} was the newest state of the store: what was written between the log's "
+        f"last commit and commit {metadata.sequence} is lost with it"
+    )
+
+
+def check_nothing_later(log: HybridLog, metadata: Metadata) -> None:
+    """Raise where the log is known to have been durable up to a later commit than a snapshot's, and is not whole."""
+    start = commit_end_before(metadata)
+    later = later_durable_commit(log, start, i64(metadata.sequence))
+    if later:
+        raise CorruptionError(
+            f"{log.device.place(start)}: the log does not verify from here on, but a later commit record, "
+            f"{log.device.place(later)}, knew more than commit {metadata.sequence} to be durable. Restore the store "
+            f"from a copy, or go back to the checkpoint {metadata.token}"
+        )
 
 
 def settle_recovered(table: Table, replay: Replay) -> None:
@@ -351,6 +472,7 @@ def take_over(commits: Commits, replay: Replay, last: CommitRecord) -> i64:
         )
     table.live_bytes = live_bytes_of(table, replay, last, begin, cleared > 0)
     commits.sequence = commits.durable_sequence = last.log.sequence
+    commits.logged = commits.logged_durable = last.log.sequence
     commits.address = replay.last_address
     commits.take_sessions(replay.sessions, begin)
     if commits.serials.stated != last.sessions:
@@ -368,12 +490,14 @@ def check_end(log: HybridLog, replay: Replay, mark: CleanMark | None) -> None:
     why = str(replay.fault) if replay.fault is not None else f"{place}: the log ends here"
     if mark is not None:
         if replay.last_end != mark.tail or sequence != mark.sequence:
+            check_page_size(log, replay)
             raise CorruptionError(
                 f"{why}. The store was closed cleanly with commit {mark.sequence} ending at address {mark.tail}, "
                 f"but the log verifies only up to commit {sequence}, address {replay.last_end}. Restore it from a copy"
             )
         return
     if replay.cursor.following > replay.last_end or replay.fault is not None or log.device.end() > replay.last_end:
+        check_page_size(log, replay)
         later = later_durable_commit(log, replay.last_end, sequence)
         if later:
             raise CorruptionError(

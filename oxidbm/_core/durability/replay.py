@@ -61,6 +61,8 @@ class Replay:
         self.total: i64 = 0  # records
         self.live_bytes: i64 = 0  # as the next one
         self.pending: vec[i64] = vec[i64]()  # at the commit that it went on from
+        self.inside = False  # begun where no commit ends, and come to none
+        self.steady = False  # what the log has before it began is as it was then
 
     def go_on_from(self, record: CommitRecord, address: i64, end: i64, sessions: list[SessionState]) -> None:
         """Begin behind a commit, whose state the index has and whose sessions these are."""
@@ -73,6 +75,31 @@ class Replay:
         self.chains = Chains(self.table, self.begin)
         for state in sessions:
             self.sessions[state.name] = state
+
+    def go_on_inside(self, record: CommitRecord, previous: i64, start: i64, sessions: list[SessionState]) -> None:
+        """As `go_on_from`, behind what a snapshot's commit record counted, which has no place in the log itself.
+
+        `previous` is where the log's own commit before it stands.
+        """
+        counted = record.log.records
+        record.log.sequence -= 1  # the log's own is that one or an earlier one, and the next one is a later one
+        self.go_on_from(record, previous, start, sessions)
+        self.records = counted
+        self.inside = True
+
+    def bury(self, address: i64) -> None:
+        """Do to the index what deleting a record where it stands did; CorruptionError where none was deleted there."""
+        found = record_at(self.log, address)
+        index = self.table.index
+        key_hash = hash_key(key_of(self.log, found), self.table.seed)
+        entry = index.holds(key_hash, address, ADDRESS_MAX)
+        if not found.tombstone() or entry == 0:
+            raise CorruptionError(
+                f"{self.log.device.place(address)}: the record at address {address} was to be one that was deleted"
+            )
+        if not is_mixed(entry):
+            index.replace(key_hash, entry, NO_ENTRY)
+        self.count -= 1
 
     def started_late(self) -> bool:
         """Return whether it began behind a commit, and not with the log's first record."""
@@ -129,7 +156,7 @@ class Replay:
         start = self.begin  # records that commits passed by since then were deleted with their segments
         sequence = record.log.sequence
         if self.last is not None:
-            if previous != self.last_address or sequence != self.last.log.sequence + 1:
+            if previous != self.last_address or sequence <= self.last.log.sequence:
                 raise CorruptionError(
                     f"{place}: commit {sequence} follows the one at address {previous}, not commit "
                     f"{self.last.log.sequence} at {self.last_address}"
@@ -145,6 +172,7 @@ class Replay:
         self.last_address = cursor.address
         self.last_end = cursor.following
         self.records = 0
+        self.inside = False
         for state in self.stated:
             if not state.forgotten:
                 self.sessions[state.name] = state

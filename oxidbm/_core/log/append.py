@@ -1,11 +1,12 @@
 """Writing records: at the tail, and in place in the mutable region.
 
 Each function runs to its end without a Python call, so under the GIL it is atomic. A record below read_only is never
-written to; the callers look, since what is decided there (in place or copy) is theirs to decide.
+written to; the callers look, since what is decided there (in place or copy) is theirs to decide. What is changed in
+place loses the checksum that a snapshot may have given it (see snapshot).
 """
 
 from librt.strings import read_i64_le
-from librt.vecs import vec
+from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from oxidbm._core.hashing import tail_word
@@ -15,6 +16,7 @@ from oxidbm._core.log.record import (
     HEADER_BYTES,
     HEADER_WORDS,
     KEY_LENGTH_SHIFT,
+    SEAL_CAPACITY,
     SHAPE_EXPIRY,
     SHAPE_PAGE_RUN,
     TOMBSTONE,
@@ -58,6 +60,12 @@ def write_words(frame: vec[i64], at: i64, data: bytes, size: i64) -> None:
         done += 8
     if done < size:
         frame[at] = tail_word(data, done, size)
+
+
+def rewrite(frame: vec[i64], seal: i64, at: i64, data: bytes, size: i64) -> None:
+    """Write another value from word `at` on, in a record whose seal, which then says nothing of it, is word `seal`."""
+    frame[seal] = frame[seal] & SEAL_CAPACITY
+    write_words(frame, at, data, size)
 
 
 def record_bytes(key_length: i64, value_length: i64, expires: bool) -> i64:
@@ -122,7 +130,7 @@ def overwrite(log: HybridLog, address: i64, shape: i64, value: bytes, expiry: i6
     frame = log.frames.words[log.slot_of(address)]
     o = log.word_of(address)
     size: i64 = len(value)
-    write_words(frame, o + value_word(shape), value, size)
+    rewrite(frame, o + 2, o + value_word(shape), value, size)
     frame[o + 1] = (shape & ~VALUE_LENGTH_MASK) | size
     if expiry != 0:
         frame[o + HEADER_WORDS] = expiry
@@ -133,3 +141,6 @@ def bury_in_place(log: HybridLog, address: i64) -> None:
     frame = log.frames.words[log.slot_of(address)]
     o = log.word_of(address)
     frame[o] = frame[o] | TOMBSTONE
+    frame[o + 2] = frame[o + 2] & SEAL_CAPACITY
+    if address < log.noted_until:
+        log.buried = append(log.buried, address)

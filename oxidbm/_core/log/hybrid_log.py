@@ -16,6 +16,7 @@ table. Iterations and reads of the device are readers inside its epoch.
 
 from typing import Final, final
 
+from librt.vecs import vec
 from mypy_extensions import i64
 
 from oxidbm import _breath
@@ -70,6 +71,7 @@ class HybridLog:
         self.flushed: i64 = FIRST_ADDRESS
         self.sealed: i64 = FIRST_ADDRESS
         self.read_only: i64 = FIRST_ADDRESS
+        self.thaw_at: i64 = FIRST_ADDRESS
         self.tail: i64 = FIRST_ADDRESS
         self.limit: i64 = FIRST_ADDRESS
         self.tail_open = False
@@ -82,6 +84,8 @@ class HybridLog:
         self.cold_reads: i64 = 0  # records read from the device, or passed over there, since a page was brought back
         self.read_guess: i64 = READ_GUESS  # bytes of a record on the device that are read before its size is known
         self.step_bytes: i64 = STEP_BYTES
+        self.noted_until: i64 = 0  # whatever is deleted in place before that address is noted
+        self.buried: vec[i64] = vec[i64]()  # where it stood
         self.reserved_pages: i64 = 1 if memory_only else 0  # kept for the copies of the oldest page, which then goes
 
     def set_step(self, size: i64) -> None:
@@ -369,7 +373,17 @@ class HybridLog:
 
     def freeze(self) -> None:
         """Let everything up to the tail be updated in place no more."""
+        self.read_only = self.thaw_at = self.tail
+
+    def freeze_awhile(self) -> None:
+        """As `freeze`, until `thaw`."""
+        self.thaw_at = self.read_only
         self.read_only = self.tail
+
+    def thaw(self) -> None:
+        """Let be updated in place again what was before `freeze_awhile`, but for what was sealed, or frozen, since."""
+        if self.thaw_at < self.read_only:
+            self.read_only = max(self.sealed, self.thaw_at)
 
     def seal_step(self, target: i64, words_max: i64) -> bool:
         """Seal records from `sealed` up to `target`, some `words_max` words at a time; True when that is reached.

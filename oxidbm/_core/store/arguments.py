@@ -5,6 +5,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from oxidbm._buffers import bytes_of
+from oxidbm._core.durability.checkpoint import COOKIE_BYTES_MAX
 from oxidbm._core.log.record import HEADER_BYTES, KEY_LENGTH_MAX, VALUE_LENGTH_MAX
 from oxidbm._core.store.coder import CALLED, INT, PLAIN
 from oxidbm._core.store.handle import Handle
@@ -71,6 +72,24 @@ def to_bound(handle: Handle, key: object) -> bytes:
     """Return where a key stands in the order of the bytes; a codec with prefixes takes the first parts of a key too."""
     prefixer = handle.coders.key.prefixer
     return to_key(handle, key) if prefixer is None else prefixer(key)
+
+
+def to_cookie(cookie: object) -> bytes | None:
+    """Return what is to be kept with a checkpoint as bytes, as values of a store of bytes are; None for nothing."""
+    if cookie is None or isinstance(cookie, bytes):
+        data = cookie
+    elif isinstance(cookie, str):
+        data = cookie.encode()
+    else:
+        data = bytes_of(cookie)
+        if data is None:
+            raise TypeError(f"a cookie is bytes or str, not {type(cookie).__name__}")
+    if data is not None and len(data) > COOKIE_BYTES_MAX:
+        raise ValueError(
+            f"a cookie of {len(data)} bytes is too long: a checkpoint keeps at most {COOKIE_BYTES_MAX}. Keep more in "
+            "the store itself"
+        )
+    return data
 
 
 def expiry_at(handle: Handle, expire: object) -> i64:

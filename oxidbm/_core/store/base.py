@@ -17,14 +17,15 @@ from oxidbm._core.durability.check import check
 from oxidbm._core.durability.checkpoint import Checkpoint
 from oxidbm._core.durability.checkpoint_check import check_checkpoints
 from oxidbm._core.durability.checkpointer import Checkpointer
+from oxidbm._core.durability.compression import checked_level
 from oxidbm._core.durability.recovery import Recovery
 from oxidbm._core.errors import RecoveryWarning
 from oxidbm._core.life import COMMITTED, Life
 from oxidbm._core.sizes import parse_size
-from oxidbm._core.store.arguments import to_key
+from oxidbm._core.store.arguments import to_cookie, to_key
 from oxidbm._core.store.batch import Batch
 from oxidbm._core.store.coder import KEYS, VALUES, Coders, coder_for
-from oxidbm._core.store.handle import Handle, checkpoints_of
+from oxidbm._core.store.handle import Handle, attempt, checkpoints_of
 from oxidbm._core.store.history import KeyHistory
 from oxidbm._core.store.opening import open_memory, open_path
 from oxidbm._core.store.options import Options
@@ -226,16 +227,25 @@ class StoreBase:
         """What the opening found and did."""
         return self.handle.recovery
 
-    def checkpoint(self, kind: str = "fold-over", name: str | None = None, wait: bool = True) -> Checkpoint:
+    def checkpoint(
+        self,
+        kind: str = "fold-over",
+        name: str | None = None,
+        wait: bool = True,
+        *,
+        cookie: object = None,
+        level: object = None,
+    ) -> Checkpoint:
         """Make a checkpoint; with wait=False return one that is being made."""
         self.check_writable()
         checkpoints = self.checkpointer()
-        made = checkpoints.request(kind, name)
+        made = checkpoints.request(kind, name, to_cookie(cookie), checked_level(level))
         if wait:
             try:
                 checkpoints.finish()
             except BaseException as failure:  # a signal handler's, which came between two steps
-                checkpoints.cancel(made, failure)
+                stop = failure
+                attempt(lambda: checkpoints.cancel(made, stop))  # another one may come while it waits for the lock
                 raise
             return made.result()
         if self.handle.disk is not None:

@@ -9,14 +9,17 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from oxidbm._core.address import power_of_two
+from oxidbm._core.address import FIRST_ADDRESS, power_of_two
+from oxidbm._core.budget import Budget
 from oxidbm._core.device.directory import LOG, STORE, Directory, DirectoryLock, note_recovery
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
+from oxidbm._core.durability.rebuild import assemble, is_in_log, put_in_log
 from oxidbm._core.durability.recovery import Recovery, Source
-from oxidbm._core.durability.superblock import CleanMark, read_superblock, remove_mark, write_mark
+from oxidbm._core.durability.superblock import CleanMark, Superblock, read_superblock, remove_mark, write_mark
 from oxidbm._core.errors import MissingError
-from oxidbm._core.log.hybrid_log import FRAMES_MIN
+from oxidbm._core.life import Life
+from oxidbm._core.log.hybrid_log import FRAMES_MIN, HybridLog
 from oxidbm._core.store.opening import open_log
 from oxidbm._core.store.options import Options
 
@@ -50,7 +53,7 @@ def go_back(path: str, token: str | None) -> Recovery:
             device = FileDevice(directory.sub(LOG), block.page_bits, mode=MODE)
             try:
                 handle.recovery.bytes_cut = max(int(device.end()) - chosen.end, 0)
-                device.go_back_to(i64(chosen.end))
+                bring_log_back(path, device, block, files, chosen)
             finally:
                 device.close()
             write_mark(directory, block, CleanMark(chosen.end, chosen.sequence, count), MODE)
@@ -61,6 +64,24 @@ def go_back(path: str, token: str | None) -> Recovery:
         if lock is not None:
             lock.close()
         directory.close()
+
+
+def bring_log_back(path: str, device: FileDevice, block: Superblock, files: CheckpointFiles, chosen: Metadata) -> None:
+    """Have the log end with a checkpoint; what a snapshot has of its own is read before anything is cut off."""
+    log = HybridLog(device, Life(path), Budget(0), block.page_bits, False)
+    log.checksum_key = i64(block.checksum_key())
+    log.read_from_device(FIRST_ADDRESS)
+    if not chosen.has_copy() or is_in_log(log, chosen):
+        device.go_back_to(i64(chosen.end))
+        return
+    source = Source(files)
+    source.read_all(Recovery())
+    spill = assemble(files, source.chain_of(chosen))
+    try:
+        device.go_back_to(i64(chosen.copied_from))
+        put_in_log(log, spill, 0)
+    finally:
+        spill.close()
 
 
 def choose(files: CheckpointFiles, token: str | None) -> Metadata:

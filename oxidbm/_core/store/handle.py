@@ -179,7 +179,7 @@ class Handle:
         if not prelude.mark_present:
             prelude.mark_present = True  # it may be from now on: whatever is written next takes it away first
             count = self.table.count + self.table.pending.count()
-            mark = CleanMark(int(self.commits.end), int(self.commits.durable_sequence), int(count))
+            mark = CleanMark(int(self.commits.end), int(self.commits.logged_durable), int(count))
             write_mark(directory, block, mark, self.options.mode)
 
     def give_back(self) -> None:

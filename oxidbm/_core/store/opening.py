@@ -27,7 +27,8 @@ from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.checkpoint import CheckpointFiles
 from oxidbm._core.durability.checkpointer import Checkpointer
 from oxidbm._core.durability.commit import Commits
-from oxidbm._core.durability.recovery import Recovery, Source, recover
+from oxidbm._core.durability.rebuild import OverlayDevice, Spill, put_in_log
+from oxidbm._core.durability.recovery import Recovery, Source, copy_of_log, recover
 from oxidbm._core.durability.serials import Serials
 from oxidbm._core.durability.superblock import (
     BYTES_NAME,
@@ -131,11 +132,13 @@ def open_once(path: str, options: Options) -> Handle:
         if directory.status(STORE) is None or (options.device is None and never_durable(directory)):
             if options.read_only or not options.create:
                 raise MissingError(2, "the directory holds no store, and this call may not make one", path)
+            check_device(options, options.page_bits)
             block = Superblock(os.urandom(16), random_seed(), options.page_bits)
             block.key_codec = name_to_keep(options.coders.key)
             block.value_codec = name_to_keep(options.coders.value)
             write_superblock(directory, block, options.mode)
         block = read_superblock(directory)
+        check_device(options, block.page_bits)
         check_codec(path, options.coders.key, block.key_codec)
         check_codec(path, options.coders.value, block.value_codec)
         handle = open_log(directory, options, block)
@@ -216,6 +219,16 @@ def make_directory(path: str, options: Options) -> None:
         raise FormatError(f"{path} is no directory, but a file or a link to nowhere; choose another path") from None
 
 
+def check_device(options: Options, page_bits: int) -> None:
+    """Raise ValueError for files that were opened as those of a log with pages of another size than the store's."""
+    device = options.device
+    if isinstance(device, FileDevice) and device.page_bits != page_bits:
+        raise ValueError(
+            f"the device is one of pages of {int(power_of_two(device.page_bits))} bytes, and the store's have "
+            f"{int(power_of_two(page_bits))}; give FileDevice {page_bits} as page_bits"
+        )
+
+
 def device_for(directory: Directory, options: Options, block: Superblock) -> Device:
     """Return the device that keeps the log: the caller's, or the directory's segments."""
     if options.device is not None:
@@ -252,6 +265,10 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
         report = Recovery()
         source.read_all(report)
         choose_checkpoint(source, options.checkpoint)
+        spill = copy_of_log(commits.log, mark, source, report)
+        if spill is not None:
+            device = with_copy(commits.log, spill, source, options)
+            commits = unrecovered(directory, device, options, block)
         try:
             replay = recover(commits, mark, options.read_only, source, report)
         except CorruptionError as failure:
@@ -287,6 +304,19 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
     disk = DiskMaintainer(commits, checkpoints, counters, limit, interval, options.compaction)
     table.maintainer = handle.disk = disk
     return handle
+
+
+def with_copy(log: HybridLog, spill: Spill, source: Source, options: Options) -> Device:
+    """Return a device that has what a snapshot has of the log as well: for a writer the log's own, which it goes to."""
+    if options.read_only:
+        return OverlayDevice(log.device, spill)
+    rebuilt = source.rebuilt
+    assert rebuilt is not None
+    try:
+        put_in_log(log, spill, i64(rebuilt.durable_to))
+    finally:
+        spill.close()
+    return log.device
 
 
 def choose_checkpoint(source: Source, token: str | None) -> None:

@@ -31,7 +31,7 @@ from oxidbm._core.index.entry import (
     leading_to,
 )
 from oxidbm._core.index.hash_index import BUCKET_ENTRIES, CHUNK_BITS, CHUNK_LEAD, CHUNK_MASK, LINK_BITS, LINK_MASK
-from oxidbm._core.log.append import append_record, bury_in_place, overwrite, same_words, write_words
+from oxidbm._core.log.append import append_record, bury_in_place, overwrite, rewrite, same_words
 from oxidbm._core.log.reader import Record, expiry_of, is_live, value_of
 from oxidbm._core.log.record import (
     CAPACITY_SHIFT,
@@ -186,7 +186,7 @@ def upsert(table: Table, key: bytes, value: bytes, condition: i64, expected: byt
                     if condition != ALWAYS or expiry != 0 or info & TOMBSTONE:
                         return upsert_slow(table, key, value, key_hash, condition, expected, expiry)
                     if address >= table.log.read_only and (shape & VALUE_LENGTH_MASK) == len(value):
-                        write_words(table.log.frames.words[slot], head_3 + ((length + 7) >> 3), value, len(value))
+                        rewrite(table.log.frames.words[slot], head + 2, head_3 + ((length + 7) >> 3), value, len(value))
                         return DONE
                     seal = table.log.frames.words[slot][head + 2]
                     return update(table, key, value, words, position, address, shape, seal)

@@ -1,0 +1,125 @@
+"""Compressed files of a checkpoint: one zstandard frame with a content checksum, written and read as a stream.
+
+A file's last bytes are those of the checksum; its checkpoint says which they are, so that a file of another checkpoint,
+put in its place, is found out. Whatever a file says is checked before it is believed or allocated for.
+"""
+
+import os
+from typing import Any, Final, final
+
+from mypy_extensions import i64
+
+from oxidbm._core.device.directory import Directory
+from oxidbm._core.device.system import sync_file, write_at
+from oxidbm._core.durability.compression import compressing, decompressing, zstandard
+from oxidbm._core.errors import CorruptionError
+
+SUM_BYTES: Final = 4
+WRITE_BYTES: Final = 1048576
+
+
+@final
+class FrameWriter:
+    """Writes a new file. Other threads run in compressing, writing and syncing."""
+
+    def __init__(self, directory: Directory, name: str, mode: int, level: int) -> None:
+        self.raw_bytes: i64 = 0
+        self.bytes: i64 = 0
+        self.sum = b""
+        self.waiting: list[bytes] = []
+        self.waiting_bytes: i64 = 0
+        self.frame: Any = compressing(level)
+        self.descriptor = directory.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+
+    def write(self, data: Any) -> None:
+        """Compress and write."""
+        view = memoryview(data).cast("B")
+        self.raw_bytes += len(view)
+        if len(view) > 0:
+            self.put(self.frame.compress(view))
+
+    def put(self, data: bytes) -> None:
+        """Write compressed bytes, many at a time: each call lets other threads run, and has to wait for its turn."""
+        self.waiting.append(data)
+        self.waiting_bytes += len(data)
+        if self.waiting_bytes >= WRITE_BYTES:
+            self.write_out()
+
+    def write_out(self) -> None:
+        """Write what waits."""
+        data = b"".join(self.waiting)
+        self.waiting = []
+        self.waiting_bytes = 0
+        if data:
+            write_at(self.descriptor, memoryview(data), self.bytes)
+            self.bytes += len(data)
+            self.sum = (self.sum + data)[-SUM_BYTES:]
+
+    def finish(self) -> None:
+        """End the file and make it durable; its name is not, yet."""
+        self.put(self.frame.flush())
+        self.write_out()
+        sync_file(self.descriptor)
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; a second time does nothing."""
+        descriptor = self.descriptor
+        self.descriptor = -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+@final
+class FrameReader:
+    """Reads a file; CorruptionError, with the file and what is wrong, for one that cannot be believed."""
+
+    def __init__(self, directory: Directory, name: str, size: int, end: str) -> None:
+        self.place = directory.place(name)
+        self.offset = 0
+        self.failures: Any = (zstandard().ZstdError, MemoryError)
+        descriptor = directory.open(name, os.O_RDONLY)
+        self.file = os.fdopen(descriptor, "rb", buffering=0)
+        found = os.fstat(descriptor).st_size
+        if found != size:
+            self.file.close()
+            raise CorruptionError(f"{self.place} has {found} bytes, its checkpoint says {size}")
+        self.file.seek(max(size - SUM_BYTES, 0))
+        last: bytes = self.file.read(SUM_BYTES)
+        if last.hex() != end:
+            self.file.close()
+            raise CorruptionError(f"{self.place} has the checksum {last.hex()}, its checkpoint says {end}")
+        self.file.seek(0)
+        self.stream: Any = decompressing(self.file)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+    def fault(self, why: str) -> CorruptionError:
+        """Return the error for what stands at the offset that was read up to."""
+        return CorruptionError(f"{self.place}: at offset {self.offset} of its content: {why}")
+
+    def some(self, size: i64) -> bytes:
+        """Return up to `size` bytes, none only at the end."""
+        try:
+            data: bytes = self.stream.read(int(size))
+        except self.failures as failure:
+            raise self.fault(str(failure)) from None
+        self.offset += len(data)
+        return data
+
+    def take(self, size: i64) -> bytes:
+        """Return so many bytes."""
+        data = self.some(size)
+        if len(data) == size:
+            return data
+        parts = [data]
+        left = size - len(data)
+        while left > 0:
+            data = self.some(left)
+            if not data:
+                raise self.fault(f"it ends {left} bytes early")
+            parts.append(data)
+            left -= len(data)
+        return b"".join(parts)
