@@ -11,7 +11,7 @@ import importlib  # noqa: E402
 from collections.abc import MutableMapping  # noqa: E402
 
 from oxidbm._core.durability.checkpoint import Checkpoint  # noqa: E402
-from oxidbm._core.durability.recovery import Recovery  # noqa: E402
+from oxidbm._core.durability.source import Recovery  # noqa: E402
 from oxidbm._core.errors import (  # noqa: E402
     BusyError,
     ClosedError,

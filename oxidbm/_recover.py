@@ -15,7 +15,7 @@ from oxidbm._backup import BackupReport, Progress
 from oxidbm._core.device.directory import LOG, STORE, Directory
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.checkpoint import Checkpoint, CheckpointFiles, Metadata
-from oxidbm._core.durability.recovery import Recovery, Source
+from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import read_superblock
 from oxidbm._core.errors import MissingError, RecoveryWarning
 from oxidbm._core.store.going_back import MODE, choose, go_back

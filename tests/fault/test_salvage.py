@@ -450,8 +450,8 @@ def test_commits_that_do_not_follow_are_said(tmp_path: Path) -> None:
     image.put(page, offset, record.with_fields(value=struct.pack("<9q", 7, *numbers[1:])))
     (tmp_path / "source" / "log" / "0000000000.seg").write_bytes(image.segments[0])
     faults = oxidbm.check(tmp_path / "source")
-    assert f"at offset {offset}: commit 7 follows" in faults[0]
-    assert "commit 3 follows" in faults[1]
+    assert f"at offset {commits[2][1]}: commit 3 follows the one at address" in faults[0]
+    assert "not commit 7 at" in faults[0]
 
 
 def test_salvage_is_imported_when_it_is_used() -> None:

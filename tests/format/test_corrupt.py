@@ -212,7 +212,7 @@ def test_commit_record_word_flipped(tiny: Path, word: str) -> None:
 @pytest.mark.parametrize(
     ("word", "value", "words"),
     [
-        ("sequence", 4, ["commit 4 follows"]),
+        ("sequence", 1, ["a commit record of sequence 1 that knew 1 to be durable"]),
         ("begin", 400, ["counted 3"]),
         ("count", 2, ["replay found 3 keys", "counted 2"]),
         ("records", 2, ["3 records stand before commit 2, which counted 2"]),

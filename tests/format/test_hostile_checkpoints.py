@@ -9,7 +9,6 @@ import os
 import shutil
 import struct
 import sys
-import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -212,34 +211,6 @@ def test_what_is_no_file(base: tuple[Path, Items, Checkpoint], tmp_path: Path) -
         store.checkpoint()
         assert dict(store.items()) == {**items, b"more": b"value"}
     assert not (directory / "a.json.new").exists()
-
-
-def test_a_state_that_ends_behind_the_log(base: tuple[Path, Items, Checkpoint], tmp_path: Path) -> None:
-    """It is refused at once, and not looked for up to where it says that it ends."""
-    _, checkpoint = copied(base, tmp_path / "store")
-    token = checkpoint.said["token"]
-    for end in (checkpoint.said["end"] + (1 << 20), 1 << 48, (1 << 62) - 1):
-        for kind in ("fold-over", "log"):
-            checkpoint.changed = {"end": end, "kind": kind}
-            checkpoint.write(tmp_path / "store")
-            with pytest.raises(oxidbm.CorruptionError, match=f"{token} ends at address {end}, the log at"):
-                oxidbm.Store(tmp_path / "store", read_only=True, checkpoint=token)
-            with pytest.raises(oxidbm.CorruptionError, match=f"{token} ends at address {end}, the log at"):
-                oxidbm.recover(tmp_path / "store", token)
-
-
-def test_a_gigabyte_of_zeros(base: tuple[Path, Items, Checkpoint], tmp_path: Path) -> None:
-    """It is not read."""
-    items, checkpoint = copied(base, tmp_path / "store")
-    file = tmp_path / "store" / "checkpoints" / f"{checkpoint.said['token']}.json"
-    file.write_bytes(b"")
-    os.truncate(file, 1 << 30)
-    tracemalloc.start()
-    try:
-        check_refused(tmp_path / "store", items)
-        assert tracemalloc.get_traced_memory()[1] < 1 << 28
-    finally:
-        tracemalloc.stop()
 
 
 def set_field(name: str, number: int) -> Change:

@@ -22,7 +22,6 @@ def bad_commit(field: str, value: int) -> Maker:
 
 
 for field, value, words in [
-    ("sequence", 2, "commit 2 follows the one at address 0, not commit 0 at 0"),
     ("records", 4, "3 records stand before commit 1, which counted 4"),
     ("durable_sequence", 1, "commit 1 knew commit 1 to be durable"),
     ("durable_sequence", -1, "commit 1 knew commit -1 to be durable"),
@@ -35,6 +34,7 @@ for field, value, words in [
     ("live_bytes", 112, "the live records take 120 bytes, the last commit counted 112"),
 ]:
     says(f"0000000000.seg at offset 184: {words}")(bad_commit(field, value))
+says("store: the last commit in the log is 2 at address 184, 1 at 184 was noted")(bad_commit("sequence", 2))
 says("log: it begins at address 64, the last commit says at 56")(bad_commit("begin", 56))
 
 

@@ -48,7 +48,7 @@ def change_counters(store: oxidbm.Store, **fields: int) -> None:
 def counter_place(store: oxidbm.Store, name: str) -> tuple[object, str]:
     """Return the object that counts something, and its field for it."""
     places: dict[str, tuple[object, str]] = {
-        "commit_sequence": (handle_of(store).commits, "sequence"),
+        "commit_sequence": (handle_of(store).commits, "logged"),
         "commit_address": (handle_of(store).commits, "address"),
         "sessions_stated": (handle_of(store).commits.serials, "stated"),
         "pending_first": (table_of(store).pending, "first"),

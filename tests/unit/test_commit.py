@@ -19,7 +19,7 @@ from oxidbm._core.durability.commit_record import (
     decode,
     encode,
 )
-from oxidbm._core.durability.recovery import later_durable_commit
+from oxidbm._core.durability.torn_tail import later_durable_commit
 from oxidbm._core.log.cursor import CHUNK_BYTES
 from oxidbm._core.log.flush import flush_to, seal_to
 from oxidbm._core.log.record import INFO_VERSION

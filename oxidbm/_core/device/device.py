@@ -146,3 +146,18 @@ class NullDevice(Device):
 
     def close(self) -> None:
         """Do nothing."""
+
+
+def segment_starts(device: Device, begin: i64, end: i64) -> list[int]:
+    """Return where the segments start that hold [begin, end) of the log."""
+    start = device.begin()
+    end = min(end, device.end())
+    found: list[int] = []
+    while start < end:
+        following = device.segment_end(start)
+        if following > begin:
+            found.append(int(start))
+        if following <= start:
+            break
+        start = following
+    return found

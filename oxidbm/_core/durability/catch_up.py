@@ -21,9 +21,10 @@ from oxidbm._core.budget import Budget
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES, CommitRecord
-from oxidbm._core.durability.recovery import later_durable_commit, purge_below
+from oxidbm._core.durability.recovery import purge_below
 from oxidbm._core.durability.replay import SLICE_RECORDS, Chain, Replay
 from oxidbm._core.durability.serials import SessionState, forgotten
+from oxidbm._core.durability.torn_tail import later_durable_commit
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.copying import copy_of, entries_below
@@ -353,6 +354,7 @@ class CatchUp:
         table.count = self.replay.count
         table.live_bytes = self.live_bytes
         commits.sequence = commits.durable_sequence = last.log.sequence
+        commits.logged = commits.logged_durable = last.log.sequence
         commits.address = self.replay.last_address
         commits.end = commits.durable_tail = self.log.tail
         self.take_sessions()

@@ -276,6 +276,7 @@ class Checkpoint:
     def __init__(self, metadata: Metadata) -> None:
         self.metadata = metadata
         self.failure: BaseException | None = None
+        self.unwanted: BaseException | None = None  # why nobody waits for it any more
         self.finished = False
         self.running = threading.Lock()  # held until it is there, or has failed
 

@@ -13,7 +13,8 @@ from oxidbm._core.device.directory import CHECKPOINTS
 from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.durability.rebuild import check_copy, is_in_log
-from oxidbm._core.durability.recovery import commit_of, read_image
+from oxidbm._core.durability.recovery import read_image
+from oxidbm._core.durability.source import commit_of
 from oxidbm._core.errors import error
 
 

@@ -25,9 +25,8 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core.address import ADDRESS_MAX, FIRST_ADDRESS
-from oxidbm._core.device.device import Device
-from oxidbm._core.device.directory import CHECKPOINTS
+from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.device.device import segment_starts
 from oxidbm._core.durability.checkpoint import (
     FOLD_OVER,
     INCREMENTAL,
@@ -42,10 +41,11 @@ from oxidbm._core.durability.checkpoint import (
 from oxidbm._core.durability.commit import Aside, Commits, CutWatcher
 from oxidbm._core.durability.compression import LEVEL
 from oxidbm._core.durability.image_file import ImageHeader, ImageWriter
+from oxidbm._core.durability.kept import Kept
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.durability.session_record import decode_session
 from oxidbm._core.durability.snapshots import Snapshots
-from oxidbm._core.errors import BusyError, ClosedError, MissingError, error
+from oxidbm._core.errors import BusyError, ClosedError, error
 from oxidbm._core.index.image import ImageTaker
 from oxidbm._core.locks import CHECKPOINTING, StoreLock
 from oxidbm._core.log.reader import key_of, record_at, value_of
@@ -83,12 +83,11 @@ class Checkpointer(CutWatcher):
         self.automatic = automatic
         self.lock = StoreLock(self.log.life.locks, CHECKPOINTING)
         self.phase: i64 = REST
-        self.known: list[Metadata] = []  # the oldest first
-        self.tickets: dict[str, int] = {}
         self.wanted: Checkpoint | None = None  # what was asked for; None where the one that is made is automatic
         self.taker = ImageTaker()
         self.writer: ImageWriter | None = None
         self.snapshots = Snapshots(commits, files)
+        self.kept = Kept(commits, files, self.snapshots)
         self.metadata = Metadata(FOLD_OVER, "", files.store_id)
         self.sessions: list[SessionState] = []
         self.sessions_taken = False
@@ -117,14 +116,9 @@ class Checkpointer(CutWatcher):
     def recovered(self, known: list[Metadata], records: i64, end: i64) -> None:
         """Know the checkpoints that are there; so many records were replayed behind the one that ended at `end`."""
         for metadata in known:
-            self.keep(metadata)
+            self.kept.add(metadata)
         self.records = self.records_imaged = self.log.records - records
         self.bytes_end = end
-
-    def keep(self, metadata: Metadata) -> None:
-        """Keep a checkpoint, and with it the log that it needs."""
-        self.known.append(metadata)
-        self.tickets[metadata.token] = self.commits.holds.take(i64(metadata.begin))
 
     def making(self) -> bool:
         """Return whether one is being made."""
@@ -141,18 +135,7 @@ class Checkpointer(CutWatcher):
         size = self.log.tail - self.bytes_end
         if self.log.records - self.records >= DUE_RECORDS or size >= DUE_BYTES:
             return size >= entries * ENTRY_BYTES
-        return self.holds_back() >= max(i64(HELD_LEAST), entries * ENTRY_BYTES)
-
-    def holds_back(self) -> i64:
-        """Return how much of the log is kept for the newest automatic checkpoint alone."""
-        newest: i64 = ADDRESS_MAX
-        others: i64 = ADDRESS_MAX
-        for metadata in self.known:
-            if metadata.automatic:
-                newest = metadata.begin
-            else:
-                others = min(others, i64(metadata.begin))
-        return max(min(self.log.begin, others) - newest, i64(0))
+        return self.kept.holds_back() >= max(i64(HELD_LEAST), entries * ENTRY_BYTES)
 
     def cut_made(self) -> None:
         """Begin here what was asked for, or what is due."""
@@ -223,7 +206,7 @@ class Checkpointer(CutWatcher):
         if kind not in KINDS:
             kinds = ", ".join([repr(known) for known in KINDS])
             raise ValueError(f"a checkpoint is of a kind of {kinds}, not {kind!r}")
-        while self.making() and self.wanted is None:  # an automatic one: it comes to its end first
+        while self.making() and (self.wanted is None or self.wanted.unwanted is not None):  # it ends first
             self.advance()
             _breath.breathe()
         commits = self.commits
@@ -275,6 +258,8 @@ class Checkpointer(CutWatcher):
                 return False
             before = self.phase
             try:
+                if self.wanted is not None and self.wanted.unwanted is not None:
+                    raise self.wanted.unwanted
                 self.step()
             except BaseException as failure:
                 unheard = self.wanted is None and not isinstance(failure, SHORTAGES)
@@ -311,7 +296,7 @@ class Checkpointer(CutWatcher):
             self.note_published()
         elif self.phase == PURGE:
             if self.metadata.automatic:
-                self.purge_automatic()
+                self.kept.purge_automatic(self.metadata)
             self.end_with(None)
             return
         self.phase += 1
@@ -333,7 +318,7 @@ class Checkpointer(CutWatcher):
 
     def note_published(self) -> None:
         """Take note that the checkpoint is there."""
-        self.keep(self.metadata)
+        self.kept.add(self.metadata)
         if self.snapshots.taking():
             self.snapshots.published(self.metadata)
         elif self.with_image:
@@ -420,69 +405,26 @@ class Checkpointer(CutWatcher):
 
     def purge(self, keep: int | None, token: str | None) -> list[str]:
         """Remove the checkpoint of a token, or those that were asked for but for the newest `keep`."""
-        if (keep is None) == (token is None):
-            raise ValueError("purge() takes either keep=, how many of the newest checkpoints stay, or token=")
-        if keep is not None and keep < 0:
-            raise ValueError(f"keep is the number of checkpoints that stay, not {keep}")
         with self.lock:
-            if token is not None:
-                chosen = [metadata for metadata in self.known if metadata.token == token]
-                if not chosen and token in self.files.tokens():  # one that is damaged, which holds nothing
-                    self.files.remove(token)
-                    return [token]
-                if not chosen:
-                    raise MissingError(2, f"there is no checkpoint {token}", self.files.store.place(CHECKPOINTS))
-                if self.is_base(chosen[0]):
-                    raise BusyError(f"a later checkpoint builds on the checkpoint {token}; purge that one first")
-            else:
-                chosen = [metadata for metadata in self.known if not metadata.automatic]
-                chosen = chosen[: max(len(chosen) - (0 if keep is None else keep), 0)]
-            removed: list[str] = []
-            for metadata in reversed(chosen):
-                if not self.is_base(metadata):
-                    self.remove(metadata)
-                    removed.append(metadata.token)
-        removed.reverse()
-        return removed
-
-    def is_base(self, metadata: Metadata) -> bool:
-        """Return whether a checkpoint that is there, or is being made, builds on this one."""
-        if self.snapshots.builds_on is metadata and self.making():
-            return True
-        return any(other.base == metadata.token for other in self.known)
-
-    def purge_automatic(self) -> None:
-        """Remove the automatic checkpoints before the one that was made last."""
-        for metadata in list(self.known):
-            if metadata.automatic and metadata is not self.metadata:
-                self.remove(metadata)
-
-    def remove(self, metadata: Metadata) -> None:
-        """Remove a checkpoint, and give back the part of the log that only it needed.
-
-        What is durable by a snapshot alone is made so by a commit before.
-        """
-        if metadata.has_copy() and metadata.sequence > self.commits.logged_durable:
-            self.commits.commit()
-        if self.snapshots.base is metadata:
-            self.snapshots.forget_base()
-        self.files.remove(metadata.token)
-        self.known.remove(metadata)
-        self.commits.release(self.tickets.pop(metadata.token))
+            return self.kept.purge(keep, token)
 
     def cancel(self, made: Checkpoint, failure: BaseException) -> None:
-        """Give a checkpoint up for which nobody waits any more, unless it is there already."""
-        with self.lock:
-            if self.wanted is made:
-                self.give_up(failure)
-                self.end_with(failure)
+        """Give a checkpoint up for which nobody waits any more, unless it is there; who is at a step does it next."""
+        made.unwanted = failure  # a signal handler may raise once more in waiting for the lock
+        if self.lock.take():
+            try:
+                if self.wanted is made:
+                    self.give_up(failure)
+                    self.end_with(failure)
+            finally:
+                self.lock.release()
 
     def give_up(self, failure: BaseException) -> None:
         """Let the store be as if the checkpoint had not been begun."""
         self.drop()
         if self.wanted is None:
             self.failure = str(failure)
-        if self.metadata.token and self.metadata not in self.known:
+        if self.metadata.token and self.metadata not in self.kept.known:
             try:
                 self.files.remove(self.metadata.token)
             except OSError:
@@ -519,7 +461,7 @@ class Checkpointer(CutWatcher):
 
     def renew(self) -> None:
         """Make an automatic checkpoint in place of one that holds a part of the log that nobody else needs."""
-        if self.automatic and self.holds_back() > 0:
+        if self.automatic and self.kept.holds_back() > 0:
             self.finish()
             with self.lock:
                 if self.phase == REST:
@@ -556,18 +498,3 @@ class Checkpointer(CutWatcher):
                     self.give_up(failure)
                     self.end_with(None)
             self.finish()
-
-
-def segment_starts(device: Device, begin: i64, end: i64) -> list[int]:
-    """Return where the segments start that hold [begin, end) of the log."""
-    start = device.begin()
-    end = min(end, device.end())
-    found: list[int] = []
-    while start < end:
-        following = device.segment_end(start)
-        if following > begin:
-            found.append(int(start))
-        if following <= start:
-            break
-        start = following
-    return found

@@ -10,7 +10,6 @@ closed cleanly, or 2. a later commit record says that a commit past that place w
 
 from typing import final
 
-from librt.strings import read_i64_le
 from librt.vecs import vec
 from mypy_extensions import i64
 
@@ -19,41 +18,27 @@ from oxidbm._core.address import ADDRESS_MASK, FIRST_ADDRESS
 from oxidbm._core.budget import Budget
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
-from oxidbm._core.durability.checkpointer import segment_starts
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.durability.commit_record import (
-    COMMIT_RECORD_BYTES,
-    COMMIT_SHAPE,
-    COMMIT_WORDS,
     CommitRecord,
-    decode,
 )
 from oxidbm._core.durability.image_file import ImageHeader, ImageReader
 from oxidbm._core.durability.live_bytes import live_bytes_of
 from oxidbm._core.durability.page_size import check_page_size
 from oxidbm._core.durability.rebuild import (
-    Spill,
-    assemble,
     buried_in,
-    commit_end_before,
     header_of,
     is_in_log,
-    went_on,
 )
 from oxidbm._core.durability.replay import SLICE_RECORDS, Chain, Replay
+from oxidbm._core.durability.source import Recovery, Source, check_pages_of, commit_of
 from oxidbm._core.durability.superblock import CleanMark
+from oxidbm._core.durability.torn_tail import later_durable_commit
 from oxidbm._core.errors import CorruptionError, FormatError
-from oxidbm._core.hashing import checksum_bytes
 from oxidbm._core.index.hash_index import HashIndex
-from oxidbm._core.log.cursor import CHUNK_BYTES
 from oxidbm._core.log.hybrid_log import HybridLog
-from oxidbm._core.log.reader import read_disk, read_or_nothing, value_of
 from oxidbm._core.log.record import (
-    CHECKSUM_MASK,
     HEADER_BYTES,
-    INFO_VERSION,
-    SEAL_CAPACITY,
-    capacity_words,
 )
 from oxidbm._core.table.pending import WAS_PLAIN
 from oxidbm._core.table.settle import settle
@@ -70,68 +55,6 @@ def purge_below(table: Table, begin: i64, start: i64) -> i64:
     return count
 
 
-def later_durable_commit(log: HybridLog, start: i64, sequence: i64) -> i64:
-    """Return where, behind `start`, a commit record knew a commit after `sequence` to be durable; 0 for nowhere.
-
-    A record's checksum covers its own address, so commit records can be found without knowing where records begin. All
-    have one shape and size: each byte is read once, whatever stands there, but for the last words of a chunk, and what
-    looks like a header costs at most one checksum of so few bytes.
-    """
-    device = log.device
-    address: i64 = start
-    end = device.end()
-    while address < end:
-        address = device.data_from(address)
-        chunk = read_or_nothing(log, address, CHUNK_BYTES)
-        size: i64 = len(chunk)
-        offset: i64 = 0
-        while offset + COMMIT_RECORD_BYTES <= size:
-            if read_i64_le(chunk, offset + 8) == COMMIT_SHAPE and knew_durable(log, chunk, offset, address) > sequence:
-                return address + offset
-            offset += 8
-        if size < CHUNK_BYTES:  # the end of a segment: the next one starts at a page
-            address = log.next_page(max(address + size, address + 1))
-        else:
-            address += offset
-        _breath.breathe()
-    return 0
-
-
-def knew_durable(log: HybridLog, chunk: bytes, offset: i64, chunk_start: i64) -> i64:
-    """Return which commit the commit record at an offset of a chunk knew to be durable; 0 where there is none."""
-    address = chunk_start + offset
-    info = read_i64_le(chunk, offset)
-    seal = read_i64_le(chunk, offset + 16)
-    if info & ~ADDRESS_MASK != INFO_VERSION or capacity_words(seal) != COMMIT_WORDS:
-        return 0
-    end = offset + COMMIT_RECORD_BYTES
-    if checksum_bytes(chunk, offset, seal & SEAL_CAPACITY, end, address, log.checksum_key) != seal & CHECKSUM_MASK:
-        return 0
-    try:
-        return decode(chunk[offset + HEADER_BYTES : end]).log.durable_sequence
-    except ValueError:
-        return 0
-
-
-@final
-class Recovery:
-    """Documented in oxidbm/__init__.pyi."""
-
-    def __init__(self) -> None:
-        self.checkpoint: str | None = None
-        self.commit = 0
-        self.records = 0
-        self.bytes_cut = 0
-        self.seconds = 0.0
-        self.faults: list[str] = []
-
-    def __repr__(self) -> str:
-        return (
-            f"Recovery(checkpoint={self.checkpoint!r}, commit={self.commit}, records={self.records}, "
-            f"bytes_cut={self.bytes_cut}, seconds={self.seconds:.3f}, faults={self.faults})"
-        )
-
-
 @final
 class Image:
     """What an image's file holds."""
@@ -140,52 +63,6 @@ class Image:
         self.header = header
         self.pending = pending
         self.index = index
-
-
-@final
-class Source:
-    """Where recovery begins and ends: the checkpoints that there are, and the one to stop at, if that was asked for."""
-
-    def __init__(self, files: CheckpointFiles | None) -> None:
-        self.files = files
-        self.known: list[Metadata] = []  # the oldest first
-        self.images = True  # False where the log is to be read from its first record on
-        self.at: Metadata | None = None  # what lies behind it is not looked at
-        self.rebuilt: Metadata | None = None  # a snapshot from which the log was completed
-
-    def read_all(self, report: Recovery) -> None:
-        """Read what every checkpoint says of itself."""
-        files = self.files
-        if files is None:
-            return
-        try:
-            tokens = files.tokens()
-        except FormatError as fault:
-            report.faults.append(str(fault))
-            return
-        for token in tokens:
-            try:
-                self.known.append(files.read(token))
-            except (CorruptionError, FormatError) as failure:
-                report.faults.append(str(failure))
-        self.known.sort(key=age)  # tokens of one commit sort as it happens
-
-    def chain_of(self, metadata: Metadata) -> list[Metadata]:
-        """Return a snapshot and those that it builds on, the first one of all first; CorruptionError without one."""
-        chain = [metadata]
-        while chain[0].base is not None:
-            found = [other for other in self.known if other.token == chain[0].base]
-            if not found or not found[0].has_copy() or found[0].sequence >= chain[0].sequence:
-                raise CorruptionError(
-                    f"the checkpoint {metadata.token} builds on the snapshot {chain[0].base}, which is not there"
-                )
-            chain.insert(0, found[0])
-        return chain
-
-
-def age(metadata: Metadata) -> tuple[int, int]:
-    """Return what checkpoints are put in order by: their commit, and when they were made."""
-    return metadata.sequence, metadata.time_ns
 
 
 def recover(commits: Commits, mark: CleanMark | None, read_only: bool, source: Source, report: Recovery) -> Replay:
@@ -324,115 +201,6 @@ def read_image(files: CheckpointFiles, metadata: Metadata, record: CommitRecord,
         return Image(header, pending, index)
     finally:
         reader.close()
-
-
-def check_pages_of(log: HybridLog, metadata: Metadata) -> None:
-    """Raise CorruptionError where a checkpoint was made of a log with pages of another size."""
-    if metadata.page_size is not None and metadata.page_size != log.page_bytes:
-        raise CorruptionError(
-            f"{log.life.path}: the checkpoint {metadata.token} was made of a log with pages of {metadata.page_size} "
-            f"bytes, and the superblock says pages of {log.page_bytes}"
-        )
-
-
-def commit_of(log: HybridLog, metadata: Metadata) -> CommitRecord:
-    """Return the commit record of a checkpoint; CorruptionError where the log is not the one that it was made of."""
-    device = log.device
-    place = f"{log.life.path}: the checkpoint {metadata.token}"
-    check_log_of(log, metadata)
-    if metadata.commit + COMMIT_RECORD_BYTES > metadata.end or metadata.end > device.end():
-        raise CorruptionError(f"{place} ends at address {metadata.end}, the log at {device.end()}")
-    record = read_disk(log, i64(metadata.commit))
-    if record.shape != COMMIT_SHAPE or f"{int(record.seal & CHECKSUM_MASK):08x}" != metadata.commit_sum:
-        raise CorruptionError(f"{place} is of another commit than the one at {device.place(i64(metadata.commit))}")
-    try:
-        said = decode(value_of(log, record))
-    except ValueError as failure:
-        raise CorruptionError(f"{device.place(i64(metadata.commit))}: {failure}") from None
-    if said.log.sequence != metadata.sequence or said.log.begin != metadata.begin:
-        raise CorruptionError(f"{place} says commit {metadata.sequence}, its commit record {said.log.sequence}")
-    names = {state.name for state in metadata.sessions}
-    if len(names) != len(metadata.sessions) or len(names) != said.sessions:
-        raise CorruptionError(f"{place} has {len(names)} sessions, its commit record counted {said.sessions}")
-    return said
-
-
-def check_log_of(log: HybridLog, metadata: Metadata) -> None:
-    """Raise CorruptionError where the log is not the one that a checkpoint was made of, as far as it needs one."""
-    device = log.device
-    place = f"{log.life.path}: the checkpoint {metadata.token}"
-    check_pages_of(log, metadata)
-    if metadata.has_copy() and device.end() < metadata.durable_to > FIRST_ADDRESS:
-        raise CorruptionError(f"{place} needs the log up to address {metadata.durable_to}, it ends at {device.end()}")
-    if metadata.begin < max(device.begin(), i64(FIRST_ADDRESS)):
-        raise CorruptionError(f"{place} begins at address {metadata.begin}, the log only at {device.begin()}")
-    found = segment_starts(device, i64(metadata.begin), i64(metadata.log_end()))
-    if found != metadata.segments:
-        raise CorruptionError(
-            f"{place} was made of a log with segments at {metadata.segments}, which now has them at {found}"
-        )
-
-
-def newest_snapshot(log: HybridLog, source: Source, report: Recovery) -> Spill | None:
-    """Return what the log lacks of the store's newest state, where that is a snapshot's; None where it is the log's.
-
-    One that is damaged is passed over, with what it alone had.
-    """
-    files = source.files
-    for metadata in reversed(source.known):
-        if files is None or not metadata.has_copy():
-            continue
-        log.read_from_device(FIRST_ADDRESS)
-        if is_in_log(log, metadata):
-            return None
-        check_pages_of(log, metadata)
-        if went_on(log, metadata):
-            return None
-        check_nothing_later(log, metadata)
-        try:
-            check_log_of(log, metadata)
-            spill = assemble(files, source.chain_of(metadata))
-        except FileNotFoundError as missing:
-            report.faults.append(lost_with(metadata, f"{missing.filename} is missing"))
-        except (CorruptionError, FormatError) as failure:
-            report.faults.append(lost_with(metadata, str(failure)))
-        else:
-            source.rebuilt = metadata
-            return spill
-    return None
-
-
-def copy_of_log(log: HybridLog, mark: CleanMark | None, source: Source, report: Recovery) -> Spill | None:
-    """Return what the log lacks of the state that is to be recovered; None where it has all of that."""
-    at = source.at
-    if at is None:
-        return None if mark is not None else newest_snapshot(log, source, report)
-    log.read_from_device(FIRST_ADDRESS)
-    if source.files is None or not at.has_copy() or is_in_log(log, at):
-        return None
-    check_log_of(log, at)
-    source.rebuilt = at
-    return assemble(source.files, source.chain_of(at))
-
-
-def lost_with(metadata: Metadata, why: str) -> str:
-    """Return what is said where the newest state of all cannot be read."""
-    return (
-        f"{why}. The snapshot {metadata.token} was the newest state of the store: what was written between the log's "
-        f"last commit and commit {metadata.sequence} is lost with it"
-    )
-
-
-def check_nothing_later(log: HybridLog, metadata: Metadata) -> None:
-    """Raise where the log is known to have been durable up to a later commit than a snapshot's, and is not whole."""
-    start = commit_end_before(metadata)
-    later = later_durable_commit(log, start, i64(metadata.sequence))
-    if later:
-        raise CorruptionError(
-            f"{log.device.place(start)}: the log does not verify from here on, but a later commit record, "
-            f"{log.device.place(later)}, knew more than commit {metadata.sequence} to be durable. Restore the store "
-            f"from a copy, or go back to the checkpoint {metadata.token}"
-        )
 
 
 def settle_recovered(table: Table, replay: Replay) -> None:

@@ -152,8 +152,7 @@ class HybridLog:
     def allocate_reserved(self, size: i64) -> i64:
         """As `allocate`, of a record that found no room, on the page in reserve, whatever the budget says.
 
-        It is for the copies of the oldest page, which goes in return. Where the index has grown into the budget of the
-        pages they get one all the same, or a full store could never become smaller.
+        It is for the copies of the oldest page, which goes in return; without, a full store could not become smaller.
         """
         if self.shut or size > self.page_bytes or not self.slots_free(1) or self.frames.spares() == 0:
             return -size
@@ -172,10 +171,7 @@ class HybridLog:
         return address
 
     def open_page(self) -> None:
-        """Let the tail go to a new page, for which there is a spare frame; a record has to follow at once.
-
-        A page that is open and empty looks like one that is full to its last byte.
-        """
+        """Let the tail go to a new page, for which there is a spare frame; a record has to follow at once."""
         self.close_tail_page()
         self.frames.open(self.tail >> self.page_bits)
         self.tail_open = True
@@ -412,11 +408,8 @@ class HybridLog:
         return self.sealed >= target
 
     def follow_tail(self) -> None:
-        """Seal what the mutable region's size no longer allows; called once a step of the tail, so it costs little.
-
-        A log in memory only is never written, so it is never sealed and stays mutable.
-        """
-        if self.memory_only:
+        """Seal what the mutable region's size no longer allows; called once a step of the tail, so it costs little."""
+        if self.memory_only:  # never written, so never sealed
             return
         target: i64 = self.tail - self.mutable_bytes()
         if target > self.sealed:
@@ -481,8 +474,8 @@ class HybridLog:
     def give_up_device(self) -> None:
         """Close the device, or have the last read that is under way close it.
 
-        A file that is closed beside a read of it fails that, or lends its number to another file, which would be read.
-        To wait for the reads would be no way: a signal handler that closes the store may have interrupted one.
+        A file that is closed beside a read of it fails that, or lends its number to another file, which would be read;
+        and a signal handler that closes the store may have interrupted the read that it would wait for.
         """
         if not self.device_given_up:
             self.device_given_up = True

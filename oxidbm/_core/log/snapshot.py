@@ -104,18 +104,18 @@ class LogCopy:
         """Seal the records from an address on that are to be copied, and return the address behind them."""
         log = self.log
         frame = log.frames.words[slot]
-        o: i64 = log.word_of(at)
+        head: i64 = log.word_of(at)
         enough: i64 = at + self.left
         while at < stop and at < enough:
-            shape = frame[o + 1]
-            seal = frame[o + 2]
+            shape = frame[head + 1]
+            seal = frame[head + 2]
             if at >= log.sealed:
                 if at < self.known and seal & CHECKSUM_MASK != 0:
                     break
                 seal &= SEAL_CAPACITY
-                checksum = checksum_words(frame, o, seal, o + content_words(shape), at, log.checksum_key)
-                frame[o + 2] = seal | checksum
+                checksum = checksum_words(frame, head, seal, head + content_words(shape), at, log.checksum_key)
+                frame[head + 2] = seal | checksum
             size: i64 = record_words(shape, seal)
             at += size << 3
-            o += size
+            head += size
         return at

@@ -18,14 +18,14 @@ from oxidbm._core.durability.checkpoint import Checkpoint
 from oxidbm._core.durability.checkpoint_check import check_checkpoints
 from oxidbm._core.durability.checkpointer import Checkpointer
 from oxidbm._core.durability.compression import checked_level
-from oxidbm._core.durability.recovery import Recovery
+from oxidbm._core.durability.source import Recovery
 from oxidbm._core.errors import RecoveryWarning
 from oxidbm._core.life import COMMITTED, Life
 from oxidbm._core.sizes import parse_size
 from oxidbm._core.store.arguments import to_cookie, to_key
 from oxidbm._core.store.batch import Batch
 from oxidbm._core.store.coder import KEYS, VALUES, Coders, coder_for
-from oxidbm._core.store.handle import Handle, attempt, checkpoints_of
+from oxidbm._core.store.handle import Handle, checkpoints_of
 from oxidbm._core.store.history import KeyHistory
 from oxidbm._core.store.opening import open_memory, open_path
 from oxidbm._core.store.options import Options
@@ -244,8 +244,7 @@ class StoreBase:
             try:
                 checkpoints.finish()
             except BaseException as failure:  # a signal handler's, which came between two steps
-                stop = failure
-                attempt(lambda: checkpoints.cancel(made, stop))  # another one may come while it waits for the lock
+                checkpoints.cancel(made, failure)
                 raise
             return made.result()
         if self.handle.disk is not None:

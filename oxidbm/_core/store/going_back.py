@@ -15,7 +15,7 @@ from oxidbm._core.device.directory import LOG, STORE, Directory, DirectoryLock, 
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
 from oxidbm._core.durability.rebuild import assemble, is_in_log, put_in_log
-from oxidbm._core.durability.recovery import Recovery, Source
+from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import CleanMark, Superblock, read_superblock, remove_mark, write_mark
 from oxidbm._core.errors import MissingError
 from oxidbm._core.life import Life

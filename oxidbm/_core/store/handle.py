@@ -15,7 +15,7 @@ from oxidbm._core.counters import Counters
 from oxidbm._core.device.directory import Directory, DirectoryLock
 from oxidbm._core.durability.checkpoint import Checkpoint, CheckpointFiles, Metadata
 from oxidbm._core.durability.commit import Commits, CutWatcher
-from oxidbm._core.durability.recovery import Recovery, Source
+from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import CleanMark, StorePrelude, Superblock, write_mark
 from oxidbm._core.errors import error
 from oxidbm._core.handlers import came_from_handler
@@ -216,7 +216,7 @@ def checkpoints_of(handle: Handle) -> list[Checkpoint]:
     disk = handle.disk
     files = handle.files
     if disk is not None:
-        known = disk.checkpoints.known
+        known = disk.checkpoints.kept.known
     elif files is not None:
         known = known_now(files)
     found: list[Checkpoint] = []

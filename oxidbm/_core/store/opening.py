@@ -27,9 +27,11 @@ from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.checkpoint import CheckpointFiles
 from oxidbm._core.durability.checkpointer import Checkpointer
 from oxidbm._core.durability.commit import Commits
+from oxidbm._core.durability.newest import copy_of_log
 from oxidbm._core.durability.rebuild import OverlayDevice, Spill, put_in_log
-from oxidbm._core.durability.recovery import Recovery, Source, copy_of_log, recover
+from oxidbm._core.durability.recovery import recover
 from oxidbm._core.durability.serials import Serials
+from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import (
     BYTES_NAME,
     StorePrelude,

@@ -1,0 +1,80 @@
+"""Which state of a store is the newest: its log's last commit, or a snapshot that the log has not gone beyond."""
+
+from mypy_extensions import i64
+
+from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.durability.checkpoint import Metadata
+from oxidbm._core.durability.rebuild import (
+    Spill,
+    assemble,
+    commit_end_before,
+    is_in_log,
+    went_on,
+)
+from oxidbm._core.durability.source import Recovery, Source, check_log_of, check_pages_of
+from oxidbm._core.durability.superblock import CleanMark
+from oxidbm._core.durability.torn_tail import later_durable_commit
+from oxidbm._core.errors import CorruptionError, FormatError
+from oxidbm._core.log.hybrid_log import HybridLog
+
+
+def copy_of_log(log: HybridLog, mark: CleanMark | None, source: Source, report: Recovery) -> Spill | None:
+    """Return what the log lacks of the state that is to be recovered; None where it has all of that."""
+    at = source.at
+    if at is None:
+        return None if mark is not None else newest_snapshot(log, source, report)
+    log.read_from_device(FIRST_ADDRESS)
+    if source.files is None or not at.has_copy() or is_in_log(log, at):
+        return None
+    check_log_of(log, at)
+    source.rebuilt = at
+    return assemble(source.files, source.chain_of(at))
+
+
+def newest_snapshot(log: HybridLog, source: Source, report: Recovery) -> Spill | None:
+    """Return what the log lacks of the store's newest state, where that is a snapshot's; None where it is the log's.
+
+    One that is damaged is passed over, with what it alone had.
+    """
+    files = source.files
+    for metadata in reversed(source.known):
+        if files is None or not metadata.has_copy():
+            continue
+        log.read_from_device(FIRST_ADDRESS)
+        if is_in_log(log, metadata):
+            return None
+        check_pages_of(log, metadata)
+        if went_on(log, metadata):
+            return None
+        check_nothing_later(log, metadata)
+        try:
+            check_log_of(log, metadata)
+            spill = assemble(files, source.chain_of(metadata))
+        except FileNotFoundError as missing:
+            report.faults.append(lost_with(metadata, f"{missing.filename} is missing"))
+        except (CorruptionError, FormatError) as failure:
+            report.faults.append(lost_with(metadata, str(failure)))
+        else:
+            source.rebuilt = metadata
+            return spill
+    return None
+
+
+def lost_with(metadata: Metadata, why: str) -> str:
+    """Return what is said where the newest state of all cannot be read."""
+    return (
+        f"{why}. The snapshot {metadata.token} was the newest state of the store: what was written between the log's "
+        f"last commit and commit {metadata.sequence} is lost with it"
+    )
+
+
+def check_nothing_later(log: HybridLog, metadata: Metadata) -> None:
+    """Raise where the log is known to have been durable up to a later commit than a snapshot's, and is not whole."""
+    start = commit_end_before(metadata)
+    later = later_durable_commit(log, start, i64(metadata.sequence))
+    if later:
+        raise CorruptionError(
+            f"{log.device.place(start)}: the log does not verify from here on, but a later commit record, "
+            f"{log.device.place(later)}, knew more than commit {metadata.sequence} to be durable. Restore the store "
+            f"from a copy, or go back to the checkpoint {metadata.token}"
+        )

@@ -1,0 +1,133 @@
+"""What recovery begins with: the checkpoints of a store, and whether the log is the one that each was made of."""
+
+from typing import final
+
+from mypy_extensions import i64
+
+from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.device.device import segment_starts
+from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
+from oxidbm._core.durability.commit_record import (
+    COMMIT_RECORD_BYTES,
+    COMMIT_SHAPE,
+    CommitRecord,
+    decode,
+)
+from oxidbm._core.errors import CorruptionError, FormatError
+from oxidbm._core.log.hybrid_log import HybridLog
+from oxidbm._core.log.reader import read_disk, value_of
+from oxidbm._core.log.record import (
+    CHECKSUM_MASK,
+)
+
+
+@final
+class Recovery:
+    """Documented in oxidbm/__init__.pyi."""
+
+    def __init__(self) -> None:
+        self.checkpoint: str | None = None
+        self.commit = 0
+        self.records = 0
+        self.bytes_cut = 0
+        self.seconds = 0.0
+        self.faults: list[str] = []
+
+    def __repr__(self) -> str:
+        return (
+            f"Recovery(checkpoint={self.checkpoint!r}, commit={self.commit}, records={self.records}, "
+            f"bytes_cut={self.bytes_cut}, seconds={self.seconds:.3f}, faults={self.faults})"
+        )
+
+
+@final
+class Source:
+    """Where recovery begins and ends: the checkpoints that there are, and the one to stop at, if that was asked for."""
+
+    def __init__(self, files: CheckpointFiles | None) -> None:
+        self.files = files
+        self.known: list[Metadata] = []  # the oldest first
+        self.images = True  # False where the log is to be read from its first record on
+        self.at: Metadata | None = None  # what lies behind it is not looked at
+        self.rebuilt: Metadata | None = None  # a snapshot from which the log was completed
+
+    def read_all(self, report: Recovery) -> None:
+        """Read what every checkpoint says of itself."""
+        files = self.files
+        if files is None:
+            return
+        try:
+            tokens = files.tokens()
+        except FormatError as fault:
+            report.faults.append(str(fault))
+            return
+        for token in tokens:
+            try:
+                self.known.append(files.read(token))
+            except (CorruptionError, FormatError) as failure:
+                report.faults.append(str(failure))
+        self.known.sort(key=age)  # tokens of one commit sort as it happens
+
+    def chain_of(self, metadata: Metadata) -> list[Metadata]:
+        """Return a snapshot and those that it builds on, the first one of all first; CorruptionError without one."""
+        chain = [metadata]
+        while chain[0].base is not None:
+            found = [other for other in self.known if other.token == chain[0].base]
+            if not found or not found[0].has_copy() or found[0].sequence >= chain[0].sequence:
+                raise CorruptionError(
+                    f"the checkpoint {metadata.token} builds on the snapshot {chain[0].base}, which is not there"
+                )
+            chain.insert(0, found[0])
+        return chain
+
+
+def age(metadata: Metadata) -> tuple[int, int]:
+    """Return what checkpoints are put in order by: their commit, and when they were made."""
+    return metadata.sequence, metadata.time_ns
+
+
+def check_log_of(log: HybridLog, metadata: Metadata) -> None:
+    """Raise CorruptionError where the log is not the one that a checkpoint was made of, as far as it needs one."""
+    device = log.device
+    place = f"{log.life.path}: the checkpoint {metadata.token}"
+    check_pages_of(log, metadata)
+    if metadata.has_copy() and device.end() < metadata.durable_to > FIRST_ADDRESS:
+        raise CorruptionError(f"{place} needs the log up to address {metadata.durable_to}, it ends at {device.end()}")
+    if metadata.begin < max(device.begin(), i64(FIRST_ADDRESS)):
+        raise CorruptionError(f"{place} begins at address {metadata.begin}, the log only at {device.begin()}")
+    found = segment_starts(device, i64(metadata.begin), i64(metadata.log_end()))
+    if found != metadata.segments:
+        raise CorruptionError(
+            f"{place} was made of a log with segments at {metadata.segments}, which now has them at {found}"
+        )
+
+
+def check_pages_of(log: HybridLog, metadata: Metadata) -> None:
+    """Raise CorruptionError where a checkpoint was made of a log with pages of another size."""
+    if metadata.page_size is not None and metadata.page_size != log.page_bytes:
+        raise CorruptionError(
+            f"{log.life.path}: the checkpoint {metadata.token} was made of a log with pages of {metadata.page_size} "
+            f"bytes, and the superblock says pages of {log.page_bytes}"
+        )
+
+
+def commit_of(log: HybridLog, metadata: Metadata) -> CommitRecord:
+    """Return the commit record of a checkpoint; CorruptionError where the log is not the one that it was made of."""
+    device = log.device
+    place = f"{log.life.path}: the checkpoint {metadata.token}"
+    check_log_of(log, metadata)
+    if metadata.commit + COMMIT_RECORD_BYTES > metadata.end or metadata.end > device.end():
+        raise CorruptionError(f"{place} ends at address {metadata.end}, the log at {device.end()}")
+    record = read_disk(log, i64(metadata.commit))
+    if record.shape != COMMIT_SHAPE or f"{int(record.seal & CHECKSUM_MASK):08x}" != metadata.commit_sum:
+        raise CorruptionError(f"{place} is of another commit than the one at {device.place(i64(metadata.commit))}")
+    try:
+        said = decode(value_of(log, record))
+    except ValueError as failure:
+        raise CorruptionError(f"{device.place(i64(metadata.commit))}: {failure}") from None
+    if said.log.sequence != metadata.sequence or said.log.begin != metadata.begin:
+        raise CorruptionError(f"{place} says commit {metadata.sequence}, its commit record {said.log.sequence}")
+    names = {state.name for state in metadata.sessions}
+    if len(names) != len(metadata.sessions) or len(names) != said.sessions:
+        raise CorruptionError(f"{place} has {len(names)} sessions, its commit record counted {said.sessions}")
+    return said
