@@ -139,7 +139,7 @@ class Checkpointer(CutWatcher):
 
     def cut_made(self) -> None:
         """Begin here what was asked for, or what is due."""
-        if self.phase == CUT or (self.phase == REST and self.automatic and self.due()):
+        if (self.phase == CUT and not self.aside) or (self.phase == REST and self.automatic and self.due()):
             self.begin_here()
 
     def begin_here(self) -> None:
@@ -446,7 +446,7 @@ class Checkpointer(CutWatcher):
         wanted = self.wanted
         self.wanted = None
         self.with_image = True
-        self.aside = False
+        self.aside = self.incremental = False
         self.pending = vec[i64]()
         self.sessions = []
         self.phase = REST  # last of all: from here on a cut may begin the next one

@@ -137,9 +137,8 @@ def begin_replay(commits: Commits, mark: CleanMark | None, stop: i64, source: So
         else:
             report.checkpoint = metadata.token
             return replay
-    if mark is not None:
-        count = min(i64(mark.count), log.device.size() // HEADER_BYTES, log.budget.limit // 8)
-        table.index = HashIndex(count, log.budget)
+    count: i64 = 0 if mark is None else mark.count
+    table.index = HashIndex(min(count, log.device.size() // HEADER_BYTES, log.budget.limit // 8), log.budget)
     replay = Replay(table, stop)
     log.read_from_device(replay.start)
     return replay
@@ -160,7 +159,7 @@ def from_image(table: Table, source: Source, metadata: Metadata, stop: i64) -> R
             record = header_of(files, first).decoded()
         image = read_image(files, first, record, log.budget)
     except BaseException:
-        table.index = table.index.emptied()  # which says anew what is drawn from the budget
+        table.index = table.index.given_up()  # which says anew what is drawn from the budget
         raise
     table.index = image.index
     log.expiring = log.expiring or metadata.expiring
