@@ -290,6 +290,8 @@ def went_on(log: HybridLog, metadata: Metadata) -> bool:
     """
     device = log.device
     start = commit_end_before(metadata)
+    if metadata.previous == 0 and device.begin() <= metadata.begin:
+        start = max(start, device.begin())  # a first record that does not fit behind it leaves the first page out
     if device.begin() > start:
         return True  # what stood there was given back, and only a later commit lets that happen
     cursor = Cursor(log, start, device.end())
