@@ -249,7 +249,9 @@ class Store(MutableMapping[_K, _V]):
 
         Opening reads the newest checkpoint, some 9 bytes for each key, and replays what was written since: more than a
         million small records a second. Where no checkpoint can be used it replays the whole log, and warns with
-        RecoveryWarning if there was one.
+        RecoveryWarning if there was one. Where a snapshot is newer than the log's last commit, as after a crash, what
+        it has is written to the log first (with read_only=True, to a temporary file without a name); where it is
+        damaged, RecoveryWarning says what is lost.
 
         Raises LockedError, with the holder's process number, where the store is open for writing already, also in this
         process; FormatError where the path is something else or of a newer format; MissingError; CorruptionError;
@@ -661,7 +663,7 @@ class Store(MutableMapping[_K, _V]):
 
     def checkpoint(
         self,
-        kind: Literal["fold-over", "index", "log"] = "fold-over",
+        kind: Literal["fold-over", "snapshot", "incremental", "index", "log"] = "fold-over",
         name: str | None = None,
         wait: bool = True,
         *,
@@ -670,8 +672,12 @@ class Store(MutableMapping[_K, _V]):
     ) -> Checkpoint:
         """Make a checkpoint: the state of one commit, which can be opened and gone back to until it is purged.
 
-        kind: "fold-over", an image of the index beside the log, with which opening is fast; "log", without the image;
-            "index", the image alone, which makes opening fast but holds no state to go back to.
+        kind: "fold-over", a commit of the log and an image of the index, with which opening is fast; "log", without the
+            image; "index", the image alone, which makes opening fast but holds no state to go back to. "snapshot", an
+            image and a copy of what the log has in memory alone, whose commit stands in the copy: records go on being
+            updated in place, where after the others each record's next update is a new record. "incremental", a
+            copy of what has changed since the last snapshot or incremental one of this process, on which it builds; a
+            whole "snapshot", as its `kind` says, where there is none. docs/guides/checkpoints.md has what each costs.
         name: kept with it, for people.
         wait: False returns at once, with a checkpoint that is being made in the background; see its `result`.
         cookie: up to 64 KiB of your own that belong to this state, such as how far a source was read: kept with it, and
@@ -681,8 +687,10 @@ class Store(MutableMapping[_K, _V]):
             twice and in twelve times the time. At 19 compressing takes 90 MiB of memory, beside the budget; at -5, 1.
 
         The commit is made first. Other threads go on; the checkpoint has what was written before that commit, by all
-        threads and sessions, and nothing else. Until it is purged, the log from its `begin` on stays on disk. O(keys)
-        for the image, some 9 bytes a key on disk.
+        threads and sessions, and nothing else, and what it has is durable when it is there. Until it is purged, the
+        log from its `begin` on stays on disk. O(keys) for the image, some 9 bytes a key on disk, which an incremental
+        one shares with the snapshot that it goes back to; a snapshot copies on top what the log has in memory and not
+        on disk, from the start of a page on. An incremental one looks at each record of that, and copies what changed.
 
         Raises BusyError while another checkpoint that was asked for is being made; ValueError for a store in memory,
         and for a cookie that is longer, or another level. An OSError, such as that of a full disk, changes nothing.
@@ -694,8 +702,13 @@ class Store(MutableMapping[_K, _V]):
     def purge(self, *, keep: int | None = None, token: str | None = None) -> list[str]:
         """Remove checkpoints, and the part of the log that only they needed; return the tokens of those removed.
 
-        keep: how many of the newest ones stay; automatic ones are not counted, and stay.
-        token: the one to remove, also one that is damaged; MissingError where it is not there.
+        keep: how many of the newest ones stay; automatic ones are not counted, and stay. So do those on which one that
+            stays builds.
+        token: the one to remove, also one that is damaged; MissingError where it is not there, BusyError where a later
+            one builds on it, which has to go first.
+
+        What is durable by a snapshot alone is committed to the log before that snapshot goes; PoisonedError where that
+        is not possible.
         """
 
     def sync(self) -> None:
@@ -735,7 +748,8 @@ class Store(MutableMapping[_K, _V]):
     def stats(self) -> dict[str, Any]:
         """Return figures about the store; gathering them costs nothing elsewhere.
 
-        Addresses of the log, in bytes: begin <= head <= flushed <= read_only <= tail, durable_tail.
+        Addresses of the log, in bytes: begin <= head <= flushed <= read_only <= tail, durable_tail. What is durable by
+        a snapshot alone may stand behind durable_tail; commit_sequence and durable_sequence count its commit.
         Sizes in bytes: log_bytes, live_bytes, dead_bytes, file_bytes, memory_bytes (frame_bytes, index_bytes and
         order_bytes), memory_budget, page_bytes, size_limit (0 for none).
         Numbers: keys (exact where unverified is 0), unverified (blind writes that len() settles), index_buckets,
@@ -1018,7 +1032,11 @@ class Checkpoint:
 
     @property
     def kind(self) -> str:
-        """ "fold-over", "index" or "log"."""
+        """ "fold-over", "snapshot", "incremental", "index" or "log"."""
+
+    @property
+    def base(self) -> str | None:
+        """The token of the checkpoint that an incremental one builds on, without which it cannot be used; else None."""
 
     @property
     def name(self) -> str | None:
@@ -1038,7 +1056,7 @@ class Checkpoint:
 
     @property
     def bytes(self) -> int:
-        """The size of its image."""
+        """The size of its image and its copy of the log, of those that it has: its own files but for one of text."""
 
     @property
     def commit(self) -> int:
@@ -1046,11 +1064,11 @@ class Checkpoint:
 
     @property
     def begin(self) -> int:
-        """The address from which on it needs the log."""
+        """The address from which on it needs the log; of a snapshot's, a part may stand in its copy."""
 
     @property
     def end(self) -> int:
-        """The address at which its log ends."""
+        """The address at which its log ends; that of a snapshot may go on in another way behind its copy."""
 
     def __init__(self, metadata: Any) -> None:
         """Made by `Store.checkpoint` and `Store.checkpoints`."""
@@ -1074,13 +1092,13 @@ class Recovery:
     commit: int
     """The number of the commit that it came to."""
     records: int
-    """The records that were replayed."""
+    """The records that were replayed, those that an incremental checkpoint added to its first image too."""
     bytes_cut: int
     """The bytes behind that commit, which a crash had left."""
     seconds: float
     """How long it took."""
     faults: list[str]
-    """Why checkpoints could not be used, as sentences."""
+    """Why checkpoints could not be used, and what is lost with one that was the newest state, as sentences."""
 
     def __init__(self) -> None:
         """Made by opening a store."""

@@ -39,8 +39,9 @@ def recover(path: "StrOrBytesPath", token: str | None = None, to: "StrOrBytesPat
     earlier backup too, which is brought up to the checkpoint.
 
     Without `to`, what was written behind the checkpoint is deleted, and so are newer checkpoints; older ones stay. The
-    checkpoint is opened and verified before anything is changed. Killed at any point the store opens as it was or as it
-    was to be.
+    checkpoint is opened and verified before anything is changed. Where it is a snapshot whose copy is not what the log
+    went on with, that copy takes the place of what the log has there. Killed at any point the store opens as it was or
+    as it was to be.
 
     Returns what the opening at the checkpoint found. Raises LockedError where the store is open for writing;
     MissingError where there is no store, or no such checkpoint; FormatError for one of the kind "index", and for a `to`

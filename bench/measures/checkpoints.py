@@ -1,4 +1,4 @@
-"""checkpoints: what one costs alone and beside a writer, and what opening costs with one and without."""
+"""checkpoints: what one costs alone and beside a writer, what opening costs, and what the default's commits cost."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from time import perf_counter, sleep
 from typing import Any
 
 from bench.measures.base import Figure, Measure, Outcome, Settings, median
+from bench.measures.interval import SECONDS, interval_cost
 from bench.records import shuffled
 from oxidbm import Store
 
@@ -64,20 +65,40 @@ def records(num: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 class Checkpoints(Measure):
-    """Checkpoints of ten million small records, and opening."""
+    """Checkpoints of ten million small records, opening, and the commits that a store makes by itself."""
 
     name = "checkpoints"
-    summary = "ten million 8-byte records: a checkpoint alone and beside a writer, opening with one and without"
+    summary = (
+        "ten million 8-byte records: a checkpoint alone and beside a writer, opening with one and without; "
+        "a million: a commit each second"
+    )
 
     def run(self, settings: Settings) -> Outcome:
-        """One large store, then small ones that are opened for one operation."""
+        """One large store, then small ones that are opened for one operation, and those that commit by themselves."""
         outcome = Outcome()
         num = settings.count(10_000_000)
         with tempfile.TemporaryDirectory(prefix="bench-", dir=settings.directory) as top:
             outcome.figures += self.large(settings, Path(top) / "large", num)
             for few in (100, settings.count(100_000)):
                 outcome.figures.append(self.one_operation(settings, Path(top) / f"store {few}", few))
+        for value_size in settings.sizes(8, 100):
+            outcome.figures += self.by_itself(settings, value_size)
         return outcome
+
+    def by_itself(self, settings: Settings, value_size: int) -> list[Figure]:
+        """Overwrites of a million keys in random order, with the default's commits and with none."""
+        times, ratio = interval_cost(settings, value_size)
+        label = f"overwrite, {value_size} B"
+        note = (
+            f"an overwrite is one of a million keys of 16 bytes in random order, {SECONDS:.0f} seconds a round, in a "
+            "store of 256 MiB of memory; its times with a commit each second, over manual, are the median of the "
+            "rounds' own ratios"
+        )
+        return [
+            self.figure(f"{label}, manual", "oxidbm", times["manual"], "ns", note),
+            self.figure(f"{label}, a commit each second", "oxidbm", times["interval"], "ns", note),
+            self.figure(f"{label}, over manual", "oxidbm", ratio, "x", note),
+        ]
 
     def large(self, settings: Settings, path: Path, num: int) -> list[Figure]:
         """A checkpoint alone, beside a writer, and opening."""

@@ -44,7 +44,11 @@ class StaleError(error):
 
 @mypyc_attr(native_class=False)
 class BusyError(error):
-    """The call came from the middle of another one of the same thread, as from a signal handler. Do it afterwards."""
+    """Something else has to end first: do it afterwards.
+
+    That is the call of the same thread from the middle of which this one came, as from a signal handler; a checkpoint
+    that is being made; or a checkpoint that builds on the one to be purged.
+    """
 
 
 @mypyc_attr(native_class=False)

@@ -53,6 +53,7 @@ CODES: Final[list[tuple[type[BaseException], int]]] = [
     (SourceError, BAD_INPUT),
     (FileNotFoundError, MISSING),
     (ImportError, USAGE),
+    (oxidbm.BusyError, USAGE),
     (ValueError, USAGE),
     (common.NoValue, NOT_FOUND),
     (common.Declined, INTERRUPTED),

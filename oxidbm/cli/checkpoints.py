@@ -19,13 +19,14 @@ from oxidbm.cli.bar import opening, progress
 from oxidbm.cli.common import AsJson, StorePath
 from oxidbm.cli.copies import line_of
 
-COLUMNS = ("token", "kind", "time", "size", "commit", "automatic", "name")
+COLUMNS = ("token", "kind", "time", "size", "commit", "automatic", "name", "builds on", "cookie")
+WHERE_NEEDED = ("builds on", "cookie")  # shown where one checkpoint has such
 COOKIE_SHOWN = 32  # bytes of one in a table
 
 
 def checkpoint(
     path: StorePath,
-    kind: Annotated[str, typer.Option("--kind", help="fold-over, index or log.")] = "fold-over",
+    kind: Annotated[str, typer.Option("--kind", help="fold-over, snapshot, incremental, index or log.")] = "fold-over",
     name: Annotated[str | None, typer.Option("--name", help="Kept with it, for people.", show_default="none")] = None,
     cookie: Annotated[
         str | None, typer.Option("--cookie", help="Kept with it, for programs.", show_default="none")
@@ -62,7 +63,7 @@ def checkpoints(path: StorePath, as_json: AsJson = False) -> None:
 
 def said_of(made: Any) -> dict[str, Any]:
     """Return a checkpoint as JSON can hold it."""
-    names = ("token", "kind", "name", "time", "bytes", "commit", "begin", "end", "automatic")
+    names = ("token", "kind", "base", "name", "time", "bytes", "commit", "begin", "end", "automatic")
     said = {name: getattr(made, name) for name in names}
     said["cookie"] = None if made.cookie is None else bytes_to_json(made.cookie)
     return said
@@ -80,15 +81,15 @@ def day(seconds: float) -> str:
 
 def lines_of(found: list[Any]) -> list[str]:
     """Return checkpoints as a table for people, whose lines are as long as they are: a token is there to be copied."""
-    rows: list[tuple[str, ...]] = [(*COLUMNS, "cookie")]
+    rows: list[tuple[str, ...]] = [COLUMNS]
     for made in found:
         name = common.readable((made.name or "").encode("utf-8", "surrogatepass"))
         automatic = "yes" if made.automatic else "no"
         first = (made.token, made.kind, day(made.time), common.size(made.bytes), str(made.commit))
-        rows.append((*first, automatic, name, shown_cookie(made)))
-    if not any(row[-1] for row in rows[1:]):
-        rows = [row[:-1] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        rows.append((*first, automatic, name, made.base or "", shown_cookie(made)))
+    columns = [column for column in zip(*rows, strict=True) if column[0] not in WHERE_NEEDED or any(column[1:])]
+    rows = list(zip(*columns, strict=True))
+    widths = [max(map(len, column)) for column in columns]
     lines = []
     for row in rows:
         cells = [
@@ -161,7 +162,10 @@ def purge(
         str | None, typer.Argument(metavar="TOKEN", help="The one to remove.", show_default="see --keep")
     ] = None,
     keep: Annotated[
-        int | None, typer.Option("--keep", min=0, help="Remove all that were asked for but the newest so many.")
+        int | None,
+        typer.Option(
+            "--keep", min=0, help="Remove all that were asked for but the newest so many, and those they build on."
+        ),
     ] = None,
 ) -> None:
     """Remove one checkpoint, or all but the newest ones, and give back what only they held; print their tokens."""

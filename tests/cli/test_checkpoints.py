@@ -107,6 +107,39 @@ def test_cookies_and_levels(prices: Path) -> None:
     assert len(listed(prices)) == 4
 
 
+def test_snapshots(prices: Path) -> None:
+    made = json.loads(invoke("checkpoint", prices, "--kind", "snapshot", "--json").stdout)
+    assert (made["kind"], made["base"]) == ("snapshot", None)
+    assert "builds on" not in invoke("checkpoints", prices).stdout
+    alone = json.loads(invoke("checkpoint", prices, "--kind", "incremental", "--json").stdout)
+    assert (alone["kind"], alone["base"]) == ("snapshot", None)  # a process of its own has none to build on
+    with Store(prices, durability="manual") as store:
+        store["tea"] = "7"
+        whole = store.checkpoint("snapshot", name="a name")
+        store["tea"] = "6"
+        part = store.checkpoint("incremental", cookie="line 9")
+    first, second = listed(prices)[-2:]
+    assert (first["token"], first["base"], second["base"]) == (whole.token, None, whole.token)
+    lines = invoke("checkpoints", prices).stdout.splitlines()
+    at = lines[0].index("builds on")
+    assert lines[0][at:].split() == ["builds", "on", "cookie"]
+    assert lines[-2][at:] == ""
+    assert lines[-1][at:].split() == [whole.token, "line", "9"]
+    result = invoke("purge", prices, whole.token)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"a later checkpoint builds on the checkpoint {whole.token}" in result.stderr
+    removed = invoke("purge", prices, "--keep", 1).stdout.split()
+    assert {known["token"] for known in listed(prices)} == {whole.token, part.token}
+    assert {made["token"], alone["token"]} < set(removed)
+    assert invoke("get", prices, "tea", "--checkpoint", part.token).stdout == "6\n"
+    assert invoke("get", prices, "tea", "--checkpoint", whole.token).stdout == "7\n"
+    assert invoke("recover", prices, whole.token, "--yes").exit_code == 0
+    assert [known["token"] for known in listed(prices)] == [whole.token]
+    assert invoke("get", prices, "tea").stdout == "7\n"
+    assert invoke("purge", prices, whole.token).stdout == f"{whole.token}\n"
+    assert invoke("check", prices).exit_code == 0
+
+
 def test_looking_back(prices: Path) -> None:
     token = listed(prices)[0]["token"]
 

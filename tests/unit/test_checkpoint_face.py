@@ -146,6 +146,29 @@ def test_the_figures(tmp_path: Path) -> None:
         assert [memory.stats()[name] for name in figures] == [0, 0, 0, False, ""]
 
 
+def test_which_one_builds_on_which(tmp_path: Path) -> None:
+    with disk_store(tmp_path / "store") as store:
+        store.update(OLD)
+        folded = store.checkpoint()
+        store.update(NEW)
+        whole = store.checkpoint("snapshot")
+        store[b"1"] = b"another value"
+        part = store.checkpoint("incremental", wait=False)
+        assert part.base is None  # it is not known yet
+        part.result()
+        store[b"2"] = b"another value"
+        further = store.checkpoint("incremental")
+        assert [known.base for known in (folded, whole, part, further)] == [None, None, whole.token, part.token]
+        assert [known.base for known in store.checkpoints()] == [None, None, whole.token, part.token]
+        assert store.purge(keep=1) == [folded.token]
+        with pytest.raises(oxidbm.BusyError, match=f"builds on the checkpoint {part.token}"):
+            store.purge(token=part.token)
+        assert store.purge(token=further.token) == [further.token]
+        assert store.purge(keep=0) == [whole.token, part.token]
+    with disk_store(tmp_path / "store") as store:
+        assert store.checkpoint("incremental").kind == "snapshot"
+
+
 def test_the_last_failure_of_an_automatic_one(tmp_path: Path) -> None:
     path = tmp_path / "store"
     with disk_store(path) as store:

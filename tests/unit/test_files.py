@@ -107,6 +107,19 @@ def test_lock_of_a_holder_that_left_no_note(tmp_path: Path, content: bytes) -> N
             DirectoryLock(Directory(str(tmp_path)), 0o600)
 
 
+def test_the_note_is_written_anew_only_where_it_says_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "LOCK"
+    DirectoryLock(Directory(str(tmp_path)), 0o600).close()
+    os.utime(path, (1, 1))
+    DirectoryLock(Directory(str(tmp_path)), 0o600).close()
+    assert path.stat().st_mtime == 1
+    path.write_bytes(path.read_bytes() + b" ")
+    os.utime(path, (1, 1))
+    DirectoryLock(Directory(str(tmp_path)), 0o600).close()
+    assert path.stat().st_mtime > 1
+    assert json.loads(path.read_bytes()) == {"pid": os.getpid(), "host": socket.gethostname(), "recovery": ""}
+
+
 def test_note_of_a_recovery_outlives_its_writer(tmp_path: Path) -> None:
     path = str(tmp_path)
     assert last_recovery(path) == ""

@@ -10,7 +10,7 @@ import pytest
 
 import oxidbm
 from oxidbm import PoisonedError, Store
-from oxidbm._core.durability.group import SPARE_BELLS_MAX, Bell, Waiters
+from oxidbm._core.durability.group import MANY_TO_GO, SPARE_BELLS_MAX, Bell, Waiters
 from oxidbm.testing import CrashDevice
 from tests.inside import handle_of
 
@@ -166,6 +166,31 @@ def test_a_signal_in_one_that_waits(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers here")
+def test_a_signal_handler_that_writes_in_one_that_waits(tmp_path: Path) -> None:
+    """Its own commit does not wait for the word that the interrupted one has to pass on."""
+    device, store = held(tmp_path / "store")
+    threads = started(lambda _: store.__setitem__(b"leader", b"1"), 1)
+    assert device.inside.wait(WAIT_SECONDS)
+
+    def write(number: int, frame: object) -> None:
+        assert len(handle_of(store).commits.waiters.waiting) == 1
+        threading.Timer(0.05, device.free.set).start()
+        store[b"handler"] = b"1"
+        assert store.stats()["durable_tail"] == store.stats()["tail"]
+
+    before = signal.signal(signal.SIGALRM, write)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        store[b"main"] = b"1"
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    joined(threads)
+    assert handle_of(store).commits.waiters.waiting == []
+    assert sorted(store) == [b"first", b"handler", b"leader", b"main"]
+    store.close()
+
+
 def test_compaction_has_its_turn_beside_those_who_only_commit(tmp_path: Path) -> None:
     """What waits for the lock itself is not kept waiting by threads that take it again and again."""
     with Store(tmp_path / "store", memory="4MiB", page_size=PAGE_BYTES, durability="always") as store:
@@ -194,11 +219,13 @@ def test_many_threads_lose_nothing(tmp_path: Path) -> None:
                     session.upsert(b"%d/%d" % (number, turn), b"%d" % turn)
                     assert session.durable_serial == session.serial == turn + 1
 
-        joined(started(write, 16))
-        assert 0 < store.stats()["commit_sequence"] - begun <= 16 * 51
-        assert len(store) == 800
+        joined(started(write, 3 * MANY_TO_GO))
+        assert 0 < store.stats()["commit_sequence"] - begun <= 3 * MANY_TO_GO * 51
+        assert handle_of(store).commits.waiters.waiting == []
+        assert handle_of(store).commits.waiters.threads == set()
+        assert len(store) == 150 * MANY_TO_GO
     with Store(path, read_only=True) as reader:
-        assert len(reader) == 800
+        assert len(reader) == 150 * MANY_TO_GO
         assert oxidbm.check(path) == []
 
 
@@ -264,6 +291,25 @@ def test_one_that_leaves_after_it_was_rung_takes_the_ring_with_it() -> None:
     assert thread.is_alive()  # the old ring is gone
     bell.ring()
     joined([thread])
+
+
+def test_who_comes_while_many_are_let_go_on_joins_them() -> None:
+    waiters = Waiters()
+    there = [waiters.join(1) for _ in range(MANY_TO_GO + 1)]
+    assert not waiters.many_to_go(0), "what they wait for is not durable"
+    assert waiters.many_to_go(1)
+    thread = threading.Thread(target=lambda: waiters.wait(waiters.join(2), 1))
+    thread.start()
+    while len(waiters.waiting) == len(there):
+        time.sleep(0.001)
+    waiters.pass_on(1)
+    assert not waiters.many_to_go(1)
+    assert thread.is_alive()
+    for _ in there:
+        waiters.pass_on(1)
+    joined([thread])
+    assert waiters.waiting == []
+    waiters.wait(waiters.join(2), 1)  # nobody commits, and nobody is to be let go on: at once
 
 
 def test_nobody_is_woken_to_commit_while_somebody_does() -> None:

@@ -62,6 +62,19 @@ def test_sized_for_what_is_expected(expected: int) -> None:
     assert expected < 2000 or index.buckets() == before, "what is expected does not make it grow"
 
 
+def test_a_table_for_nothing_is_small_and_still_a_table() -> None:
+    """What stands in a closed store: nothing is looked for there, and yet it answers, and finds what is put there."""
+    budget = Budget(1 << 30)
+    index = HashIndex(0, budget).given_up()
+    assert index.buckets() == 1
+    assert index.size_bytes() < 1000
+    hashes = [random.Random(number).getrandbits(62) for number in range(scaled(2000))]
+    assert all(entries(index, key_hash) == [] for key_hash in hashes)
+    found = [add(index, key_hash, 8 * number + 64) for number, key_hash in enumerate(hashes)]
+    assert index.buckets() == 1
+    assert all(entry in entries(index, key_hash) for key_hash, entry in zip(hashes, found, strict=True))
+
+
 def test_entries_of_one_tag_are_told_apart_by_address() -> None:
     index = HashIndex(0, Budget(1 << 30))
     key_hash = crafted(7, 99)

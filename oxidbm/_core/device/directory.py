@@ -10,7 +10,6 @@ no lock, so it looks at that word before and after: the same one says that nothi
 A backup's note says of which commit it is, until a writer takes the lock and writes its own.
 """
 
-import contextlib
 import errno
 import importlib
 import os
@@ -106,14 +105,15 @@ class Directory:
         try:
             return self.stat(name, True)
         except OSError as failure:
-            if self.leads_nowhere(name):
-                raise self.no_file(name) from None
-            if failure.errno != errno.ENOENT:
+            if failure.errno != errno.ENOENT and not self.leads_nowhere(name):
                 raise
         try:
-            return self.stat(name, False)  # another process may have made it meanwhile
+            found = self.stat(name, False)
         except FileNotFoundError:
             return None
+        if self.leads_nowhere(name):
+            raise self.no_file(name)
+        return found  # another process has made it meanwhile
 
     def stat(self, name: str, follow: bool) -> os.stat_result:
         """Return the status of a file, or of the link itself."""
@@ -246,7 +246,8 @@ class DirectoryLock:
                 self.descriptor = -1
                 self.descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
             self.held = True
-            write_note(self.descriptor, recovery_word(read_note(self.descriptor)))
+            note = read_note(self.descriptor)
+            write_note(self.descriptor, recovery_word(note), note)
         except BaseException:
             self.close()
             raise
@@ -296,14 +297,16 @@ class DirectoryLock:
 
     def note_backup(self, sequence: int) -> None:
         """Say that the store is a backup of a commit, which nobody has opened to write yet; durably."""
-        write_note(self.descriptor, "", f', "backup": "{sequence}"')
+        write_note(self.descriptor, "", b"", f', "backup": "{sequence}"')
         sync_file(self.descriptor)
 
     def close(self) -> None:
         """Give the lock back, also where a forked child has not closed its copy yet."""
         if self.descriptor >= 0 and fcntl is not None:
-            with contextlib.suppress(OSError):  # closing it does as well
+            try:  # and no contextlib, in whose code a signal handler may raise: the lock would be held for ever
                 fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+            except OSError:
+                self.forget()  # closing it does as well
         self.forget()
 
     def forget(self) -> None:
@@ -322,9 +325,14 @@ def read_note(descriptor: int) -> bytes:
     return os.read(descriptor, NOTE_BYTES_MAX)
 
 
-def write_note(descriptor: int, word: str, more: str = "") -> None:
-    """Say in LOCK who has the store open, and the word of its last recovery."""
+def write_note(descriptor: int, word: str, known: bytes = b"", more: str = "") -> None:
+    """Say in LOCK who has the store open, and the word of its last recovery, unless what is known to stand there does.
+
+    It does where one process opens a store again and again.
+    """
     note = f'{{"pid": {os.getpid()}, "host": "{host_name()}", "recovery": "{word}"{more}}}'.encode()
+    if note == known:
+        return
     os.lseek(descriptor, 0, os.SEEK_SET)
     os.write(descriptor, note)
     os.ftruncate(descriptor, len(note))

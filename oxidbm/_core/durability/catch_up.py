@@ -52,6 +52,10 @@ class Ground:
         """Return whether it is the store that was opened, and nothing was cut off its log since."""
         raise NotImplementedError
 
+    def newer_snapshot(self, sequence: i64) -> bool:
+        """Return whether there is a snapshot of a later commit than that, which the log does not lead to."""
+        raise NotImplementedError
+
     def begin_anew(self) -> bool:
         """Open the store anew, at its newest commit; False where that is the one that was seen before."""
         raise NotImplementedError

@@ -139,7 +139,7 @@ class Checkpointer(CutWatcher):
 
     def cut_made(self) -> None:
         """Begin here what was asked for, or what is due."""
-        if self.phase == CUT or (self.phase == REST and self.automatic and self.due()):
+        if (self.phase == CUT and not self.aside) or (self.phase == REST and self.automatic and self.due()):
             self.begin_here()
 
     def begin_here(self) -> None:
@@ -206,7 +206,7 @@ class Checkpointer(CutWatcher):
         if kind not in KINDS:
             kinds = ", ".join([repr(known) for known in KINDS])
             raise ValueError(f"a checkpoint is of a kind of {kinds}, not {kind!r}")
-        while self.making() and self.wanted is None:  # an automatic one: it comes to its end first
+        while self.making() and (self.wanted is None or self.wanted.unwanted is not None):  # it ends first
             self.advance()
             _breath.breathe()
         commits = self.commits
@@ -258,6 +258,8 @@ class Checkpointer(CutWatcher):
                 return False
             before = self.phase
             try:
+                if self.wanted is not None and self.wanted.unwanted is not None:
+                    raise self.wanted.unwanted
                 self.step()
             except BaseException as failure:
                 unheard = self.wanted is None and not isinstance(failure, SHORTAGES)
@@ -407,11 +409,15 @@ class Checkpointer(CutWatcher):
             return self.kept.purge(keep, token)
 
     def cancel(self, made: Checkpoint, failure: BaseException) -> None:
-        """Give a checkpoint up for which nobody waits any more, unless it is there already."""
-        with self.lock:
-            if self.wanted is made:
-                self.give_up(failure)
-                self.end_with(failure)
+        """Give a checkpoint up for which nobody waits any more, unless it is there; who is at a step does it next."""
+        made.unwanted = failure  # a signal handler may raise once more in waiting for the lock
+        if self.lock.take():
+            try:
+                if self.wanted is made:
+                    self.give_up(failure)
+                    self.end_with(failure)
+            finally:
+                self.lock.release()
 
     def give_up(self, failure: BaseException) -> None:
         """Let the store be as if the checkpoint had not been begun."""
@@ -440,7 +446,7 @@ class Checkpointer(CutWatcher):
         wanted = self.wanted
         self.wanted = None
         self.with_image = True
-        self.aside = False
+        self.aside = self.incremental = False
         self.pending = vec[i64]()
         self.sessions = []
         self.phase = REST  # last of all: from here on a cut may begin the next one

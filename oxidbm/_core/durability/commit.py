@@ -297,7 +297,13 @@ class Commits:
         self.commit_until(self.sequence + 1 if fresh else self.sequence)
 
     def commit_until(self, sequence: i64) -> None:
-        """Return when a commit with this number, or a later one, is durable, made by this thread or by another one."""
+        """Return when a commit with this number, or a later one, is durable, made by this thread or by another one.
+
+        Where many are still to be let go on, it comes behind them: they write, too, and are in the same commit then.
+        """
+        if self.waiters.many_to_go(self.durable_sequence):
+            self.lock.order.check(COMMITTING)
+            self.wait(sequence)
         while self.durable_sequence < sequence:
             self.waiters.give_way()
             if not self.waiters.committing and self.lock.take():
@@ -313,13 +319,28 @@ class Commits:
 
     def wait(self, sequence: i64) -> None:
         """Return when the commit is durable, or nobody makes it; let the next one that waits go on, as need be."""
+        durable = self.durable_sequence  # as of now: one that joins must not count itself among those that can go on
+        if durable >= sequence:
+            return
+        if self.waiters.inside():
+            self.commit_within(sequence)
+            return
         try:
-            self.waiters.wait(self.waiters.join(sequence))
+            self.waiters.wait(self.waiters.join(sequence), durable)
         except BaseException:
             self.waiters.pass_on(self.durable_sequence)
             raise
         if self.durable_sequence >= sequence:
             self.waiters.pass_on(self.durable_sequence)
+
+    def commit_within(self, sequence: i64) -> None:
+        """Commit for a signal handler in the middle of a wait, which passes nothing on before the handler returns."""
+        self.begin_turn()
+        try:
+            if self.durable_sequence < sequence:
+                self.commit_now()
+        finally:
+            self.end_turn()
 
     def begin_turn(self) -> None:
         """Be the one that commits; waits until nobody else does."""

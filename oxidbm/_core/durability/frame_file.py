@@ -16,6 +16,7 @@ from oxidbm._core.errors import CorruptionError
 
 SUM_BYTES: Final = 4
 WRITE_BYTES: Final = 1048576
+WORDS_MAX: Final = 32768  # are read at once
 
 
 @final
@@ -77,6 +78,7 @@ class FrameReader:
     def __init__(self, directory: Directory, name: str, size: int, end: str) -> None:
         self.place = directory.place(name)
         self.offset = 0
+        self.buffer = memoryview(b"")
         self.failures: Any = (zstandard().ZstdError, MemoryError)
         descriptor = directory.open(name, os.O_RDONLY)
         self.file = os.fdopen(descriptor, "rb", buffering=0)
@@ -123,3 +125,20 @@ class FrameReader:
             parts.append(data)
             left -= len(data)
         return b"".join(parts)
+
+    def words(self, count: i64) -> memoryview:
+        """Return up to WORDS_MAX words, which the next call overwrites: memory that is new costs more to touch."""
+        if len(self.buffer) == 0:
+            self.buffer = memoryview(bytearray(WORDS_MAX * 8))
+        data = self.buffer[: count << 3]
+        at = 0
+        while at < len(data):
+            try:
+                size: int = self.stream.readinto(data[at:])
+            except self.failures as failure:
+                raise self.fault(str(failure)) from None
+            if size == 0:
+                raise self.fault(f"it ends {len(data) - at} bytes early")
+            at += size
+            self.offset += size
+        return data.cast("q")

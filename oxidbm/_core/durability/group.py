@@ -4,9 +4,12 @@ They do not wait for the lock of the thread that commits: it would take the lock
 waits at a bell of its own, and joins before it looks whether anybody commits; who has committed gives the lock back and
 then lets the first one go on. That one lets the next one go on, as long as there is one whose commit is durable; the
 first whose commit is not makes it, for all the others. One after the other, because they need the GIL one after the
-other: a thread that wakes while another one has it goes to sleep once more. Invariants: 1. a waiter is let go on once,
-and has left the list before; 2. one that was let go on and leaves, by a signal handler's exception, lets the next one
-go on in its place; 3. a bell is rung only by who took its waiter off the list.
+other: a thread that wakes while another one has it goes to sleep once more. As long as there are more to let go on than
+can be while a sync lasts, who comes to commit joins them, so that the commit has what they write. Invariants: 1. a
+waiter is let go on once, and has left the list before; 2. one that was let go on and leaves, by a signal handler's
+exception, lets the next one go on in its place; 3. a bell is rung only by who took its waiter off the list; 4. where
+one in the list has a commit that is durable, somebody is on the way to let the first one go on; 5. a thread waits once:
+what a signal handler commits in the middle of that waits for nobody who may wait for this thread.
 """
 
 import _thread
@@ -20,6 +23,7 @@ from mypy_extensions import i64
 
 SPARE_BELLS_MAX: Final = 64
 GIVE_WAY_SECONDS: Final = 0.0001
+MANY_TO_GO: Final = 16  # so many wake up, one after the other, in the time of a sync
 ONE: Final[bytes] = (1).to_bytes(8, sys.byteorder)
 
 
@@ -82,6 +86,16 @@ class Waiters:
         self.waiting: list[Waiter] = []
         self.spare: list[Bell] = []
         self.closed = False
+        self.threads: set[int] = set()  # those that wait
+
+    def inside(self) -> bool:
+        """Return whether the calling thread waits already, further up."""
+        return len(self.threads) > 0 and _thread.get_ident() in self.threads
+
+    def many_to_go(self, durable_sequence: i64) -> bool:
+        """Return whether many are still to be let go on whose commit is durable."""
+        waiting = self.waiting
+        return len(waiting) > MANY_TO_GO and waiting[MANY_TO_GO].sequence <= durable_sequence
 
     def join(self, sequence: i64) -> Waiter:
         """Be one of them from now on."""
@@ -97,10 +111,20 @@ class Waiters:
         if self.claims > 0 and not self.committing:
             time.sleep(GIVE_WAY_SECONDS)
 
-    def wait(self, waiter: Waiter) -> None:
-        """Return when the waiter was let go on, or at once where nobody commits."""
+    def wait(self, waiter: Waiter, durable_sequence: i64) -> None:
+        """Return when the waiter was let go on, or at once where nobody commits and not many are to be let go on."""
+        ident = _thread.get_ident()
+        self.threads.add(ident)
         try:
-            if self.committing:  # else it may have joined too late to be let go on
+            self.wait_once(waiter, durable_sequence)
+        finally:
+            self.threads.discard(ident)
+
+    def wait_once(self, waiter: Waiter, durable_sequence: i64) -> None:
+        """As `wait`."""
+        try:
+            # else it may have joined too late to be let go on
+            if self.committing or self.many_to_go(durable_sequence):
                 waiter.bell.wait()
                 self.take_back(waiter.bell)
                 return

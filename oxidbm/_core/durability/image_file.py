@@ -34,7 +34,6 @@ IMAGE_VERSION: Final = 1
 IMAGE_HEADER: Final = struct.Struct("<8s9q")
 COUNT: Final = struct.Struct("<q")
 COUNTS: Final = struct.Struct("<2q")
-WORD: Final = "q"
 
 
 @final
@@ -182,7 +181,7 @@ class ImageReader:
         left: i64 = count
         while left > 0:
             size: i64 = min(left, i64(SLICE_WORDS))
-            words = extend(words, memoryview(self.file.take(size << 3)).cast(WORD))
+            words = extend(words, self.file.words(size))
             left -= size
         for word in words:
             if not begin <= word & ADDRESS_MASK < end:
@@ -202,10 +201,8 @@ class ImageReader:
                     raise self.fault(f"a slice of {size} words and {pairs} of pairs")
                 if size + pairs == 0:
                     break
-                loader.take(
-                    memoryview(self.file.take(i64(size) << 3)).cast(WORD),
-                    memoryview(self.file.take(i64(pairs) << 3)).cast(WORD),
-                )
+                loader.take_words(self.file.words(i64(size)))
+                loader.take_pairs(self.file.words(i64(pairs)))
                 if loader.index.entries > records:
                     raise self.fault(f"{loader.index.entries} entries for at most {records} records")
                 _breath.breathe()

@@ -63,8 +63,8 @@ def newest_snapshot(log: HybridLog, source: Source, report: Recovery) -> Spill |
 def lost_with(metadata: Metadata, why: str) -> str:
     """Return what is said where the newest state of all cannot be read."""
     return (
-        f"{why}. The snapshot {metadata.token} was the newest state of the store: what was written between the log's "
-        f"last commit and commit {metadata.sequence} is lost with it"
+        f"{why}. The snapshot {metadata.token} was the newest state of the store: what was written between the commit "
+        f"that is opened in its place and commit {metadata.sequence} is lost with it"
     )
 
 

@@ -90,8 +90,9 @@ class Spill:
 class OverlayDevice(Device):
     """A log as it was at a snapshot, to read: the device up to where that begins, and the snapshot behind it."""
 
-    def __init__(self, device: Device, spill: Spill) -> None:
+    def __init__(self, device: Device, spill: Spill, metadata: Metadata) -> None:
         self.device = device
+        self.metadata = metadata
         self.spill = spill
         self.start: i64 = spill.start
 
@@ -186,7 +187,8 @@ def buried_in(files: CheckpointFiles, chain: list[Metadata]) -> vec[i64]:
 def assemble(files: CheckpointFiles, chain: list[Metadata]) -> Spill:
     """Return what the log of a chain's last snapshot has from its `copied_from` on; CorruptionError for no such."""
     top = chain[-1]
-    spill = Spill(files.store.place(CHECKPOINTS), i64(top.copied_from))
+    place = files.store.place(CHECKPOINTS)
+    spill = Spill(place, i64(top.copied_from))
     try:
         record = b""
         for metadata in chain:
@@ -201,6 +203,12 @@ def assemble(files: CheckpointFiles, chain: list[Metadata]) -> Spill:
                 spill.cut(i64(metadata.copied_to))
         spill.put(i64(top.commit), record)
         return spill
+    except OSError as failure:
+        spill.close()
+        if failure.errno != errno.ENOSPC:
+            raise
+        size = top.end - top.copied_from
+        raise OSError(errno.ENOSPC, f"no space to put the snapshot {top.token} together, {size} bytes", place) from None
     except BaseException:
         spill.close()
         raise
@@ -241,15 +249,14 @@ def put_in_log(log: HybridLog, spill: Spill, durable_to: i64) -> None:
     device.truncate_after(at)
     commit: i64 = spill.end - COMMIT_RECORD_BYTES
     size = int(spill.end - spill.start)
-    with mmap.mmap(spill.file.fileno(), size, access=mmap.ACCESS_READ) as view, memoryview(view) as data:
-        while at < spill.end:
-            stop: i64 = min(stretch_end(log, spill, at), spill.end if at == commit else commit)
-            with data[at - spill.start : stop - spill.start] as piece:
-                device.write(at, piece)
-            at = stop
-            if at >= commit:
-                device.sync()
-            _breath.breathe()
+    data = memoryview(mmap.mmap(spill.file.fileno(), size, access=mmap.ACCESS_READ))  # an error may still hold a part
+    while at < spill.end:
+        stop: i64 = min(stretch_end(log, spill, at), spill.end if at == commit else commit)
+        device.write(at, data[at - spill.start : stop - spill.start])
+        at = stop
+        if at >= commit:
+            device.sync()
+        _breath.breathe()
 
 
 def stretch_end(log: HybridLog, spill: Spill, at: i64) -> i64:

@@ -19,7 +19,7 @@ from mypy_extensions import i64
 
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES, CommitRecord, decode
-from oxidbm._core.durability.frame_file import FrameReader, FrameWriter
+from oxidbm._core.durability.frame_file import WORDS_MAX, FrameReader, FrameWriter
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.log.record import HEADER_BYTES
 from oxidbm._core.log.snapshot import LogCopy
@@ -30,7 +30,6 @@ SNAPSHOT_HEADER: Final = struct.Struct("<8s6q")
 NUMBER: Final = struct.Struct("<q")
 PIECE: Final = struct.Struct("<2q")
 PIECE_BYTES_MAX: Final = 1 << 20
-SLICE_ADDRESSES: Final = 32768
 
 
 @final
@@ -124,8 +123,8 @@ class SnapshotReader:
         found = vec[i64]()
         left: i64 = count
         while left > 0:
-            size: i64 = min(left, i64(SLICE_ADDRESSES))
-            found = extend(found, memoryview(self.file.take(size << 3)).cast("q"))
+            size: i64 = min(left, i64(WORDS_MAX))
+            found = extend(found, self.file.words(size))
             left -= size
         for address in found:
             if not 0 < address < until:

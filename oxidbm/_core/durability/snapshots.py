@@ -137,7 +137,7 @@ class Snapshots:
 
     def forget_base(self) -> None:
         """Have the next one build on none."""
-        self.base = None
+        self.base = self.builds_on = None
         self.buried = vec[i64]()
         self.log.noted_until = 0
         self.log.buried = vec[i64]()

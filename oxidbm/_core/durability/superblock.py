@@ -57,8 +57,11 @@ class CleanMark:
 
 def read_small(directory: Directory, name: str, size: int) -> bytes:
     """Return a small file's bytes without its checksum, verified."""
-    path = directory.place(name)
-    data = directory.read_start(name, size + SUM.size + 1)
+    return verified(directory.place(name), directory.read_start(name, size + SUM.size + 1), size)
+
+
+def verified(path: str, data: bytes, size: int) -> bytes:
+    """Return a small file's bytes without its checksum, which has to be that of the `size` bytes before it."""
     if len(data) != size + SUM.size:
         raise CorruptionError(f"{path} has {len(data)} bytes, {size + SUM.size} were expected; restore it from a copy")
     (wanted,) = SUM.unpack_from(data, size)
@@ -101,14 +104,13 @@ def write_superblock(directory: Directory, block: Superblock, mode: int) -> None
     directory.write_aside(STORE, with_sum(data), mode, durable=False)
 
 
-def never_durable(directory: Directory) -> bool:
+def never_durable(directory: Directory, superblock: os.stat_result) -> bool:
     """Return whether a crash left a store that was being made: its superblock torn, its log empty, no clean end.
 
     What is torn has a beginning, as far as it is there, of a superblock or of zeros, and does not verify.
     """
     size = SUPERBLOCK.size + SUM.size
-    superblock = directory.status(STORE)
-    if superblock is None or superblock.st_size > size or directory.status(CLEAN) is not None:
+    if superblock.st_size > size or directory.status(CLEAN) is not None:
         return False
     data = directory.read_start(STORE, size)
     beginning = SUPERBLOCK_START.pack(MAGIC, FORMAT_VERSION)
@@ -131,19 +133,19 @@ def read_superblock(directory: Directory) -> Superblock:
     Raises FormatError for what is no store or a newer one, CorruptionError for a damaged one.
     """
     path = directory.place(STORE)
-    head = directory.read_start(STORE, 16)
-    if head[:8] != MAGIC:
+    data = directory.read_start(STORE, SUPERBLOCK.size + SUM.size + 1)  # read once: a system call is a microsecond
+    if data[:8] != MAGIC:
         raise FormatError(
             f"{path} does not begin at offset 0 as a store's superblock does; {directory.path} is something else"
         )
-    if len(head) == 16:
-        (version,) = struct.unpack_from("<Q", head, 8)
+    if len(data) >= SUPERBLOCK_START.size:
+        (version,) = struct.unpack_from("<Q", data, 8)
         if version > FORMAT_VERSION:
             raise FormatError(
                 f"{path} at offset 8 says format version {version}; this release reads {FORMAT_VERSION}. "
                 "Upgrade oxidbm to open it"
             )
-    return unpack_superblock(path, read_small(directory, STORE, SUPERBLOCK.size))
+    return unpack_superblock(path, verified(path, data, SUPERBLOCK.size))
 
 
 def unpack_superblock(path: str, data: bytes) -> Superblock:
@@ -180,9 +182,11 @@ def write_mark(directory: Directory, block: Superblock, mark: CleanMark, mode: i
 
 def read_mark(directory: Directory, block: Superblock) -> CleanMark | None:
     """Return the mark of a clean end, or None."""
-    if directory.status(CLEAN) is None:
+    try:
+        data = read_small(directory, CLEAN, CLEAN_MARK.size)
+    except FileNotFoundError:
         return None
-    magic, store_id, tail, sequence, count = CLEAN_MARK.unpack(read_small(directory, CLEAN, CLEAN_MARK.size))
+    magic, store_id, tail, sequence, count = CLEAN_MARK.unpack(data)
     if magic != CLEAN_MAGIC or store_id != block.store_id:
         raise CorruptionError(
             f"{directory.place(CLEAN)} is not this store's: magic at offset 0, store id at offset 8. "

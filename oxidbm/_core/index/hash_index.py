@@ -19,7 +19,7 @@ from typing import Final, final
 from librt.vecs import append, extend, vec
 from mypy_extensions import i64
 
-from oxidbm._core.address import bits_for, power_of_two
+from oxidbm._core.address import ADDRESS_MAX, bits_for, power_of_two
 from oxidbm._core.budget import INDEX, Budget
 from oxidbm._core.index.entry import NO_ENTRY, TAG_BITS, TAG_FIELD, TAG_SHIFT, address_of, is_mixed, make_entry, tag_in
 from oxidbm._core.memory import ZERO_STEP, reserve_words
@@ -37,6 +37,7 @@ OVERFLOW_SPARE: Final = 512
 OVERFLOW_LIMIT: Final = CHUNK_WORDS - OVERFLOW_SPARE
 EIGHT_BUCKETS: Final = ZERO_STEP[:64]  # made once: making a view in the middle of an operation could run a finalizer
 FIRST_BITS: Final = 12
+NOTHING: Final = -1  # expected of a table that stands where there is nothing to find
 
 
 def reserve_chunk(huge: bool) -> vec[i64]:
@@ -49,11 +50,12 @@ class HashIndex:
     """The table.
 
     `chunks[b >> CHUNK_BITS]` holds bucket b's eight words, behind CHUNK_LEAD words; a link is the place of an overflow
-    bucket: which of the vecs in `overflow`, above LINK_BITS of word offset.
+    bucket: which of the vecs in `overflow`, above LINK_BITS of word offset. One for NOTHING has a single bucket, which
+    is never split: the least other one has a quarter of a megabyte to touch, most of what opening a small store takes.
     """
 
     def __init__(self, expected: i64, budget: Budget) -> None:
-        bits: i64 = max(FIRST_BITS, bits_for(expected // SPLIT_LOAD + 1))
+        bits: i64 = 0 if expected == NOTHING else max(FIRST_BITS, bits_for(expected // SPLIT_LOAD + 1))
         self.chunks: vec[vec[i64]] = vec[vec[i64]]()
         self.overflow: vec[vec[i64]] = vec[vec[i64]]()
         self.overflow_next: i64 = CHUNK_LEAD
@@ -63,12 +65,21 @@ class HashIndex:
         self.free_overflow: i64 = 0
         self.overflow_in_use: i64 = 0
         self.entries: i64 = 0
-        self.grow_at: i64 = SPLIT_LOAD * power_of_two(bits)
+        self.grow_at: i64 = ADDRESS_MAX if expected == NOTHING else SPLIT_LOAD * power_of_two(bits)
         self.pins: i64 = 0  # who needs it as it is, and what is newer in another one
         self.imaging = False
         self.image_next: i64 = 0  # the first bucket that is not in the image
         self.removed: vec[i64] = vec[i64]()  # pairs of a bucket and an entry
-        buckets: i64 = power_of_two(bits)
+        self.budget = budget
+        if expected == NOTHING:
+            self.chunks = append(self.chunks, vec[i64](ZERO_STEP[: CHUNK_LEAD + 8]))
+            self.overflow = append(self.overflow, vec[i64](ZERO_STEP[:CHUNK_LEAD]))
+        else:
+            self.make_chunks(power_of_two(bits))
+        self.draw()
+
+    def make_chunks(self, buckets: i64) -> None:
+        """Make the chunks of so many buckets, and the first vec of overflow buckets."""
         while buckets > 0:
             size: i64 = min(buckets, i64(CHUNK_BUCKETS))
             chunk = reserve_chunk(size == CHUNK_BUCKETS)
@@ -77,8 +88,6 @@ class HashIndex:
             self.chunks = append(self.chunks, chunk)
             buckets -= size
         self.overflow = append(self.overflow, reserve_chunk(False))
-        self.budget = budget
-        self.draw()
 
     def buckets(self) -> i64:
         """Return the number of buckets, overflow buckets not counted."""
@@ -96,6 +105,10 @@ class HashIndex:
     def emptied(self) -> "HashIndex":
         """Return an empty table in place of this one, which draws on the same budget."""
         return HashIndex(0, self.budget)
+
+    def given_up(self) -> "HashIndex":
+        """Return what is to stand in place of this one where nothing is to be found or put any more."""
+        return HashIndex(NOTHING, self.budget)
 
     def draw(self) -> None:
         """Tell the budget what the table takes now."""

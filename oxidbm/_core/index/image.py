@@ -25,6 +25,7 @@ from oxidbm._core.index.hash_index import (
     FIRST_BITS,
     LINK_BITS,
     LINK_MASK,
+    NOTHING,
     SPLIT_LOAD,
     HashIndex,
     reserve_chunk,
@@ -164,7 +165,7 @@ class ImageLoader:
             or low_mask >= max(end, EMPTY_BUCKETS)
         ):
             raise ValueError(f"a table of low_mask {low_mask} and split {split} cannot be")
-        self.index = HashIndex(0, budget)
+        self.index = HashIndex(NOTHING, budget)
         self.begin: i64 = begin
         self.end: i64 = end
         self.buckets: i64 = low_mask + 1 + split
@@ -174,11 +175,7 @@ class ImageLoader:
         index.split = split
         index.grow_at = SPLIT_LOAD * self.buckets
         index.chunks = vec[vec[i64]]()
-
-    def take(self, words: memoryview, pairs: memoryview) -> None:
-        """Add a slice."""
-        self.take_words(words)
-        self.take_pairs(pairs)
+        index.overflow[0] = reserve_chunk(False)
 
     def take_words(self, words: memoryview) -> None:
         """Add a slice's buckets; those of one slice lie in one chunk."""

@@ -9,11 +9,16 @@ and says so in stats(): reads go on with the commit that is there.
 from typing import final
 
 from oxidbm import _breath
+from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.budget import Budget
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.catch_up import LOST, MOVED, Ground, anything_new, catch_up, commit_end
 from oxidbm._core.durability.commit import Commits
+from oxidbm._core.durability.rebuild import OverlayDevice, went_on
 from oxidbm._core.errors import CorruptionError
+from oxidbm._core.life import Life
 from oxidbm._core.locks import REFRESHING, StoreLock
+from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.store.maintainers import SETTLE_SLICE
 from oxidbm._core.store.worker import Worker
 from oxidbm._core.table.settle import settle
@@ -55,16 +60,29 @@ class Follower:
             return self.ground.begin_anew()
         commits = self.commits
         log = commits.log
+        device = log.device
+        if isinstance(device, OverlayDevice):
+            return self.leaves(device) and self.ground.begin_anew()
         try:
             log.device.look_again()
         except FileNotFoundError:  # the writer has passed it by meanwhile
             return self.ground.begin_anew()
         try:
-            return self.go_on()
+            moved = self.go_on()
+            return (self.ground.newer_snapshot(commits.sequence) and self.ground.begin_anew()) or moved
         finally:
             device = log.device
             if isinstance(device, FileDevice):  # which was exchanged where the store was opened anew
                 device.see_until(commit_end(commits) if commits.log is log else log.tail)
+
+    def leaves(self, device: OverlayDevice) -> bool:
+        """Return whether there is a later state than that of a snapshot, to which the log leads, or another one."""
+        commits = self.commits
+        device.device.look_again()
+        log = HybridLog(device.device, Life(self.life.path), Budget(0), commits.log.page_bits, False)
+        log.checksum_key = commits.log.checksum_key
+        log.read_from_device(FIRST_ADDRESS)
+        return self.ground.newer_snapshot(commits.sequence) or went_on(log, device.metadata)
 
     def go_on(self) -> bool:
         """Move on in the log that was opened, as far as it leads."""

@@ -197,7 +197,7 @@ class Handle:
         failure = attempt(table.log.epoch.drain) or failure
         failure = attempt(table.log.give_up_device) or failure
         failure = attempt(table.log.let_go) or failure
-        table.index = table.index.emptied()
+        table.index = table.index.given_up()
         failure = attempt(self.commits.waiters.close) or failure
         failure = attempt(self.commits.notices.ended) or failure
         if self.lock is not None:

@@ -43,7 +43,7 @@ from oxidbm._core.durability.superblock import (
 )
 from oxidbm._core.errors import CodecError, CorruptionError, FormatError, LockedError, MissingError
 from oxidbm._core.hashing import MASK_62
-from oxidbm._core.index.hash_index import HashIndex
+from oxidbm._core.index.hash_index import NOTHING, HashIndex
 from oxidbm._core.life import READ_ONLY, Life
 from oxidbm._core.log.hybrid_log import FRAMES_MIN, HybridLog
 from oxidbm._core.store.coder import ANY_NAME, Coder
@@ -131,7 +131,8 @@ def open_once(path: str, options: Options) -> Handle:
     try:
         if not options.read_only and options.lock:
             lock = DirectoryLock(directory, options.mode)
-        if directory.status(STORE) is None or (options.device is None and never_durable(directory)):
+        status = directory.status(STORE)
+        if status is None or (options.device is None and never_durable(directory, status)):
             if options.read_only or not options.create:
                 raise MissingError(2, "the directory holds no store, and this call may not make one", path)
             check_device(options, options.page_bits)
@@ -174,6 +175,9 @@ def check_codec(path: str, coder: Coder, kept: str) -> None:
 
 def prepare_directory(path: str, options: Options) -> None:
     """See that the path is a store's directory, or may become one."""
+    log = os.path.join(path, LOG)
+    if os.path.lexists(os.path.join(path, STORE)) and os.path.isdir(log):
+        return  # what the names would say, at a third of the system calls
     try:
         names = set(os.listdir(path))
     except NotADirectoryError:
@@ -183,7 +187,6 @@ def prepare_directory(path: str, options: Options) -> None:
             raise MissingError(2, "there is no store to open, and this call may not make one", path) from None
         make_directory(path, options)
         names = set()
-    log = os.path.join(path, LOG)
     if LOG in names and not os.path.isdir(log):
         raise FormatError(f"{log} is no directory, as a store's is; put that back, or restore the store from a copy")
     if STORE in names:
@@ -241,11 +244,11 @@ def device_for(directory: Directory, options: Options, block: Superblock) -> Dev
 
 
 def unrecovered(directory: Directory, device: Device, options: Options, block: Superblock) -> Commits:
-    """Return table and log on a device, as nothing has been read of it yet."""
+    """Return table and log on a device, as nothing has been read of it yet; recovery makes the index."""
     budget = Budget(i64(options.memory))
     log = HybridLog(device, Life(directory.path), budget, block.page_bits, False)
     log.checksum_key = i64(block.checksum_key())
-    return Commits(Table(log, HashIndex(0, budget), block.seed & MASK_62, options.clock), Serials())
+    return Commits(Table(log, HashIndex(NOTHING, budget), block.seed & MASK_62, options.clock), Serials())
 
 
 def open_log(directory: Directory, options: Options, block: Superblock) -> Handle:
@@ -313,10 +316,10 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
 
 def with_copy(log: HybridLog, spill: Spill, source: Source, options: Options) -> Device:
     """Return a device that has what a snapshot has of the log as well: for a writer the log's own, which it goes to."""
-    if options.read_only:
-        return OverlayDevice(log.device, spill)
     rebuilt = source.rebuilt
     assert rebuilt is not None
+    if options.read_only:
+        return OverlayDevice(log.device, spill, rebuilt)
     try:
         put_in_log(log, spill, i64(rebuilt.durable_to))
     finally:

@@ -8,9 +8,12 @@ walks that are under way need of the old one is kept until they have ended.
 
 from typing import final
 
+from mypy_extensions import i64
+
 from oxidbm._core.device.directory import LOG, STORE, recovery_in
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.catch_up import Ground
+from oxidbm._core.durability.rebuild import OverlayDevice
 from oxidbm._core.durability.superblock import read_superblock
 from oxidbm._core.errors import CorruptionError, FormatError, MissingError, StaleError
 from oxidbm._core.store.follower import Follower
@@ -32,6 +35,7 @@ class Files(Ground):
     def __init__(self, handle: Handle) -> None:
         self.handle = handle
         self.path = handle.life.path
+        self.passed: set[str] = set()  # snapshots that were no newer states after all
 
     def same(self) -> bool:
         """Return whether they are those that were opened, and nothing was cut off the log since."""
@@ -43,12 +47,36 @@ class Files(Ground):
         if directory.removed() or directory.status(STORE) is None or recovery_in(directory) != handle.recovery_word:
             return False
         device = handle.table.log.device
+        if isinstance(device, OverlayDevice):
+            device = device.device
         if isinstance(device, FileDevice) and not directory.holds(LOG, device.directory):
             return False
         try:
             return read_superblock(directory).store_id == block.store_id
         except (CorruptionError, FormatError, FileNotFoundError):  # it is being replaced
             return False
+
+    def newer_snapshot(self, sequence: i64) -> bool:
+        """Return whether there is a snapshot of a later commit than that, which the log does not lead to.
+
+        It is the newest state as long as the log has not gone on either, which beginning anew finds out; each is looked
+        at once.
+        """
+        files = self.handle.files
+        if files is None:
+            return False
+        for token in reversed(files.tokens()):
+            number = token.partition("-")[0]
+            if not (number.isascii() and number.isdigit()) or int(number) <= sequence:
+                return False
+            if token not in self.passed:
+                self.passed.add(token)
+                try:
+                    if files.read(token).has_copy():
+                        return True
+                except (CorruptionError, FormatError, FileNotFoundError):
+                    continue
+        return False
 
     def begin_anew(self) -> bool:
         """Open the store a second time and exchange everything; False where it stands at the same commit."""

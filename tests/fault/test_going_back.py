@@ -1,0 +1,43 @@
+"""Going back to a snapshot that ends in its middle: what the log had of that state stays, and it can be begun again."""
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+import oxidbm
+from tests.unit.helpers import disk_store
+
+if sys.platform != "win32":
+    import resource
+
+OLD = {b"%d" % number: b"old" * 20 for number in range(300)}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="needs a limit of the size of files")
+@pytest.mark.parametrize("room", [0, 8])
+def test_a_full_disk_while_the_log_goes_back(room: int, tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store.update(OLD)
+        store.sync()
+        durable = store.stats()["durable_tail"]
+        store[b"in memory"] = b"when it was made"
+        made = store.checkpoint("snapshot")
+        assert store.stats()["durable_tail"] == durable
+        store.update(dict.fromkeys(OLD, b"new"))
+    assert (path / "log" / "0000000000.seg").stat().st_size > durable
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (durable + room, hard))  # the log is cut, and cannot go on
+    try:
+        with pytest.raises(OSError, match="too large"):
+            oxidbm.recover(path, made.token)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with disk_store(path, read_only=True) as store:
+        assert dict(store.items()) == OLD | {b"in memory": b"when it was made"}
+    assert oxidbm.recover(path, made.token).commit == made.commit
+    with disk_store(path) as store:
+        assert dict(store.items()) == OLD | {b"in memory": b"when it was made"}
+        assert store.check() == []

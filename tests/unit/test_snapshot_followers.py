@@ -1,0 +1,89 @@
+"""A reader beside a writer that takes snapshots: it sees each as the newest state, until the log has a later one."""
+
+from pathlib import Path
+
+import pytest
+
+import oxidbm
+from tests.inside import abandon
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def open_writer(path: Path) -> oxidbm.Store:
+    return oxidbm.Store(path, durability="manual", checkpoints=False, page_size="64KiB", memory="4MiB")
+
+
+def open_reader(path: Path) -> oxidbm.Store:
+    return oxidbm.Store(path, read_only=True, memory="4MiB")
+
+
+def write(store: oxidbm.Store, model: dict[bytes, bytes], turn: int) -> None:
+    for number in range(turn * 50, turn * 50 + 200):
+        store[b"%d" % number] = model[b"%d" % number] = b"turn %d" % turn
+    store.pop(b"%d" % (turn * 50), None)
+    model.pop(b"%d" % (turn * 50), None)
+
+
+def test_a_reader_sees_each_snapshot_and_what_the_log_has_after_it(tmp_path: Path) -> None:
+    model: dict[bytes, bytes] = {}
+    with open_writer(tmp_path / "store") as writer:
+        write(writer, model, 0)
+        writer.sync()
+        with open_reader(tmp_path / "store") as reader:
+            for turn in range(1, 12):
+                write(writer, model, turn)
+                assert not reader.refresh()
+                if turn % 4 == 3:
+                    writer.sync()
+                else:
+                    writer.checkpoint("incremental" if turn % 4 == 2 else "snapshot")
+                assert reader.refresh()
+                assert dict(reader.items()) == model
+                assert reader.check() == []
+                assert reader.stats()["commit_sequence"] == writer.stats()["commit_sequence"]
+                assert not reader.refresh()
+                with open_reader(tmp_path / "store") as fresh:
+                    assert dict(fresh.items()) == model
+
+
+def test_a_reader_at_a_snapshot_goes_on_where_a_writer_has_put_it_into_the_log(tmp_path: Path) -> None:
+    model: dict[bytes, bytes] = {}
+    writer = open_writer(tmp_path / "store")
+    write(writer, model, 0)
+    writer.checkpoint("snapshot")
+    at_snapshot = dict(model)
+    write(writer, model, 1)
+    abandon(writer)
+    with open_reader(tmp_path / "store") as reader:
+        assert dict(reader.items()) == at_snapshot
+        assert not reader.refresh()
+        with open_writer(tmp_path / "store") as writer:
+            assert dict(writer.items()) == at_snapshot
+            reader.refresh()
+            assert dict(reader.items()) == at_snapshot
+            writer[b"later"] = at_snapshot[b"later"] = b"1"
+            writer.sync()
+            assert reader.refresh()
+            assert dict(reader.items()) == at_snapshot
+            assert reader.check() == []
+
+
+def test_a_damaged_snapshot_is_looked_at_once_and_passed_by(tmp_path: Path) -> None:
+    model: dict[bytes, bytes] = {}
+    with open_writer(tmp_path / "store") as writer:
+        write(writer, model, 0)
+        writer.sync()
+        with open_reader(tmp_path / "store") as reader:
+            seen = dict(model)
+            write(writer, model, 1)
+            made = writer.checkpoint("snapshot")
+            file = tmp_path / "store" / "checkpoints" / f"{made.token}.snapshot.zst"
+            data = file.read_bytes()
+            file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+            for _ in range(3):
+                assert not reader.refresh()
+                assert dict(reader.items()) == seen
+            writer.sync()
+            assert reader.refresh()
+            assert dict(reader.items()) == model
