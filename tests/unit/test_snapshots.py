@@ -446,3 +446,26 @@ def test_the_first_state_of_a_store(tmp_path: Path) -> None:
     oxidbm.recover(path, empty.token)
     with disk_store(path) as store:
         assert dict(store.items()) == {}
+
+
+@pytest.mark.parametrize("size", [4072, 9000])
+def test_a_first_record_that_leaves_the_first_page_out(tmp_path: Path, size: int) -> None:
+    """The log begins behind it then; a snapshot from before, which needed nothing of it, can be gone back to."""
+    path = tmp_path / "store"
+    with disk_store(path, checkpoints=False) as store:
+        empty = store.checkpoint("snapshot")
+        store[b"large"] = bytes(size)
+        push_to_disk(store) if size == 9000 else store.checkpoint("snapshot")
+        crashed(path, {b"large": bytes(size)})
+        with disk_store(path, read_only=True, checkpoint=empty.token) as reader:
+            assert dict(reader.items()) == {}
+            reader.backup(tmp_path / "copy")
+        abandon(store)
+    with disk_store(tmp_path / "copy") as store:
+        assert dict(store.items()) == {}
+    oxidbm.recover(path, empty.token)
+    with disk_store(path) as store:
+        assert dict(store.items()) == {}
+        store[b"small"] = b"value"
+    with disk_store(path) as store:
+        assert dict(store.items()) == {b"small": b"value"}

@@ -97,8 +97,8 @@ class OverlayDevice(Device):
         self.start: i64 = spill.start
 
     def begin(self) -> i64:
-        """Return where the first segment starts."""
-        return self.device.begin()
+        """Return where the first segment starts; the device's may be made later, behind a page that was left out."""
+        return self.device.begin() if self.start > FIRST_ADDRESS else 0
 
     def end(self) -> i64:
         """Return the address behind the snapshot's last byte."""
@@ -297,7 +297,7 @@ def went_on(log: HybridLog, metadata: Metadata) -> bool:
     """
     device = log.device
     start = commit_end_before(metadata)
-    if metadata.previous == 0 and device.begin() <= metadata.begin:
+    if metadata.previous == 0 and (device.begin() <= metadata.begin or metadata.copied_to == FIRST_ADDRESS):
         start = max(start, device.begin())  # a first record that does not fit behind it leaves the first page out
     if device.begin() > start:
         return True  # what stood there was given back, and only a later commit lets that happen
