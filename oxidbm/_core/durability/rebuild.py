@@ -296,30 +296,61 @@ def went_on(log: HybridLog, metadata: Metadata) -> bool:
     number is there where the snapshot could not be read once, and an earlier one was the newest state.
     """
     device = log.device
+    start = log_start_before(log, metadata)
+    if device.begin() > start:
+        return True  # what stood there was given back, and only a later commit lets that happen
+    last = i64(metadata.previous)
+    while True:
+        address, sequence = commit_behind(log, start, device.end(), last)
+        if address == 0 or sequence > metadata.sequence:
+            return address != 0
+        last = address
+        start = address + COMMIT_RECORD_BYTES
+
+
+def log_start_before(log: HybridLog, metadata: Metadata) -> i64:
+    """Return where the log goes on behind the commit that was its last one when a snapshot was taken."""
+    device = log.device
     start = commit_end_before(metadata)
     if metadata.previous == 0 and (device.begin() <= metadata.begin or metadata.copied_to == FIRST_ADDRESS):
         start = max(start, device.begin())  # a first record that does not fit behind it leaves the first page out
-    if device.begin() > start:
-        return True  # what stood there was given back, and only a later commit lets that happen
-    cursor = Cursor(log, start, device.end())
-    last = i64(metadata.previous)
+    return start
+
+
+def commit_behind(log: HybridLog, start: i64, stop: i64, last: i64) -> tuple[i64, i64]:
+    """Return where the first commit record from `start` on stands, and its number; 0 and 0 for none that counts.
+
+    It counts when it names `last` as the one before it, and all records up to it verify.
+    """
+    cursor = Cursor(log, start, stop)
     records: i64 = 0
     try:
         while cursor.step():
             if cursor.shape & SHAPE_COMMIT:
                 value = cursor.value()
                 if len(value) != COMMIT_BYTES or previous_address(cursor.info) != last:
-                    return False
-                if read_i64_le(value, 40) != records:
-                    return False
-                if read_i64_le(value, 0) > metadata.sequence:
-                    return True
-                last = cursor.address
-                records = 0
-                continue
+                    return 0, 0
+                return (cursor.address, read_i64_le(value, 0)) if read_i64_le(value, 40) == records else (0, 0)
             records += 1
             if records & (SLICE_RECORDS - 1) == 0:
                 _breath.breathe()
     except CorruptionError:
-        return False
-    return False
+        pass
+    return 0, 0
+
+
+def check_whole(log: HybridLog, metadata: Metadata, spill: Spill) -> None:
+    """Raise CorruptionError where the log and what was put together do not lead to a snapshot's commit.
+
+    It comes before anything of the log is cut off for it.
+    """
+    device = log.device
+    log.device = OverlayDevice(device, spill, metadata)
+    try:
+        found = commit_behind(log, log_start_before(log, metadata), i64(metadata.end), i64(metadata.previous))
+    finally:
+        log.device = device
+    if found != (metadata.commit, metadata.sequence):
+        raise CorruptionError(
+            f"{log.life.path}: the log and the snapshot {metadata.token} do not lead to commit {metadata.sequence}"
+        )
