@@ -185,10 +185,10 @@ def buried_in(files: CheckpointFiles, chain: list[Metadata]) -> vec[i64]:
 
 
 def assemble(files: CheckpointFiles, chain: list[Metadata]) -> Spill:
-    """Return what the log of a chain's last snapshot has from its `copied_from` on; CorruptionError for no such."""
+    """Return what the log of a chain's last snapshot has behind what was durable then; CorruptionError for no such."""
     top = chain[-1]
     place = files.store.place(CHECKPOINTS)
-    spill = Spill(place, i64(top.copied_from))
+    spill = Spill(place, max(i64(top.copied_from), i64(top.durable_to)))
     try:
         record = b""
         for metadata in chain:
