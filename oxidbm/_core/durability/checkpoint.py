@@ -268,8 +268,10 @@ def take_snapshot(metadata: Metadata, said: dict[str, Any]) -> None:
     if (base is not None) != (metadata.kind == INCREMENTAL):
         raise ValueError(f"a checkpoint of the kind {metadata.kind!r} that builds on {base!r}"[:MESSAGE_MAX])
     places = (0, metadata.copied_from, metadata.copied_to, metadata.commit, metadata.end, NUMBER_MAX)
-    if metadata.has_copy() and list(places) != sorted(places):
+    if metadata.has_copy() and (list(places) != sorted(places) or metadata.durable_to > metadata.copied_to):
         raise ValueError(f"a copy of [{metadata.copied_from}, {metadata.copied_to}) before {metadata.commit}")
+    if base is not None and not metadata.has_copy():
+        raise ValueError(f"nothing that it adds to {base!r}"[:MESSAGE_MAX])
 
 
 @final
