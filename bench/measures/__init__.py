@@ -10,6 +10,7 @@ from bench.measures.files import Churn, ImportTime, Replay
 from bench.measures.following import Following
 from bench.measures.growth import TenMillion
 from bench.measures.memory import Larger, Memory
+from bench.measures.snapshots import Snapshots
 from bench.measures.speed import Hot, Million, ScanRate
 
 MEASURES: dict[str, type[Measure]] = {
@@ -27,6 +28,7 @@ MEASURES: dict[str, type[Measure]] = {
         ImportTime,
         Faces,
         Checkpoints,
+        Snapshots,
         Following,
     )
 }

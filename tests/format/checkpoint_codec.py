@@ -85,8 +85,10 @@ class Checkpoint:
     def write(self, path: Path, content: bytes | None = None) -> None:
         """Write both into a store's directory, with right sizes and checksums; `content` in place of the image's."""
         packer = zstandard.ZstdCompressor(write_checksum=True).compressobj()
-        data = packer.compress(self.image.content() if content is None else content) + packer.flush()
-        self.write_data(path, data)
+        content = self.image.content() if content is None else content
+        self.said["raw_bytes"] = len(content)
+        self.said["entries"] = self.image.counted()
+        self.write_data(path, packer.compress(content) + packer.flush())
 
     def write_data(self, path: Path, data: bytes) -> None:
         """The same, with the bytes of the image's file."""

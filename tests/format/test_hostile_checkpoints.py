@@ -18,7 +18,7 @@ import pytest
 import zstandard
 
 import oxidbm
-from tests.format.checkpoint_codec import Checkpoint, read_checkpoint
+from tests.format.checkpoint_codec import Checkpoint, read_checkpoint, sum_of
 from tests.format.stores import Items, make_directory, open_store
 from tests.support import scaled, started
 
@@ -116,7 +116,10 @@ METADATA: dict[str, Any] = {
     **{f"cookie {number}": {"cookie": wrong} for number, wrong in enumerate(NO_COOKIES)},
     "pages of no bytes": {"page_size": 0},
     "a million segments": {"segments": list(range(10**6))},
+    **{f"version {wrong!r}": {"format_version": wrong} for wrong in (0, "1", "2", 1.0, 1.5, True, None, [1])},
     "version -1": {"format_version": -1, "kind": "later"},
+    "entries and one more": {"entries": KEYS + 2},
+    "one byte fewer": {"raw_bytes": 1},
     "version 2": {"format_version": 2},
     "version 1 << 5000": {"format_version": 1 << 5000},
 }
@@ -150,7 +153,8 @@ def test_what_a_checkpoint_says(base: tuple[Path, Items, Checkpoint], tmp_path: 
 
 @pytest.mark.parametrize("session", [
     {"serial": -1}, {"serial": 1 << 62}, {"address": -8}, {"address": 0}, {"address": 1 << 61}, {"used_ns": -1},
-    {"used_ns": 1 << 80}, {"name": 5}, {"name": None}, {"serial": "1"}, {"address": 1.5},
+    {"used_ns": 1 << 80}, {"name": 5}, {"name": None}, {"serial": "1"}, {"address": 1.5}, {"name": "\ud800"},
+    {"name": "x" * 65_536},
 ])  # fmt: skip
 def test_what_it_says_of_a_session(
     base: tuple[Path, Items, Checkpoint], tmp_path: Path, session: dict[str, Any]
@@ -195,9 +199,12 @@ def test_what_is_no_file(base: tuple[Path, Items, Checkpoint], tmp_path: Path) -
         check_refused(tmp_path / "store", items)
         file.unlink()
         file.write_bytes(data)
-    for name in ("..json", ".json", "x.json", "\n.json", "..", "a.json.new", "a.index.zst"):
-        if name != "..":
-            (directory / name).write_text("{}")
+    token = checkpoint.said["token"]
+    for name in ("..json", ".json", "x.json", "\n.json", f"{token} .json", "a.json.new", "a.index.zst"):
+        (directory / name).write_text("{}")
+    for other in ("a\nb", "x" * 250, f"{token}x", f"x{token}"):  # the image of one of these cannot even be asked for
+        said = {**checkpoint.said, "token": other}
+        (directory / f"{other}.json").write_text(json.dumps({**said, "checksum": sum_of(said)}))
     with warnings.catch_warnings(action="ignore"), open_store(tmp_path / "store") as store:
         assert dict(store.items()) == items
         store[b"more"] = b"value"

@@ -400,3 +400,69 @@ def test_a_key_that_was_deleted_before_it_was_settled(tmp_path: Path) -> None:
         assert len(store) == 50
         assert b"5" not in store
         assert store.check() == []
+
+
+@pytest.mark.parametrize("how", ["updates", "deletes", "compaction", "clear", "another commit"])
+@pytest.mark.parametrize("seed", range(scaled(6, 2)))
+def test_the_size_of_live_records_behind_an_image(tmp_path: Path, seed: int, how: str) -> None:
+    """A commit with blind writes that nobody has looked at does not know it."""
+    path = tmp_path / "store"
+    chance = random.Random(seed)
+    model: Model = {}
+    with disk_store(path) as store:
+        disk_of(store).stop()
+        change(store, model, chance, 2000)
+        push_to_disk(store)
+        change(store, model, chance, 20)  # some of these are pending in the image
+        store.checkpoint()
+        if how == "compaction":
+            store.reorganize()
+            push_to_disk(store)
+        elif how == "clear":
+            store.clear()
+            model.clear()
+        change(store, model, chance, 20 if how != "deletes" else 0)
+        for key in list(model)[: 5 if how == "deletes" else 0]:
+            del store[key], model[key]
+        push_to_disk(store)
+        for key in list(model)[-3:]:
+            model[key] = store[key] = b"blind"
+        pending = store.stats()["unverified"]
+        assert pending > 0 or not model
+        store.sync()
+        if how == "another commit":
+            push_to_disk(store)
+            change(store, model, chance, 3, keys=5)
+            store.sync()
+        assert len(store) == len(model)  # which looks at them
+        size = store.stats()["live_bytes"]
+        abandon(store)
+    with disk_store(path, read_only=True) as store:
+        assert store.recovery.checkpoint is not None
+        assert store.recovery.records > 0
+        assert dict(store.items()) == model
+        assert store.stats()["live_bytes"] == size
+        assert store.check() == []
+
+
+def test_opening_behind_an_image_reads_nothing_of_the_log_before(tmp_path: Path) -> None:
+    """Not either where the last commit did not know the size of the live records: damage there is not found."""
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        disk_of(store).stop()
+        store.update((b"%d" % number, b"value") for number in range(5000))
+        made = store.checkpoint()
+        push_to_disk(store)
+        store[b"7"] = b"written without a look at what was there"
+        assert store.stats()["unverified"] == 1
+        store.sync()
+        abandon(store)
+    segment = path / "log" / "0000000000.seg"
+    data = bytearray(segment.read_bytes())
+    data[100_000] ^= 1
+    segment.write_bytes(data)
+    with disk_store(path, read_only=True) as store:
+        assert store.recovery.checkpoint == made.token
+        assert store.recovery.records == 2
+        assert store[b"7"] == b"written without a look at what was there"
+        assert len(store) == 5000

@@ -10,7 +10,6 @@ no lock, so it looks at that word before and after: the same one says that nothi
 A backup's note says of which commit it is, until a writer takes the lock and writes its own.
 """
 
-import contextlib
 import errno
 import importlib
 import os
@@ -304,8 +303,10 @@ class DirectoryLock:
     def close(self) -> None:
         """Give the lock back, also where a forked child has not closed its copy yet."""
         if self.descriptor >= 0 and fcntl is not None:
-            with contextlib.suppress(OSError):  # closing it does as well
+            try:  # and no contextlib, in whose code a signal handler may raise: the lock would be held for ever
                 fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+            except OSError:
+                self.forget()  # closing it does as well
         self.forget()
 
     def forget(self) -> None:

@@ -27,6 +27,7 @@ from oxidbm._core.durability.compression import LEVEL
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.durability.session_record import SERIAL_MAX
 from oxidbm._core.errors import CorruptionError, FormatError
+from oxidbm._core.log.record import KEY_LENGTH_MAX
 
 FOLD_OVER: Final = "fold-over"
 SNAPSHOT: Final = "snapshot"
@@ -38,6 +39,7 @@ CHECKPOINT_VERSION: Final = 1
 METADATA_BYTES_MAX: Final = 1 << 30
 COOKIE_BYTES_MAX: Final = 1 << 16
 SEQUENCE_DIGITS: Final = 12
+RANDOM_DIGITS: Final = 8
 NANOSECONDS: Final = 1e9
 NUMBER_MAX: Final = 1 << 62
 MESSAGE_MAX: Final = 200  # of what may be a list of a million
@@ -134,7 +136,7 @@ class Metadata:
 
 def token_for(sequence: int) -> str:
     """Return a token that no other checkpoint has; tokens sort as their commits do."""
-    return f"{sequence:0{SEQUENCE_DIGITS}d}-{os.urandom(4).hex()}"
+    return f"{sequence:0{SEQUENCE_DIGITS}d}-{os.urandom(RANDOM_DIGITS // 2).hex()}"
 
 
 def sum_of(said: dict[str, Any]) -> str:
@@ -142,6 +144,13 @@ def sum_of(said: dict[str, Any]) -> str:
     import json
 
     return f"{zlib.crc32(json.dumps(said, sort_keys=True, separators=(',', ':')).encode()):08x}"
+
+
+def is_token(name: str) -> bool:
+    """Return whether a name is a token."""
+    number, hyphen, word = name.partition("-")
+    digits = number.isascii() and number.isdigit() and len(number) >= SEQUENCE_DIGITS
+    return digits and bool(hyphen) and len(word) == RANDOM_DIGITS and not set(word) - set("0123456789abcdef")
 
 
 def encode_metadata(metadata: Metadata) -> bytes:
@@ -161,8 +170,8 @@ def decode_metadata(place: str, data: bytes) -> Metadata:
         said: Any = json.loads(data)
         if not isinstance(said, dict):
             raise ValueError("no object")
-        version = said.get("format_version")
-        if isinstance(version, int) and version > CHECKPOINT_VERSION:
+        version = number_in(said["format_version"], "format_version")
+        if version > CHECKPOINT_VERSION:
             raise FormatError(
                 f"{place} says format version {version}; this release reads {CHECKPOINT_VERSION}. Upgrade oxidbm to "
                 "use it"
@@ -170,6 +179,8 @@ def decode_metadata(place: str, data: bytes) -> Metadata:
         wanted = said.pop("checksum", None)
         if wanted != sum_of(said):
             raise ValueError(f"its checksum {wanted!r} does not match what it says")
+        if version != CHECKPOINT_VERSION:
+            raise ValueError(f"format_version is {version}")
         return metadata_of(said)
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as failure:
         raise CorruptionError(f"{place} is not what was written: {failure}") from None
@@ -229,7 +240,9 @@ def metadata_of(said: dict[str, Any]) -> Metadata:
         metadata.segments.append(number_in(start, "a segment's start"))
     for session in said["sessions"]:
         if type(session["name"]) is not str:
-            raise ValueError(f"a session's name is {session['name']!r}")
+            raise ValueError(f"a session's name is {session['name']!r}"[:MESSAGE_MAX])
+        if len(session["name"].encode()) > KEY_LENGTH_MAX:  # a surrogate is a ValueError
+            raise ValueError(f"a session's name of {len(session['name'])} characters")
         for field in ("serial", "used_ns", "address"):
             number_in(session[field], f"a session's {field}")
         state = SessionState(session["name"], session["serial"], session["used_ns"])
@@ -263,6 +276,7 @@ class Checkpoint:
     def __init__(self, metadata: Metadata) -> None:
         self.metadata = metadata
         self.failure: BaseException | None = None
+        self.unwanted: BaseException | None = None  # why nobody waits for it any more
         self.finished = False
         self.running = threading.Lock()  # held until it is there, or has failed
 
@@ -406,6 +420,11 @@ class CheckpointFiles:
         """Return what a checkpoint's file says; FileNotFoundError, CorruptionError or FormatError."""
         directory = self.made_or_missing(token)
         name = token + METADATA_SUFFIX
+        if not is_token(token):
+            raise CorruptionError(f"{directory.place(ascii(name)[1:-1])} is not named as a checkpoint is; delete it")
+        start = directory.read_start(name, 1)
+        if start != b"{":  # it may be a gigabyte of zeros
+            raise CorruptionError(f"{directory.place(name)} is not what was written: it begins with {start!r}")
         metadata = decode_metadata(directory.place(name), directory.read_start(name, METADATA_BYTES_MAX))
         if metadata.store_id != self.store_id:
             raise CorruptionError(f"{directory.place(name)} is of another store, {metadata.store_id}; delete it")

@@ -206,7 +206,7 @@ class Checkpointer(CutWatcher):
         if kind not in KINDS:
             kinds = ", ".join([repr(known) for known in KINDS])
             raise ValueError(f"a checkpoint is of a kind of {kinds}, not {kind!r}")
-        while self.making() and self.wanted is None:  # an automatic one: it comes to its end first
+        while self.making() and (self.wanted is None or self.wanted.unwanted is not None):  # it ends first
             self.advance()
             _breath.breathe()
         commits = self.commits
@@ -258,6 +258,8 @@ class Checkpointer(CutWatcher):
                 return False
             before = self.phase
             try:
+                if self.wanted is not None and self.wanted.unwanted is not None:
+                    raise self.wanted.unwanted
                 self.step()
             except BaseException as failure:
                 unheard = self.wanted is None and not isinstance(failure, SHORTAGES)
@@ -407,11 +409,15 @@ class Checkpointer(CutWatcher):
             return self.kept.purge(keep, token)
 
     def cancel(self, made: Checkpoint, failure: BaseException) -> None:
-        """Give a checkpoint up for which nobody waits any more, unless it is there already."""
-        with self.lock:
-            if self.wanted is made:
-                self.give_up(failure)
-                self.end_with(failure)
+        """Give a checkpoint up for which nobody waits any more, unless it is there; who is at a step does it next."""
+        made.unwanted = failure  # a signal handler may raise once more in waiting for the lock
+        if self.lock.take():
+            try:
+                if self.wanted is made:
+                    self.give_up(failure)
+                    self.end_with(failure)
+            finally:
+                self.lock.release()
 
     def give_up(self, failure: BaseException) -> None:
         """Let the store be as if the checkpoint had not been begun."""

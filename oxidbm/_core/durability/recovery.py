@@ -14,7 +14,7 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core.address import ADDRESS_MASK, ADDRESS_MAX, FIRST_ADDRESS
+from oxidbm._core.address import ADDRESS_MASK, FIRST_ADDRESS
 from oxidbm._core.budget import Budget
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
@@ -23,26 +23,22 @@ from oxidbm._core.durability.commit_record import (
     CommitRecord,
 )
 from oxidbm._core.durability.image_file import ImageHeader, ImageReader
+from oxidbm._core.durability.live_bytes import live_bytes_of
 from oxidbm._core.durability.page_size import check_page_size
 from oxidbm._core.durability.rebuild import (
     buried_in,
     header_of,
     is_in_log,
 )
-from oxidbm._core.durability.replay import SLICE_RECORDS, Chain, Chains, Replay
+from oxidbm._core.durability.replay import SLICE_RECORDS, Chain, Replay
 from oxidbm._core.durability.source import Recovery, Source, check_pages_of, commit_of
 from oxidbm._core.durability.superblock import CleanMark
 from oxidbm._core.durability.torn_tail import later_durable_commit
 from oxidbm._core.errors import CorruptionError, FormatError
-from oxidbm._core.hashing import hash_key
-from oxidbm._core.index.entry import address_of
 from oxidbm._core.index.hash_index import HashIndex
-from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.record import (
     HEADER_BYTES,
-    SHAPE_UNINDEXED,
-    TOMBSTONE,
 )
 from oxidbm._core.table.pending import WAS_PLAIN
 from oxidbm._core.table.settle import settle
@@ -75,9 +71,9 @@ def recover(commits: Commits, mark: CleanMark | None, read_only: bool, source: S
     log = commits.log
     device = log.device
     at = source.at
-    stop = device.end() if at is None else i64(at.end)
     if at is not None:
         check_pages_of(log, at)
+    stop = device.end() if at is None else end_of(at, log)
     replay = begin_replay(commits, mark, stop, source, report)
     replay.read_all()
     last = replay.last
@@ -112,6 +108,15 @@ def recover(commits: Commits, mark: CleanMark | None, read_only: bool, source: S
     load_pages(log, replay, begin, tail)
     commits.end = commits.durable_tail = log.tail
     return replay
+
+
+def end_of(at: Metadata, log: HybridLog) -> i64:
+    """Return where the log of a checkpoint ends; CorruptionError where there is no more of the log that far."""
+    if at.end > log.device.end():
+        raise CorruptionError(
+            f"{log.life.path}: the checkpoint {at.token} ends at address {at.end}, the log at {log.device.end()}"
+        )
+    return i64(at.end)
 
 
 def begin_replay(commits: Commits, mark: CleanMark | None, stop: i64, source: Source, report: Recovery) -> Replay:
@@ -171,6 +176,7 @@ def from_image(table: Table, source: Source, metadata: Metadata, stop: i64) -> R
         replay.bury(address)
     replay.live_bytes = image.header.live_bytes
     replay.pending = image.pending
+    replay.steady = not metadata.has_copy()
     return replay
 
 
@@ -191,7 +197,10 @@ def read_image(files: CheckpointFiles, metadata: Metadata, record: CommitRecord,
         if not record.table.count <= header.count <= record.table.count + record.table.pending:
             raise reader.fault(f"it has {header.count} keys, its commit {record.table.count}")
         pending = reader.read_pending(i64(metadata.begin), i64(metadata.end))
-        return Image(header, pending, reader.read_index(header, budget))
+        index = reader.read_index(header, budget)
+        if index.entries != metadata.entries or reader.file.offset != metadata.raw_bytes:
+            raise reader.fault(f"it has {index.entries} entries, its checkpoint says {metadata.entries}")
+        return Image(header, pending, index)
     finally:
         reader.close()
 
@@ -214,21 +223,24 @@ def take_over(commits: Commits, replay: Replay, last: CommitRecord) -> i64:
     begin = replay.begin
     place = device.place(replay.last_address)
     table.count = replay.count
+    table.live_bytes = replay.live_bytes
     settle_recovered(table, replay)
     if last.log.begin < begin:  # only where the replay began with the log's first record
         raise CorruptionError(
             f"{place}: the log begins at address {last.log.begin}, but its first segment starts at {begin}; "
             "a file is missing"
         )
+    cleared: i64 = 0
     if last.log.begin > begin:
-        table.count -= purge_below(table, last.log.begin, begin)
+        cleared = purge_below(table, last.log.begin, begin)
+        table.count -= cleared
         begin = last.log.begin
     if not last.table.count <= table.count <= last.table.count + last.table.pending:
         raise CorruptionError(
             f"{table.life.path}: replay found {table.count} keys, the last commit, {place}, counted "
             f"{last.table.count} and {last.table.pending} it had not verified"
         )
-    table.live_bytes = live_bytes_of(table, replay, last, begin)
+    table.live_bytes = live_bytes_of(table, replay, last, begin, cleared > 0)
     commits.sequence = commits.durable_sequence = last.log.sequence
     commits.logged = commits.logged_durable = last.log.sequence
     commits.address = replay.last_address
@@ -239,49 +251,6 @@ def take_over(commits: Commits, replay: Replay, last: CommitRecord) -> i64:
             f"{last.sessions}"
         )
     return begin
-
-
-def live_bytes_of(table: Table, replay: Replay, last: CommitRecord, begin: i64) -> i64:
-    """Return the size of the live records: as an image or the last commit says, else counted."""
-    if replay.started_late() and replay.total == 0:
-        return replay.live_bytes
-    if last.table.pending == 0 and last.table.live_bytes >= 0:
-        return last.table.live_bytes
-    return count_live_bytes(table, begin, replay.last_end)
-
-
-def is_newest(table: Table, cursor: Cursor, chains: Chains) -> bool:
-    """Return whether the current record is its key's newest, by reading down the chains that may say so."""
-    key = cursor.key()
-    key_hash = hash_key(key, table.seed)
-    entry = table.index.holds(key_hash, cursor.address, ADDRESS_MAX)
-    if entry == 0 or address_of(entry) == cursor.address:
-        return entry != 0
-    for entry in table.index.matching(key_hash):
-        chain = chains.of(entry)
-        if chain.holds_any(key):
-            return chain.newest[key] == cursor.address
-    return False
-
-
-def count_live_bytes(table: Table, begin: i64, tail: i64) -> i64:
-    """Return the size of the records that are their key's newest, by one more pass over the log.
-
-    A commit with pending records could not know it.
-    """
-    total: i64 = 0
-    left: i64 = SLICE_RECORDS
-    cursor = Cursor(table.log, begin, tail)
-    chains = Chains(table, begin)
-    while cursor.step():
-        if not cursor.shape & SHAPE_UNINDEXED and not cursor.info & TOMBSTONE:
-            if is_newest(table, cursor, chains):
-                total += table.log.footprint(cursor.size())
-        left -= 1
-        if left == 0:
-            left = SLICE_RECORDS
-            _breath.breathe()
-    return total
 
 
 def check_end(log: HybridLog, replay: Replay, mark: CleanMark | None) -> None:

@@ -62,6 +62,7 @@ class Replay:
         self.live_bytes: i64 = 0  # as the next one
         self.pending: vec[i64] = vec[i64]()  # at the commit that it went on from
         self.inside = False  # begun where no commit ends, and come to none
+        self.steady = False  # what the log has before it began is as it was then
 
     def go_on_from(self, record: CommitRecord, address: i64, end: i64, sessions: list[SessionState]) -> None:
         """Begin behind a commit, whose state the index has and whose sessions these are."""
