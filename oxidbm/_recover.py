@@ -33,7 +33,8 @@ def recover(path: "StrOrBytesPath", token: str | None = None, to: "StrOrBytesPat
     """Bring the store at `path` back to one of its checkpoints, for good, or make a store of its own of that state.
 
     path: a store; one that no process has open for writing, unless `to` is given.
-    token: of the checkpoint, as `Store.checkpoints` lists them; the newest one that holds a state where none is given.
+    token: of the checkpoint, as `Store.checkpoints` lists them, not its name; where none is given the newest one that
+    holds a state, which may be the automatic one of the last close.
     to: a directory that is not there yet, or empty: it becomes a store with the checkpoint's state, and the one at
     `path` stays as it is, also while it is written. Until all of it is durable it is called TO.unfinished. It may be an
     earlier backup too, which is brought up to the checkpoint.
@@ -48,6 +49,8 @@ def recover(path: "StrOrBytesPath", token: str | None = None, to: "StrOrBytesPat
     that no backup could be made to (see `Store.backup`); CorruptionError where the log, or the checkpoint, is not what
     was written. Costs an opening at the checkpoint; with `to`, O(log) on top.
     """
+    if token is not None and not isinstance(token, str):
+        raise TypeError(f"token is a str, as the token of a Checkpoint is, not {type(token).__name__}")
     name = path_of(os.fsdecode(path))
     return go_back(name, token) if to is None else copy_of(name, token, to)[0]
 

@@ -89,6 +89,8 @@ def test_what_cannot_be_a_store_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(oxidbm.MissingError, match="holds no store"):
         oxidbm.recover(tmp_path / "empty", to=tmp_path / "copy")
+    with pytest.raises(TypeError, match="token is a str, as the token of a Checkpoint is, not Checkpoint"):
+        oxidbm.recover(path, made)  # type: ignore[arg-type]
     assert snapshot(path) == before
     assert not (tmp_path / "copy").exists()
 
@@ -162,7 +164,9 @@ def test_which_one_builds_on_which(tmp_path: Path) -> None:
         assert [known.base for known in (folded, whole, part, further)] == [None, None, whole.token, part.token]
         assert [known.base for known in store.checkpoints()] == [None, None, whole.token, part.token]
         assert store.purge(keep=1) == [folded.token]
-        with pytest.raises(oxidbm.BusyError, match=f"builds on the checkpoint {part.token}"):
+        with pytest.raises(
+            oxidbm.BusyError, match=f"the checkpoint {further.token} builds on {part.token}: purge it first"
+        ):
             store.purge(token=part.token)
         assert store.purge(token=further.token) == [further.token]
         assert store.purge(keep=0) == [whole.token, part.token]

@@ -28,7 +28,10 @@ MODE: Final = 0o666
 
 def go_back(path: str, token: str | None) -> Recovery:
     """Bring the store at `path` to a checkpoint, the newest one where no token is given."""
-    directory = Directory(path)
+    try:
+        directory = Directory(path)
+    except FileNotFoundError:
+        raise MissingError(2, "there is no store", path) from None
     lock: DirectoryLock | None = None
     try:
         if directory.status(STORE) is None:
@@ -91,6 +94,9 @@ def choose(files: CheckpointFiles, token: str | None) -> Metadata:
     for metadata in reversed(source.known):
         if metadata.token == token or (token is None and metadata.is_state()):
             return metadata
-    which = "no checkpoint" if token is None else f"no checkpoint {token}, or it is damaged"
+    if token is None:
+        raise MissingError(2, "the store has no checkpoint that could be gone back to", files.store.path)
     known = ", ".join([metadata.token for metadata in source.known]) or "none"
-    raise MissingError(2, f"the store has {which}; there are: {known}", files.store.path)
+    raise MissingError(
+        2, f"the store has no checkpoint of the token {token}, or it is damaged; there are: {known}", files.store.path
+    )
