@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SI
 
 ROUNDS = 5
 KEPT = 3
-KINDS = ("fold-over", "log", "fold-over", "index")
+KINDS = ("fold-over", "log", "snapshot", "index", "incremental", "incremental", "incremental")
 COMMAND = "import sys; from tests.crash.test_killed_checkpoints import {}; {}(*sys.argv[1:])"
 
 

@@ -27,7 +27,7 @@ from tests.support import soaked
 from tests.unit.helpers import disk_store, opened_at
 
 CALLS = ("open", "write", "pwrite", "fsync", "fdatasync", "replace", "unlink", "mkdir")
-NAMES = (".json", ".json.new", ".index.zst", "checkpoints")
+NAMES = (".json", ".json.new", ".index.zst", ".snapshot.zst", "checkpoints")
 FAILURES: dict[str, Callable[[], BaseException]] = {
     "ENOSPC": lambda: OSError(errno.ENOSPC, "no space"),
     "EIO": lambda: OSError(errno.EIO, "no luck"),
@@ -161,6 +161,53 @@ def test_making_one_fails(calls: Calls, tmp_path: Path, kind: Any, what: str, af
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("kind", ["snapshot", "incremental"])
+@pytest.mark.parametrize("what", FAILURES)
+def test_making_a_snapshot_fails(calls: Calls, tmp_path: Path, kind: Any, what: str, after: bool) -> None:
+    """The signs of what has changed since are gone with it: the next incremental one is a whole one, and right."""
+    calls.failure, calls.after = FAILURES[what], after
+    failing = 0
+    while True:
+        path = tmp_path / str(failing)
+        store = filled(path)
+        store.update({b"in place": b"1", b"deleted": b"1", b"as it was": b"1"})
+        if kind == "incremental":
+            store.checkpoint("snapshot")
+            store[b"in place"] = b"2"
+        came = calls.run(lambda store=store: store.checkpoint(kind), failing)  # type: ignore[misc]
+        if calls.count <= failing:
+            assert came is None
+            abandon(store)
+            break
+        assert came is None or isinstance(came, type(calls.failure()))
+        check_after_a_failed_snapshot(store, path, whole=came is not None)
+        failing += 1
+    assert failing > 4
+
+
+def check_after_a_failed_snapshot(store: oxidbm.Store, path: Path, *, whole: bool) -> None:
+    """See that the log is updated in place again, and that the next incremental one holds the present state."""
+    assert checkpointer_of(store).phase == REST
+    assert not table_of(store).index.imaging
+    tail = log_of(store).tail
+    store[b"in place"] = b"3"
+    del store[b"deleted"]
+    assert log_of(store).tail == tail
+    state = dict(store.items())
+    made = store.checkpoint("incremental")
+    assert made.kind == ("snapshot" if whole else "incremental")
+    tokens = {known.token for known in store.checkpoints()}
+    assert {name.partition(".")[0] for name in os.listdir(path / "checkpoints")} == tokens
+    assert store.check() == []
+    abandon(store)
+    assert opened_at(path, made) == state
+    with disk_store(path) as store:
+        assert dict(store.items()) == state
+        assert store.recovery.faults == []
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("what", FAILURES)
 def test_purging_one_fails(calls: Calls, tmp_path: Path, what: str) -> None:
     calls.failure = FAILURES[what]
@@ -201,7 +248,7 @@ def test_closing_with_an_image_fails(calls: Calls, tmp_path: Path, what: str) ->
         assert store[b"a"] == b"value"
         assert (path / "CLEAN").exists()
         for known in store.checkpoints():
-            checkpointer_of(store).remove(known.metadata)  # type: ignore[attr-defined]
+            checkpointer_of(store).kept.remove(known.metadata)  # type: ignore[attr-defined]
         as_after_a_failure(store, path)
         failing += 1
     assert failing > 4
@@ -228,7 +275,7 @@ def test_an_automatic_one_fails(calls: Calls, tmp_path: Path, what: str) -> None
         else:
             assert came is None
         for known in store.checkpoints():
-            checkpointer_of(store).remove(known.metadata)  # type: ignore[attr-defined]
+            checkpointer_of(store).kept.remove(known.metadata)  # type: ignore[attr-defined]
         as_after_a_failure(store, path)
         failing += 1
     assert failing > 4
@@ -264,7 +311,8 @@ def test_a_call_that_fails_loses_nothing_durable(
 @pytest.mark.slow
 @pytest.mark.compiled_only("on the sources an exception may come between any two lines")
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
-def test_ctrl_c_at_any_moment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["fold-over", "snapshot", "incremental"])
+def test_ctrl_c_at_any_moment(tmp_path: Path, kind: Any) -> None:
     path = tmp_path / "store"
     store = filled(path)
     store.update((b"%d" % number, b"value") for number in range(60_000))
@@ -273,7 +321,7 @@ def test_ctrl_c_at_any_moment(tmp_path: Path) -> None:
     with interrupts() as interrupted:
 
         def make() -> None:
-            store.checkpoint()
+            store.checkpoint(kind)
 
         def purge() -> None:
             store.purge(keep=1)
@@ -285,10 +333,14 @@ def test_ctrl_c_at_any_moment(tmp_path: Path) -> None:
                 at_rest(store, min((known.begin for known in store.checkpoints()), default=ADDRESS_MAX))
             while interrupted(purge):
                 pass
-            store.sync()
+            if kind == "fold-over" or turn % 7 == 0:
+                store.sync()
     assert came > 5
-    made = store.checkpoint()
-    assert len(os.listdir(path / "checkpoints")) == 2 * len(store.checkpoints())
+    state[b"turn"] = store[b"turn"] = b"last"
+    made = store.checkpoint(kind)
+    tokens = {known.token for known in store.checkpoints()}
+    assert {name.partition(".")[0] for name in os.listdir(path / "checkpoints")} == tokens
+    assert store.check() == []
     store.close()
     assert opened_at(path, made) == state
 
@@ -300,19 +352,22 @@ def fill(file: Path) -> None:
             pass
 
 
-def test_a_full_disk(small_disk: Path) -> None:
+@pytest.mark.parametrize(("kind", "files"), [("fold-over", 2), ("snapshot", 3), ("incremental", 3)])
+def test_a_full_disk(small_disk: Path, kind: Any, files: int) -> None:
     """The image finds no room; the log's is not touched by that, and when there is room a checkpoint is made."""
     path = small_disk / "store"
     with disk_store(path, checkpoints=False) as store:
         store.update((b"%d" % number, b"value") for number in range(20_000))
         store.sync()
+        if kind != "fold-over":  # which would begin with the log
+            store[b"0"] = b"not in the log"
         fill(small_disk / "ballast")
         with pytest.raises(OSError, match="No space left"):
-            store.checkpoint()
+            store.checkpoint(kind)
         at_rest(store)
         (small_disk / "ballast").unlink()
         store[b"a"] = b"value"
-        made = store.checkpoint()
-        assert len(list((path / "checkpoints").iterdir())) == 2
+        made = store.checkpoint(kind)
+        assert len(list((path / "checkpoints").iterdir())) == files
         at_rest(store, made.begin)
     assert len(opened_at(path, made)) == 20_001

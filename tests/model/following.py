@@ -23,18 +23,12 @@ class FollowerRules(FilesMachine):
         self.follower: Store | None = None
         self.followed: dict[bytes, bytes] = {}  # what it shows
         self.followed_at = 0.0
-        self.followed_aside = False
         self.walks: list[tuple[Walk, dict[bytes, bytes]]] = []
 
     @rule()
     def refresh(self) -> None:
         """Move to the newest commit; what is there and what was begun before is that of the one before."""
         same_time = self.followed_at == self.now
-        if self.follower is not None and (self.aside or self.followed_aside):
-            self.follower.close()  # it follows the log, and no snapshot
-            self.follower = None
-            self.walks = []
-        self.followed_aside = self.aside
         if self.follower is None:
             self.follower = self.beside()
         else:

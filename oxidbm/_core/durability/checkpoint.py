@@ -27,6 +27,7 @@ from oxidbm._core.durability.compression import LEVEL
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.durability.session_record import SERIAL_MAX
 from oxidbm._core.errors import CorruptionError, FormatError
+from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.log.record import KEY_LENGTH_MAX
 
 FOLD_OVER: Final = "fold-over"
@@ -183,6 +184,8 @@ def decode_metadata(place: str, data: bytes) -> Metadata:
             raise ValueError(f"format_version is {version}")
         return metadata_of(said)
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as failure:
+        if came_from_handler(failure):
+            raise
         raise CorruptionError(f"{place} is not what was written: {failure}") from None
 
 
@@ -265,8 +268,10 @@ def take_snapshot(metadata: Metadata, said: dict[str, Any]) -> None:
     if (base is not None) != (metadata.kind == INCREMENTAL):
         raise ValueError(f"a checkpoint of the kind {metadata.kind!r} that builds on {base!r}"[:MESSAGE_MAX])
     places = (0, metadata.copied_from, metadata.copied_to, metadata.commit, metadata.end, NUMBER_MAX)
-    if metadata.has_copy() and list(places) != sorted(places):
+    if metadata.has_copy() and (list(places) != sorted(places) or metadata.durable_to > metadata.copied_to):
         raise ValueError(f"a copy of [{metadata.copied_from}, {metadata.copied_to}) before {metadata.commit}")
+    if base is not None and not metadata.has_copy():
+        raise ValueError(f"nothing that it adds to {base!r}"[:MESSAGE_MAX])
 
 
 @final

@@ -1,12 +1,16 @@
 """Which state of a store is the newest: its log's last commit, or a snapshot that the log has not gone beyond."""
 
+import os
+
 from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.device.directory import CHECKPOINTS
 from oxidbm._core.durability.checkpoint import Metadata
 from oxidbm._core.durability.rebuild import (
     Spill,
     assemble,
+    check_whole,
     commit_end_before,
     is_in_log,
     went_on,
@@ -28,7 +32,13 @@ def copy_of_log(log: HybridLog, mark: CleanMark | None, source: Source, report: 
         return None
     check_log_of(log, at)
     source.rebuilt = at
-    return assemble(source.files, source.chain_of(at))
+    try:
+        return assemble(source.files, source.chain_of(at))
+    except FileNotFoundError as missing:
+        raise CorruptionError(
+            f"{log.life.path}: {missing.filename} is missing, which the checkpoint {at.token} needs. Restore it from a "
+            "copy, or choose another checkpoint"
+        ) from None
 
 
 def newest_snapshot(log: HybridLog, source: Source, report: Recovery) -> Spill | None:
@@ -49,15 +59,28 @@ def newest_snapshot(log: HybridLog, source: Source, report: Recovery) -> Spill |
         check_nothing_later(log, metadata)
         try:
             check_log_of(log, metadata)
-            spill = assemble(files, source.chain_of(metadata))
+            spill = assembled(log, source, metadata)
         except FileNotFoundError as missing:
-            report.faults.append(lost_with(metadata, f"{missing.filename} is missing"))
+            place = os.path.join(files.store.place(CHECKPOINTS), missing.filename)
+            report.faults.append(lost_with(metadata, f"{place} is missing"))
         except (CorruptionError, FormatError) as failure:
             report.faults.append(lost_with(metadata, str(failure)))
         else:
             source.rebuilt = metadata
             return spill
     return None
+
+
+def assembled(log: HybridLog, source: Source, metadata: Metadata) -> Spill:
+    """Return what the log lacks of a snapshot's state, if the two together lead there."""
+    assert source.files is not None
+    spill = assemble(source.files, source.chain_of(metadata))
+    try:
+        check_whole(log, metadata, spill)
+    except BaseException:
+        spill.close()
+        raise
+    return spill
 
 
 def lost_with(metadata: Metadata, why: str) -> str:

@@ -97,8 +97,8 @@ class OverlayDevice(Device):
         self.start: i64 = spill.start
 
     def begin(self) -> i64:
-        """Return where the first segment starts."""
-        return self.device.begin()
+        """Return where the first segment starts; the device's may be made later, behind a page that was left out."""
+        return self.device.begin() if self.start > FIRST_ADDRESS else 0
 
     def end(self) -> i64:
         """Return the address behind the snapshot's last byte."""
@@ -185,10 +185,10 @@ def buried_in(files: CheckpointFiles, chain: list[Metadata]) -> vec[i64]:
 
 
 def assemble(files: CheckpointFiles, chain: list[Metadata]) -> Spill:
-    """Return what the log of a chain's last snapshot has from its `copied_from` on; CorruptionError for no such."""
+    """Return what the log of a chain's last snapshot has behind what was durable then; CorruptionError for no such."""
     top = chain[-1]
     place = files.store.place(CHECKPOINTS)
-    spill = Spill(place, i64(top.copied_from))
+    spill = Spill(place, max(i64(top.copied_from), i64(top.durable_to)))
     try:
         record = b""
         for metadata in chain:
@@ -296,28 +296,61 @@ def went_on(log: HybridLog, metadata: Metadata) -> bool:
     number is there where the snapshot could not be read once, and an earlier one was the newest state.
     """
     device = log.device
-    start = commit_end_before(metadata)
+    start = log_start_before(log, metadata)
     if device.begin() > start:
         return True  # what stood there was given back, and only a later commit lets that happen
-    cursor = Cursor(log, start, device.end())
     last = i64(metadata.previous)
+    while True:
+        address, sequence = commit_behind(log, start, device.end(), last)
+        if address == 0 or sequence > metadata.sequence:
+            return address != 0
+        last = address
+        start = address + COMMIT_RECORD_BYTES
+
+
+def log_start_before(log: HybridLog, metadata: Metadata) -> i64:
+    """Return where the log goes on behind the commit that was its last one when a snapshot was taken."""
+    device = log.device
+    start = commit_end_before(metadata)
+    if metadata.previous == 0 and (device.begin() <= metadata.begin or metadata.copied_to == FIRST_ADDRESS):
+        start = max(start, device.begin())  # a first record that does not fit behind it leaves the first page out
+    return start
+
+
+def commit_behind(log: HybridLog, start: i64, stop: i64, last: i64) -> tuple[i64, i64]:
+    """Return where the first commit record from `start` on stands, and its number; 0 and 0 for none that counts.
+
+    It counts when it names `last` as the one before it, and all records up to it verify.
+    """
+    cursor = Cursor(log, start, stop)
     records: i64 = 0
     try:
         while cursor.step():
             if cursor.shape & SHAPE_COMMIT:
                 value = cursor.value()
                 if len(value) != COMMIT_BYTES or previous_address(cursor.info) != last:
-                    return False
-                if read_i64_le(value, 40) != records:
-                    return False
-                if read_i64_le(value, 0) > metadata.sequence:
-                    return True
-                last = cursor.address
-                records = 0
-                continue
+                    return 0, 0
+                return (cursor.address, read_i64_le(value, 0)) if read_i64_le(value, 40) == records else (0, 0)
             records += 1
             if records & (SLICE_RECORDS - 1) == 0:
                 _breath.breathe()
     except CorruptionError:
-        return False
-    return False
+        pass
+    return 0, 0
+
+
+def check_whole(log: HybridLog, metadata: Metadata, spill: Spill) -> None:
+    """Raise CorruptionError where the log and what was put together do not lead to a snapshot's commit.
+
+    It comes before anything of the log is cut off for it.
+    """
+    device = log.device
+    log.device = OverlayDevice(device, spill, metadata)
+    try:
+        found = commit_behind(log, log_start_before(log, metadata), i64(metadata.end), i64(metadata.previous))
+    finally:
+        log.device = device
+    if found != (metadata.commit, metadata.sequence):
+        raise CorruptionError(
+            f"{log.life.path}: the log and the snapshot {metadata.token} do not lead to commit {metadata.sequence}"
+        )

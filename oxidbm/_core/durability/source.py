@@ -93,7 +93,7 @@ def check_log_of(log: HybridLog, metadata: Metadata) -> None:
     check_pages_of(log, metadata)
     if metadata.has_copy() and device.end() < metadata.durable_to > FIRST_ADDRESS:
         raise CorruptionError(f"{place} needs the log up to address {metadata.durable_to}, it ends at {device.end()}")
-    if metadata.begin < max(device.begin(), i64(FIRST_ADDRESS)):
+    if metadata.begin < min(max(device.begin(), i64(FIRST_ADDRESS)), i64(metadata.log_end())):
         raise CorruptionError(f"{place} begins at address {metadata.begin}, the log only at {device.begin()}")
     found = segment_starts(device, i64(metadata.begin), i64(metadata.log_end()))
     if found != metadata.segments:
