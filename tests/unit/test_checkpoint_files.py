@@ -172,6 +172,10 @@ def test_going_back(tmp_path: Path) -> None:
     with pytest.raises(oxidbm.MissingError, match="there is no store"):
         oxidbm.recover(tmp_path / "nowhere", made.token)
     assert not (tmp_path / "nowhere").exists()
+    (tmp_path / "file").write_text("a file")
+    for to in None, tmp_path / "copy":
+        with pytest.raises(oxidbm.FormatError, match="is a file; a store is a directory"):
+            oxidbm.recover(tmp_path / "file", made.token, to=to)
     report = oxidbm.recover(path, made.token)
     assert report.checkpoint == made.token
     assert report.commit == made.commit

@@ -17,7 +17,7 @@ from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
 from oxidbm._core.durability.rebuild import assemble, is_in_log, put_in_log
 from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import CleanMark, Superblock, read_superblock, remove_mark, write_mark
-from oxidbm._core.errors import MissingError
+from oxidbm._core.errors import FormatError, MissingError
 from oxidbm._core.life import Life
 from oxidbm._core.log.hybrid_log import FRAMES_MIN, HybridLog
 from oxidbm._core.store.opening import open_log
@@ -28,14 +28,9 @@ MODE: Final = 0o666
 
 def go_back(path: str, token: str | None) -> Recovery:
     """Bring the store at `path` to a checkpoint, the newest one where no token is given."""
-    try:
-        directory = Directory(path)
-    except FileNotFoundError:
-        raise MissingError(2, "there is no store", path) from None
+    directory = directory_of(path)
     lock: DirectoryLock | None = None
     try:
-        if directory.status(STORE) is None:
-            raise MissingError(2, "the directory holds no store", path)
         lock = DirectoryLock(directory, MODE)
         block = read_superblock(directory)
         files = CheckpointFiles(directory, block.store_id, MODE)
@@ -67,6 +62,23 @@ def go_back(path: str, token: str | None) -> Recovery:
         if lock is not None:
             lock.close()
         directory.close()
+
+
+def directory_of(path: str) -> Directory:
+    """Return the directory of a store that is there; MissingError or FormatError where there is none."""
+    try:
+        directory = Directory(path)
+    except FileNotFoundError:
+        raise MissingError(2, "there is no store", path) from None
+    except NotADirectoryError:
+        raise FormatError(f"{path} is a file; a store is a directory. Choose another path") from None
+    try:
+        if directory.status(STORE) is None:
+            raise MissingError(2, "the directory holds no store", path)
+    except BaseException:
+        directory.close()
+        raise
+    return directory
 
 
 def bring_log_back(path: str, device: FileDevice, block: Superblock, files: CheckpointFiles, chosen: Metadata) -> None:
