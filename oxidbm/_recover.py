@@ -46,8 +46,8 @@ def recover(path: "StrOrBytesPath", token: str | None = None, to: "StrOrBytesPat
 
     Returns what the opening at the checkpoint found. Raises LockedError where the store is open for writing;
     MissingError where there is no store, or no such checkpoint; FormatError for a path that is a file, a checkpoint of
-    the kind "index", and a `to` that no backup could be made to (see `Store.backup`); CorruptionError where the log, or the checkpoint, is not what
-    was written. Costs an opening at the checkpoint; with `to`, O(log) on top.
+    the kind "index", and a `to` that no backup could be made to (see `Store.backup`); CorruptionError where the log, or
+    the checkpoint, is not what was written. Costs an opening at the checkpoint; with `to`, O(log) on top.
     """
     if token is not None and not isinstance(token, str):
         raise TypeError(f"token is a str, as the token of a Checkpoint is, not {type(token).__name__}")
