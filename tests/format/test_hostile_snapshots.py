@@ -25,7 +25,9 @@ from tests.support import soaked
 HEADER = struct.Struct("<8s6q")
 FIELDS = ("version", "sequence", "commit", "copied_from", "copied_to", "previous")
 RECORD_BYTES = 96
-HUGE = (1 << 62, 1 << 63, -1, 1 << 200, True, 1.5, "1", None, [], {})
+HUGE: tuple[Any, ...] = (1 << 62, 1 << 63, -1, 1 << 200, True, 1.5, "1", None, [], {})
+NO_BASES: tuple[Any, ...] = (5, [], {}, "", "../../x", "\0", "000000000001-00000000", None)
+NO_SUMS: tuple[Any, ...] = (5, None, "", "00000000", [])
 SUFFIXES = (".json", ".snapshot.zst")
 
 
@@ -213,8 +215,8 @@ SAID: dict[str, dict[str, Any]] = {
         for name in ("copied_from", "copied_to", "previous", "durable_to", "snapshot_bytes", "snapshot_raw_bytes")
         for number in HUGE
     },
-    **{f"base {wrong!r}": {"base": wrong} for wrong in (5, [], {}, "", "../../x", "\0", "000000000001-00000000", None)},
-    **{f"snapshot_sum {wrong!r}": {"snapshot_sum": wrong} for wrong in (5, None, "", "00000000", [])},
+    **{f"base {wrong!r}": {"base": wrong} for wrong in NO_BASES},
+    **{f"snapshot_sum {wrong!r}": {"snapshot_sum": wrong} for wrong in NO_SUMS},
     "another kind": {"kind": "snapshot"},
     "no copy": {"snapshot_bytes": 0},
     "a later commit": {"commit": 1 << 40, "end": (1 << 40) + RECORD_BYTES},
