@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import oxidbm
 from oxidbm import Store
 from oxidbm.testing import CrashDevice, CrashState, FaultyDevice, crash_states
 from tests.crash.checkpoint_scenarios import CheckpointWriter, purged_snapshots, snapshots, snapshots_beside
@@ -133,3 +134,30 @@ def test_crashes_again_and_again_while_a_snapshot_goes_to_the_log(tmp_path: Path
     abandon(store)
     with open_store(tmp_path / "store", device=device.crash()) as store:
         assert held_by(store) == state
+
+
+@pytest.mark.parametrize("kind", ["snapshot", "incremental"])
+def test_a_sync_that_fails_while_one_is_made(tmp_path: Path, kind: Any) -> None:
+    """The store is poisoned as by any sync; there is no such snapshot, and the state before is the newest one."""
+    device = CrashDevice(PAGE_BYTES)
+    faulty = FaultyDevice(device)
+    with open_store(tmp_path / "store", device=faulty, checkpoints=False) as store:
+        store[b"a"] = b"1"
+        store.sync()
+        if kind == "incremental":
+            store[b"a"] = b"2"
+            store.checkpoint("snapshot")
+        state = held_by(store)
+        store[b"a"] = b"3"
+        faulty.fail("sync", errno.EIO)
+        with pytest.raises(oxidbm.PoisonedError):
+            store.checkpoint(kind)
+        assert len(store.checkpoints()) == (kind == "incremental")
+        with pytest.raises(oxidbm.PoisonedError):
+            store[b"a"] = b"4"
+        abandon(store)
+    with open_store(tmp_path / "store", device=device.crash(), checkpoints=False) as store:
+        assert held_by(store) == state
+        assert store.check() == []
+        store[b"a"] = b"5"
+        assert store.checkpoint(kind).kind == "snapshot"
