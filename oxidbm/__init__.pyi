@@ -726,7 +726,8 @@ class Store(MutableMapping[_K, _V]):
         histories that are under way stay with the commit at which they began, for which the index is copied, O(n).
 
         After a crash of the writer, oxidbm.recover(), or where the store was replaced or the writer has deleted what
-        lies between, the store is opened anew, which costs what opening does. What raises leaves the reader as it was:
+        lies between, and to come to a snapshot and from it to what is newer, the store is opened anew, which costs what
+        opening does. What raises leaves the reader as it was:
         MissingError where there is no store any more; CorruptionError where its log is damaged; LockedError where a
         hundred attempts met writers that recover; StaleError for a device= of your own that would have to be opened
         anew; ValueError for one opened with checkpoint=. BusyError from a signal handler that came in its middle.

@@ -248,7 +248,7 @@ def test_closing_with_an_image_fails(calls: Calls, tmp_path: Path, what: str) ->
         assert store[b"a"] == b"value"
         assert (path / "CLEAN").exists()
         for known in store.checkpoints():
-            checkpointer_of(store).remove(known.metadata)  # type: ignore[attr-defined]
+            checkpointer_of(store).kept.remove(known.metadata)  # type: ignore[attr-defined]
         as_after_a_failure(store, path)
         failing += 1
     assert failing > 4
@@ -275,7 +275,7 @@ def test_an_automatic_one_fails(calls: Calls, tmp_path: Path, what: str) -> None
         else:
             assert came is None
         for known in store.checkpoints():
-            checkpointer_of(store).remove(known.metadata)  # type: ignore[attr-defined]
+            checkpointer_of(store).kept.remove(known.metadata)  # type: ignore[attr-defined]
         as_after_a_failure(store, path)
         failing += 1
     assert failing > 4

@@ -5,18 +5,29 @@ import json
 import re
 import zlib
 from pathlib import Path
+from typing import Any
 
 import zstandard
 
 import oxidbm
 from oxidbm._core import address
 from oxidbm._core.device import directory, segments
-from oxidbm._core.durability import checkpoint, commit_record, compression, image_file, session_record, superblock
+from oxidbm._core.durability import (
+    checkpoint,
+    commit_record,
+    compression,
+    image_file,
+    session_record,
+    snapshot_file,
+    superblock,
+)
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.index import entry, image
 from oxidbm._core.log import record
 from oxidbm._core.table import pending
-from tests.format.stores import STORE_ID, clock, make_tiny
+from tests.format import codec
+from tests.format.stores import STORE_ID, clock, make_tiny, open_store
+from tests.inside import abandon
 from tests.support import ROOT
 
 DOCUMENT = ROOT / "docs" / "format.md"
@@ -226,7 +237,8 @@ def test_session_record() -> None:
 
 def test_checkpoint_files(tmp_path: Path) -> None:
     assert [row["name"] for row in rows("Checkpoints")] == [
-        f"`{directory.CHECKPOINTS}/TOKEN{suffix}`" for suffix in (directory.METADATA_SUFFIX, directory.IMAGE_SUFFIX)
+        f"`{directory.CHECKPOINTS}/TOKEN{suffix}`"
+        for suffix in (directory.METADATA_SUFFIX, directory.IMAGE_SUFFIX, directory.SNAPSHOT_SUFFIX)
     ]
     text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
     assert f"Its token is {checkpoint.SEQUENCE_DIGITS} digits or more" in text
@@ -247,6 +259,123 @@ def test_checkpoint_files(tmp_path: Path) -> None:
     assert wanted == f"{zlib.crc32(line):08x}"
     data = (place / f"{made.token}.index.zst").read_bytes()
     assert (data[-4:].hex(), len(data)) == (said["image_sum"], said["image_bytes"])
+
+
+def said_of(store: Path, token: str) -> dict[str, Any]:
+    """Return what a checkpoint's file says."""
+    found: dict[str, Any] = json.loads((store / "checkpoints" / f"{token}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_what_a_snapshot_says_besides(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    make_tiny(path)
+    with open_store(path) as store:
+        at_rest = said_of(path, store.checkpoint("snapshot").token)
+        store[b"delta"] = b"written since"
+        whole = said_of(path, store.checkpoint("snapshot").token)
+        part = said_of(path, store.checkpoint("incremental").token)
+    fields = [row["field"] for row in rows("TOKEN.json")]
+    own = [row["field"] for row in rows("TOKEN.json", 1)]
+    at = fields.index("expiring")
+    for said in (at_rest, whole, part):
+        assert list(said) == fields[:at] + own + fields[at:]
+    assert (at_rest["kind"], at_rest["base"], at_rest["snapshot_sum"]) == ("snapshot", None, "")
+    assert [at_rest[field] for field in own[2:]] == [0] * 6
+    assert not (path / "checkpoints" / f"{at_rest['token']}.snapshot.zst").exists()
+    assert (whole["base"], part["base"]) == (None, whole["token"])
+    assert [part[field] for field in ("image_sum", "image_bytes", "raw_bytes", "entries")] == ["", 0, 0, 0]
+    assert (whole["sequence"], part["sequence"]) == (at_rest["sequence"] + 1, at_rest["sequence"] + 2)
+    assert whole["previous"] == at_rest["commit"]
+    assert whole["durable_to"] == at_rest["end"]
+    assert (whole["copied_from"], whole["segments"]) == (address.FIRST_ADDRESS, [])
+    assert whole["commit"] == whole["copied_to"] == whole["end"] - commit_record.COMMIT_RECORD_BYTES
+    for said in (whole, part):
+        data = (path / "checkpoints" / f"{said['token']}.snapshot.zst").read_bytes()
+        assert (data[-4:].hex(), len(data)) == (said["snapshot_sum"], said["snapshot_bytes"])
+        assert len(zstandard.ZstdDecompressor().decompressobj().decompress(data)) == said["snapshot_raw_bytes"]
+
+
+def decoded_snapshot(store: Path, said: dict[str, Any]) -> tuple[bytes, list[int], dict[int, bytes]]:
+    """Return the commit record, the buried addresses and the pieces of a snapshot's file, by the document alone."""
+    data = (store / "checkpoints" / f"{said['token']}.snapshot.zst").read_bytes()
+    assert zstandard.get_frame_parameters(data).has_checksum
+    content = zstandard.ZstdDecompressor().decompressobj().decompress(data)
+    table = rows("TOKEN.snapshot.zst")
+    assert [int(row["word"]) for row in table] == list(range(snapshot_file.SNAPSHOT_HEADER.size // 8))
+    magic = bytes.fromhex(next(row["content"] for row in table if row["field"] == "magic").strip("`"))
+    assert magic == snapshot_file.SNAPSHOT_MAGIC == content[:8]
+
+    def word(at: int) -> int:
+        return int.from_bytes(content[at : at + 8], "little", signed=True)
+
+    header = {row["field"]: word(8 * int(row["word"])) for row in table[1:]}
+    version = next(row["content"] for row in table if row["field"] == "snapshot_version")
+    assert int(version) == header.pop("snapshot_version") == snapshot_file.SNAPSHOT_VERSION
+    assert header == {field: said[field] for field in header}
+    at = 8 * len(table)
+    commit = content[at : at + 96]
+    at += 96
+    count = word(at)
+    buried = [word(at + 8 * number) for number in range(1, count + 1)]
+    at += 8 + 8 * count
+    pieces: dict[int, bytes] = {}
+    while (size := word(at + 8)) > 0:
+        assert size <= snapshot_file.PIECE_BYTES_MAX
+        pieces[word(at)] = content[at + 16 : at + 16 + size]
+        at += 16 + size
+    assert word(at) == 0
+    assert word(at + 16) == sum(map(len, pieces.values()))
+    assert at + 24 == len(content)
+    stops = [start + len(piece) for start, piece in pieces.items()]
+    assert all(stop <= start for stop, start in zip(stops, list(pieces)[1:], strict=False))
+    assert said["copied_from"] <= min(pieces)
+    assert max(stops) <= said["copied_to"]
+    return commit, buried, pieces
+
+
+def test_a_snapshot_by_the_document_alone(tmp_path: Path) -> None:
+    """Put the logs of a snapshot and an incremental one together, and read them by a second writing of the format."""
+    path = tmp_path / "store"
+    make_tiny(path)
+    text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
+    assert f"a size of 1 to {snapshot_file.PIECE_BYTES_MAX} bytes" in text
+    with open_store(path) as store:
+        store[b"delta"] = b"as it was"
+        store[b"epsilon"] = b"deleted in place"
+        store.update((b"%d" % number, b"fills pages" * 9) for number in range(60))
+        whole = said_of(path, store.checkpoint("snapshot").token)
+        store[b"delta"] = b"and as is"
+        del store[b"epsilon"]
+        store[b"zeta"] = b"is new"
+        part = said_of(path, store.checkpoint("incremental").token)
+        abandon(store)
+    store_files = codec.read_image(path)
+    log = store_files.segments[0][: whole["copied_from"]]
+    for said, buried_count in ((whole, 0), (part, 1)):
+        commit, buried, pieces = decoded_snapshot(path, said)
+        assert len(buried) == buried_count
+        log = log[: whole["copied_to"]].ljust(said["copied_to"], b"\0")
+        for start, piece in pieces.items():
+            log[start : start + len(piece)] = piece
+        log = log.ljust(said["commit"], b"\0") + commit
+        assert len(log) == said["end"]
+        store_files.segments[0] = log
+        found = [kept for _, _, kept in store_files.records()]
+        assert all(log[kept.address :].startswith(kept.encode(store_files.checksum_key)) for kept in found)
+        last = found[-1]
+        numbers = dict(zip(codec.COMMIT_FIELDS, codec.words(last.value), strict=True))
+        assert (last.address, last.previous, last.flags) == (said["commit"], said["previous"], codec.COMMIT)
+        assert (numbers["sequence"], numbers["begin"]) == (said["sequence"], said["begin"])
+        assert numbers["records"] == len([kept for kept in found if said["previous"] < kept.address]) - 1
+        newest = {kept.key: kept for kept in found if not kept.flags & (codec.COMMIT | codec.SESSION)}
+        assert newest[b"delta"].value == (b"as it was" if said is whole else b"and as is")
+        assert newest[b"epsilon"].tombstone == (said is part)
+        assert (b"zeta" in newest) == (said is part)
+        assert [newest[b"epsilon"].address] == (buried or [newest[b"epsilon"].address])
+    assert (
+        whole["snapshot_raw_bytes"] > 5 * part["snapshot_raw_bytes"]
+    )  # what was not changed is in the whole one alone
 
 
 def test_an_image_by_the_document_alone(tmp_path: Path) -> None:

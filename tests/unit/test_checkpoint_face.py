@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -167,6 +168,27 @@ def test_which_one_builds_on_which(tmp_path: Path) -> None:
         assert store.purge(keep=0) == [whole.token, part.token]
     with disk_store(tmp_path / "store") as store:
         assert store.checkpoint("incremental").kind == "snapshot"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["fold-over", "index", "log"])
+def test_a_later_checkpoint_that_ends_where_a_snapshot_does(kind: Any, tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store.update(OLD)
+        made = store.checkpoint("snapshot")
+        store[b"1"] = b"new" * 50  # in place
+        later = store.checkpoint(kind)
+        assert later.end == made.end
+    with disk_store(path, read_only=True, checkpoint=made.token) as past:
+        assert dict(past.items()) == OLD
+        assert (past.recovery.checkpoint, past.recovery.faults) == (made.token, [])
+    oxidbm.recover(path, made.token, to=tmp_path / "copy")
+    assert oxidbm.recover(path, made.token).commit == made.commit
+    for name in ("store", "copy"):
+        with disk_store(tmp_path / name) as store:
+            assert dict(store.items()) == OLD
+            assert store.check() == []
 
 
 def test_the_last_failure_of_an_automatic_one(tmp_path: Path) -> None:

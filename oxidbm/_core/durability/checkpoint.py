@@ -27,6 +27,7 @@ from oxidbm._core.durability.compression import LEVEL
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.durability.session_record import SERIAL_MAX
 from oxidbm._core.errors import CorruptionError, FormatError
+from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.log.record import KEY_LENGTH_MAX
 
 FOLD_OVER: Final = "fold-over"
@@ -183,6 +184,8 @@ def decode_metadata(place: str, data: bytes) -> Metadata:
             raise ValueError(f"format_version is {version}")
         return metadata_of(said)
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as failure:
+        if came_from_handler(failure):
+            raise
         raise CorruptionError(f"{place} is not what was written: {failure}") from None
 
 

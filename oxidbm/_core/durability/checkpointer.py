@@ -112,6 +112,7 @@ class Checkpointer(CutWatcher):
         self.expiring = False
         self.swept = False
         self.failure = ""
+        self.broken: BaseException | None = None  # what the one that is being made fails with, until it is put away
 
     def recovered(self, known: list[Metadata], records: i64, end: i64) -> None:
         """Know the checkpoints that are there; so many records were replayed behind the one that ended at `end`."""
@@ -258,11 +259,13 @@ class Checkpointer(CutWatcher):
                 return False
             before = self.phase
             try:
-                if self.wanted is not None and self.wanted.unwanted is not None:
-                    raise self.wanted.unwanted
+                unwanted = self.broken if self.wanted is None else self.broken or self.wanted.unwanted
+                if unwanted is not None:  # broken: a signal handler has broken into giving it up
+                    raise unwanted
                 self.step()
             except BaseException as failure:
                 unheard = self.wanted is None and not isinstance(failure, SHORTAGES)
+                self.broken = failure
                 self.give_up(failure)
                 self.end_with(failure)
                 if unheard:
@@ -329,10 +332,7 @@ class Checkpointer(CutWatcher):
         """Begin the image's file."""
         self.name_it()
         header = ImageHeader(int(self.sequence), int(self.commit_address), int(self.begin), int(self.end))
-        header.count = int(self.count)
-        header.live_bytes = int(self.live_bytes)
-        header.low_mask = int(self.taker.low_mask)
-        header.split = int(self.taker.split)
+        header.add_counts(int(self.count), int(self.live_bytes), int(self.taker.low_mask), int(self.taker.split))
         writer = ImageWriter(
             self.files.made(), self.metadata.image_name(), self.files.mode, header, self.log, self.metadata.level
         )
@@ -379,14 +379,9 @@ class Checkpointer(CutWatcher):
         if self.snapshots.taking():
             self.snapshots.finish(self.metadata)
         writer = self.writer
-        if writer is None:
-            return
-        writer.finish()
-        self.metadata.image_bytes = int(writer.file.bytes)
-        self.metadata.raw_bytes = int(writer.file.raw_bytes)
-        self.metadata.image_sum = writer.file.sum.hex()
-        self.metadata.entries = int(writer.entries)
-        self.writer = None
+        if writer is not None:
+            writer.finish(self.metadata)
+            self.writer = None
 
     def say_all(self) -> None:
         """Complete what the checkpoint's file says."""
@@ -414,6 +409,7 @@ class Checkpointer(CutWatcher):
         if self.lock.take():
             try:
                 if self.wanted is made:
+                    self.broken = failure
                     self.give_up(failure)
                     self.end_with(failure)
             finally:
@@ -449,6 +445,7 @@ class Checkpointer(CutWatcher):
         self.aside = self.incremental = False
         self.pending = vec[i64]()
         self.sessions = []
+        self.broken = None
         self.phase = REST  # last of all: from here on a cut may begin the next one
         if wanted is not None:
             wanted.finish(failure)

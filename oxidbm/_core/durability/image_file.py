@@ -20,6 +20,7 @@ from oxidbm import _breath
 from oxidbm._core.address import ADDRESS_MASK
 from oxidbm._core.budget import Budget
 from oxidbm._core.device.directory import Directory
+from oxidbm._core.durability.checkpoint import Metadata
 from oxidbm._core.durability.frame_file import FrameReader, FrameWriter
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.index.entry import NO_ENTRY, address_of, leading_to
@@ -49,6 +50,13 @@ class ImageHeader:
         self.live_bytes = 0
         self.low_mask = 0
         self.split = 0
+
+    def add_counts(self, count: int, live_bytes: int, low_mask: int, split: int) -> None:
+        """Say this of keys and of buckets, too."""
+        self.count = count
+        self.live_bytes = live_bytes
+        self.low_mask = low_mask
+        self.split = split
 
 
 def led_before(log: HybridLog, entry: i64, begin: i64, end: i64) -> i64:
@@ -136,10 +144,14 @@ class ImageWriter:
             self.entries += kept - bucket
             bucket += 8
 
-    def finish(self) -> None:
-        """End the file and make it durable; its name is not, yet."""
+    def finish(self, metadata: Metadata) -> None:
+        """End the file and make it durable, though its name is not yet; its checkpoint says what it is."""
         self.file.write(COUNTS.pack(0, 0) + COUNT.pack(self.entries))
         self.file.finish()
+        metadata.image_bytes = int(self.file.bytes)
+        metadata.raw_bytes = int(self.file.raw_bytes)
+        metadata.image_sum = self.file.sum.hex()
+        metadata.entries = int(self.entries)
 
 
 @final
@@ -163,7 +175,7 @@ class ImageReader:
         if values[0] != IMAGE_MAGIC or values[1] != IMAGE_VERSION:
             raise self.fault("it does not begin as an index image does that this release knows")
         header = ImageHeader(values[2], values[3], values[4], values[5])
-        header.count, header.live_bytes, header.low_mask, header.split = values[6:]
+        header.add_counts(values[6], values[7], values[8], values[9])
         if (
             not header.count + header.end // HEADER_BYTES >= 0
             or header.count > header.end
