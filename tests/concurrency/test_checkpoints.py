@@ -16,6 +16,7 @@ import oxidbm
 from oxidbm import Store
 from tests.support import Small, leave_memory, run, scaled
 
+KINDS = ("fold-over", "snapshot", "incremental", "log", "incremental", "index", "incremental")
 WRITERS = 3
 KEYS = 97
 BATCH_KEYS = 12
@@ -82,7 +83,7 @@ class Scene:
 
     def checkpoint(self, number: int) -> None:
         """Make a checkpoint, and remove some."""
-        kind: Any = ("fold-over", "log", "fold-over", "index")[number % 4]
+        kind: Any = KINDS[number % len(KINDS)]
         with contextlib.suppress(oxidbm.BusyError):  # the other thread's is being made
             made = self.store.checkpoint(kind, wait=number % 3 > 0)
             self.made.append(made.result(60))
@@ -163,7 +164,8 @@ def test_each_checkpoint_is_the_state_of_an_instant(tmp_path: Path, cleared: boo
 
 
 @pytest.mark.slow
-def test_a_reader_at_a_checkpoint_that_is_being_purged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["fold-over", "snapshot"])
+def test_a_reader_at_a_checkpoint_that_is_being_purged(tmp_path: Path, kind: Any) -> None:
     """It has the checkpoint's state, or is told that there is no such checkpoint."""
     store = Store(tmp_path / "store", durability="manual", **SMALL)
     tokens: list[tuple[str, bytes]] = []
@@ -173,7 +175,7 @@ def test_a_reader_at_a_checkpoint_that_is_being_purged(tmp_path: Path) -> None:
     def write() -> None:
         for number in range(scaled(150, 10)):
             store.update({b"%d" % key: b"%d" % number for key in range(200)})
-            tokens.append((store.checkpoint().token, b"%d" % number))
+            tokens.append((store.checkpoint(kind).token, b"%d" % number))
             store.purge(keep=1)
             if number % 10 == 0:
                 store.reorganize()

@@ -108,7 +108,7 @@ def test_power_failure_anywhere(scenario: Scenario, tmp_path: Path) -> None:
     platter = Platter(str(root))
     told = Told()
     left = tmp_path / "left"
-    every = len(VARIANTS) if scenario in SNAPSHOT_SCENARIOS and soaked(1) == 1 else 1
+    every = 2 * len(VARIANTS) if scenario in SNAPSHOT_SCENARIOS and soaked(1) == 1 else 1
     for number, event in enumerate(disk.events):
         if not told.hear(event):
             continue

@@ -27,7 +27,7 @@ def content_of(store: oxidbm.Store) -> dict[str, Any]:
     """Return what a store holds."""
     return {
         "items": {key.hex(): value.hex() for key, value in store.items()},
-        "sessions": {known.name: known.serial for known in store.sessions()},
+        "sessions": {known.name: known.serial for known in store.sessions() if known.serial},
     }
 
 
