@@ -77,8 +77,8 @@ class Spill:
             os.ftruncate(self.file.fileno(), self.end - self.start)
 
     def read(self, address: i64, size: i64) -> bytes:
-        """Return up to so many bytes from an address on."""
-        size = min(size, self.end - address)
+        """Return up to so many bytes from an address on; none before the first one."""
+        size = min(size, self.end - address) if address >= self.start else 0
         return read_at(self.file.fileno(), size, address - self.start) if size > 0 else b""
 
     def close(self) -> None:
