@@ -281,12 +281,12 @@ def test_what_a_snapshot_says_besides(tmp_path: Path) -> None:
     for said in (at_rest, whole, part):
         assert list(said) == fields[:at] + own + fields[at:]
     assert (at_rest["kind"], at_rest["base"], at_rest["snapshot_sum"]) == ("snapshot", None, "")
-    assert [at_rest[field] for field in own[2:]] == [0] * 6
+    assert [at_rest[field] for field in own[2:]] == ["", 0, 0, 0, 0, 0, 0]
     assert not (path / "checkpoints" / f"{at_rest['token']}.snapshot.zst").exists()
     assert (whole["base"], part["base"]) == (None, whole["token"])
     assert [part[field] for field in ("image_sum", "image_bytes", "raw_bytes", "entries")] == ["", 0, 0, 0]
     assert (whole["sequence"], part["sequence"]) == (at_rest["sequence"] + 1, at_rest["sequence"] + 2)
-    assert whole["previous"] == at_rest["commit"]
+    assert (whole["previous"], whole["previous_sum"]) == (at_rest["commit"], at_rest["commit_sum"])
     assert whole["durable_to"] == at_rest["end"]
     assert (whole["copied_from"], whole["segments"]) == (address.FIRST_ADDRESS, [])
     assert whole["commit"] == whole["copied_to"] == whole["end"] - commit_record.COMMIT_RECORD_BYTES

@@ -83,6 +83,7 @@ class Metadata:
         self.snapshot_bytes = 0
         self.snapshot_raw_bytes = 0
         self.snapshot_sum = ""
+        self.previous_sum = ""
 
     def has_image(self) -> bool:
         """Return whether there is an image of the index, be it one that it shares."""
@@ -118,7 +119,7 @@ class Metadata:
         for field in (*WORDS, *NUMBERS):
             said[field] = getattr(self, field)
         if self.kind in (SNAPSHOT, INCREMENTAL):
-            for field in ("base", "snapshot_sum", *SNAPSHOT_NUMBERS):
+            for field in ("base", "snapshot_sum", "previous_sum", *SNAPSHOT_NUMBERS):
                 said[field] = getattr(self, field)
         said["expiring"] = self.expiring
         said["page_size"] = self.page_size
@@ -261,15 +262,18 @@ def take_snapshot(metadata: Metadata, said: dict[str, Any]) -> None:
     for field in SNAPSHOT_NUMBERS:
         setattr(metadata, field, number_in(said[field], field))
     base = said["base"]
-    if type(said["snapshot_sum"]) is not str or (base is not None and type(base) is not str):
-        raise ValueError(f"base and snapshot_sum are {base!r} and {said['snapshot_sum']!r}"[:MESSAGE_MAX])
+    sums = said["snapshot_sum"], said["previous_sum"]
+    if type(sums[0]) is not str or type(sums[1]) is not str or (base is not None and type(base) is not str):
+        raise ValueError(f"base, snapshot_sum and previous_sum are {base!r} and {sums}"[:MESSAGE_MAX])
     metadata.base = base
-    metadata.snapshot_sum = said["snapshot_sum"]
+    metadata.snapshot_sum, metadata.previous_sum = sums
     if (base is not None) != (metadata.kind == INCREMENTAL):
         raise ValueError(f"a checkpoint of the kind {metadata.kind!r} that builds on {base!r}"[:MESSAGE_MAX])
     places = (0, metadata.copied_from, metadata.copied_to, metadata.commit, metadata.end, NUMBER_MAX)
     if metadata.has_copy() and (list(places) != sorted(places) or metadata.durable_to > metadata.copied_to):
         raise ValueError(f"a copy of [{metadata.copied_from}, {metadata.copied_to}) before {metadata.commit}")
+    if metadata.previous_sum and not 0 < metadata.previous < metadata.durable_to:
+        raise ValueError(f"a durable commit at {metadata.previous}, in a log durable up to {metadata.durable_to}")
     if base is not None and not metadata.has_copy():
         raise ValueError(f"nothing that it adds to {base!r}"[:MESSAGE_MAX])
 

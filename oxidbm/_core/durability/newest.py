@@ -7,7 +7,6 @@ from mypy_extensions import i64
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.device.directory import CHECKPOINTS
 from oxidbm._core.durability.checkpoint import Metadata
-from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES, COMMIT_SHAPE
 from oxidbm._core.durability.rebuild import (
     Spill,
     assemble,
@@ -21,7 +20,8 @@ from oxidbm._core.durability.superblock import CleanMark
 from oxidbm._core.durability.torn_tail import later_durable_commit
 from oxidbm._core.errors import CorruptionError, FormatError
 from oxidbm._core.log.hybrid_log import HybridLog
-from oxidbm._core.log.reader import read_disk, read_or_nothing
+from oxidbm._core.log.reader import read_disk
+from oxidbm._core.log.record import CHECKSUM_MASK
 
 
 def copy_of_log(log: HybridLog, mark: CleanMark | None, source: Source, report: Recovery) -> Spill | None:
@@ -32,6 +32,7 @@ def copy_of_log(log: HybridLog, mark: CleanMark | None, source: Source, report: 
     log.read_from_device(FIRST_ADDRESS)
     if source.files is None or not at.has_copy() or is_in_log(log, at):
         return None
+    check_previous(log, at)
     check_log_of(log, at)
     source.rebuilt = at
     try:
@@ -58,7 +59,7 @@ def newest_snapshot(log: HybridLog, source: Source, report: Recovery) -> Spill |
         check_pages_of(log, metadata)
         if went_on(log, metadata):
             return None
-        check_previous(log, metadata, b"")
+        check_previous(log, metadata)
         check_nothing_later(log, metadata)
         try:
             check_log_of(log, metadata)
@@ -69,11 +70,6 @@ def newest_snapshot(log: HybridLog, source: Source, report: Recovery) -> Spill |
         except (CorruptionError, FormatError) as failure:
             report.faults.append(lost_with(metadata, str(failure)))
         else:
-            try:
-                check_previous(log, metadata, spill.read(i64(metadata.previous), COMMIT_RECORD_BYTES))
-            except BaseException:
-                spill.close()
-                raise
             source.rebuilt = metadata
             return spill
     return None
@@ -91,27 +87,31 @@ def assembled(log: HybridLog, source: Source, metadata: Metadata) -> Spill:
     return spill
 
 
-def check_previous(log: HybridLog, metadata: Metadata, found: bytes) -> None:
-    """Raise CorruptionError where the log has another commit, or none, where it had its last durable one.
+def check_previous(log: HybridLog, metadata: Metadata) -> None:
+    """Raise CorruptionError where the log has not, or not so, what it had durably when a snapshot was taken.
 
-    It is damaged, or another one: two copies of a store that went on in their own ways have the same id. `found` is
-    what the snapshot itself has there, nothing where it was not read.
+    It is damaged, or another one: two copies of a store that went on in their own ways have the same id.
     """
+    device = log.device
     previous = i64(metadata.previous)
-    if not max(log.device.begin(), i64(FIRST_ADDRESS)) <= previous < metadata.durable_to <= log.device.end():
-        return  # it stands in the snapshot alone, or there was none, or it was given back
-    try:
-        same = read_disk(log, previous).shape == COMMIT_SHAPE
-    except CorruptionError:
-        same = False
-    if same and len(found) == COMMIT_RECORD_BYTES:
-        same = read_or_nothing(log, previous, COMMIT_RECORD_BYTES) == found
-    if not same:
+    place = device.place(previous)
+    advice = (
+        "Where the snapshot was made in a copy of the store, delete its files; else the log is damaged: restore the "
+        "store from a copy"
+    )
+    if device.end() < metadata.durable_to > FIRST_ADDRESS:
         raise CorruptionError(
-            f"{log.device.place(previous)}: the commit is not there that the snapshot {metadata.token} follows. Where "
-            "the snapshot was made in a copy of the store, delete its files; else the log is damaged: restore the "
-            "store from a copy"
+            f"{device.place(device.end())}: the log ends here, and the snapshot {metadata.token} needs it up to "
+            f"address {metadata.durable_to}. {advice}"
         )
+    if not metadata.previous_sum or previous < max(device.begin(), i64(FIRST_ADDRESS)):
+        return  # there was none, or it was given back
+    try:
+        found = f"{int(read_disk(log, previous).seal & CHECKSUM_MASK):08x}"
+    except CorruptionError:
+        found = ""
+    if found != metadata.previous_sum:
+        raise CorruptionError(f"{place}: the commit is not there that the snapshot {metadata.token} follows. {advice}")
 
 
 def lost_with(metadata: Metadata, why: str) -> str:

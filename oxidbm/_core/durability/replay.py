@@ -17,6 +17,7 @@ from oxidbm._core.durability.commit_record import COMMIT_SHAPE, CommitRecord, de
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.durability.session_record import decode_session
 from oxidbm._core.errors import CorruptionError
+from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import NO_ENTRY, address_of, is_mixed
 from oxidbm._core.log.cursor import Cursor
@@ -134,6 +135,8 @@ class Replay:
         except CorruptionError as failure:
             self.fault = failure
         except (ArithmeticError, LookupError, TypeError, ValueError) as unknown:  # a fault that no check knows yet
+            if came_from_handler(unknown):
+                raise
             place = self.log.device.place(cursor.address)
             raise CorruptionError(
                 f"{place}: replaying the record at address {cursor.address} failed: {unknown!r}. Restore the store "

@@ -17,6 +17,8 @@ from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
 from oxidbm._core.durability.commit import Aside, Commits
 from oxidbm._core.durability.snapshot_file import SnapshotHeader, SnapshotWriter
 from oxidbm._core.log.flush import flush_to
+from oxidbm._core.log.reader import record_at
+from oxidbm._core.log.record import CHECKSUM_MASK
 from oxidbm._core.log.snapshot import LogCopy
 
 
@@ -81,6 +83,8 @@ class Snapshots:
         metadata.previous = int(self.previous)
         metadata.durable_to = int(self.durable_to)
         metadata.commit_sum = aside.checksum()
+        if 0 < self.previous < self.durable_to:
+            metadata.previous_sum = f"{int(record_at(self.log, self.previous).seal & CHECKSUM_MASK):08x}"
         builds_on = self.builds_on
         metadata.base = None if builds_on is None else builds_on.token
         header = SnapshotHeader(
