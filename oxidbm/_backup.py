@@ -131,7 +131,10 @@ class Earlier:
         at = self.tail - COMMIT_RECORD_BYTES
         name = commits.log.life.name()
         if self.sequence > sequence:
-            why = f"holds commit {self.sequence}, and {name}, as one restored from an old copy, only {sequence}"
+            why = (
+                f"holds commit {self.sequence}, and {name} only {sequence}: the backup was written to, or the store "
+                "was restored from a copy, or went back to a checkpoint"
+            )
         elif at >= begin and self.read(at, COMMIT_RECORD_BYTES) != commits.log.read(at, COMMIT_RECORD_BYTES):
             why = f"holds another commit {self.sequence} than {name}: one of the two was changed since, on its own"
         elif at < begin and not self.untouched:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from oxidbm._backup import BackupReport, Progress
-from oxidbm._core.device.directory import LOG, STORE, Directory
+from oxidbm._core.device.directory import LOG
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.checkpoint import Checkpoint, CheckpointFiles, Metadata
 from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import read_superblock
 from oxidbm._core.errors import MissingError, RecoveryWarning
-from oxidbm._core.store.going_back import MODE, choose, go_back
+from oxidbm._core.store.going_back import MODE, choose, directory_of, go_back
 from oxidbm._core.store.store import Store
 from oxidbm._publish import Path, path_of
 from oxidbm.codecs import RAW
@@ -33,7 +33,8 @@ def recover(path: "StrOrBytesPath", token: str | None = None, to: "StrOrBytesPat
     """Bring the store at `path` back to one of its checkpoints, for good, or make a store of its own of that state.
 
     path: a store; one that no process has open for writing, unless `to` is given.
-    token: of the checkpoint, as `Store.checkpoints` lists them; the newest one that holds a state where none is given.
+    token: of the checkpoint, as `Store.checkpoints` lists them, not its name; where none is given the newest one that
+    holds a state, which may be the automatic one of the last close.
     to: a directory that is not there yet, or empty: it becomes a store with the checkpoint's state, and the one at
     `path` stays as it is, also while it is written. Until all of it is durable it is called TO.unfinished. It may be an
     earlier backup too, which is brought up to the checkpoint.
@@ -44,10 +45,12 @@ def recover(path: "StrOrBytesPath", token: str | None = None, to: "StrOrBytesPat
     as it was to be.
 
     Returns what the opening at the checkpoint found. Raises LockedError where the store is open for writing;
-    MissingError where there is no store, or no such checkpoint; FormatError for one of the kind "index", and for a `to`
-    that no backup could be made to (see `Store.backup`); CorruptionError where the log, or the checkpoint, is not what
-    was written. Costs an opening at the checkpoint; with `to`, O(log) on top.
+    MissingError where there is no store, or no such checkpoint; FormatError for a path that is a file, a checkpoint of
+    the kind "index", and a `to` that no backup could be made to (see `Store.backup`); CorruptionError where the log, or
+    the checkpoint, is not what was written. Costs an opening at the checkpoint; with `to`, O(log) on top.
     """
+    if token is not None and not isinstance(token, str):
+        raise TypeError(f"token is a str, as the token of a Checkpoint is, not {type(token).__name__}")
     name = path_of(os.fsdecode(path))
     return go_back(name, token) if to is None else copy_of(name, token, to)[0]
 
@@ -85,13 +88,8 @@ def opened_quietly(path: Path, **options: Any) -> Store:
 @contextlib.contextmanager
 def looked_into(path: str) -> Iterator[CheckpointFiles]:
     """Yield the files of a store's checkpoints, without opening the store."""
+    directory = directory_of(path)
     try:
-        directory = Directory(path)
-    except FileNotFoundError:
-        raise MissingError(2, "there is no store", path) from None
-    try:
-        if directory.status(STORE) is None:
-            raise MissingError(2, "the directory holds no store", path)
         files = CheckpointFiles(directory, read_superblock(directory).store_id, MODE)
         try:
             yield files

@@ -131,7 +131,8 @@ def recover(
         return
     loss = _recover.loss_of(name, token)
     if not yes:
-        ask(f"{path} goes back to the checkpoint {words_of(loss.checkpoint)}. {words_of_loss(loss)}")
+        which = "automatic checkpoint" if loss.checkpoint.automatic else "checkpoint"
+        ask(f"{path} goes back to the {which} {words_of(loss.checkpoint)}. {words_of_loss(loss)}")
     with opening():
         found = oxidbm.recover(name, loss.checkpoint.token)
     if as_json:

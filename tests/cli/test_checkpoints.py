@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import oxidbm
 from oxidbm import Store
 from tests.cli.helpers import contents, invoke
 
@@ -127,7 +128,7 @@ def test_snapshots(prices: Path) -> None:
     assert lines[-1][at:].split() == [whole.token, "line", "9"]
     result = invoke("purge", prices, whole.token)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert f"a later checkpoint builds on the checkpoint {whole.token}" in result.stderr
+    assert f"builds on {whole.token}: purge it first" in result.stderr
     removed = invoke("purge", prices, "--keep", 1).stdout.split()
     assert {known["token"] for known in listed(prices)} == {whole.token, part.token}
     assert {made["token"], alone["token"]} < set(removed)
@@ -185,6 +186,7 @@ def test_going_back(prices: Path, tmp_path: Path) -> None:
     result = invoke("recover", prices, first["token"])
     assert (result.exit_code, result.stdout) == (2, "")
     assert "This deletes what was written since, " in result.stderr
+    assert f"{prices} goes back to the checkpoint {first['token']}" in result.stderr
     assert "and 1 newer checkpoint. Say --yes" in result.stderr
     assert contents(prices) == now
     result = invoke("recover", prices, first["token"], "--to", tmp_path / "copy")
@@ -240,6 +242,23 @@ def test_asking_before_anything_is_deleted(
             checkpoints.recover(prices, token)
         assert contents(prices) == now
     assert capsys.readouterr().err.endswith("Go on? [y/N] ")
+
+
+def test_going_back_to_an_automatic_one_says_so(tmp_path: Path) -> None:
+    """Without a token the newest state counts, which after a close is as a rule the end itself."""
+    path = tmp_path / "store"
+    with Store(path, durability="manual") as store:
+        store.update((f"{number}", "old") for number in range(5000))
+        named = store.checkpoint(name="before")
+        store.update((f"{number}", "new") for number in range(5000))
+    automatic = listed(path)[-1]
+    assert automatic["automatic"]
+    result = invoke("recover", path)
+    assert f"goes back to the automatic checkpoint {automatic['token']}" in result.stderr
+    assert invoke("recover", path, "--yes").exit_code == 0
+    assert contents(path)[b"7"] == b"new"
+    assert oxidbm.recover(path, named.token).checkpoint == named.token
+    assert contents(path)[b"7"] == b"old"
 
 
 def test_a_store_that_does_not_open_is_listed_and_goes_back(prices: Path) -> None:

@@ -203,6 +203,20 @@ def check_pops(sources: Sources) -> list[str]:
     return faults
 
 
+def check_handlers(sources: Sources) -> list[str]:
+    """Handlers of one function that catch different types have different names: the first one's type is the name's."""
+    faults = []
+    for path, tree in trees(sources, CORE).items():
+        for function in functions(tree):
+            types: dict[str, str] = {}
+            for node in ast.walk(function):
+                match node:
+                    case ast.ExceptHandler(name=str(name), type=ast.expr() as caught):
+                        if types.setdefault(name, ast.unparse(caught)) != ast.unparse(caught):
+                            faults.append(f"{path}:{node.lineno}: {function.name}: {name} is of another type above")
+    return faults
+
+
 def letters(function: Function) -> dict[str, list[int]]:
     """Return the lines on which a function binds or uses each name of one letter that it binds itself."""
     lines: dict[str, list[int]] = {}
@@ -282,6 +296,8 @@ SELF_POP = (
     "from librt.vecs import append, pop\nclass C:\n    def __init__(self):\n        self.words: vec[{}] = vec[{}]()\n"
     "    def f(self, last):\n"
 )
+HANDLER = "    except {} as {}:\n        pass\n"
+TWO_HANDLERS = "def f():\n    try:\n        pass\n" + HANDLER.format("ValueError", "failure") + HANDLER
 DOZEN = "    pass\n" * LETTER_LINES_MAX
 DEEP_DOZEN = "        pass\n" * LETTER_LINES_MAX
 
@@ -303,6 +319,7 @@ BAD: list[Example] = [
     (check_final, {FRAMES: "if sys.version_info > (3, 12):\n    LIMIT = 3"}),
     (check_final, {FRAMES: "try:\n    pass\nexcept OSError:\n    _WORD_BYTES = 8"}),
     (check_final, {FRAMES: "FIRST: Final = 1\nSECOND, third = f()"}),
+    (check_handlers, {FRAMES: TWO_HANDLERS.format("OSError", "failure")}),
     (check_pops, {FRAMES: POP + "    views, _ = pop(views)"}),
     (check_pops, {FRAMES: POP + "    views[last] = views[0]\n    views, _ = pop(views)"}),
     (check_pops, {FRAMES: POP + "    views, _ = pop(views)\n    views[last] = b''"}),
@@ -331,6 +348,7 @@ GOOD: list[Example] = [
     (check_final, {FRAMES: "K = TypeVar('K')\nR: TypeAlias = 'Reader'\nlower = 3"}),
     (check_final, {FRAMES: "def f():\n    LIMIT = 3"}),
     (check_final, {"oxidbm/dbm.py": "LIMIT = 3"}),
+    (check_handlers, {FRAMES: TWO_HANDLERS.format("OSError", "other")}),
     (check_pops, {FRAMES: POP + "    views[last] = b''\n    views, _ = pop(views)"}),
     (check_pops, {FRAMES: POP + "    if last > 0:\n        views[last] = EMPTY\n        views, _ = pop(views)"}),
     (check_pops, {FRAMES: SELF_POP.format("i64", "i64") + "        self.words, _ = pop(self.words)"}),

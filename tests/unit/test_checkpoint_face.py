@@ -1,6 +1,8 @@
 """Checkpoints as users meet them: as stores of their own, in the figures, in check(), and how far a replay is."""
 
 import json
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.durability.replay import replaying
 from oxidbm.device import Device, Directory, FileDevice
 from oxidbm.testing import FaultyDevice
-from tests.inside import checkpointer_of, log_of
+from tests.inside import abandon, checkpointer_of, log_of
 from tests.unit.helpers import PAGE_BITS, begun, disk_store
 
 OLD = {b"%d" % number: b"old" * 50 for number in range(200)}
@@ -89,6 +91,8 @@ def test_what_cannot_be_a_store_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(oxidbm.MissingError, match="holds no store"):
         oxidbm.recover(tmp_path / "empty", to=tmp_path / "copy")
+    with pytest.raises(TypeError, match="token is a str, as the token of a Checkpoint is, not Checkpoint"):
+        oxidbm.recover(path, made)  # type: ignore[arg-type]
     assert snapshot(path) == before
     assert not (tmp_path / "copy").exists()
 
@@ -162,7 +166,9 @@ def test_which_one_builds_on_which(tmp_path: Path) -> None:
         assert [known.base for known in (folded, whole, part, further)] == [None, None, whole.token, part.token]
         assert [known.base for known in store.checkpoints()] == [None, None, whole.token, part.token]
         assert store.purge(keep=1) == [folded.token]
-        with pytest.raises(oxidbm.BusyError, match=f"builds on the checkpoint {part.token}"):
+        with pytest.raises(
+            oxidbm.BusyError, match=f"the checkpoint {further.token} builds on {part.token}: purge it first"
+        ):
             store.purge(token=part.token)
         assert store.purge(token=further.token) == [further.token]
         assert store.purge(keep=0) == [whole.token, part.token]
@@ -189,6 +195,49 @@ def test_a_later_checkpoint_that_ends_where_a_snapshot_does(kind: Any, tmp_path:
         with disk_store(tmp_path / name) as store:
             assert dict(store.items()) == OLD
             assert store.check() == []
+
+
+def test_the_newest_state_is_a_snapshot_that_is_gone(tmp_path: Path) -> None:
+    """The warning says what is missing and what is lost; as an error, it leaves the store as it was."""
+    path = tmp_path / "store"
+    store = disk_store(path)
+    store.update(OLD)
+    store.sync()
+    store[b"1"] = b"new" * 50
+    made = store.checkpoint("snapshot")
+    abandon(store)
+    file = path / "checkpoints" / f"{made.token}.snapshot.zst"
+    file.rename(tmp_path / "aside")
+    before = snapshot(path)
+    said = f"^{re.escape(str(file))} is missing. The snapshot {made.token} was .* and commit {made.commit} is lost"
+    with pytest.warns(oxidbm.RecoveryWarning, match=said):
+        reader = disk_store(path, read_only=True)
+    with reader:
+        assert dict(reader.items()) == OLD
+        assert reader.recovery.commit == made.commit - 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", oxidbm.RecoveryWarning)
+        with pytest.raises(oxidbm.RecoveryWarning, match=said):
+            disk_store(path, read_only=True)
+    assert snapshot(path) == before
+    (tmp_path / "aside").rename(file)
+    with disk_store(path) as store:
+        assert dict(store.items()) == OLD | {b"1": b"new" * 50}
+        assert store.check() == []
+
+
+def test_what_is_durable_by_a_snapshot_alone_outlives_its_purge(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    store = disk_store(path)
+    store.update(OLD)
+    store.sync()
+    store[b"1"] = b"new" * 50
+    made = store.checkpoint("snapshot")
+    assert store.stats()["durable_sequence"] == made.commit
+    assert store.purge(token=made.token) == [made.token]
+    abandon(store)
+    with disk_store(path) as store:
+        assert dict(store.items()) == OLD | {b"1": b"new" * 50}
 
 
 def test_the_last_failure_of_an_automatic_one(tmp_path: Path) -> None:

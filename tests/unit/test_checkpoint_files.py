@@ -167,8 +167,15 @@ def test_going_back(tmp_path: Path) -> None:
         newer = store.checkpoint()
         with pytest.raises(oxidbm.LockedError):
             oxidbm.recover(path, made.token)
-    with pytest.raises(oxidbm.MissingError, match="no checkpoint 7"):
+    with pytest.raises(oxidbm.MissingError, match="no checkpoint of the token 7, or it is damaged; there are: 0000"):
         oxidbm.recover(path, "7")
+    with pytest.raises(oxidbm.MissingError, match="there is no store"):
+        oxidbm.recover(tmp_path / "nowhere", made.token)
+    assert not (tmp_path / "nowhere").exists()
+    (tmp_path / "file").write_text("a file")
+    for to in None, tmp_path / "copy":
+        with pytest.raises(oxidbm.FormatError, match="is a file; a store is a directory"):
+            oxidbm.recover(tmp_path / "file", made.token, to=to)
     report = oxidbm.recover(path, made.token)
     assert report.checkpoint == made.token
     assert report.commit == made.commit

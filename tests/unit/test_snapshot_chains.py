@@ -172,7 +172,7 @@ def test_what_another_one_builds_on_stays(tmp_path: Path) -> None:
     with disk_store(path, checkpoints=False) as store:
         states = chain(store, model, 4)
         for made, _ in states[:3]:
-            with pytest.raises(oxidbm.BusyError, match="builds on the checkpoint"):
+            with pytest.raises(oxidbm.BusyError, match=f"builds on {made.token}: purge it first"):
                 store.purge(token=made.token)
         assert store.purge(keep=1) == []
         assert store.purge(keep=2) == []

@@ -104,7 +104,8 @@ class Segment:
             old.close()
 
     def close(self) -> None:
-        """Close file and mapping."""
+        """Close file and mapping; there is nothing to sync any more, though it may still be in a list of segments."""
+        self.dirty = False
         self.unmap()
         descriptor = self.descriptor
         self.descriptor = -1  # before other threads can run: the number may be another file's after it was closed once

@@ -363,8 +363,9 @@ class Checkpoint:
 
     def __repr__(self) -> str:
         return (
-            f"Checkpoint(token={self.token!r}, kind={self.kind!r}, name={self.name!r}, time={self.time}, "
-            f"bytes={self.bytes}, commit={self.commit}, begin={self.begin}, end={self.end})"
+            f"Checkpoint(token={self.token!r}, kind={self.kind!r}, base={self.base!r}, name={self.name!r}, "
+            f"automatic={self.automatic}, time={self.time}, bytes={self.bytes}, commit={self.commit}, "
+            f"begin={self.begin}, end={self.end})"
         )
 
 

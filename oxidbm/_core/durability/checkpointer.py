@@ -206,7 +206,7 @@ class Checkpointer(CutWatcher):
         """Ask for a checkpoint at the commit that is made now, and return it, begun; BusyError while one is made."""
         if kind not in KINDS:
             kinds = ", ".join([repr(known) for known in KINDS])
-            raise ValueError(f"a checkpoint is of a kind of {kinds}, not {kind!r}")
+            raise ValueError(f"the kind of a checkpoint is one of {kinds}, not {kind!r}")
         while self.making() and (self.wanted is None or self.wanted.unwanted is not None):  # it ends first
             self.advance()
             _breath.breathe()

@@ -58,7 +58,8 @@ class Kept:
             if not chosen:
                 raise MissingError(2, f"there is no checkpoint {token}", self.files.store.place(CHECKPOINTS))
             if self.is_base(chosen[0]):
-                raise BusyError(f"a later checkpoint builds on the checkpoint {token}; purge that one first")
+                later = next((other.token for other in self.known if other.base == token), "that is being made")
+                raise BusyError(f"the checkpoint {later} builds on {token}: purge it first, or both with keep=")
         else:
             chosen = [metadata for metadata in self.known if not metadata.automatic]
             chosen = chosen[: max(len(chosen) - (0 if keep is None else keep), 0)]

@@ -1,9 +1,13 @@
 """Which state of a store is the newest: its log's last commit, or a snapshot that the log has not gone beyond."""
 
+import os
+
 from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.device.directory import CHECKPOINTS
 from oxidbm._core.durability.checkpoint import Metadata
+from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES, COMMIT_SHAPE
 from oxidbm._core.durability.rebuild import (
     Spill,
     assemble,
@@ -17,6 +21,7 @@ from oxidbm._core.durability.superblock import CleanMark
 from oxidbm._core.durability.torn_tail import later_durable_commit
 from oxidbm._core.errors import CorruptionError, FormatError
 from oxidbm._core.log.hybrid_log import HybridLog
+from oxidbm._core.log.reader import read_disk, read_or_nothing
 
 
 def copy_of_log(log: HybridLog, mark: CleanMark | None, source: Source, report: Recovery) -> Spill | None:
@@ -53,15 +58,22 @@ def newest_snapshot(log: HybridLog, source: Source, report: Recovery) -> Spill |
         check_pages_of(log, metadata)
         if went_on(log, metadata):
             return None
+        check_previous(log, metadata, b"")
         check_nothing_later(log, metadata)
         try:
             check_log_of(log, metadata)
             spill = assembled(log, source, metadata)
         except FileNotFoundError as missing:
-            report.faults.append(lost_with(metadata, f"{missing.filename} is missing"))
+            place = os.path.join(files.store.place(CHECKPOINTS), missing.filename)
+            report.faults.append(lost_with(metadata, f"{place} is missing"))
         except (CorruptionError, FormatError) as failure:
             report.faults.append(lost_with(metadata, str(failure)))
         else:
+            try:
+                check_previous(log, metadata, spill.read(i64(metadata.previous), COMMIT_RECORD_BYTES))
+            except BaseException:
+                spill.close()
+                raise
             source.rebuilt = metadata
             return spill
     return None
@@ -77,6 +89,29 @@ def assembled(log: HybridLog, source: Source, metadata: Metadata) -> Spill:
         spill.close()
         raise
     return spill
+
+
+def check_previous(log: HybridLog, metadata: Metadata, found: bytes) -> None:
+    """Raise CorruptionError where the log has another commit, or none, where it had its last durable one.
+
+    It is damaged, or another one: two copies of a store that went on in their own ways have the same id. `found` is
+    what the snapshot itself has there, nothing where it was not read.
+    """
+    previous = i64(metadata.previous)
+    if not max(log.device.begin(), i64(FIRST_ADDRESS)) <= previous < metadata.durable_to <= log.device.end():
+        return  # it stands in the snapshot alone, or there was none, or it was given back
+    try:
+        same = read_disk(log, previous).shape == COMMIT_SHAPE
+    except CorruptionError:
+        same = False
+    if same and len(found) == COMMIT_RECORD_BYTES:
+        same = read_or_nothing(log, previous, COMMIT_RECORD_BYTES) == found
+    if not same:
+        raise CorruptionError(
+            f"{log.device.place(previous)}: the commit is not there that the snapshot {metadata.token} follows. Where "
+            "the snapshot was made in a copy of the store, delete its files; else the log is damaged: restore the "
+            "store from a copy"
+        )
 
 
 def lost_with(metadata: Metadata, why: str) -> str:

@@ -77,8 +77,8 @@ class Spill:
             os.ftruncate(self.file.fileno(), self.end - self.start)
 
     def read(self, address: i64, size: i64) -> bytes:
-        """Return up to so many bytes from an address on."""
-        size = min(size, self.end - address)
+        """Return up to so many bytes from an address on; none before the first one."""
+        size = min(size, self.end - address) if address >= self.start else 0
         return read_at(self.file.fileno(), size, address - self.start) if size > 0 else b""
 
     def close(self) -> None:
@@ -145,7 +145,13 @@ class OverlayDevice(Device):
 def opened_snapshot(files: CheckpointFiles, metadata: Metadata) -> SnapshotReader:
     """Return a snapshot's file, its header read and held against what its checkpoint says."""
     directory = files.made_or_missing(metadata.token)
-    reader = SnapshotReader(directory, metadata.snapshot_name(), metadata.snapshot_bytes, metadata.snapshot_sum)
+    name = metadata.snapshot_name()
+    try:
+        reader = SnapshotReader(directory, name, metadata.snapshot_bytes, metadata.snapshot_sum)
+    except FileNotFoundError:
+        raise CorruptionError(
+            f"{directory.place(name)} is missing, which belongs to the checkpoint {metadata.token}"
+        ) from None
     try:
         header = reader.read_header()
         said = (header.sequence, header.commit, header.copied_from, header.copied_to, header.previous)

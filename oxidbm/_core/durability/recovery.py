@@ -127,7 +127,7 @@ def begin_replay(commits: Commits, mark: CleanMark | None, stop: i64, source: So
         if not source.images or not metadata.has_image() or metadata.end > stop:
             continue
         if source.at is not None and metadata.sequence > source.at.sequence:
-            continue  # of what the log went on to, though it may end at the same address
+            continue  # the log may have put that one's commit where this one ends, too
         if metadata.has_copy() and not is_in_log(log, metadata):
             continue  # the log went on in another way
         try:

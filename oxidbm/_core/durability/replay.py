@@ -133,12 +133,12 @@ class Replay:
                     _breath.breathe()
         except CorruptionError as failure:
             self.fault = failure
-        except (ArithmeticError, LookupError, TypeError, ValueError) as failure:  # a fault that no check knows yet
+        except (ArithmeticError, LookupError, TypeError, ValueError) as unknown:  # a fault that no check knows yet
             place = self.log.device.place(cursor.address)
             raise CorruptionError(
-                f"{place}: replaying the record at address {cursor.address} failed: {failure!r}. Restore the store "
+                f"{place}: replaying the record at address {cursor.address} failed: {unknown!r}. Restore the store "
                 "from a copy"
-            ) from failure
+            ) from unknown
         finally:
             RUNNING.remove(self)
 

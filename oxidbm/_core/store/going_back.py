@@ -17,7 +17,7 @@ from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
 from oxidbm._core.durability.rebuild import assemble, is_in_log, put_in_log
 from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import CleanMark, Superblock, read_superblock, remove_mark, write_mark
-from oxidbm._core.errors import MissingError
+from oxidbm._core.errors import FormatError, MissingError
 from oxidbm._core.life import Life
 from oxidbm._core.log.hybrid_log import FRAMES_MIN, HybridLog
 from oxidbm._core.store.opening import open_log
@@ -28,11 +28,9 @@ MODE: Final = 0o666
 
 def go_back(path: str, token: str | None) -> Recovery:
     """Bring the store at `path` to a checkpoint, the newest one where no token is given."""
-    directory = Directory(path)
+    directory = directory_of(path)
     lock: DirectoryLock | None = None
     try:
-        if directory.status(STORE) is None:
-            raise MissingError(2, "the directory holds no store", path)
         lock = DirectoryLock(directory, MODE)
         block = read_superblock(directory)
         files = CheckpointFiles(directory, block.store_id, MODE)
@@ -66,6 +64,23 @@ def go_back(path: str, token: str | None) -> Recovery:
         directory.close()
 
 
+def directory_of(path: str) -> Directory:
+    """Return the directory of a store that is there; MissingError or FormatError where there is none."""
+    try:
+        directory = Directory(path)
+    except FileNotFoundError:
+        raise MissingError(2, "there is no store", path) from None
+    except NotADirectoryError:
+        raise FormatError(f"{path} is a file; a store is a directory. Choose another path") from None
+    try:
+        if directory.status(STORE) is None:
+            raise MissingError(2, "the directory holds no store", path)
+    except BaseException:
+        directory.close()
+        raise
+    return directory
+
+
 def bring_log_back(path: str, device: FileDevice, block: Superblock, files: CheckpointFiles, chosen: Metadata) -> None:
     """Have the log end with a checkpoint; what a snapshot has of its own is read before anything is cut off."""
     log = HybridLog(device, Life(path), Budget(0), block.page_bits, False)
@@ -91,6 +106,9 @@ def choose(files: CheckpointFiles, token: str | None) -> Metadata:
     for metadata in reversed(source.known):
         if metadata.token == token or (token is None and metadata.is_state()):
             return metadata
-    which = "no checkpoint" if token is None else f"no checkpoint {token}, or it is damaged"
+    if token is None:
+        raise MissingError(2, "the store has no checkpoint that could be gone back to", files.store.path)
     known = ", ".join([metadata.token for metadata in source.known]) or "none"
-    raise MissingError(2, f"the store has {which}; there are: {known}", files.store.path)
+    raise MissingError(
+        2, f"the store has no checkpoint of the token {token}, or it is damaged; there are: {known}", files.store.path
+    )

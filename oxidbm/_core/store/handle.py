@@ -253,8 +253,8 @@ def attempt(step: Callable[[], object]) -> BaseException | None:
                 interrupted = failure
             else:
                 break
-        except BaseException as failure:  # Ctrl-C, or a handler's exception while it was asked whose the first one was
-            interrupted = failure
+        except BaseException as raised:  # Ctrl-C, or a handler's exception while it was asked whose the first one was
+            interrupted = raised
     return interrupted
 
 

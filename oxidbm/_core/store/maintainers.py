@@ -134,8 +134,8 @@ class DiskMaintainer(Maintainer):
                 busy = False
             except OSError:
                 busy = False  # a shortage that is not the device's fault
-            except Exception as failure:  # a fault of the store must not end the thread without a word
-                self.failure = repr(failure)
+            except Exception as unknown:  # a fault of the store must not end the thread without a word
+                self.failure = repr(unknown)
                 break
             if not busy and not self.worker.stopping:
                 self.worker.wake.clear()

@@ -341,4 +341,4 @@ def choose_checkpoint(source: Source, token: str | None) -> None:
             return
     known = ", ".join([metadata.token for metadata in source.known]) or "none"
     path = "" if source.files is None else source.files.store.place(CHECKPOINTS)
-    raise MissingError(2, f"there is no checkpoint {token}, or it is damaged; there are: {known}", path)
+    raise MissingError(2, f"there is no checkpoint of the token {token}, or it is damaged; there are: {known}", path)
