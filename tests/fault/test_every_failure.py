@@ -68,7 +68,8 @@ def run(
             writer = kind(disk, root / "store")
             scenario(writer)
         except OSError as failure:
-            assert os.strerror(code) in str(failure) or isinstance(failure, oxidbm.error)  # noqa: PT017
+            said = failure.errno == code or os.strerror(code) in str(failure)
+            assert said or isinstance(failure, oxidbm.error)  # noqa: PT017
         finally:
             if writer is not None:
                 abandon(writer.store)
