@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter, sleep
-from typing import Any
+from typing import Any, Literal
 
 from bench.measures.base import Figure, Measure, Outcome, Settings, median
 from bench.measures.interval import SECONDS, interval_cost
@@ -64,6 +64,31 @@ def records(num: int) -> Iterator[tuple[bytes, bytes]]:
     return ((key_of(number), b"12345678") for number in shuffled(num, seed=0))
 
 
+def beside_writer(
+    measure: Measure, settings: Settings, store: Store[Any, Any], num: int, kind: Literal["fold-over", "snapshot"]
+) -> list[Figure]:
+    """A checkpoint while another thread overwrites keys at random, against the same without one."""
+    writer = Writer(store, num)
+    writer.thread.start()
+    rounds = []
+    try:
+        for number in range(settings.rounds):
+            settings.report(f"{measure.name}: beside a writer, {number + 1} of {settings.rounds}")
+            normal = writer.beside(lambda: sleep(0.1 if settings.smoke else NORMAL_SECONDS))
+            rounds.append((normal, writer.beside(lambda: store.checkpoint(kind))))
+    finally:
+        writer.stopping = True
+        writer.thread.join()
+    share = median([beside[1] / normal[1] for normal, beside in rounds])
+    label = "snapshot" if kind == "snapshot" else "checkpoint"
+    return [
+        measure.figure(f"{label} beside a writer", "oxidbm", median([beside[0] for _, beside in rounds]), "s"),
+        measure.figure("the writer's rate meanwhile", "oxidbm", share, "x"),
+        measure.figure("its longest overwrite, usually", "oxidbm", median([usual[2] for usual, _ in rounds]), "ms"),
+        measure.figure("its longest overwrite meanwhile", "oxidbm", median([beside[2] for _, beside in rounds]), "ms"),
+    ]
+
+
 class Checkpoints(Measure):
     """Checkpoints of ten million small records, opening, and the commits that a store makes by itself."""
 
@@ -116,30 +141,9 @@ class Checkpoints(Measure):
                 self.figure("checkpoint alone", "oxidbm", median(alone), "s"),
                 self.figure("image, a key", "oxidbm", images, "bytes"),
             ]
-            figures += self.with_writer(settings, store, num)
+            figures += beside_writer(self, settings, store, num, "fold-over")
             store.purge(keep=1)
         return figures + self.opening(settings, path)
-
-    def with_writer(self, settings: Settings, store: Store[Any, Any], num: int) -> list[Figure]:
-        """A checkpoint while another thread overwrites keys at random, against the same without one."""
-        writer = Writer(store, num)
-        writer.thread.start()
-        rounds = []
-        try:
-            for number in range(settings.rounds):
-                settings.report(f"{self.name}: beside a writer, {number + 1} of {settings.rounds}")
-                normal = writer.beside(lambda: sleep(0.1 if settings.smoke else NORMAL_SECONDS))
-                rounds.append((normal, writer.beside(store.checkpoint)))
-        finally:
-            writer.stopping = True
-            writer.thread.join()
-        share = median([beside[1] / normal[1] for normal, beside in rounds])
-        return [
-            self.figure("checkpoint beside a writer", "oxidbm", median([beside[0] for _, beside in rounds]), "s"),
-            self.figure("the writer's rate meanwhile", "oxidbm", share, "x"),
-            self.figure("its longest overwrite, usually", "oxidbm", median([usual[2] for usual, _ in rounds]), "ms"),
-            self.figure("its longest overwrite meanwhile", "oxidbm", median([beside[2] for _, beside in rounds]), "ms"),
-        ]
 
     def opening(self, settings: Settings, path: Path) -> list[Figure]:
         """Opening with a checkpoint, and by replay of the whole log."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from time import perf_counter, sleep
+from time import perf_counter
 from typing import Any
 
 from bench.measures.base import Figure, Measure, Outcome, Settings, median
-from bench.measures.checkpoints import MEMORY, NORMAL_SECONDS, Writer, key_of, records
+from bench.measures.checkpoints import MEMORY, beside_writer, key_of, records
 from bench.records import shuffled
 from oxidbm import Store
 
@@ -31,7 +31,7 @@ class Snapshots(Measure):
             with Store(path, memory=MEMORY, durability="manual", checkpoints=False) as store:
                 store.update(records(num))
                 outcome.figures += self.alone(settings, store, num)
-                outcome.figures += self.beside(settings, store, num)
+                outcome.figures += beside_writer(self, settings, store, num, "snapshot")
                 token = store.checkpoint("incremental").token
                 seconds = []
                 for _ in range(settings.rounds):
@@ -61,24 +61,3 @@ class Snapshots(Measure):
             store.checkpoint(kind)
             seconds.append(perf_counter() - start)
         return self.figure(label, "oxidbm", median(seconds), "s")
-
-    def beside(self, settings: Settings, store: Store[Any, Any], num: int) -> list[Figure]:
-        """A snapshot while another thread overwrites keys at random, against the same without one."""
-        writer = Writer(store, num)
-        writer.thread.start()
-        rounds = []
-        try:
-            for number in range(settings.rounds):
-                settings.report(f"{self.name}: beside a writer, {number + 1} of {settings.rounds}")
-                normal = writer.beside(lambda: sleep(0.1 if settings.smoke else NORMAL_SECONDS))
-                rounds.append((normal, writer.beside(lambda: store.checkpoint("snapshot"))))
-        finally:
-            writer.stopping = True
-            writer.thread.join()
-        share = median([beside[1] / normal[1] for normal, beside in rounds])
-        return [
-            self.figure("snapshot beside a writer", "oxidbm", median([beside[0] for _, beside in rounds]), "s"),
-            self.figure("the writer's rate meanwhile", "oxidbm", share, "x"),
-            self.figure("its longest overwrite, usually", "oxidbm", median([usual[2] for usual, _ in rounds]), "ms"),
-            self.figure("its longest overwrite meanwhile", "oxidbm", median([beside[2] for _, beside in rounds]), "ms"),
-        ]
