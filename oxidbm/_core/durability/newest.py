@@ -35,13 +35,7 @@ def copy_of_log(log: HybridLog, mark: CleanMark | None, source: Source, report: 
     check_previous(log, at)
     check_log_of(log, at)
     source.rebuilt = at
-    try:
-        return assemble(source.files, source.chain_of(at))
-    except FileNotFoundError as missing:
-        raise CorruptionError(
-            f"{log.life.path}: {missing.filename} is missing, which the checkpoint {at.token} needs. Restore it from a "
-            "copy, or choose another checkpoint"
-        ) from None
+    return assemble(source.files, source.chain_of(at))
 
 
 def newest_snapshot(log: HybridLog, source: Source, report: Recovery) -> Spill | None:

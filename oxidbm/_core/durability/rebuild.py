@@ -88,13 +88,13 @@ class Spill:
 
 @final
 class OverlayDevice(Device):
-    """A log as it was at a snapshot, to read: the device up to where that begins, and the snapshot behind it."""
+    """A log as it was at a snapshot, to read: the device as far as it was durable then, and the snapshot behind it."""
 
     def __init__(self, device: Device, spill: Spill, metadata: Metadata) -> None:
         self.device = device
         self.metadata = metadata
         self.spill = spill
-        self.start: i64 = spill.start
+        self.start: i64 = max(spill.start, i64(metadata.durable_to))
 
     def begin(self) -> i64:
         """Return where the first segment starts; the device's may be made later, behind a page that was left out."""
@@ -191,10 +191,10 @@ def buried_in(files: CheckpointFiles, chain: list[Metadata]) -> vec[i64]:
 
 
 def assemble(files: CheckpointFiles, chain: list[Metadata]) -> Spill:
-    """Return what the log of a chain's last snapshot has behind what was durable then; CorruptionError for no such."""
+    """Return what the log of a chain's last snapshot has from its `copied_from` on; CorruptionError for no such."""
     top = chain[-1]
     place = files.store.place(CHECKPOINTS)
-    spill = Spill(place, max(i64(top.copied_from), i64(top.durable_to)))
+    spill = Spill(place, i64(top.copied_from))
     try:
         record = b""
         for metadata in chain:
