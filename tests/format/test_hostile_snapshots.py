@@ -217,7 +217,7 @@ SAID: dict[str, dict[str, Any]] = {
     },
     **{f"base {wrong!r}": {"base": wrong} for wrong in NO_BASES},
     **{f"snapshot_sum {wrong!r}": {"snapshot_sum": wrong} for wrong in NO_SUMS},
-    **{f"previous_sum {wrong!r}": {"previous_sum": wrong} for wrong in (5, None, [])},
+    **{f"previous_sum {wrong!r}": {"previous_sum": wrong} for wrong in NO_SUMS if wrong not in ("", "00000000")},
     "another kind": {"kind": "snapshot"},
     "no copy": {"snapshot_bytes": 0},
     "a later commit": {"commit": 1 << 40, "end": (1 << 40) + RECORD_BYTES},
