@@ -27,20 +27,32 @@ class FrameWriter:
         self.raw_bytes: i64 = 0
         self.bytes: i64 = 0
         self.sum = b""
-        self.waiting: list[bytes] = []
+        self.raw: list[bytes] = []  # waits to be compressed
+        self.raw_waiting: i64 = 0
+        self.waiting: list[bytes] = []  # is compressed, and waits to be written
         self.waiting_bytes: i64 = 0
         self.frame: Any = compressing(level)
         self.descriptor = directory.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
 
     def write(self, data: Any) -> None:
-        """Compress and write."""
-        view = memoryview(data).cast("B")
-        self.raw_bytes += len(view)
-        if len(view) > 0:
-            self.put(self.frame.compress(view))
+        """Compress and write, much at a time: each call lets other threads run, and has to wait for its turn."""
+        copied = bytes(data)
+        self.raw_bytes += len(copied)
+        self.raw.append(copied)
+        self.raw_waiting += len(copied)
+        if self.raw_waiting >= WRITE_BYTES:
+            self.compress()
+
+    def compress(self) -> None:
+        """Compress what waits for it."""
+        data = b"".join(self.raw)
+        self.raw = []
+        self.raw_waiting = 0
+        if data:
+            self.put(self.frame.compress(data))
 
     def put(self, data: bytes) -> None:
-        """Write compressed bytes, many at a time: each call lets other threads run, and has to wait for its turn."""
+        """Write compressed bytes when there are many."""
         self.waiting.append(data)
         self.waiting_bytes += len(data)
         if self.waiting_bytes >= WRITE_BYTES:
@@ -58,6 +70,7 @@ class FrameWriter:
 
     def finish(self) -> None:
         """End the file and make it durable; its name is not, yet."""
+        self.compress()
         self.put(self.frame.flush())
         self.write_out()
         sync_file(self.descriptor)

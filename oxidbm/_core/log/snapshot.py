@@ -15,7 +15,7 @@ from oxidbm._core.hashing import checksum_words
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.record import CHECKSUM_MASK, SEAL_CAPACITY, content_words, record_words
 
-COPY_BYTES: Final = 262144
+COPY_BYTES: Final = 1 << 20  # takes about a millisecond
 
 
 @final
