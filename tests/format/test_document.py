@@ -23,7 +23,7 @@ from oxidbm._core.durability import (
 )
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.index import entry, image
-from oxidbm._core.log import record
+from oxidbm._core.log import record, snapshot
 from oxidbm._core.table import pending
 from tests.format import codec
 from tests.format.stores import STORE_ID, clock, make_tiny, open_store
@@ -321,7 +321,7 @@ def decoded_snapshot(store: Path, said: dict[str, Any]) -> tuple[bytes, list[int
     at += 8 + 8 * count
     pieces: dict[int, bytes] = {}
     while (size := word(at + 8)) > 0:
-        assert size <= snapshot_file.PIECE_BYTES_MAX
+        assert size <= snapshot.PIECE_BYTES_MAX
         pieces[word(at)] = content[at + 16 : at + 16 + size]
         at += 16 + size
     assert word(at) == 0
@@ -339,7 +339,7 @@ def test_a_snapshot_by_the_document_alone(tmp_path: Path) -> None:
     path = tmp_path / "store"
     make_tiny(path)
     text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
-    assert f"a size of 1 to {snapshot_file.PIECE_BYTES_MAX} bytes" in text
+    assert f"a size of 1 to {snapshot.PIECE_BYTES_MAX} bytes" in text
     with open_store(path) as store:
         store[b"delta"] = b"as it was"
         store[b"epsilon"] = b"deleted in place"

@@ -10,6 +10,7 @@ from typing import Any, Final
 LEVEL: Final = -5  # addresses and tags hardly compress: one more costs twice the time for a quarter less
 LEVEL_MIN: Final = -100  # beyond, nothing is compressed any more
 LEVEL_MAX: Final = 19  # beyond, a reader would need a window of up to 128 MiB
+CHUNK_BYTES: Final = 1 << 22
 WINDOW_BYTES_MAX: Final = 1 << 23  # of any of these levels; a frame that says more is not one of a store's
 
 
@@ -33,8 +34,12 @@ def checked_level(level: object) -> int:
 
 
 def compressing(level: int) -> Any:
-    """Return what takes a frame's content piece by piece in compress(), ends it in flush(), and returns its bytes."""
-    return zstandard().ZstdCompressor(level=level, write_checksum=True).compressobj()
+    """Return what takes a frame's content piece by piece in compress(), ends it in finish(), and yields its bytes.
+
+    It lets other threads run, and then has to wait for its turn, once for CHUNK_BYTES of these; the library's object
+    that returns them does so for each 128 KiB.
+    """
+    return zstandard().ZstdCompressor(level=level, write_checksum=True).chunker(chunk_size=CHUNK_BYTES)
 
 
 def decompressing(file: Any) -> Any:

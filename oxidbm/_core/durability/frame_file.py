@@ -15,7 +15,7 @@ from oxidbm._core.durability.compression import compressing, decompressing, zsta
 from oxidbm._core.errors import CorruptionError
 
 SUM_BYTES: Final = 4
-WRITE_BYTES: Final = 1048576
+RAW_BYTES: Final = 1 << 22  # are compressed at once
 WORDS_MAX: Final = 32768  # are read at once
 
 
@@ -29,8 +29,6 @@ class FrameWriter:
         self.sum = b""
         self.raw: list[bytes] = []  # waits to be compressed
         self.raw_waiting: i64 = 0
-        self.waiting: list[bytes] = []  # is compressed, and waits to be written
-        self.waiting_bytes: i64 = 0
         self.frame: Any = compressing(level)
         self.descriptor = directory.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
 
@@ -40,39 +38,28 @@ class FrameWriter:
         self.raw_bytes += len(copied)
         self.raw.append(copied)
         self.raw_waiting += len(copied)
-        if self.raw_waiting >= WRITE_BYTES:
+        if self.raw_waiting >= RAW_BYTES:
             self.compress()
 
     def compress(self) -> None:
-        """Compress what waits for it."""
+        """Compress what waits for it, and write what comes of that."""
         data = b"".join(self.raw)
         self.raw = []
         self.raw_waiting = 0
-        if data:
-            self.put(self.frame.compress(data))
+        for chunk in self.frame.compress(data):
+            self.put(chunk)
 
-    def put(self, data: bytes) -> None:
-        """Write compressed bytes when there are many."""
-        self.waiting.append(data)
-        self.waiting_bytes += len(data)
-        if self.waiting_bytes >= WRITE_BYTES:
-            self.write_out()
-
-    def write_out(self) -> None:
-        """Write what waits."""
-        data = b"".join(self.waiting)
-        self.waiting = []
-        self.waiting_bytes = 0
-        if data:
-            write_at(self.descriptor, memoryview(data), self.bytes)
-            self.bytes += len(data)
-            self.sum = (self.sum + data)[-SUM_BYTES:]
+    def put(self, chunk: bytes) -> None:
+        """Write compressed bytes."""
+        write_at(self.descriptor, memoryview(chunk), self.bytes)
+        self.bytes += len(chunk)
+        self.sum = (self.sum + chunk[-SUM_BYTES:])[-SUM_BYTES:]
 
     def finish(self) -> None:
         """End the file and make it durable; its name is not, yet."""
         self.compress()
-        self.put(self.frame.flush())
-        self.write_out()
+        for chunk in self.frame.finish():
+            self.put(chunk)
         sync_file(self.descriptor)
         self.close()
 

@@ -22,14 +22,13 @@ from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES, CommitRec
 from oxidbm._core.durability.frame_file import WORDS_MAX, FrameReader, FrameWriter
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.log.record import HEADER_BYTES
-from oxidbm._core.log.snapshot import LogCopy
+from oxidbm._core.log.snapshot import PIECE_BYTES_MAX, LogCopy
 
 SNAPSHOT_MAGIC: Final = b"\x89oxisnp\n"
 SNAPSHOT_VERSION: Final = 1
 SNAPSHOT_HEADER: Final = struct.Struct("<8s6q")
 NUMBER: Final = struct.Struct("<q")
 PIECE: Final = struct.Struct("<2q")
-PIECE_BYTES_MAX: Final = 1 << 20
 
 
 @final

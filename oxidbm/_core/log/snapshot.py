@@ -15,7 +15,8 @@ from oxidbm._core.hashing import checksum_words
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.record import CHECKSUM_MASK, SEAL_CAPACITY, content_words, record_words
 
-COPY_BYTES: Final = 1 << 20  # takes about a millisecond
+PIECE_BYTES_MAX: Final = 1 << 20
+COPY_BYTES: Final = 1 << 21  # takes about a millisecond
 
 
 @final
@@ -56,7 +57,7 @@ class LogCopy:
         """Copy what has left memory, record or not."""
         log = self.log
         at = self.at
-        data = log.read(at, min(min(log.head, self.stop) - at, self.left))
+        data = log.read(at, min(min(log.head, self.stop) - at, self.left, i64(PIECE_BYTES_MAX)))
         self.add(at, data)
         self.at = at + len(data) if data else min(log.next_page(at + 1), self.stop)
 
@@ -64,7 +65,7 @@ class LogCopy:
         """Copy from memory what was sealed for it."""
         log = self.log
         at = self.at
-        size: i64 = min(self.sealed - at, self.left)
+        size: i64 = min(self.sealed - at, self.left, i64(PIECE_BYTES_MAX))
         self.add(at, log.frames.copy_out(log.slot_of(self.base), at - self.base, size))
         self.at = self.following if at + size == self.sealed else at + size
 
