@@ -158,9 +158,10 @@ def test_which_one_builds_on_which(tmp_path: Path) -> None:
         store.update(NEW)
         whole = store.checkpoint("snapshot")
         store[b"1"] = b"another value"
-        part = store.checkpoint("incremental", wait=False)
+        part = begun(store, "incremental")
         assert part.base is None  # it is not known yet
-        part.result()
+        checkpointer_of(store).finish()
+        part.result(0)
         store[b"2"] = b"another value"
         further = store.checkpoint("incremental")
         assert [known.base for known in (folded, whole, part, further)] == [None, None, whole.token, part.token]

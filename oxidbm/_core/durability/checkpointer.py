@@ -69,7 +69,7 @@ ENTRY_BYTES: Final = 8
 ENTRY_SECONDS: Final = 1.2e-6  # twenty times what an entry's image costs
 SHORTAGES: Final = (OSError, ImportError, MemoryError)  # an automatic checkpoint is not made where there is one
 HELD_LEAST: Final = 16_777_216
-SLICES_A_STEP: Final = 4  # of an image: about a millisecond
+SLICES_A_STEP: Final = 2  # of an image: about a millisecond
 
 
 @final
