@@ -214,6 +214,23 @@ def test_work_on_the_whole_log_or_index_in_each_phase(tmp_path: Path, phase: int
         assert store.check() == []
 
 
+def test_the_background_leaves_it_to_whoever_brings_it_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path, checkpoints=False) as store:
+        store.update(keys_of(1))
+        made = begun(store)
+        checkpoints = checkpointer_of(store)
+        checkpoints.finishing += 1
+        assert not disk_of(store).work()
+        assert checkpoints.phase == IMAGE
+        assert not made.done()
+        checkpoints.finishing -= 1
+        while not made.done() and checkpoints.making():
+            disk_of(store).work()
+        assert made.result(0) is made
+        assert opened_at(path, made) == keys_of(1)
+
+
 OPEN = """
 import json, sys
 from pathlib import Path

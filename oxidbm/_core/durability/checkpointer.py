@@ -43,12 +43,12 @@ from oxidbm._core.durability.compression import LEVEL
 from oxidbm._core.durability.image_file import ImageHeader, ImageWriter
 from oxidbm._core.durability.kept import Kept
 from oxidbm._core.durability.serials import SessionState
-from oxidbm._core.durability.session_record import decode_session
+from oxidbm._core.durability.session_record import read_sessions
 from oxidbm._core.durability.snapshots import Snapshots
 from oxidbm._core.errors import BusyError, ClosedError, error
 from oxidbm._core.index.image import ImageTaker
 from oxidbm._core.locks import CHECKPOINTING, StoreLock
-from oxidbm._core.log.reader import key_of, record_at, value_of
+from oxidbm._core.log.reader import record_at
 from oxidbm._core.log.record import CHECKSUM_MASK
 
 REST: Final = 0
@@ -113,6 +113,7 @@ class Checkpointer(CutWatcher):
         self.expiring = False
         self.swept = False
         self.failure = ""
+        self.finishing: i64 = 0  # threads that bring the one that is being made to its end
         self.broken: BaseException | None = None  # what the one that is being made fails with, until it is put away
 
     def recovered(self, known: list[Metadata], records: i64, end: i64) -> None:
@@ -191,16 +192,9 @@ class Checkpointer(CutWatcher):
 
     def take_sessions(self) -> None:
         """Read what the sessions' records say; the caller holds the commits' lock."""
-        log = self.log
         serials = self.commits.serials
         forgotten = [state for state in serials.unstated if state.forgotten]
-        taken: list[SessionState] = []
-        for stated in list(serials.known.values()) + forgotten:
-            if 0 < stated.address < self.end:
-                found = record_at(log, stated.address)
-                key = key_of(log, found)
-                taken.append(decode_session(stated.address, found.info, found.shape, key, value_of(log, found)))
-        self.sessions = taken
+        self.sessions = read_sessions(self.log, list(serials.known.values()) + forgotten, self.end)
         self.sessions_taken = True
 
     def request(self, kind: str, name: str | None, cookie: bytes | None = None, level: int = LEVEL) -> Checkpoint:
@@ -275,10 +269,14 @@ class Checkpointer(CutWatcher):
 
     def finish(self) -> None:
         """Bring the checkpoint that is being made to its end."""
-        while self.making():
-            if not self.advance() and self.phase == DURABLE:
-                self.commits.commit()  # whoever cut it was interrupted, or is still at it
-            _breath.breathe()
+        self.finishing += 1
+        try:
+            while self.making():
+                if not self.advance() and self.phase == DURABLE:
+                    self.commits.commit()  # whoever cut it was interrupted, or is still at it
+                _breath.breathe()
+        finally:
+            self.finishing -= 1
 
     def step(self) -> None:
         """Do one step, and go on to the next phase where the present one is done."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 LEVEL: Final = -5  # addresses and tags hardly compress: one more costs twice the time for a quarter less
 LEVEL_MIN: Final = -100  # beyond, nothing is compressed any more
 LEVEL_MAX: Final = 19  # beyond, a reader would need a window of up to 128 MiB
-CHUNK_BYTES: Final = 1 << 21
+CHUNK_BYTES: Final = 1 << 22
 WINDOW_BYTES_MAX: Final = 1 << 23  # of any of these levels; a frame that says more is not one of a store's
 
 

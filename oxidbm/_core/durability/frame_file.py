@@ -15,7 +15,7 @@ from oxidbm._core.durability.compression import compressing, decompressing, zsta
 from oxidbm._core.errors import CorruptionError
 
 SUM_BYTES: Final = 4
-RAW_BYTES: Final = 1 << 21  # are compressed at once
+RAW_BYTES: Final = 1 << 22  # are compressed at once
 WORDS_MAX: Final = 32768  # are read at once
 
 

@@ -13,6 +13,8 @@ from mypy_extensions import i64
 
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.hashing import MASK_62
+from oxidbm._core.log.hybrid_log import HybridLog
+from oxidbm._core.log.reader import key_of, record_at, value_of
 from oxidbm._core.log.record import INFO_VERSION, SHAPE_PAGE_RUN, SHAPE_SESSION, TOMBSTONE, flags_of, value_length
 
 SESSION_WORDS: Final = 2
@@ -52,3 +54,14 @@ def decode_session(address: i64, info: i64, shape: i64, key: bytes, value: bytes
         if not 0 <= state.serial <= SERIAL_MAX:
             raise ValueError(f"a session record with the serial number {state.serial}")
     return state
+
+
+def read_sessions(log: HybridLog, stated: list[SessionState], end: i64) -> list[SessionState]:
+    """Return what the records before `end` say, of those sessions that have one there."""
+    found: list[SessionState] = []
+    for state in stated:
+        if 0 < state.address < end:
+            record = record_at(log, state.address)
+            key = key_of(log, record)
+            found.append(decode_session(state.address, record.info, record.shape, key, value_of(log, record)))
+    return found

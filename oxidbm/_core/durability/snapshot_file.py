@@ -73,12 +73,10 @@ class SnapshotWriter:
 
     def write_pieces(self, copy: LogCopy) -> None:
         """Write the pieces that were copied last."""
-        waiting: list[bytes] = []
         for address, data in copy.pieces:
-            waiting.append(PIECE.pack(address, len(data)))
-            waiting.append(data)
+            self.file.write(PIECE.pack(address, len(data)))
+            self.file.write(data)
             self.copied += len(data)
-        self.file.write(b"".join(waiting))
 
     def finish(self) -> None:
         """End the file and make it durable; its name is not, yet."""

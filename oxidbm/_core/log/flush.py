@@ -17,6 +17,8 @@ from oxidbm._core.log.room import Room
 
 FLUSH_BYTES: Final = 4194304
 SLICE_WORDS: Final = 65536
+SLICE_WORDS_MAX: Final = 262144  # about a millisecond
+SLICES: Final = 256  # that what is to be sealed is cut into, where they have these sizes
 SHORTAGES: Final = (errno.EMFILE, errno.ENFILE)  # only opening a file says so: nothing was written, and it may be again
 
 
@@ -40,7 +42,8 @@ def seal_to(log: HybridLog, target: i64) -> None:
 
     Giving it away costs this thread up to a switch interval a slice; being asked for it would cost the other one that.
     """
-    while not log.seal_step(target, SLICE_WORDS):
+    slice_words: i64 = min(max((target - log.sealed) // (8 * SLICES), i64(SLICE_WORDS)), i64(SLICE_WORDS_MAX))
+    while not log.seal_step(target, slice_words):
         time.sleep(0)
 
 

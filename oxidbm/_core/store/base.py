@@ -240,15 +240,18 @@ class StoreBase:
         self.check_writable()
         checkpoints = self.checkpointer()
         made = checkpoints.request(kind, name, to_cookie(cookie), checked_level(level))
+        disk = self.handle.disk
         if wait:
             try:
                 checkpoints.finish()
             except BaseException as failure:  # a signal handler's, which came between two steps
                 checkpoints.cancel(made, failure)
+                if disk is not None:
+                    disk.call()  # what may be left of it is the background's again
                 raise
             return made.result()
-        if self.handle.disk is not None:
-            self.handle.disk.call()
+        if disk is not None:
+            disk.call()
         return made
 
     def checkpoints(self) -> list[Checkpoint]:

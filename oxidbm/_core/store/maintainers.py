@@ -150,7 +150,7 @@ class DiskMaintainer(Maintainer):
             self.commits.commit()
             log.epoch.drain()
             self.last_commit = time.monotonic()
-        making = self.checkpoints.advance()
+        making = self.checkpoints.finishing == 0 and self.checkpoints.advance()
         if wants_warming(log, WARM_READS_BESIDE):
             making = warm(log) or making
         try:
