@@ -17,7 +17,6 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.address import power_of_two
-from oxidbm._core.budget import Budget
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES, CommitRecord
@@ -30,10 +29,9 @@ from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.copying import copy_of, entries_below
 from oxidbm._core.index.entry import NO_ENTRY, TAG_BITS, is_mixed, tag_in
 from oxidbm._core.index.hash_index import HashIndex
-from oxidbm._core.life import Life
 from oxidbm._core.log.ahead import forget_ahead, go_on, take_ahead
 from oxidbm._core.log.hybrid_log import HybridLog
-from oxidbm._core.log.reader import read_or_nothing, record_at
+from oxidbm._core.log.reader import log_to_read, read_or_nothing, record_at
 from oxidbm._core.log.record import SHAPE_COMMIT, SHAPE_UNINDEXED
 from oxidbm._core.table.table import Table
 
@@ -114,9 +112,7 @@ class CatchUp:
         self.table = commits.table
         log = commits.log
         self.log = log
-        self.reading = HybridLog(log.device, Life(log.life.path), Budget(0), log.page_bits, False)
-        self.reading.checksum_key = log.checksum_key
-        self.reading.read_from_device(log.begin)
+        self.reading = log_to_read(log.device, log.life.path, log.page_bits, log.checksum_key, log.begin)
         self.class_mask: i64 = power_of_two(self.table.index.tag_base + TAG_BITS) - 1
         self.begin: i64 = log.begin
         self.all_gone = False  # what stands before the new commits

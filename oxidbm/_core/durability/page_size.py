@@ -10,14 +10,13 @@ from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from oxidbm._core.address import PAGE_BITS_MAX, PAGE_BITS_MIN, power_of_two
-from oxidbm._core.budget import Budget
 from oxidbm._core.durability.commit_record import COMMIT_SHAPE, decode
 from oxidbm._core.durability.replay import Replay
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import checksum_bytes
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.hybrid_log import HybridLog
-from oxidbm._core.log.reader import fault_at, read_disk, read_or_nothing
+from oxidbm._core.log.reader import fault_at, log_to_read, read_disk, read_or_nothing
 from oxidbm._core.log.record import CHECKSUM_MASK, HEADER_BYTES, SEAL_CAPACITY, content_words, previous_address
 
 
@@ -42,9 +41,7 @@ def is_written_with(log: HybridLog, replay: Replay, bits: i64) -> bool:
         start = log.device.segment_end(start)
     if is_named_for(log, bits, start):
         return True
-    trial = HybridLog(log.device, log.life, Budget(0), bits, False)
-    trial.checksum_key = log.checksum_key
-    trial.read_from_device(log.begin)
+    trial = log_to_read(log.device, log.life.path, bits, log.checksum_key, log.begin)
     return goes_on(log, trial, replay.cursor.following) and commit_follows(trial, replay)
 
 

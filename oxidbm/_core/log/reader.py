@@ -9,8 +9,11 @@ from typing import Final, final
 from librt.strings import read_i64_le
 from mypy_extensions import i64
 
+from oxidbm._core.budget import Budget
+from oxidbm._core.device.device import Device
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import checksum_bytes
+from oxidbm._core.life import Life
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.record import (
     CHECKSUM_MASK,
@@ -33,6 +36,14 @@ from oxidbm._core.log.record import (
 
 READ_GUESS_MIN: Final = 128
 READ_GUESS_MAX: Final = 16384
+
+
+def log_to_read(device: Device, path: str, page_bits: i64, checksum_key: i64, begin: i64) -> HybridLog:
+    """Return a log by which what a device holds from `begin` on is read, and nothing else; errors say the path."""
+    log = HybridLog(device, Life(path), Budget(0), page_bits, False)
+    log.checksum_key = checksum_key
+    log.read_from_device(begin)
+    return log
 
 
 @final

@@ -10,15 +10,13 @@ from typing import final
 
 from oxidbm import _breath
 from oxidbm._core.address import FIRST_ADDRESS
-from oxidbm._core.budget import Budget
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.catch_up import LOST, MOVED, Ground, anything_new, catch_up, commit_end
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.durability.rebuild import OverlayDevice, went_on
 from oxidbm._core.errors import CorruptionError
-from oxidbm._core.life import Life
 from oxidbm._core.locks import REFRESHING, StoreLock
-from oxidbm._core.log.hybrid_log import HybridLog
+from oxidbm._core.log.reader import log_to_read
 from oxidbm._core.store.maintainers import SETTLE_SLICE
 from oxidbm._core.store.worker import Worker
 from oxidbm._core.table.settle import settle
@@ -79,9 +77,8 @@ class Follower:
         """Return whether there is a later state than that of a snapshot, to which the log leads, or another one."""
         commits = self.commits
         device.device.look_again()
-        log = HybridLog(device.device, Life(self.life.path), Budget(0), commits.log.page_bits, False)
-        log.checksum_key = commits.log.checksum_key
-        log.read_from_device(FIRST_ADDRESS)
+        known = commits.log
+        log = log_to_read(device.device, self.life.path, known.page_bits, known.checksum_key, FIRST_ADDRESS)
         return self.ground.newer_snapshot(commits.sequence) or went_on(log, device.metadata)
 
     def go_on(self) -> bool:

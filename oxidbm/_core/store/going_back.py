@@ -10,7 +10,6 @@ from typing import Final
 from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS, power_of_two
-from oxidbm._core.budget import Budget
 from oxidbm._core.device.directory import LOG, STORE, Directory, DirectoryLock, note_recovery
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
@@ -18,8 +17,8 @@ from oxidbm._core.durability.rebuild import assemble, is_in_log, put_in_log
 from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import CleanMark, Superblock, read_superblock, remove_mark, write_mark
 from oxidbm._core.errors import FormatError, MissingError
-from oxidbm._core.life import Life
-from oxidbm._core.log.hybrid_log import FRAMES_MIN, HybridLog
+from oxidbm._core.log.hybrid_log import FRAMES_MIN
+from oxidbm._core.log.reader import log_to_read
 from oxidbm._core.store.opening import open_log
 from oxidbm._core.store.options import Options
 
@@ -83,9 +82,7 @@ def directory_of(path: str) -> Directory:
 
 def bring_log_back(path: str, device: FileDevice, block: Superblock, files: CheckpointFiles, chosen: Metadata) -> None:
     """Have the log end with a checkpoint; what a snapshot has of its own is read before anything is cut off."""
-    log = HybridLog(device, Life(path), Budget(0), block.page_bits, False)
-    log.checksum_key = i64(block.checksum_key())
-    log.read_from_device(FIRST_ADDRESS)
+    log = log_to_read(device, path, block.page_bits, i64(block.checksum_key()), FIRST_ADDRESS)
     if not chosen.has_copy() or is_in_log(log, chosen):
         device.go_back_to(i64(chosen.end))
         return
