@@ -2,7 +2,7 @@
 
 A commit is cut in one instant: the records of the sessions that changed and a commit record go to the tail, and
 read_only moves behind it, so that the log up to there never changes again. Then it is sealed, flushed and synced while
-operations go on. Threads that wait together share one sync: the first one commits, the others find their tail durable.
+operations go on. Threads that wait together share one sync (see committer).
 The commit record says how many records stand between it and the one before, which commit was known durable when it was
 written, where the log begins, and how many keys and sessions there are. Invariants: 1. a commit counts only when all
 records since the one before it verify; 2. `durable_tail` moves only after a sync that returned; 3. a failed write or
@@ -17,12 +17,11 @@ from mypy_extensions import i64
 from oxidbm import _breath
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES, CommitRecord, encode, sealed_record
-from oxidbm._core.durability.group import Waiters
+from oxidbm._core.durability.committer import Committer
 from oxidbm._core.durability.holds import Holds
-from oxidbm._core.durability.notices import Notices
 from oxidbm._core.durability.serials import Serials, SessionState
 from oxidbm._core.durability.session_record import SESSION_BYTES, encode_session
-from oxidbm._core.locks import COMMITTING, CUTTING, StoreLock
+from oxidbm._core.locks import CUTTING, StoreLock
 from oxidbm._core.log.append import append_record, mark_as, record_bytes
 from oxidbm._core.log.flush import flush_for, flush_to, seal_to
 from oxidbm._core.log.hybrid_log import HybridLog
@@ -79,23 +78,17 @@ class CutWatcher:
 
 
 @final
-class Commits:
+class Commits(Committer):
     """The commits of one table's log: the last one cut, the last one durable, and what the next one has to say."""
 
     def __init__(self, table: Table, serials: Serials) -> None:
+        super().__init__(table.log)
         self.table = table
-        self.log = table.log
         self.serials = serials
         self.holds = Holds()
         self.watcher = CutWatcher()
-        locks = table.log.life.locks
-        self.lock = StoreLock(locks, COMMITTING)
-        self.waiters = Waiters()
-        self.notices = table.log.life.watch = Notices(table.log.life)
-        self.cut_lock = StoreLock(locks, CUTTING)
-        self.sequence: i64 = 0  # of the last commit, be it in the log or aside
-        self.durable_sequence: i64 = 0
-        self.logged: i64 = 0  # as the two before, of commits in the log alone
+        self.cut_lock = StoreLock(table.log.life.locks, CUTTING)
+        self.logged: i64 = 0  # as sequence and durable_sequence, of commits in the log alone, where those count all
         self.logged_durable: i64 = 0
         self.address: i64 = 0  # of the last commit record in the log
         self.end: i64 = FIRST_ADDRESS
@@ -296,72 +289,6 @@ class Commits:
         fresh: bool = self.unlogged or self.log.tail != self.end
         self.commit_until(self.sequence + 1 if fresh else self.sequence)
 
-    def commit_until(self, sequence: i64) -> None:
-        """Return when a commit with this number, or a later one, is durable, made by this thread or by another one.
-
-        Where many are still to be let go on, it comes behind them: they write, too, and are in the same commit then.
-        """
-        if self.waiters.many_to_go(self.durable_sequence):
-            self.lock.order.check(COMMITTING)
-            self.wait(sequence)
-        while self.durable_sequence < sequence:
-            self.waiters.give_way()
-            if not self.waiters.committing and self.lock.take():
-                try:
-                    self.waiters.committing = True
-                    if self.durable_sequence < sequence:
-                        self.commit_now()
-                finally:
-                    self.end_turn()
-            else:
-                self.lock.order.check(COMMITTING)
-                self.wait(sequence)
-
-    def wait(self, sequence: i64) -> None:
-        """Return when the commit is durable, or nobody makes it; let the next one that waits go on, as need be."""
-        durable = self.durable_sequence  # as of now: one that joins must not count itself among those that can go on
-        if durable >= sequence:
-            return
-        if self.waiters.inside():
-            self.commit_within(sequence)
-            return
-        try:
-            self.waiters.wait(self.waiters.join(sequence), durable)
-        except BaseException:
-            self.waiters.pass_on(self.durable_sequence)
-            raise
-        if self.durable_sequence >= sequence:
-            self.waiters.pass_on(self.durable_sequence)
-
-    def commit_within(self, sequence: i64) -> None:
-        """Commit for a signal handler in the middle of a wait, which passes nothing on before the handler returns."""
-        self.begin_turn()
-        try:
-            if self.durable_sequence < sequence:
-                self.commit_now()
-        finally:
-            self.end_turn()
-
-    def begin_turn(self) -> None:
-        """Be the one that commits; waits until nobody else does."""
-        self.waiters.claims += 1
-        try:
-            self.lock.__enter__()
-        finally:
-            self.waiters.claims -= 1
-        self.waiters.committing = True
-
-    def end_turn(self) -> None:
-        """Let others commit, and go on where they have waited for what is durable now."""
-        self.waiters.committing = False
-        self.lock.release()
-        self.waiters.pass_on(self.durable_sequence)
-        self.notices.tell(self.durable_sequence)
-
-    def turn(self) -> "Turn":
-        """Return a block in which the calling thread is the one that commits."""
-        return Turn(self)
-
     def commit_now(self) -> None:
         """Cut, seal, flush and sync one commit; the caller holds the lock."""
         log = self.log
@@ -403,14 +330,6 @@ class Commits:
             slices -= 1
             _breath.breathe()
 
-    def sync_device(self, log: HybridLog) -> None:
-        """Sync the device; a failure poisons the store, what a signal handler raised meanwhile does not."""
-        try:
-            log.device.sync()
-        except OSError as failure:
-            log.life.poison_with(failure)
-            log.life.blocked_write()
-
     def move_begin(self, until: i64) -> bool:
         """Commit that the log begins at `until`, and give the space before it back once no reader is inside.
 
@@ -449,20 +368,6 @@ class Commits:
                 self.table.maintainer.cleared()
         finally:
             self.end_turn()
-
-
-@final
-class Turn:
-    """A block in which one thread is the one that commits, as `Commits.begin_turn` says."""
-
-    def __init__(self, commits: Commits) -> None:
-        self.commits = commits
-
-    def __enter__(self) -> None:
-        self.commits.begin_turn()
-
-    def __exit__(self, kind: object, value: object, trace: object) -> None:
-        self.commits.end_turn()
 
 
 @final
