@@ -65,7 +65,7 @@ class CheckpointWriter(Writer):
 
     def due(self) -> None:
         """Let the next cut begin an automatic checkpoint, or the end leave an image."""
-        checkpointer_of(self.store).records = log_of(self.store).records - 1_000_000
+        checkpointer_of(self.store).schedule.records = log_of(self.store).records - 1_000_000
 
     def automatic(self) -> None:
         """Have an automatic checkpoint be made."""

@@ -46,7 +46,7 @@ def write_for_ever(path: str, mode: str) -> None:
                 apply(session, session.serial + 1)
             turn = mixed(session.serial)
             if mode == "automatic":
-                checkpointer_of(store).records = log_of(store).records - 1_000_000
+                checkpointer_of(store).schedule.records = log_of(store).records - 1_000_000
             else:
                 checkpoint_and_purge(store, turn, mode == "background", begun)
             if turn % 11 == 0:

@@ -237,7 +237,7 @@ def test_closing_with_an_image_fails(calls: Calls, tmp_path: Path, what: str) ->
     while True:
         path = tmp_path / str(failing)
         store = opened_to_go_on(path)
-        checkpointer_of(store).records_imaged = log_of(store).records - 1_000_000
+        checkpointer_of(store).schedule.records_imaged = log_of(store).records - 1_000_000
         came = calls.run(store.close, failing)
         if calls.count <= failing:
             assert came is None
@@ -263,7 +263,7 @@ def test_an_automatic_one_fails(calls: Calls, tmp_path: Path, what: str) -> None
     while True:
         path = tmp_path / str(failing)
         store = opened_to_go_on(path)
-        checkpointer_of(store).records = log_of(store).records - 1_000_000
+        checkpointer_of(store).schedule.records = log_of(store).records - 1_000_000
         store.sync()
         came = calls.run(checkpointer_of(store).finish, failing)
         if calls.count <= failing:

@@ -137,7 +137,7 @@ class CheckpointRules(FilesMachine):
         """Let the next cut begin one."""
         if not checkpointer_of(self.store).making():
             disk_of(self.store).stop()
-            checkpointer_of(self.store).records = log_of(self.store).records - 1_000_000
+            checkpointer_of(self.store).schedule.records = log_of(self.store).records - 1_000_000
 
     @precondition(lambda self: self.kept)
     @rule(which=st.integers(0, KEPT_MAX - 1))

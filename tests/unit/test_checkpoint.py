@@ -294,7 +294,7 @@ def test_what_is_due_begins_with_a_commit(tmp_path: Path) -> None:
         disk_of(store).stop()
         checkpoints = checkpointer_of(store)
         store.update((b"%d" % number, b"value") for number in range(200))
-        checkpoints.records = log_of(store).records - 1_000_000
+        checkpoints.schedule.records = log_of(store).records - 1_000_000
         store.sync()
         assert checkpoints.making()
         store[b"a"] = b"value"

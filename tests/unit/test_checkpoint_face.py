@@ -252,7 +252,7 @@ def test_the_last_failure_of_an_automatic_one(tmp_path: Path) -> None:
         (path / "checkpoints").write_text("in the way")
         checkpoints = checkpointer_of(store)
         checkpoints.files.close()
-        checkpoints.records -= 1_000_000_000
+        checkpoints.schedule.records -= 1_000_000_000
         store.sync()
         checkpoints.finish()
         (path / "checkpoints").unlink()

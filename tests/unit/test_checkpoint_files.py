@@ -290,7 +290,7 @@ def test_closing_leaves_an_image_though_one_was_begun(tmp_path: Path) -> None:
     with disk_store(path) as store:
         disk_of(store).stop()
         store.update((b"%d" % number, b"value") for number in range(3000))
-        checkpointer_of(store).records -= 1_000_000
+        checkpointer_of(store).schedule.records -= 1_000_000
     with disk_store(path) as store:
         assert store.recovery.records == 0
         store.update((b"%d" % number, b"value") for number in range(3000))

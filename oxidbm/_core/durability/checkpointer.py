@@ -18,7 +18,6 @@ While one is made the log's begin does not move. A failure, of no space for inst
 harms nothing else: an automatic one is tried again when as much has been written anew.
 """
 
-import time
 from typing import Final, final
 
 from librt.vecs import vec
@@ -42,6 +41,7 @@ from oxidbm._core.durability.commit import Aside, Commits, CutWatcher
 from oxidbm._core.durability.compression import LEVEL
 from oxidbm._core.durability.image_file import ImageHeader, ImageWriter
 from oxidbm._core.durability.kept import Kept
+from oxidbm._core.durability.schedule import Schedule
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.durability.session_record import read_sessions
 from oxidbm._core.durability.snapshots import Snapshots
@@ -61,14 +61,7 @@ PUBLISH: Final = 6
 PURGE: Final = 7
 NAMES: Final = ("REST", "CUT", "IMAGE", "COPY", "DURABLE", "SYNC", "PUBLISH", "PURGE")
 
-DUE_RECORDS: Final = 1_000_000  # about a second of replay
-DUE_BYTES: Final = 268_435_456
-CLOSE_RECORDS: Final = 2048  # are replayed in a millisecond
-CLOSE_SHARE: Final = 32  # an entry's image costs as much as a thirty-second of a record's replay
-ENTRY_BYTES: Final = 8
-ENTRY_SECONDS: Final = 1.2e-6  # twenty times what an entry's image costs
 SHORTAGES: Final = (OSError, ImportError, MemoryError)  # an automatic checkpoint is not made where there is one
-HELD_LEAST: Final = 16_777_216
 SLICES_A_STEP: Final = 2  # of an image: about a millisecond
 
 
@@ -88,7 +81,8 @@ class Checkpointer(CutWatcher):
         self.taker = ImageTaker()
         self.writer: ImageWriter | None = None
         self.snapshots = Snapshots(commits, files)
-        self.kept = Kept(commits, files, self.snapshots)
+        self.schedule = Schedule(commits.table)
+        self.kept = Kept(commits, files, self.snapshots, self.schedule)
         self.metadata = Metadata(FOLD_OVER, "", files.store_id)
         self.sessions: list[SessionState] = []
         self.sessions_taken = False
@@ -106,43 +100,32 @@ class Checkpointer(CutWatcher):
         self.pending: vec[i64] = vec[i64]()
         self.pending_first: i64 = 0
         self.pending_stop: i64 = 0
-        self.records: i64 = 0  # appended when the last image was begun, or has failed
-        self.records_imaged: i64 = 0  # as that, of the last image that is there
-        self.bytes_end: i64 = FIRST_ADDRESS  # the tail then
-        self.begun = 0.0
         self.expiring = False
         self.swept = False
         self.failure = ""
         self.finishing: i64 = 0  # threads that bring the one that is being made to its end
         self.broken: BaseException | None = None  # what the one that is being made fails with, until it is put away
 
-    def recovered(self, known: list[Metadata], records: i64, end: i64) -> None:
-        """Know the checkpoints that are there; so many records were replayed behind the one that ended at `end`."""
+    def recovered(self, known: list[Metadata], token: str | None, records: i64, end: i64) -> None:
+        """Know the checkpoints that are there; so many records were replayed behind one of them, which ended at `end`.
+
+        Where no token is given, they were replayed from the log's first record on.
+        """
         for metadata in known:
             self.kept.add(metadata)
-        self.records = self.records_imaged = self.log.records - records
-        self.bytes_end = end
+        self.schedule.recovered(token, records, end)
 
     def making(self) -> bool:
         """Return whether one is being made."""
         return self.phase > CUT
 
     def due(self) -> bool:
-        """Return whether the next cut is to begin an automatic one: about a second of replay, or space that is held.
-
-        Images take at most a twentieth of the time, however fast and how much is written.
-        """
-        entries = self.table.index.entries
-        if time.monotonic() - self.begun < float(entries) * ENTRY_SECONDS:
-            return False
-        size = self.log.tail - self.bytes_end
-        if self.log.records - self.records >= DUE_RECORDS or size >= DUE_BYTES:
-            return size >= entries * ENTRY_BYTES
-        return self.kept.holds_back() >= max(i64(HELD_LEAST), entries * ENTRY_BYTES)
+        """Return whether the next cut is to begin an automatic one."""
+        return self.automatic and self.schedule.due(self.kept.holds_back())
 
     def cut_made(self) -> None:
         """Begin here what was asked for, or what is due."""
-        if (self.phase == CUT and not self.aside) or (self.phase == REST and self.automatic and self.due()):
+        if (self.phase == CUT and not self.aside) or (self.phase == REST and self.due()):
             self.begin_here()
 
     def begin_here(self) -> None:
@@ -153,8 +136,7 @@ class Checkpointer(CutWatcher):
         self.begin = max(self.log.begin, commits.begin_wanted)
         self.end = commits.end
         if self.with_image:
-            self.records = self.log.records
-            self.bytes_end = self.log.tail
+            self.schedule.begin()
         self.note_table()
 
     def cut_made_aside(self, aside: Aside) -> None:
@@ -177,7 +159,6 @@ class Checkpointer(CutWatcher):
         self.pending_stop = len(self.pending)
         self.expiring = self.log.expiring
         self.sessions_taken = self.named = False
-        self.begun = time.monotonic()
         if self.with_image:
             self.taker.begin(self.table.index)
         self.phase = IMAGE
@@ -202,6 +183,8 @@ class Checkpointer(CutWatcher):
         if kind not in KINDS:
             kinds = ", ".join([repr(known) for known in KINDS])
             raise ValueError(f"the kind of a checkpoint is one of {kinds}, not {kind!r}")
+        if kind == LOG_ONLY and self.phase == REST and self.due():
+            self.make_automatic()  # while these alone are asked for, no commit begins one
         while self.making() and (self.wanted is None or self.wanted.unwanted is not None):  # it ends first
             self.advance()
             _breath.breathe()
@@ -325,7 +308,7 @@ class Checkpointer(CutWatcher):
         if self.snapshots.taking():
             self.snapshots.published(self.metadata)
         elif self.with_image:
-            self.records_imaged = self.records
+            self.schedule.made(self.metadata.token)
         self.commits.release(self.ticket)
 
     def open_image(self) -> None:
@@ -459,18 +442,22 @@ class Checkpointer(CutWatcher):
     def renew(self) -> None:
         """Make an automatic checkpoint in place of one that holds a part of the log that nobody else needs."""
         if self.automatic and self.kept.holds_back() > 0:
-            self.finish()
-            with self.lock:
-                if self.phase == REST:
-                    self.phase = CUT
-                    try:
-                        with self.commits.turn():
-                            self.begin_at_commit()
-                    except BaseException:
-                        self.drop()
-                        self.end_with(None)
-                        raise
-            self.finish()
+            self.make_automatic()
+
+    def make_automatic(self) -> None:
+        """Make an automatic checkpoint at a commit that is made now."""
+        self.finish()
+        with self.lock:
+            if self.phase == REST:
+                self.phase = CUT
+                try:
+                    with self.commits.turn():
+                        self.begin_at_commit()
+                except BaseException:
+                    self.drop()
+                    self.end_with(None)
+                    raise
+        self.finish()
 
     def close(self) -> None:
         """At the end of a store, when all is durable: finish what was asked for; leave an image where it pays."""
@@ -479,14 +466,7 @@ class Checkpointer(CutWatcher):
                 self.drop()
                 self.end_with(None)
         self.finish()
-        entries = self.table.index.entries
-        records = self.log.records - self.records_imaged
-        if (
-            self.automatic
-            and self.commits.sequence > 0
-            and records >= CLOSE_RECORDS
-            and records * CLOSE_SHARE >= entries
-        ):
+        if self.automatic and self.commits.sequence > 0 and self.schedule.pays_at_end():
             with self.lock, self.commits.turn():
                 self.begin_here()
                 try:

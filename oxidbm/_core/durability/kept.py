@@ -12,6 +12,7 @@ from oxidbm._core.address import ADDRESS_MAX
 from oxidbm._core.device.directory import CHECKPOINTS
 from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
 from oxidbm._core.durability.commit import Commits
+from oxidbm._core.durability.schedule import Schedule
 from oxidbm._core.durability.snapshots import Snapshots
 from oxidbm._core.errors import BusyError, MissingError
 
@@ -20,11 +21,12 @@ from oxidbm._core.errors import BusyError, MissingError
 class Kept:
     """The checkpoints of an open store, the oldest first."""
 
-    def __init__(self, commits: Commits, files: CheckpointFiles, snapshots: Snapshots) -> None:
+    def __init__(self, commits: Commits, files: CheckpointFiles, snapshots: Snapshots, schedule: Schedule) -> None:
         self.commits = commits
         self.log = commits.log
         self.files = files
         self.snapshots = snapshots
+        self.schedule = schedule
         self.known: list[Metadata] = []
         self.tickets: dict[str, int] = {}
 
@@ -91,4 +93,5 @@ class Kept:
             self.snapshots.forget_base()
         self.files.remove(metadata.token)
         self.known.remove(metadata)
+        self.schedule.gone(metadata.token)
         self.commits.release(self.tickets.pop(metadata.token))

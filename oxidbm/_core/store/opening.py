@@ -304,7 +304,7 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
     limit = SizeLimit(table, counters, i64(options.size_limit))
     interval = options.interval if options.durability == "interval" else 0.0
     checkpoints = Checkpointer(commits, files, options.checkpoints)
-    checkpoints.recovered(source.known, replay.total, replay.start)
+    checkpoints.recovered(source.known, report.checkpoint, replay.total, replay.start)
     if source.known:  # one that was passed over has a number that no commit may have again
         latest = max(commits.sequence, i64(source.known[-1].sequence))
         commits.sequence = commits.durable_sequence = latest

@@ -1,0 +1,78 @@
+"""When an image of the index is due: so that opening replays about a second of writes, and at the end of a store.
+
+What counts is the newest image that an opening can begin with whatever stands behind it in the log. That of a snapshot
+is none: its commit stands beside the log, and an opening uses it as long as the log has no other one behind it; from
+then on it is one where the snapshot's part of the log was put in.
+"""
+
+import time
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.table.table import Table
+
+DUE_RECORDS: Final = 1_000_000  # about a second of replay
+DUE_BYTES: Final = 268_435_456
+CLOSE_RECORDS: Final = 2048  # are replayed in a millisecond
+CLOSE_SHARE: Final = 32  # an entry's image costs as much as a thirty-second of a record's replay
+ENTRY_BYTES: Final = 8
+ENTRY_SECONDS: Final = 1.2e-6  # twenty times what an entry's image costs
+HELD_LEAST: Final = 16_777_216
+
+
+@final
+class Schedule:
+    """What was written since the last image, by which the next one is due."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.log = table.log
+        self.records: i64 = 0  # appended when the last image was begun, or has failed
+        self.records_imaged: i64 = 0  # as that, of the last image that is there
+        self.token = ""  # of its checkpoint, where it has one
+        self.bytes_end: i64 = FIRST_ADDRESS  # the tail when the last image was begun
+        self.begun = 0.0
+
+    def recovered(self, token: str | None, records: i64, end: i64) -> None:
+        """Know that so many records were replayed behind an image, or from the log's first on, where `end` was."""
+        self.token = token or ""
+        self.records = self.records_imaged = self.log.records - records
+        self.bytes_end = end
+
+    def due(self, held: i64) -> bool:
+        """Return whether the next cut is to begin one: a second of replay, or `held` bytes, which it would give back.
+
+        Images take at most a twentieth of the time, however fast and how much is written.
+        """
+        entries = self.table.index.entries
+        if time.monotonic() - self.begun < float(entries) * ENTRY_SECONDS:
+            return False
+        size = self.log.tail - self.bytes_end
+        if self.log.records - self.records >= DUE_RECORDS or size >= DUE_BYTES:
+            return size >= entries * ENTRY_BYTES
+        return held >= max(i64(HELD_LEAST), entries * ENTRY_BYTES)
+
+    def pays_at_end(self) -> bool:
+        """Return whether the next opening would replay so much that an image at the end costs less."""
+        records = self.log.records - self.records_imaged
+        return records >= CLOSE_RECORDS and records * CLOSE_SHARE >= self.table.index.entries
+
+    def begin(self) -> None:
+        """Take note that an image of the log up to here is begun."""
+        self.records = self.log.records
+        self.bytes_end = self.log.tail
+        self.begun = time.monotonic()
+
+    def made(self, token: str) -> None:
+        """Take note that the image that was begun is there."""
+        self.records_imaged = self.records
+        self.token = token
+
+    def gone(self, token: str) -> None:
+        """Take note that a checkpoint was removed; without the last image a record of each key is replayed at least."""
+        if token == self.token:
+            self.token = ""
+            self.records = self.records_imaged = self.log.records - self.table.index.entries
+            self.bytes_end = self.log.begin

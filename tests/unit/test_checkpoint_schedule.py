@@ -1,0 +1,134 @@
+"""When images of the index are made: opening stays short, whatever kinds of checkpoint a user asks for and removes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import oxidbm
+from tests.inside import abandon, checkpointer_of, disk_of
+from tests.unit.helpers import disk_store
+
+KEYS = 3000
+
+
+def fill(store: oxidbm.Store) -> None:
+    """Write so much that replaying it costs more than an image."""
+    store.update((b"%d" % number, b"value") for number in range(KEYS))
+
+
+def have_much_written(store: oxidbm.Store) -> None:
+    """Let the store have written as much as makes an automatic checkpoint due."""
+    checkpointer_of(store).schedule.records -= 1_000_000_000
+
+
+def replayed(path: Path) -> int:
+    """Return how many records opening replays."""
+    with disk_store(path, read_only=True) as store:
+        assert store.check() == []
+        assert len(store) >= KEYS
+        return store.recovery.records
+
+
+def test_where_only_checkpoints_of_the_log_are_asked_for_an_image_is_made_besides(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        disk_of(store).stop()
+        fill(store)
+        store.checkpoint("log")
+        assert [made.kind for made in store.checkpoints()] == ["log"]
+        have_much_written(store)
+        store.checkpoint("log")
+        assert [(made.kind, made.automatic) for made in store.checkpoints()] == [
+            ("log", False),
+            ("fold-over", True),
+            ("log", False),
+        ]
+        store[b"later"] = b"value"
+        store.sync()
+        abandon(store)
+    assert replayed(path) == 2  # the record and its commit's
+
+
+def test_none_is_made_where_the_store_is_to_make_none(tmp_path: Path) -> None:
+    with disk_store(tmp_path / "store", checkpoints=False) as store:
+        fill(store)
+        have_much_written(store)
+        store.checkpoint("log")
+        store.sync()
+        assert [made.kind for made in store.checkpoints()] == ["log"]
+
+
+@pytest.mark.parametrize("kind", ["log", "snapshot", "incremental"])
+def test_a_checkpoint_that_opening_cannot_begin_with_puts_none_off(tmp_path: Path, kind: Any) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        disk_of(store).stop()
+        fill(store)
+        schedule = checkpointer_of(store).schedule
+        before = schedule.begun, schedule.records, schedule.records_imaged, schedule.token
+        store.checkpoint(kind)
+        assert (schedule.begun, schedule.records, schedule.records_imaged, schedule.token) == before
+        have_much_written(store)
+        store[b"later"] = b"value"
+        store.sync()
+        assert checkpointer_of(store).making()
+        checkpointer_of(store).finish()
+        abandon(store)
+    assert replayed(path) == 0
+
+
+@pytest.mark.parametrize("kind", ["fold-over", "index"])
+def test_one_that_it_can_begin_with_is_as_good_as_one_of_its_own(tmp_path: Path, kind: Any) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        disk_of(store).stop()
+        fill(store)
+        have_much_written(store)
+        made = store.checkpoint(kind)
+        store[b"later"] = b"value"
+        store.sync()
+        assert [known.token for known in store.checkpoints()] == [made.token]
+    assert replayed(path) == 2  # the record and its commit's
+
+
+@pytest.mark.parametrize("how", ["keep", "token"])
+def test_a_store_that_ends_makes_an_image_in_place_of_one_that_was_purged(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        fill(store)
+        made = store.checkpoint("fold-over")
+        if how == "keep":
+            store.purge(keep=0)
+        else:
+            store.purge(token=made.token)
+        store[b"later"] = b"value"
+    assert replayed(path) == 0
+
+
+def test_a_store_that_was_opened_with_a_snapshot_does_so_too(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        fill(store)
+        first = store.checkpoint("snapshot")
+        abandon(store)
+    with disk_store(path) as store:
+        assert store.recovery.checkpoint == first.token
+        store.update((b"%d" % number, b"other") for number in range(100))
+        store.checkpoint("snapshot")
+        assert store.purge(keep=1) == [first.token]
+        store[b"later"] = b"value"
+    assert replayed(path) == 0
+
+
+def test_what_is_purged_is_due_anew(tmp_path: Path) -> None:
+    with disk_store(tmp_path / "store") as store:
+        disk_of(store).stop()
+        fill(store)
+        made = store.checkpoint("fold-over")
+        schedule = checkpointer_of(store).schedule
+        assert schedule.token == made.token
+        assert not schedule.pays_at_end()
+        store.purge(token=made.token)
+        assert schedule.token == ""
+        assert schedule.pays_at_end()
