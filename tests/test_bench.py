@@ -1,5 +1,6 @@
 """Every workload and measure runs at a tiny size with every engine that is installed. Nothing here looks at times."""
 
+import gc
 import json
 import math
 import shutil
@@ -30,6 +31,13 @@ pytestmark = pytest.mark.filterwarnings("default")
 OURS = ("dict", "oxidbm")
 INSTALLED = [e for e in ENGINES.values() if e.available() and (not PURE or e.name.startswith(OURS))]
 NUM = 40
+
+
+@pytest.fixture(autouse=True, scope="module")
+def frozen() -> None:
+    """A round begins with a collection, which has not to look through all that other tests have left each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=INSTALLED, ids=lambda engine: engine.name)
