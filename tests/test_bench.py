@@ -22,14 +22,13 @@ from bench.measures.growth import latency_at
 from bench.page import BLOCKS, MARKED, PAGES, TOPICS, filled, part_of, record, recordings, trimmed
 from bench.records import ValuePool, ordered_keys, random_keys, zipfian
 from bench.rounds import Case, Sample, Stage, run_case
-from tests.support import PURE
 
-# Peers are other people's code: their warnings are not ours to fix.
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = [
+    pytest.mark.filterwarnings("default"),  # peers are other people's code: their warnings are not ours to fix
+    pytest.mark.compiled_only("what is measured is the compiled core"),
+]
 
-# The peers are the same in pure mode, where they would only take time.
-OURS = ("dict", "oxidbm")
-INSTALLED = [e for e in ENGINES.values() if e.available() and (not PURE or e.name.startswith(OURS))]
+INSTALLED = [engine for engine in ENGINES.values() if engine.available()]
 NUM = 40
 
 
@@ -306,8 +305,6 @@ def test_every_operation_whose_instructions_are_counted_runs(name: str, tmp_path
 
 
 def test_instructions_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    if PURE:
-        pytest.skip("the core is not compiled: what would be counted is the interpreter's work")
     if shutil.which("valgrind") is None:
         pytest.skip("valgrind is not installed: it counts the instructions")
     assert instructions.main(["get 100"], instructions.Turns(few=100, many=300)) == 0
