@@ -6,6 +6,7 @@ HYPOTHESIS_PROFILE   dev (default), ci (default where CI is set; the same exampl
 OXIDBM_EXAMPLES=N    so many examples instead of the profile's, in every test that does not say how many itself
 """
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -55,3 +56,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marker = item.get_closest_marker("compiled_only")
         if marker is not None:
             item.add_marker(pytest.mark.skip(reason=str(marker.args[0] if marker.args else "compiled only")))
+
+
+def pytest_collection_finish() -> None:
+    """Take what stays to the end out of the garbage collector's sight: each collection would look through all of it."""
+    gc.collect()
+    gc.freeze()

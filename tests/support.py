@@ -76,6 +76,13 @@ def soaked(count: int, least: int = 1) -> int:
     return scaled(count, least) * int(os.environ.get("OXIDBM_SOAK", "1"))
 
 
+def one_in(compiled: int, pure: int) -> int:
+    """Return one of how many states of a long row is looked at: all where OXIDBM_SOAK asks for more than usual."""
+    if PURE:
+        return pure
+    return 1 if soaked(1) > 1 else compiled
+
+
 def leave_memory(store: Store[Any, Any], size: int) -> None:
     """Leave a store `size` bytes of memory beside its index."""
     budget = log_of(store).budget

@@ -27,6 +27,8 @@ from tests.support import ROOT
 from tests.tidy.imports import FLOORS
 from tests.tidy.sources import CORE, Sources, text_sources, trees
 
+pytestmark = pytest.mark.compiled_only("the texts are the same in both modes")
+
 PAGE = "docs/architecture.md"
 FENCE = re.compile(r"^```")
 SPAN = re.compile(r"`([^`]+)`(?: in `([^`]+\.py)`)?")

@@ -1,5 +1,6 @@
 """Every workload and measure runs at a tiny size with every engine that is installed. Nothing here looks at times."""
 
+import gc
 import json
 import math
 import shutil
@@ -21,15 +22,21 @@ from bench.measures.growth import latency_at
 from bench.page import BLOCKS, MARKED, PAGES, TOPICS, filled, part_of, record, recordings, trimmed
 from bench.records import ValuePool, ordered_keys, random_keys, zipfian
 from bench.rounds import Case, Sample, Stage, run_case
-from tests.support import PURE
 
-# Peers are other people's code: their warnings are not ours to fix.
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = [
+    pytest.mark.filterwarnings("default"),  # peers are other people's code: their warnings are not ours to fix
+    pytest.mark.compiled_only("what is measured is the compiled core"),
+]
 
-# The peers are the same in pure mode, where they would only take time.
-OURS = ("dict", "oxidbm")
-INSTALLED = [e for e in ENGINES.values() if e.available() and (not PURE or e.name.startswith(OURS))]
+INSTALLED = [engine for engine in ENGINES.values() if engine.available()]
 NUM = 40
+
+
+@pytest.fixture(autouse=True, scope="module")
+def frozen() -> None:
+    """A round begins with a collection, which has not to look through all that other tests have left each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=INSTALLED, ids=lambda engine: engine.name)
@@ -298,8 +305,6 @@ def test_every_operation_whose_instructions_are_counted_runs(name: str, tmp_path
 
 
 def test_instructions_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    if PURE:
-        pytest.skip("the core is not compiled: what would be counted is the interpreter's work")
     if shutil.which("valgrind") is None:
         pytest.skip("valgrind is not installed: it counts the instructions")
     assert instructions.main(["get 100"], instructions.Turns(few=100, many=300)) == 0

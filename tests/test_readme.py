@@ -42,6 +42,7 @@ CASES = [
 ]
 
 
+@pytest.mark.compiled_only("what the documents show is what readers have: the compiled core")
 @pytest.mark.parametrize(("code", "expected"), CASES)
 def test_a_snippet_runs_and_prints_what_is_said(code: str, expected: str | None, tmp_path: Path) -> None:
     result = subprocess.run(

@@ -191,6 +191,7 @@ def run_mypy(tmp_path: Path, *arguments: str) -> None:
 
 @pytest.mark.slow
 @needs_mypy
+@pytest.mark.compiled_only("type checkers read the same in both modes")
 def test_the_stub_says_what_is_there(tmp_path: Path) -> None:
     allowed = ("--allowlist", "tests/stubtest_allowlist.txt", "--ignore-unused-allowlist")
     run_mypy(tmp_path, "mypy.stubtest", "oxidbm", *allowed)
@@ -198,6 +199,7 @@ def test_the_stub_says_what_is_there(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @needs_mypy
+@pytest.mark.compiled_only("type checkers read the same in both modes")
 def test_type_checkers_see_a_mapping_of_bytes(tmp_path: Path) -> None:
     source = tmp_path / "typed.py"
     source.write_text(TYPED, encoding="utf-8")

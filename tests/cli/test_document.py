@@ -30,6 +30,7 @@ def steps() -> list[tuple[str, str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.compiled_only("what the document shows is what readers have: the compiled core")
 @pytest.mark.skipif(sys.platform == "win32", reason="the blocks are for a POSIX shell")
 def test_the_console_blocks_are_true(tmp_path: Path) -> None:
     python = shlex.quote(sys.executable)

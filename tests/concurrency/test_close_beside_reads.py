@@ -12,7 +12,7 @@ import pytest
 from oxidbm import ClosedError, Store
 from oxidbm.testing import CrashDevice, FaultyDevice
 from tests.inside import log_of
-from tests.support import Manual, run, scaled
+from tests.support import Manual, run, scaled, soaked
 
 PAGE_BYTES = 4096
 OPTIONS: Manual = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
@@ -65,7 +65,7 @@ def test_threads_that_read_while_another_closes(read_only: bool, tmp_path: Path)
         fill(store)
     other = tmp_path / "other"  # it gets the descriptors' numbers as soon as they are free
     other.write_bytes(b"another file's bytes")
-    for turn in range(scaled(40, least=4)):
+    for turn in range(soaked(16, least=4)):
         store = Store(tmp_path / "store", read_only=read_only, mapped=turn % 2 == 0, **OPTIONS)
         closed = threading.Event()
 

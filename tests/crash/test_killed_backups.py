@@ -21,7 +21,7 @@ from tests.support import soaked, started
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 
-ROUNDS = 8
+ROUNDS = 5
 
 
 def write_for_ever(path: str, mode: str) -> None:

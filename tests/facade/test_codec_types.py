@@ -241,6 +241,7 @@ codecs.NOTHING  # type: ignore[attr-defined]
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
+@pytest.mark.compiled_only("type checkers read the same in both modes")
 def test_type_checkers_see_the_types(tmp_path: Path) -> None:
     source = tmp_path / "checked.py"
     source.write_text(CHECKED, encoding="utf-8")

@@ -416,6 +416,7 @@ def misuse(store: oxidbm.Store[bytes, bytes]) -> None:
 
 @pytest.mark.slow
 @needs_mypy
+@pytest.mark.compiled_only("type checkers read the same in both modes")
 def test_type_checkers_see_the_function(tmp_path: Path) -> None:
     source = tmp_path / "typed.py"
     source.write_text(TYPED, encoding="utf-8")

@@ -18,6 +18,7 @@ import oxidbm
 from oxidbm import Store
 from oxidbm.testing import CrashDevice
 from tests.inside import handle_of, log_of, order_of
+from tests.support import leave_memory
 
 PAGE_BYTES = 4096
 WAIT = 60.0
@@ -80,7 +81,7 @@ def write_batch(store: Store) -> None:
 
 def fill(store: Store) -> None:
     """Write more than fits into memory."""
-    for number in range(400):
+    for number in range(200):
         store[b"fill%d" % number] = b"x" * 1500
 
 
@@ -115,6 +116,7 @@ def run_within(path: Path, place: str, call: Callable[[Store], object]) -> tuple
     device = Calling(PAGE_BYTES)
     options: dict[str, Any] = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual", "compaction": False}
     store = Store(path, device=device, clock=device.clock, ordered=True, **options)
+    leave_memory(store, 64 * PAGE_BYTES)
     store.set(b"cold", b"1", expire=1000)
     fill(store)
     for number in range(20):

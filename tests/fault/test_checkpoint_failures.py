@@ -23,7 +23,7 @@ from tests.crash.test_power_failure import contents
 from tests.fault.test_every_failure import run as run_failing
 from tests.fault.test_interrupts import interrupts
 from tests.inside import abandon, checkpointer_of, disk_of, handle_of, log_of, table_of
-from tests.support import soaked
+from tests.support import PURE, soaked
 from tests.unit.helpers import disk_store, opened_at
 
 CALLS = ("open", "write", "pwrite", "fsync", "fdatasync", "replace", "unlink", "mkdir")
@@ -36,6 +36,7 @@ FAILURES: dict[str, Callable[[], BaseException]] = {
     "KeyboardInterrupt": KeyboardInterrupt,
     "RuntimeError": lambda: RuntimeError("of a signal handler"),
 }
+STEP = 3 if PURE else 1  # of the calls one in so many fails, with the next kind of failure the next one
 
 
 class Calls:
@@ -142,7 +143,7 @@ def opened_to_go_on(path: Path) -> oxidbm.Store:
 @pytest.mark.parametrize("what", FAILURES)
 def test_making_one_fails(calls: Calls, tmp_path: Path, kind: Any, what: str, after: bool) -> None:
     calls.failure, calls.after = FAILURES[what], after
-    failing = 0
+    failing = list(FAILURES).index(what) % STEP
     while True:
         path = tmp_path / str(failing)
         store = filled(path)
@@ -156,7 +157,7 @@ def test_making_one_fails(calls: Calls, tmp_path: Path, kind: Any, what: str, af
         else:
             assert isinstance(came, type(calls.failure()))
         as_after_a_failure(store, path)
-        failing += 1
+        failing += STEP
     assert failing > 4
 
 
@@ -167,7 +168,7 @@ def test_making_one_fails(calls: Calls, tmp_path: Path, kind: Any, what: str, af
 def test_making_a_snapshot_fails(calls: Calls, tmp_path: Path, kind: Any, what: str, after: bool) -> None:
     """The signs of what has changed since are gone with it: the next incremental one is a whole one, and right."""
     calls.failure, calls.after = FAILURES[what], after
-    failing = 0
+    failing = list(FAILURES).index(what) % STEP
     while True:
         path = tmp_path / str(failing)
         store = filled(path)
@@ -182,7 +183,7 @@ def test_making_a_snapshot_fails(calls: Calls, tmp_path: Path, kind: Any, what: 
             break
         assert came is None or isinstance(came, type(calls.failure()))
         check_after_a_failed_snapshot(store, path, whole=came is not None)
-        failing += 1
+        failing += STEP
     assert failing > 4
 
 
@@ -211,7 +212,7 @@ def check_after_a_failed_snapshot(store: oxidbm.Store, path: Path, *, whole: boo
 @pytest.mark.parametrize("what", FAILURES)
 def test_purging_one_fails(calls: Calls, tmp_path: Path, what: str) -> None:
     calls.failure = FAILURES[what]
-    failing = 0
+    failing = list(FAILURES).index(what) % STEP
     while True:
         path = tmp_path / str(failing)
         store = filled(path)
@@ -224,7 +225,7 @@ def test_purging_one_fails(calls: Calls, tmp_path: Path, what: str) -> None:
         assert isinstance(came, type(calls.failure()))
         assert store.purge(token=token) == [token]
         as_after_a_failure(store, path)
-        failing += 1
+        failing += STEP
     assert failing > 2
 
 
@@ -233,7 +234,7 @@ def test_purging_one_fails(calls: Calls, tmp_path: Path, what: str) -> None:
 def test_closing_with_an_image_fails(calls: Calls, tmp_path: Path, what: str) -> None:
     """What is lost is an image; closing commits, and marks the end."""
     calls.failure = FAILURES[what]
-    failing = 0
+    failing = list(FAILURES).index(what) % STEP
     while True:
         path = tmp_path / str(failing)
         store = opened_to_go_on(path)
@@ -250,7 +251,7 @@ def test_closing_with_an_image_fails(calls: Calls, tmp_path: Path, what: str) ->
         for known in store.checkpoints():
             checkpointer_of(store).kept.remove(known.metadata)  # type: ignore[attr-defined]
         as_after_a_failure(store, path)
-        failing += 1
+        failing += STEP
     assert failing > 4
 
 
@@ -259,7 +260,7 @@ def test_closing_with_an_image_fails(calls: Calls, tmp_path: Path, what: str) ->
 def test_an_automatic_one_fails(calls: Calls, tmp_path: Path, what: str) -> None:
     """A shortage is nobody's business; what a signal handler raises comes out of the call that it broke into."""
     calls.failure = FAILURES[what]
-    failing = 0
+    failing = list(FAILURES).index(what) % STEP
     while True:
         path = tmp_path / str(failing)
         store = opened_to_go_on(path)
@@ -277,7 +278,7 @@ def test_an_automatic_one_fails(calls: Calls, tmp_path: Path, what: str) -> None
         for known in store.checkpoints():
             checkpointer_of(store).kept.remove(known.metadata)  # type: ignore[attr-defined]
         as_after_a_failure(store, path)
-        failing += 1
+        failing += STEP
     assert failing > 4
 
 
@@ -289,7 +290,7 @@ def test_a_call_that_fails_loses_nothing_durable(
 ) -> None:
     """As tests/fault/test_every_failure.py has it, with the calls of the log too; each checkpoint verifies after it."""
     whole, _ = run_failing(scenario, tmp_path / "whole", 10**9, code, CheckpointWriter)
-    step = max(1, whole.calls // soaked(25, least=4))
+    step = max(1, whole.calls // soaked(12, least=3))
     for left in range(code % step, whole.calls, step):
         disk, writer = run_failing(scenario, tmp_path / str(left), left, code, CheckpointWriter)
         if writer is None:

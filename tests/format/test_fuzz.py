@@ -11,7 +11,7 @@ import pytest
 from tests.format import fuzz
 from tests.support import PURE, ROOT
 
-SECONDS = 20.0
+SECONDS = 8.0
 
 
 def run_cases(bases: Path, first: int, count: int, seconds: float) -> tuple[int, str]:

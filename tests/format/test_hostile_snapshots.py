@@ -20,7 +20,7 @@ import oxidbm
 from tests.format.checkpoint_codec import sum_of
 from tests.format.stores import Items, make_directory, open_store
 from tests.inside import abandon
-from tests.support import soaked
+from tests.support import one_in
 
 HEADER = struct.Struct("<8s6q")
 FIELDS = ("version", "sequence", "commit", "copied_from", "copied_to", "previous")
@@ -182,7 +182,7 @@ def test_flipped_and_cut_anywhere(base: Base, tmp_path: Path, suffix: str, which
         return
     data = file.read_bytes()
     most = 2 if suffix == ".index.zst" else which
-    step = 1 if soaked(1) > 1 else 1 + len(data) // 100
+    step = one_in(1 + len(data) // 100, 1 + len(data) // 20)
     for at in range(0, len(data), step):
         for damaged in (
             data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :],
