@@ -13,6 +13,9 @@ SOAK ?= 20
 
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
+# As a line in a .pth file, and not as a hook: type checkers follow no hook, and beside the clone, where its directory
+# has the package's name, Python takes that directory for the package before it asks one.
+EDITABLE := --no-build-isolation --config-settings editable_mode=compat
 
 .PHONY: demo test pure bench bench-smoke docs build quick soak format lint types coverage instructions clean FORCE
 .DELETE_ON_ERROR:
@@ -79,7 +82,7 @@ clean:
 	find oxidbm tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The build requirements go in first, so that the package is installed without build isolation: one mypy, one cache.
-$(VENV)/.base: pyproject.toml
+$(VENV)/.base: pyproject.toml Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo 'oxidbm needs Python 3.11 or later; choose one with make PYTHON=...' >&2; exit 1; }
 	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.isfile(sysconfig.get_path("include") + "/Python.h"))' \
@@ -88,11 +91,11 @@ $(VENV)/.base: pyproject.toml
 	$(RUN) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 		> $(VENV)/build-requires.txt
 	$(BIN)/pip install -q --disable-pip-version-check -r $(VENV)/build-requires.txt
-	OXIDBM_PURE=1 $(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e .
+	OXIDBM_PURE=1 $(BIN)/pip install -q --disable-pip-version-check $(EDITABLE) -e .
 	touch $@
 
 $(VENV)/.extra-%: $(VENV)/.base
-	OXIDBM_PURE=1 $(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e '.[$*]'
+	OXIDBM_PURE=1 $(BIN)/pip install -q --disable-pip-version-check $(EDITABLE) -e '.[$*]'
 	touch $@
 
 # The installed package is this directory (editable), so compiling in place is all there is to do after an edit. setup.py

@@ -37,7 +37,6 @@ from oxidbm._core.store.session import Session, SessionInfo  # noqa: E402
 from oxidbm._core.store.store import Store  # noqa: E402
 from oxidbm._core.table.iterate import LogRecord, LogScan  # noqa: E402
 from oxidbm._documentation import Call, Documentation  # noqa: E402
-from oxidbm.dbm import open, open_flags, whichdb  # noqa: A004, E402
 
 MutableMapping.register(Store)
 for public in (
@@ -61,15 +60,22 @@ _pure.give_turns(Batch, Database, KeyHistory, LogScan, StoreBase, RangeIterator,
 
 def __getattr__(name: str) -> object:
     """Import a module when it is used first: shelve needs pickle's, which takes time, and few need the others."""
-    if name in ("codecs", "device", "shelve"):
+    if name in ("codecs", "dbm", "device", "shelve"):
         return importlib.import_module(f"oxidbm.{name}")
     if name == "BackupReport":
         return importlib.import_module("oxidbm._backup").BackupReport
     if name in ("LostRange", "SalvageReport", "check", "salvage"):
         return getattr(importlib.import_module("oxidbm._salvage"), name)
+    if name in ("open", "open_flags", "whichdb"):
+        return getattr(importlib.import_module("oxidbm.dbm"), name)
     if name == "recover":
         return importlib.import_module("oxidbm._recover").recover
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the names that there are, with those that are imported when they are used."""
+    return sorted({*globals(), *__all__})
 
 
 __all__ = [

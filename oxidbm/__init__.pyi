@@ -85,6 +85,8 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _Bytes: TypeAlias = str | ReadableBuffer
 _OnError: TypeAlias = Literal["raise", "skip", "bytes"]
+_Durability: TypeAlias = Literal["manual", "interval", "always"]
+_Kind: TypeAlias = Literal["fold-over", "snapshot", "incremental", "index", "log"]
 _K = TypeVar("_K", default=bytes)  # a bare Store is one of bytes
 _V = TypeVar("_V", default=bytes)
 _B = TypeVar("_B", bound=_Bytes)
@@ -116,7 +118,7 @@ class Store(MutableMapping[_K, _V]):
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "256MiB",
-        durability: Literal["manual", "interval", "always"] = "interval",
+        durability: _Durability = "interval",
         read_only: bool = False,
         page_size: int | str = "4MiB",
         evict: bool = False,
@@ -133,7 +135,7 @@ class Store(MutableMapping[_K, _V]):
         ordered: bool = False,
         size_limit: int | str | None = None,
         checkpoints: bool = True,
-        checkpoint: str | None = None,
+        checkpoint: str | Checkpoint | None = None,
         follow: float | None = None,
     ) -> None: ...
     @overload
@@ -142,7 +144,7 @@ class Store(MutableMapping[_K, _V]):
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "256MiB",
-        durability: Literal["manual", "interval", "always"] = "interval",
+        durability: _Durability = "interval",
         read_only: bool = False,
         page_size: int | str = "4MiB",
         evict: bool = False,
@@ -159,7 +161,7 @@ class Store(MutableMapping[_K, _V]):
         ordered: bool = False,
         size_limit: int | str | None = None,
         checkpoints: bool = True,
-        checkpoint: str | None = None,
+        checkpoint: str | Checkpoint | None = None,
         follow: float | None = None,
     ) -> None: ...
     @overload
@@ -168,7 +170,7 @@ class Store(MutableMapping[_K, _V]):
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "256MiB",
-        durability: Literal["manual", "interval", "always"] = "interval",
+        durability: _Durability = "interval",
         read_only: bool = False,
         page_size: int | str = "4MiB",
         evict: bool = False,
@@ -185,7 +187,7 @@ class Store(MutableMapping[_K, _V]):
         ordered: bool = False,
         size_limit: int | str | None = None,
         checkpoints: bool = True,
-        checkpoint: str | None = None,
+        checkpoint: str | Checkpoint | None = None,
         follow: float | None = None,
     ) -> None: ...
     @overload
@@ -194,7 +196,7 @@ class Store(MutableMapping[_K, _V]):
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "256MiB",
-        durability: Literal["manual", "interval", "always"] = "interval",
+        durability: _Durability = "interval",
         read_only: bool = False,
         page_size: int | str = "4MiB",
         evict: bool = False,
@@ -211,7 +213,7 @@ class Store(MutableMapping[_K, _V]):
         ordered: bool = False,
         size_limit: int | str | None = None,
         checkpoints: bool = True,
-        checkpoint: str | None = None,
+        checkpoint: str | Checkpoint | None = None,
         follow: float | None = None,
     ) -> None:
         """Open the store in the directory `path`, or make it; without a path the store lives in memory.
@@ -242,7 +244,7 @@ class Store(MutableMapping[_K, _V]):
             log n), and held in memory, inside the budget (order_bytes in stats()).
         size_limit: keep the live records, headers included, under so many bytes: what was written longest ago goes.
         checkpoints: make automatic checkpoints, so that opening has at most about a second's writes to replay.
-        checkpoint: the token of a checkpoint to open, in place of the last commit, with read_only=True; also while the
+        checkpoint: a checkpoint to open, or its token, in place of the last commit, with read_only=True; also while the
             store is open elsewhere. oxidbm.recover() goes back to one, or makes a store of its own of it.
         follow: with read_only=True, move to the newest commit every so many seconds, in a background thread, as
             `refresh` does; what kept it from that is in stats() as maintenance_failure, and is tried again.
@@ -663,7 +665,7 @@ class Store(MutableMapping[_K, _V]):
 
     def checkpoint(
         self,
-        kind: Literal["fold-over", "snapshot", "incremental", "index", "log"] = "fold-over",
+        kind: _Kind = "fold-over",
         name: str | None = None,
         wait: bool = True,
         *,
@@ -699,13 +701,13 @@ class Store(MutableMapping[_K, _V]):
     def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoints that there are, the oldest first; automatic ones too."""
 
-    def purge(self, *, keep: int | None = None, token: str | None = None) -> list[str]:
+    def purge(self, *, keep: int | None = None, token: str | Checkpoint | None = None) -> list[str]:
         """Remove checkpoints, and the part of the log that only they needed; return the tokens of those removed.
 
         keep: how many of the newest ones stay; automatic ones are not counted, and stay. So do those on which one that
             stays builds.
-        token: the one to remove, also one that is damaged; MissingError where it is not there, BusyError where a later
-            one builds on it, which has to go first.
+        token: of the one to remove, also one that is damaged, or the Checkpoint itself; MissingError where it is not
+            there, BusyError where a later one builds on it, which has to go first.
 
         What is durable by a snapshot alone is committed to the log before that snapshot goes; PoisonedError where that
         is not possible.
@@ -1032,7 +1034,7 @@ class Checkpoint:
         """What names it; tokens sort as their commits do. Empty until its making has begun."""
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> _Kind:
         """ "fold-over", "snapshot", "incremental", "index" or "log"."""
 
     @property

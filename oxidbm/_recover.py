@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from oxidbm._backup import BackupReport, Progress
 from oxidbm._core.device.directory import LOG
@@ -18,6 +18,7 @@ from oxidbm._core.durability.checkpoint import Checkpoint, CheckpointFiles, Meta
 from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import read_superblock
 from oxidbm._core.errors import MissingError, RecoveryWarning
+from oxidbm._core.store.arguments import to_token
 from oxidbm._core.store.going_back import MODE, choose, directory_of, go_back
 from oxidbm._core.store.store import Store
 from oxidbm._publish import Path, path_of
@@ -26,15 +27,19 @@ from oxidbm.codecs import RAW
 if TYPE_CHECKING:
     from _typeshed import StrOrBytesPath
 
+    import oxidbm
+
 ATTEMPTS_MAX: Final = 100
 
 
-def recover(path: "StrOrBytesPath", token: str | None = None, to: "StrOrBytesPath | None" = None) -> Recovery:
+def recover(
+    path: "StrOrBytesPath", token: "str | oxidbm.Checkpoint | None" = None, to: "StrOrBytesPath | None" = None
+) -> "oxidbm.Recovery":
     """Bring the store at `path` back to one of its checkpoints, for good, or make a store of its own of that state.
 
     path: a store; one that no process has open for writing, unless `to` is given.
-    token: of the checkpoint, as `Store.checkpoints` lists them, not its name; where none is given the newest one that
-    holds a state, which may be the automatic one of the last close.
+    token: of the checkpoint, as `Store.checkpoints` lists them, not its name, or the Checkpoint itself; where none is
+    given the newest one that holds a state, which may be the automatic one of the last close.
     to: a directory that is not there yet, or empty: it becomes a store with the checkpoint's state, and the one at
     `path` stays as it is, also while it is written. Until all of it is durable it is called TO.unfinished. It may be an
     earlier backup too, which is brought up to the checkpoint.
@@ -49,10 +54,10 @@ def recover(path: "StrOrBytesPath", token: str | None = None, to: "StrOrBytesPat
     the kind "index", and a `to` that no backup could be made to (see `Store.backup`); CorruptionError where the log, or
     the checkpoint, is not what was written. Costs an opening at the checkpoint; with `to`, O(log) on top.
     """
-    if token is not None and not isinstance(token, str):
-        raise TypeError(f"token is a str, as the token of a Checkpoint is, not {type(token).__name__}")
+    chosen = to_token("token", token)
     name = path_of(os.fsdecode(path))
-    return go_back(name, token) if to is None else copy_of(name, token, to)[0]
+    found = go_back(name, chosen) if to is None else copy_of(name, chosen, to)[0]
+    return cast("oxidbm.Recovery", found)
 
 
 def copy_of(

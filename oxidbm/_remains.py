@@ -15,10 +15,12 @@ from operator import itemgetter
 from typing import Final
 
 from oxidbm._core.address import ADDRESS_MAX, FIRST_ADDRESS, PAGE_BITS_MAX, PAGE_BITS_MIN
-from oxidbm._core.device.directory import CLEAN, LOG, SEGMENT_SUFFIX, STORE, Directory
+from oxidbm._core.device.directory import CHECKPOINTS, CLEAN, LOG, SEGMENT_SUFFIX, STORE, Directory
 from oxidbm._core.device.segments import segment_name
 from oxidbm._core.device.system import read_at
 from oxidbm._core.durability.carve import Carver, could_begin, page_of, sum_without_key
+from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
+from oxidbm._core.durability.source import age
 from oxidbm._core.durability.superblock import (
     CLEAN_MAGIC,
     CLEAN_MARK,
@@ -126,6 +128,7 @@ class Remains:
         self.path = path
         self.faults: list[str] = []
         self.block: Superblock | None = None
+        self.superblock_sound = True  # False where it is lost, also where it could be put right
         self.mark: CleanMark | None = None
         self.checksum_key: int | None = None
         self.page_bits: int | None = None
@@ -160,6 +163,7 @@ class Remains:
         try:
             self.block = read_superblock(self.directory)
         except (CorruptionError, FormatError, OSError) as failure:
+            self.superblock_sound = False
             self.block = self.mended_block(failure)
             self.faults.append(said(failure, f"{self.directory.place(STORE)} is missing"))
         if self.block is not None:
@@ -188,6 +192,32 @@ class Remains:
         if isinstance(failure, FormatError) and data.startswith(MAGIC) and len(data) >= SUPERBLOCK.size:
             raise failure
         return None
+
+    def read_checkpoints(self) -> tuple[list[Metadata], list[str]]:
+        """Return what the log's checkpoints say, the oldest first, and what is wrong with others.
+
+        That a checkpoint is of this store is known by the key of the checksums, also where the superblock is lost.
+        """
+        known: list[Metadata] = []
+        faults: list[str] = []
+        files = CheckpointFiles(self.directory, b"", 0)
+        place = self.directory.place(CHECKPOINTS)
+        try:
+            for token in files.tokens():
+                try:
+                    metadata = files.read_of_any(token)
+                except OSError as failure:
+                    faults.append(said(failure, f"{place}: what the checkpoint {token} says is missing"))
+                    continue
+                if checksum_key_of(metadata.store_id) == self.checksum_key:
+                    known.append(metadata)
+                else:
+                    faults.append(f"{place}: the checkpoint {token} is of another store, {metadata.store_id}")
+        except OSError as failure:
+            faults.append(said(failure, f"{place} is missing"))
+        finally:
+            files.close()
+        return sorted(known, key=age), faults
 
     def read_clean_mark(self) -> CleanMark | None:
         """Return the mark of a clean end, None where there is none; without a superblock it tells the store's id."""
@@ -337,6 +367,14 @@ class Remains:
                 if page >= 0 and self.is_sound(file, page, AGREEING_MIN):
                     return page
         return -1
+
+
+def checksum_key_of(store_id: str) -> int | None:
+    """Return the key of the checksums of a store's log, by the id that a checkpoint says; None where that is none."""
+    try:
+        return Superblock(bytes.fromhex(store_id), 0, 0).checksum_key()
+    except ValueError:
+        return None
 
 
 def said(failure: OSError, missing: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from oxidbm._core.address import ADDRESS_MAX
-from oxidbm._core.device.directory import LOG, STORE, Directory
+from oxidbm._core.device.directory import CHECKPOINTS, LOG, STORE, Directory
 from oxidbm._core.durability.superblock import BYTES_NAME, Superblock, encode_name, write_superblock
 from oxidbm._core.errors import CodecError, CorruptionError, FormatError, LockedError, MissingError
 from oxidbm._core.log.hybrid_log import FRAMES_MIN
@@ -46,6 +46,8 @@ class SalvageReport:
     below_begin: how many were left out, since that commit says that the log begins behind them.
     commit_sequence, commit_time: that commit's number and time in seconds since 1970; 0 and None where there is none.
     sessions: the serial number of each named session as of that commit.
+    newer_snapshot, newer_commit: the token of the newest snapshot of a later commit than that, and its commit's number;
+    None and 0 where there is none. What only a snapshot has is not in the target: the last of `faults` says what to do.
     lost: the ranges of bytes that are no records any more, the first 10,000 of them; lost_ranges, lost_bytes: of all.
     faults: what else is wrong with the source, as sentences; and where STORE, which names the codecs, is lost, what was
     taken for them without being known, and what to do about it.
@@ -64,6 +66,8 @@ class SalvageReport:
     commit_sequence: int = 0
     commit_time: float | None = None
     sessions: dict[str, int] = field(default_factory=dict)
+    newer_snapshot: str | None = None
+    newer_commit: int = 0
     lost: list[LostRange] = field(default_factory=list)
     lost_ranges: int = 0
     lost_bytes: int = 0
@@ -158,6 +162,7 @@ def salvage(
             take_codecs(report, remains, key, value)
             survey = Survey(remains)
             take_survey(report, remains, survey)
+            take_snapshots(report, remains)
             write_target(report, remains, survey, committed_only, budget, progress)
     finally:
         remains.close()
@@ -229,6 +234,25 @@ def take_survey(report: SalvageReport, remains: Remains, survey: Survey) -> None
         report.commit_sequence = survey.counted.log.sequence
         report.commit_time = int(survey.counted.log.time_ns) / 1e9
         report.sessions = {name: int(state.serial) for name, state in survey.sessions.items()}
+
+
+def take_snapshots(report: SalvageReport, remains: Remains) -> None:
+    """Put into the report whether a snapshot has a later state than the log, of which alone a salvage takes records."""
+    known, faults = remains.read_checkpoints()
+    report.faults += faults
+    newer = [metadata for metadata in known if metadata.has_copy() and metadata.sequence > report.commit_sequence]
+    if not newer:
+        return
+    metadata = newer[-1]
+    report.newer_snapshot, report.newer_commit = metadata.token, metadata.sequence
+    last = f"commit {report.commit_sequence}" if report.commit_sequence else "no commit"
+    way = f"`oxidbm recover {report.source} {metadata.token} --to NEW` makes a store of it, if the log before is sound"
+    if not remains.superblock_sound:
+        way = f"restore {STORE} from a copy, it never changes; then {way}"
+    report.faults.append(
+        f"{remains.directory.place(CHECKPOINTS)}: the snapshot {metadata.token} is of commit {metadata.sequence}, and "
+        f"the log has {last} that counts; what only the snapshot has is not in {report.target}: {way}"
+    )
 
 
 def write_target(

@@ -10,12 +10,16 @@ import os
 import threading
 from collections.abc import Callable
 from types import ModuleType, TracebackType
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from oxidbm._core.device.directory import STORE, Directory, DirectoryLock, foreign_name, remove_directory
 from oxidbm._core.durability.superblock import MAGIC
 from oxidbm._core.errors import FormatError, MissingError, error
-from oxidbm._core.store.database import Database
+
+if TYPE_CHECKING:
+    from oxidbm import Database  # the class that the stub types
+else:
+    from oxidbm._core.store.database import Database
 
 __all__ = ["Database", "FlagError", "Installation", "error", "install", "open", "open_flags", "whichdb"]
 

@@ -9,7 +9,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from oxidbm import Store, _pure
+from oxidbm import Checkpoint, Store, _pure
 from oxidbm._core.budget import INDEX
 from oxidbm._core.device.device import Device
 from oxidbm._core.log.room import Room
@@ -62,7 +62,7 @@ class MoreOptions(Options, total=False):
     size_limit: int | str
     clock: Callable[[], float]
     checkpoints: bool
-    checkpoint: str | None
+    checkpoint: str | Checkpoint | None
     device: Device
 
 

@@ -1,10 +1,12 @@
 """The stub `oxidbm/__init__.pyi` against what is there at run time, as documentation, and as type checkers use it."""
 
 import ast
+import contextlib
 import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -126,7 +128,18 @@ def use_types(path: str) -> None:
     named: oxidbm.Store[str, dict[str, int]] = oxidbm.Store(path, key=str, value="json")
     assert_type(named["a"], dict[str, int])
 
+def use_checkpoints(path: str, store: oxidbm.Store) -> None:
+    made = store.checkpoint("log")
+    again = store.checkpoint(made.kind)
+    store.checkpoint("paper")  # type: ignore[arg-type]
+    found: oxidbm.Recovery = oxidbm.recover(path, again)
+    assert_type(oxidbm.recover(path, made.token, to="other"), oxidbm.Recovery)
+    assert_type(store.recovery, oxidbm.Recovery)
+    assert_type(oxidbm.Store(path, read_only=True, checkpoint=made), oxidbm.Store)
+    assert_type(store.purge(token=made), list[str])
+
 def use_dbm(name: str) -> None:
+    assert_type(oxidbm.dbm.open(name, "c"), oxidbm.Database)
     with oxidbm.open(name, "c") as db:
         assert_type(db, oxidbm.Database)
         assert_type(db.keys(), list[bytes])
@@ -174,6 +187,102 @@ def misuse(store: oxidbm.Store) -> None:
     for key in store:
         key.encode()  # type: ignore[attr-defined]
 """
+
+
+PUBLIC = ("codecs", "convert", "dbm", "device", "dump", "shelve")  # and testing, which is a package
+
+
+def sources_of_public_names() -> dict[Path, set[str]]:
+    """Return where public names are that are typed by their own source: public modules, and what the stub imports."""
+    found: dict[Path, set[str]] = {}
+    for path in [ROOT / "oxidbm" / f"{name}.py" for name in PUBLIC] + list((ROOT / "oxidbm" / "testing").glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found[path] = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    for node in ast.parse(STUB.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.startswith("oxidbm._"):
+            path = ROOT / f"{node.module.replace('.', '/')}.py"
+            if not node.module.startswith("oxidbm._core"):
+                found.setdefault(path, set()).update(name.name for name in node.names)
+    return found
+
+
+def imported_when_checked(tree: ast.Module) -> dict[str, str]:
+    """Return where a type checker takes the names of a module from: it does not look at what is for run time alone."""
+    origins: dict[str, str] = {}
+    waiting: list[ast.stmt] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If):
+            checking = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+            waiting += node.body if checking else [*node.body, *node.orelse]
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            origins.update({name.asname or name.name: node.module for name in node.names})
+    return origins
+
+
+def annotated(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the annotations of a module's public functions and classes, with what each is of."""
+    public: list[tuple[str, ast.AST]] = [
+        (node.name, node) for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)
+    ]
+    for name, node in public:
+        if isinstance(node, ast.ClassDef):
+            public += [(f"{name}.{part.name}", part) for part in node.body if isinstance(part, ast.FunctionDef)]
+            yield from ((name, part.annotation) for part in node.body if isinstance(part, ast.AnnAssign))
+        elif isinstance(node, ast.FunctionDef):
+            yield from (
+                (name, part.annotation)
+                for part in ast.walk(node.args)
+                if isinstance(part, ast.arg)
+                if part.annotation is not None
+            )
+            if node.returns is not None:
+                yield name, node.returns
+
+
+def names_in(annotation: ast.expr) -> set[str]:
+    """Return the names in an annotation, also where it is a string."""
+    names = set()
+    for node in ast.walk(annotation):
+        if isinstance(node, ast.Name):
+            names.add(node.id)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            with contextlib.suppress(SyntaxError):  # one of the strings of a Literal
+                names |= names_in(ast.parse(node.value, mode="eval").body)
+    return names
+
+
+def private_types(tree: ast.Module, typed: set[str]) -> list[str]:
+    """Return where a public function or class has the class of the core for a type, and not that of the stub."""
+    origins = imported_when_checked(tree)
+    return [
+        f"{what}: {name}"
+        for what, annotation in annotated(tree)
+        for name in names_in(annotation) & typed
+        if not what.rpartition(".")[2].startswith("_") and origins.get(name, "").startswith("oxidbm._core")
+    ]
+
+
+def test_what_is_public_has_the_types_of_the_stub() -> None:
+    """To a type checker a class of the core, and the one that the stub has of the same name, are two."""
+    typed = {node.name for node in ast.parse(STUB.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)}
+    sources = sources_of_public_names()
+    assert sources[ROOT / "oxidbm" / "_recover.py"] == {"recover"}
+    assert "open" in sources[ROOT / "oxidbm" / "dbm.py"]
+    assert [
+        f"{path.name}: {fault}"
+        for path, public in sources.items()
+        for fault in private_types(ast.parse(path.read_text(encoding="utf-8")), typed)
+        if fault.partition(":")[0].partition(".")[0] in public
+    ] == []
+
+
+def test_a_type_of_the_core_is_found() -> None:
+    core = "from oxidbm._core.store.store import Store\n"
+    asked = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from oxidbm import Store\nelse:\n    "
+    taken = "def one(a: int) -> 'list[Store]': ...\nclass Two:\n    b: Store\n    def c(self, d: Store | None): ...\n"
+    assert private_types(ast.parse(core + taken), {"Store"}) == ["one: Store", "Two: Store", "Two.c: Store"]
+    assert private_types(ast.parse(asked + core + taken), {"Store"}) == []
 
 
 def run_mypy(tmp_path: Path, *arguments: str) -> None:
@@ -254,3 +363,10 @@ def test_every_figure_of_stats_is_documented() -> None:
     with oxidbm.Store() as store:
         text = oxidbm.Store.__doc__ or ""
         assert [name for name in store.stats() if name not in text] == []
+
+
+def test_all_public_names_are_listed() -> None:
+    """Also those that are imported when they are used, in a process that has used none of them."""
+    code = "import oxidbm; print(sorted(set(oxidbm.__all__) - set(dir(oxidbm))))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"

@@ -43,7 +43,9 @@ def checkpoint(
     if as_json:
         common.print_json(said_of(made))
     else:
-        common.print_line(f"{path}: checkpoint {words_of(made)}, {common.size(made.bytes)}")
+        common.print_line(f"{path}: {made.kind} checkpoint {words_of(made)}, {common.size(made.bytes)}")
+    if made.kind != kind:
+        common.note(f"oxidbm: {made.kind} and not {kind}: this process has made no snapshot that it could build on")
 
 
 def checkpoints(path: StorePath, as_json: AsJson = False) -> None:

@@ -68,7 +68,7 @@ def test_making_and_purging(prices: Path) -> None:
     made = json.loads(invoke("checkpoint", prices, "--kind", "log", "--name", "a name", "--json").stdout)
     assert (made["kind"], made["name"]) == ("log", "a name")
     text = invoke("checkpoint", prices).stdout
-    assert text.startswith(f"{prices}: checkpoint {made['token'].partition('-')[0]}-")
+    assert text.startswith(f"{prices}: fold-over checkpoint {made['token'].partition('-')[0]}-")
     tokens = [known["token"] for known in listed(prices)]
     assert len(tokens) == 4
     result = invoke("checkpoint", prices, "--kind", "paper")
@@ -114,6 +114,10 @@ def test_snapshots(prices: Path) -> None:
     assert "builds on" not in invoke("checkpoints", prices).stdout
     alone = json.loads(invoke("checkpoint", prices, "--kind", "incremental", "--json").stdout)
     assert (alone["kind"], alone["base"]) == ("snapshot", None)  # a process of its own has none to build on
+    said = invoke("checkpoint", prices, "--kind", "incremental")
+    assert said.stdout.startswith(f"{prices}: snapshot checkpoint ")
+    assert said.stderr.startswith("oxidbm: snapshot and not incremental: ")
+    assert invoke("purge", prices, said.stdout.split()[3]).exit_code == 0
     with Store(prices, durability="manual") as store:
         store["tea"] = "7"
         whole = store.checkpoint("snapshot", name="a name")
@@ -206,6 +210,28 @@ def test_going_back(prices: Path, tmp_path: Path) -> None:
     assert invoke("recover", prices, "none", "--yes").exit_code == 3
     assert invoke("recover", tmp_path / "nowhere", "--yes").exit_code == 3
     assert invoke("checkpoints", tmp_path / "nowhere").exit_code == 3
+
+
+def test_a_name_is_no_token(prices: Path, tmp_path: Path) -> None:
+    first, second = listed(prices)
+    now = contents(prices)
+    only = f"'before\\nthe sale' is the name of a checkpoint and not its token, which is {first['token']}\n"
+    for arguments in (
+        ("recover", prices, first["name"], "--yes"),
+        ("recover", prices, first["name"], "--to", tmp_path / "copy"),
+        ("get", prices, "tea", "--checkpoint", first["name"]),
+    ):
+        result = invoke(*arguments)
+        assert (result.exit_code, result.stdout) == (3, "")
+        assert result.stderr.endswith(only)
+    result = invoke("recover", prices, "auto 3", "--yes")
+    there = f"there are: {first['token']} with the name 'before\\nthe sale', {second['token']}\n"
+    assert result.stderr.endswith(f"no checkpoint of the token 'auto 3', or it is damaged; {there}")
+    third = json.loads(invoke("checkpoint", prices, "--name", first["name"], "--json").stdout)
+    result = invoke("recover", prices, first["name"], "--yes")
+    assert f"is the name of 2 checkpoints and no token; theirs are {first['token']}, {third['token']}" in result.stderr
+    assert contents(prices) == now
+    assert not (tmp_path / "copy").exists()
 
 
 class Terminal:

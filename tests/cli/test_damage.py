@@ -8,6 +8,7 @@ import pytest
 from oxidbm import Store, salvage
 from oxidbm.codecs import RAW
 from tests.cli.helpers import ODD_ITEMS, contents, files, invoke, make
+from tests.inside import abandon
 
 pytest.importorskip("typer", reason="typer is not installed: pip install oxidbm[cli]")
 pytest.importorskip("rich", reason="rich is not installed: pip install oxidbm[cli]")
@@ -55,6 +56,25 @@ def test_salvage_as_json(damaged: Path, tmp_path: Path) -> None:
     assert [(lost["file"], lost["offset"], lost["size"]) for lost in report["lost"]] == [
         (str(damaged / "log" / "0000000000.seg"), 64, 40)
     ]
+
+
+def test_salvage_says_that_a_snapshot_has_more(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    store = Store(path, durability="manual")
+    store["a"] = "in the log"
+    store.sync()
+    store["a"] = "in a snapshot"
+    made = store.checkpoint("snapshot")
+    abandon(store)
+    done = invoke("salvage", path, tmp_path / "saved")
+    assert done.exit_code == 0
+    first, *_ = done.stdout.splitlines()
+    assert first.startswith(f"{path / 'checkpoints'}: the snapshot {made.token} is of commit {made.commit}, ")
+    assert f"`oxidbm recover {path} {made.token} --to NEW`" in first
+    assert invoke("recover", path, made.token, "--to", tmp_path / "new").exit_code == 0
+    assert contents(tmp_path / "new") == {b"a": b"in a snapshot"}
+    assert contents(tmp_path / "saved") == {b"a": b"in the log"}
+    assert json.loads(invoke("salvage", path, tmp_path / "again", "--json").stdout)["newer_snapshot"] == made.token
 
 
 def test_salvage_says_that_codecs_were_not_known(tmp_path: Path) -> None:

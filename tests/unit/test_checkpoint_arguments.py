@@ -13,7 +13,7 @@ import oxidbm
 from oxidbm._recover import checkpoints_at
 from tests.inside import log_of
 from tests.support import scaled, started
-from tests.unit.helpers import disk_store, opened_at
+from tests.unit.helpers import begun, disk_store, opened_at
 
 COOKIE_MAX = 65536
 KINDS: tuple[Literal["fold-over", "index", "log"], ...] = ("fold-over", "index", "log")
@@ -45,6 +45,62 @@ def test_a_cookie_comes_back(tmp_path: Path, what: str) -> None:
         assert [known.cookie for known in store.checkpoints()] == [kept] * 3
         assert store.check() == []
     assert [known.cookie for known in checkpoints_at(str(path))[0]] == [kept] * 3
+
+
+def test_a_checkpoint_is_shown_with_its_cookie(tmp_path: Path) -> None:
+    with disk_store(tmp_path / "store") as store:
+        assert "cookie" not in repr(store.checkpoint("log"))
+        assert "name=None, cookie=b'', automatic=" in repr(store.checkpoint("log", cookie=b""))
+        assert f", cookie={b'x' * 32!r}, automatic=" in repr(store.checkpoint("log", cookie=b"x" * 32))
+        made = store.checkpoint("log", cookie=b"\xff" + b"x" * 32)
+        shown = b"\xff" + b"x" * 31
+        assert f", cookie={shown!r}..., automatic=" in repr(made)
+
+
+def test_a_checkpoint_stands_for_its_token(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store[b"a"] = b"1"
+        first = store.checkpoint("log")
+        store[b"a"] = b"2"
+        store.checkpoint("log")
+        (known, second) = store.checkpoints()
+        with disk_store(path, read_only=True, checkpoint=first) as then:
+            assert then[b"a"] == b"1"
+        assert oxidbm.recover(path, first, tmp_path / "copy").commit == first.commit
+        assert store.purge(token=second) == [second.token]
+        with pytest.raises(oxidbm.MissingError, match=second.token):
+            store.purge(token=second)
+    assert oxidbm.recover(path, known).commit == first.commit
+
+
+@pytest.mark.parametrize("wrong", [7, b"000000000001-00000000", ["a"]], ids=["int", "bytes", "list"])
+def test_what_is_no_checkpoint_and_no_token(tmp_path: Path, wrong: Any) -> None:
+    path = tmp_path / "store"
+    said = f"is a Checkpoint or its token, a str, not {type(wrong).__name__}$"
+    with disk_store(path) as store:
+        with pytest.raises(TypeError, match=f"^token {said}"):
+            store.purge(token=wrong)
+        store.checkpoint("log")
+    with pytest.raises(TypeError, match=f"^token {said}"):
+        oxidbm.recover(path, wrong)
+    with pytest.raises(TypeError, match=f"^token {said}"):
+        oxidbm.recover(path, wrong, tmp_path / "copy")
+    with pytest.raises(TypeError, match=f"^checkpoint {said}"):
+        disk_store(path, read_only=True, checkpoint=wrong)
+
+
+def test_one_that_is_being_made_is_none_yet(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store[b"a"] = b"1"
+        made = begun(store)
+        with pytest.raises(
+            ValueError, match=r"^token is a checkpoint that is still being made; wait for its result\(\)$"
+        ):
+            store.purge(token=made)
+        with pytest.raises(ValueError, match=r"^checkpoint is a checkpoint that is still being made; "):
+            disk_store(path, read_only=True, checkpoint=made)
 
 
 def test_it_is_the_checkpoints_own(tmp_path: Path) -> None:

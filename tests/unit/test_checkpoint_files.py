@@ -167,7 +167,7 @@ def test_going_back(tmp_path: Path) -> None:
         newer = store.checkpoint()
         with pytest.raises(oxidbm.LockedError):
             oxidbm.recover(path, made.token)
-    with pytest.raises(oxidbm.MissingError, match="no checkpoint of the token 7, or it is damaged; there are: 0000"):
+    with pytest.raises(oxidbm.MissingError, match="no checkpoint of the token '7', or it is damaged; there are: 0000"):
         oxidbm.recover(path, "7")
     with pytest.raises(oxidbm.MissingError, match="there is no store"):
         oxidbm.recover(tmp_path / "nowhere", made.token)

@@ -44,6 +44,7 @@ RANDOM_DIGITS: Final = 8
 NANOSECONDS: Final = 1e9
 NUMBER_MAX: Final = 1 << 62
 MESSAGE_MAX: Final = 200  # of what may be a list of a million
+COOKIE_SHOWN: Final = 32  # bytes of one where a checkpoint is shown
 NUMBERS: Final = ("sequence", "commit", "begin", "end", "time_ns", "image_bytes", "raw_bytes", "entries")
 SNAPSHOT_NUMBERS: Final = ("copied_from", "copied_to", "previous", "durable_to", "snapshot_bytes", "snapshot_raw_bytes")
 WORDS: Final = ("token", "kind", "store_id", "image_sum", "commit_sum")
@@ -214,6 +215,11 @@ def decode_cookie(said: object) -> bytes | None:
     return cookie
 
 
+def shown_cookie(cookie: bytes) -> str:
+    """Return a cookie as a literal, of a long one the beginning."""
+    return repr(cookie[:COOKIE_SHOWN]) + ("..." if len(cookie) > COOKIE_SHOWN else "")
+
+
 def metadata_of(said: dict[str, Any]) -> Metadata:
     """Return what a checkpoint's file says, whose checksum holds."""
     for field in WORDS:
@@ -366,9 +372,10 @@ class Checkpoint:
             self.running.release()
 
     def __repr__(self) -> str:
+        cookie = "" if self.cookie is None else f"cookie={shown_cookie(self.cookie)}, "
         return (
             f"Checkpoint(token={self.token!r}, kind={self.kind!r}, base={self.base!r}, name={self.name!r}, "
-            f"automatic={self.automatic}, time={self.time}, bytes={self.bytes}, commit={self.commit}, "
+            f"{cookie}automatic={self.automatic}, time={self.time}, bytes={self.bytes}, commit={self.commit}, "
             f"begin={self.begin}, end={self.end})"
         )
 
@@ -428,6 +435,14 @@ class CheckpointFiles:
 
     def read(self, token: str) -> Metadata:
         """Return what a checkpoint's file says; FileNotFoundError, CorruptionError or FormatError."""
+        metadata = self.read_of_any(token)
+        if metadata.store_id != self.store_id:
+            place = self.made_or_missing(token).place(token + METADATA_SUFFIX)
+            raise CorruptionError(f"{place} is of another store, {metadata.store_id}; delete it")
+        return metadata
+
+    def read_of_any(self, token: str) -> Metadata:
+        """As `read`, of whatever store it is."""
         directory = self.made_or_missing(token)
         name = token + METADATA_SUFFIX
         if not is_token(token):
@@ -436,8 +451,6 @@ class CheckpointFiles:
         if start != b"{":  # it may be a gigabyte of zeros
             raise CorruptionError(f"{directory.place(name)} is not what was written: it begins with {start!r}")
         metadata = decode_metadata(directory.place(name), directory.read_start(name, METADATA_BYTES_MAX))
-        if metadata.store_id != self.store_id:
-            raise CorruptionError(f"{directory.place(name)} is of another store, {metadata.store_id}; delete it")
         if metadata.token != token:
             raise CorruptionError(f"{directory.place(name)} is of the checkpoint {metadata.token}; delete it")
         return metadata

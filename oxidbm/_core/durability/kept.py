@@ -14,6 +14,7 @@ from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.durability.schedule import Schedule
 from oxidbm._core.durability.snapshots import Snapshots
+from oxidbm._core.durability.source import said_of_missing
 from oxidbm._core.errors import BusyError, MissingError
 
 
@@ -58,7 +59,7 @@ class Kept:
                 self.files.remove(token)
                 return [token]
             if not chosen:
-                raise MissingError(2, f"there is no checkpoint {token}", self.files.store.place(CHECKPOINTS))
+                raise MissingError(2, said_of_missing(self.known, token), self.files.store.place(CHECKPOINTS))
             if self.is_base(chosen[0]):
                 later = next((other.token for other in self.known if other.base == token), "that is being made")
                 raise BusyError(f"the checkpoint {later} builds on {token}: purge it first, or both with keep=")

@@ -6,6 +6,7 @@ from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.device.device import segment_starts
+from oxidbm._core.device.directory import CHECKPOINTS
 from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
 from oxidbm._core.durability.commit_record import (
     COMMIT_RECORD_BYTES,
@@ -13,7 +14,7 @@ from oxidbm._core.durability.commit_record import (
     CommitRecord,
     decode,
 )
-from oxidbm._core.errors import CorruptionError, FormatError
+from oxidbm._core.errors import CorruptionError, FormatError, MissingError
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import read_disk, value_of
 from oxidbm._core.log.record import (
@@ -68,6 +69,14 @@ class Source:
                 report.faults.append(str(failure))
         self.known.sort(key=age)  # tokens of one commit sort as it happens
 
+    def find(self, token: str) -> Metadata:
+        """Return the checkpoint of a token; MissingError, which tells a name from a token, where there is none."""
+        for metadata in self.known:
+            if metadata.token == token:
+                return metadata
+        path = "" if self.files is None else self.files.store.place(CHECKPOINTS)
+        raise MissingError(2, said_of_missing(self.known, token), path)
+
     def chain_of(self, metadata: Metadata) -> list[Metadata]:
         """Return a snapshot and those that it builds on, the first one of all first; CorruptionError without one."""
         chain = [metadata]
@@ -79,6 +88,21 @@ class Source:
                 )
             chain.insert(0, found[0])
         return chain
+
+
+def said_of_missing(known: list[Metadata], token: str) -> str:
+    """Return what is to be said where no checkpoint has a token: it may be the name of one, or of several."""
+    named = [metadata.token for metadata in known if metadata.name == token]
+    if len(named) == 1:
+        return f"{token!r} is the name of a checkpoint and not its token, which is {named[0]}"
+    if named:
+        return f"{token!r} is the name of {len(named)} checkpoints and no token; theirs are {', '.join(named)}"
+    tokens = [
+        metadata.token if metadata.name is None else f"{metadata.token} with the name {metadata.name!r}"
+        for metadata in known
+    ]
+    there = ", ".join(tokens) or "none"
+    return f"there is no checkpoint of the token {token!r}, or it is damaged; there are: {there}"
 
 
 def age(metadata: Metadata) -> tuple[int, int]:

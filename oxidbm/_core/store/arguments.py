@@ -5,7 +5,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from oxidbm._buffers import bytes_of
-from oxidbm._core.durability.checkpoint import COOKIE_BYTES_MAX
+from oxidbm._core.durability.checkpoint import COOKIE_BYTES_MAX, Checkpoint
 from oxidbm._core.log.record import HEADER_BYTES, KEY_LENGTH_MAX, VALUE_LENGTH_MAX
 from oxidbm._core.store.coder import CALLED, INT, PLAIN
 from oxidbm._core.store.handle import Handle
@@ -90,6 +90,17 @@ def to_cookie(cookie: object) -> bytes | None:
             "the store itself"
         )
     return data
+
+
+def to_token(what: str, checkpoint: object) -> str | None:
+    """Return the token of a checkpoint, given by it or as itself; None for none, TypeError for anything else."""
+    if isinstance(checkpoint, Checkpoint):
+        if not checkpoint.done():
+            raise ValueError(f"{what} is a checkpoint that is still being made; wait for its result()")
+        return checkpoint.token
+    if checkpoint is None or isinstance(checkpoint, str):
+        return checkpoint
+    raise TypeError(f"{what} is a Checkpoint or its token, a str, not {type(checkpoint).__name__}")
 
 
 def expiry_at(handle: Handle, expire: object) -> i64:

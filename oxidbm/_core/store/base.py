@@ -22,7 +22,7 @@ from oxidbm._core.durability.source import Recovery
 from oxidbm._core.errors import RecoveryWarning
 from oxidbm._core.life import COMMITTED, Life
 from oxidbm._core.sizes import parse_size
-from oxidbm._core.store.arguments import to_cookie, to_key
+from oxidbm._core.store.arguments import to_cookie, to_key, to_token
 from oxidbm._core.store.batch import Batch
 from oxidbm._core.store.coder import KEYS, VALUES, Coders, coder_for
 from oxidbm._core.store.handle import Handle, checkpoints_of
@@ -86,7 +86,7 @@ class StoreBase:
         ordered: bool = False,
         size_limit: object = None,
         checkpoints: bool = True,
-        checkpoint: str | None = None,
+        checkpoint: object = None,
         follow: float | None = None,
     ) -> None:
         options = Options(parse_size("memory", memory), parse_size("page_size", page_size), durability, interval)
@@ -99,15 +99,15 @@ class StoreBase:
         options.lock = lock
         options.device = device
         options.checkpoints = checkpoints
-        options.checkpoint = checkpoint
+        options.checkpoint = to_token("checkpoint", checkpoint)
         options.coders = Coders(coder_for(KEYS, key), coder_for(VALUES, value))
         options.size_limit = 0 if size_limit is None else parse_size("size_limit", size_limit)
         if clock is not None:
             options.clock = clock
-        if checkpoint is not None and not read_only:
+        if options.checkpoint is not None and not read_only:
             raise ValueError("a checkpoint is opened with read_only=True; oxidbm.recover() goes back to one")
         if follow is not None:
-            options.follow = checked_follow(follow, read_only, checkpoint)
+            options.follow = checked_follow(follow, read_only, options.checkpoint)
         if path is None:
             if read_only:
                 raise ValueError("a store without a path is always new, so read_only=True makes no sense")
@@ -263,10 +263,10 @@ class StoreBase:
         with follower.lock:
             return checkpoints_of(self.handle)
 
-    def purge(self, *, keep: int | None = None, token: str | None = None) -> list[str]:
+    def purge(self, *, keep: int | None = None, token: object = None) -> list[str]:
         """Remove a checkpoint, or all but the newest ones that were asked for; return their tokens."""
         self.check_writable()
-        return self.checkpointer().purge(keep, token)
+        return self.checkpointer().purge(keep, to_token("token", token))
 
     def checkpointer(self) -> Checkpointer:
         """Return what makes checkpoints; ValueError for a store in memory."""

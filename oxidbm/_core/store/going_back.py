@@ -100,12 +100,9 @@ def choose(files: CheckpointFiles, token: str | None) -> Metadata:
     """Return the checkpoint of a token, or the newest one that can be gone back to."""
     source = Source(files)
     source.read_all(Recovery())
+    if token is not None:
+        return source.find(token)
     for metadata in reversed(source.known):
-        if metadata.token == token or (token is None and metadata.is_state()):
+        if metadata.is_state():
             return metadata
-    if token is None:
-        raise MissingError(2, "the store has no checkpoint that could be gone back to", files.store.path)
-    known = ", ".join([metadata.token for metadata in source.known]) or "none"
-    raise MissingError(
-        2, f"the store has no checkpoint of the token {token}, or it is damaged; there are: {known}", files.store.path
-    )
+    raise MissingError(2, "the store has no checkpoint that could be gone back to", files.store.path)

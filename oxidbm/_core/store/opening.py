@@ -12,7 +12,6 @@ from oxidbm._core.counters import Counters
 from oxidbm._core.device.device import Device, NullDevice
 from oxidbm._core.device.directory import (
     BEFORE_A_STORE,
-    CHECKPOINTS,
     DIRECTORY_BITS,
     LOG,
     SEGMENT_SUFFIX,
@@ -331,14 +330,7 @@ def choose_checkpoint(source: Source, token: str | None) -> None:
     """Have recovery stop at a checkpoint; MissingError where there is none of that token."""
     if token is None:
         return
-    for metadata in source.known:
-        if metadata.token == token:
-            if not metadata.is_state():
-                raise FormatError(
-                    f"the checkpoint {token} is an image of the index alone; it makes opening faster, no more"
-                )
-            source.at = metadata
-            return
-    known = ", ".join([metadata.token for metadata in source.known]) or "none"
-    path = "" if source.files is None else source.files.store.place(CHECKPOINTS)
-    raise MissingError(2, f"there is no checkpoint of the token {token}, or it is damaged; there are: {known}", path)
+    metadata = source.find(token)
+    if not metadata.is_state():
+        raise FormatError(f"the checkpoint {token} is an image of the index alone; it makes opening faster, no more")
+    source.at = metadata
