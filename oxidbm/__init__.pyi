@@ -695,7 +695,8 @@ class Store(MutableMapping[_K, _V]):
         on disk, from the start of a page on. An incremental one looks at each record of that, and copies what changed.
 
         Raises BusyError while another checkpoint that was asked for is being made; ValueError for a store in memory,
-        and for a cookie that is longer, or another level. An OSError, such as that of a full disk, changes nothing.
+        and for a cookie that is longer, or another level. An OSError, such as that of a full disk, changes nothing;
+        nor does FileNotFoundError, where the directory of the checkpoints was moved meanwhile, or MemoryError.
         """
 
     def checkpoints(self) -> list[Checkpoint]:

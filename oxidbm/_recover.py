@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from oxidbm._backup import BackupReport, Progress
 from oxidbm._core.device.directory import LOG
 from oxidbm._core.device.segments import FileDevice
-from oxidbm._core.durability.checkpoint import Checkpoint, CheckpointFiles, Metadata
+from oxidbm._core.durability.checkpoint import Checkpoint, Metadata
+from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import read_superblock
 from oxidbm._core.errors import MissingError, RecoveryWarning

@@ -19,7 +19,8 @@ from oxidbm._core.device.directory import CHECKPOINTS, CLEAN, LOG, SEGMENT_SUFFI
 from oxidbm._core.device.segments import segment_name
 from oxidbm._core.device.system import read_at
 from oxidbm._core.durability.carve import Carver, could_begin, page_of, sum_without_key
-from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
+from oxidbm._core.durability.checkpoint import Metadata
+from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.source import age
 from oxidbm._core.durability.superblock import (
     CLEAN_MAGIC,

@@ -98,7 +98,7 @@ def say(failure: BaseException) -> None:
     if sys.stderr is None:
         return
     try:
-        sys.stderr.write(f"oxidbm: {sentence(failure)}\n")
+        sys.stderr.write(f"oxidbm: {common.one_line(sentence(failure))}\n")
         for line in getattr(failure, "__notes__", ()):
             sys.stderr.write(f"{line}\n")
         sys.stderr.flush()

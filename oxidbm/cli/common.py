@@ -161,6 +161,13 @@ def shown(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def one_line(text: str) -> str:
+    """Return a message as one line, in which no name that it holds can steer the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(character if character == "\\" else shown(character) for character in text)
+
+
 def readable(data: bytes) -> str:
     """Return bytes as one line of text; what is not printable UTF-8 as \\n, \\x00 and so on."""
     text = data.decode("utf-8", "surrogateescape")
@@ -255,4 +262,4 @@ def print_table(table: Any) -> None:
 def note(text: str) -> None:
     """Say on stderr what was done, where there is one."""
     with suppress(OSError, AttributeError):
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(one_line(text) + "\n")

@@ -335,3 +335,50 @@ def test_what_is_over_soon_shows_no_bar() -> None:
         shown.start()
         shown.end()
     assert console.export_text() == ""
+
+
+TOKENS = {
+    "empty": "",
+    "a path upwards": "../../prices",
+    "a file": "checkpoints/000000000001-00000000.json",
+    "another one's": "000000000001-00000000",
+    "long": "9" * 100_000,
+    "digits of another script": "\uff10" * 12 + "-00000000",
+    "lines and escapes": "a\nb\x1b[31mred",
+    "no text": "\udcff",
+}
+
+
+@pytest.mark.parametrize("what", TOKENS)
+def test_a_token_that_is_none(prices: Path, what: str) -> None:
+    before = contents_of_files(prices)
+    token = TOKENS[what]
+    commands: list[list[object]] = [
+        ["recover", prices, "--yes", "--", token],
+        ["recover", prices, "--to", prices.with_name("new"), "--", token],
+        ["get", prices, "tea", f"--checkpoint={token}"],
+        ["purge", prices, "--", token],
+    ]
+    for arguments in commands:
+        result = invoke(*arguments)
+        assert result.exit_code == 3
+        assert result.stdout == ""
+        assert result.stderr.startswith("oxidbm: ")
+        assert result.stderr.removesuffix("\n").isprintable()  # and so it is one line
+        assert len(result.stderr) < 500
+        assert contents_of_files(prices) == before
+        assert not prices.with_name("new").exists()
+
+
+def contents_of_files(path: Path) -> dict[str, bytes]:
+    """Return what a store's files hold, but for who had it open last, and whether it was closed."""
+    files = (file for file in path.rglob("*") if file.is_file() and file.name != "LOCK")
+    return {str(file): file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize("name", ["lines\nand\rmore", "\x1b[31mred", "\u202egnp"])
+def test_a_path_that_would_steer_the_terminal(tmp_path: Path, name: str) -> None:
+    for command in ("stat", "checkpoints", "checkpoint", "recover", "purge"):
+        result = invoke(command, tmp_path / name, *(["--keep", "1"] if command == "purge" else []))
+        assert result.exit_code == 3
+        assert result.stderr.removesuffix("\n").isprintable()

@@ -1,8 +1,10 @@
 """Going back to a snapshot that ends in its middle: what the log had of that state stays, and it can be begun again."""
 
+import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,3 +43,33 @@ def test_a_full_disk_while_the_log_goes_back(room: int, tmp_path: Path) -> None:
     with disk_store(path) as store:
         assert dict(store.items()) == OLD | {b"in memory": b"when it was made"}
         assert store.check() == []
+
+
+@pytest.mark.parametrize("kind", ["fold-over", "snapshot", "log"])
+def test_a_reader_that_looks_in_the_middle_of_it_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store[b"key"] = b"1"
+        made = store.checkpoint(kind)
+        store[b"key"] = b"2"
+    truncate = os.ftruncate
+    looked: list[bytes] = []
+    with oxidbm.Store(path, read_only=True, memory="1MiB") as reader:
+
+        def look(descriptor: int, size: int) -> None:
+            truncate(descriptor, size)  # the note of a recovery ends so, before anything is cut off, and after that
+            reader.refresh()
+            looked.append(reader[b"key"])
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "ftruncate", look)
+            oxidbm.recover(path, made.token)
+        assert b"2" in looked
+        reader.refresh()
+        assert reader[b"key"] == b"1"
+        with disk_store(path) as store:
+            store[b"key"] = b"3"
+        assert reader.refresh()
+        assert reader[b"key"] == b"3"

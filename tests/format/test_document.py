@@ -20,6 +20,7 @@ from oxidbm._core.durability import (
     session_record,
     snapshot_file,
     superblock,
+    tokens,
 )
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.index import entry, image
@@ -241,8 +242,8 @@ def test_checkpoint_files(tmp_path: Path) -> None:
         for suffix in (directory.METADATA_SUFFIX, directory.IMAGE_SUFFIX, directory.SNAPSHOT_SUFFIX)
     ]
     text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
-    assert f"Its token is {checkpoint.SEQUENCE_DIGITS} digits or more" in text
-    assert re.fullmatch("0{11}7-[0-9a-f]{8}", checkpoint.token_for(7))
+    assert f"Its token is {tokens.SEQUENCE_DIGITS} digits or more" in text
+    assert re.fullmatch("0{11}7-[0-9a-f]{8}", tokens.token_for(7))
     make_tiny(tmp_path / "store")
     with oxidbm.Store(tmp_path / "store") as store:
         made = store.checkpoint()

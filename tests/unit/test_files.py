@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -230,3 +231,23 @@ def test_longer_note_of_an_earlier_holder_goes(tmp_path: Path) -> None:
     lock = DirectoryLock(Directory(str(tmp_path)), 0o600)
     assert json.loads((tmp_path / "LOCK").read_bytes())["pid"] == os.getpid()
     lock.close()
+
+
+CALLS: dict[str, Callable[[Directory], object]] = {
+    "open": lambda directory: directory.open("gone", os.O_RDONLY),
+    "sub": lambda directory: directory.sub("gone"),
+    "unlink": lambda directory: directory.unlink("gone"),
+    "replace": lambda directory: directory.replace("gone", "there"),
+    "make": lambda directory: directory.make("gone/below", 0o777),
+    "status": lambda directory: directory.status("x" * 300),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_failed_call_says_where_the_file_is(tmp_path: Path, call: str) -> None:
+    directory = Directory(str(tmp_path))
+    with pytest.raises(OSError, match=r"gone|xxx") as raised:
+        CALLS[call](directory)
+    assert Path(raised.value.filename).is_relative_to(tmp_path)
+    assert Path(raised.value.filename) != tmp_path
+    directory.close()

@@ -84,3 +84,29 @@ def test_a_snapshot_of_a_copy_that_went_on_in_another_way_takes_nothing_from_thi
         file.unlink()
     with oxidbm.Store(path) as store:
         assert dict(store.items()) == items
+
+
+@pytest.mark.parametrize("damage", ["flipped", "deleted"])
+@pytest.mark.parametrize("which", range(3))
+def test_check_finds_the_damage_of_a_snapshot_that_was_the_newest_state(
+    tmp_path: Path, which: int, damage: str
+) -> None:
+    path = tmp_path / "store"
+    with open_writer(path) as store:
+        store["key"] = "1"
+        store.sync()
+        store["key"] = "2"
+        made = [store.checkpoint("snapshot")]
+        for turn in range(2):
+            store["key"] = f"{turn + 3}"
+            made.append(store.checkpoint("incremental"))
+        shutil.copytree(path, tmp_path / "crashed")
+    crashed = tmp_path / "crashed"
+    assert oxidbm.check(crashed) == []
+    file = crashed / "checkpoints" / f"{made[which].token}.snapshot.zst"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.unlink() if damage == "deleted" else file.write_bytes(data)
+    assert any(made[which].token in fault for fault in oxidbm.check(crashed))
+    with pytest.warns(oxidbm.RecoveryWarning), oxidbm.Store(crashed, read_only=True) as reader:
+        assert any(made[which].token in fault for fault in reader.check())

@@ -51,13 +51,25 @@ class Directory:
         self.absolute: str = os.path.abspath(path) if above is None else os.path.join(above.absolute, name)
         self.descriptor = -1
         if above is not None and above.descriptor >= 0:
-            self.descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | OPEN_FLAGS, dir_fd=above.descriptor)
+            try:
+                self.descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | OPEN_FLAGS, dir_fd=above.descriptor)
+            except OSError as failure:
+                above.say_place(failure, name)
+                raise
         elif HAS_DIRECTORY_DESCRIPTORS:
             self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | OPEN_FLAGS)
 
     def place(self, name: str) -> str:
         """Return what messages call a file."""
         return os.path.join(self.path, name)
+
+    def say_place(self, failure: OSError, name: str) -> None:
+        """Have a failed system call say where the file is: it knows the name in here alone.
+
+        What a signal handler raised meanwhile says nothing of that name, and stays what it is.
+        """
+        if failure.filename == name:
+            failure.filename = self.place(name)
 
     def open(self, name: str, flags: int, mode: int = 0o666) -> int:
         """Return a descriptor of a regular file; FormatError for anything else, which is not waited for."""
@@ -70,6 +82,7 @@ class Directory:
         except OSError as failure:
             if failure.errno in NO_FILE or self.leads_nowhere(name):
                 raise self.no_file(name) from None
+            self.say_place(failure, name)
             raise
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
@@ -106,6 +119,7 @@ class Directory:
             return self.stat(name, True)
         except OSError as failure:
             if failure.errno != errno.ENOENT and not self.leads_nowhere(name):
+                self.say_place(failure, name)
                 raise
         try:
             found = self.stat(name, False)
@@ -135,17 +149,25 @@ class Directory:
 
     def unlink(self, name: str) -> None:
         """Delete a file."""
-        if self.descriptor >= 0:
-            os.unlink(name, dir_fd=self.descriptor)
-        else:
-            os.unlink(os.path.join(self.absolute, name))
+        try:
+            if self.descriptor >= 0:
+                os.unlink(name, dir_fd=self.descriptor)
+            else:
+                os.unlink(os.path.join(self.absolute, name))
+        except OSError as failure:
+            self.say_place(failure, name)
+            raise
 
     def replace(self, name: str, to: str) -> None:
         """Give a file another name, in place of what has that."""
-        if self.descriptor >= 0:
-            os.replace(name, to, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
-        else:
-            os.replace(os.path.join(self.absolute, name), os.path.join(self.absolute, to))
+        try:
+            if self.descriptor >= 0:
+                os.replace(name, to, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+            else:
+                os.replace(os.path.join(self.absolute, name), os.path.join(self.absolute, to))
+        except OSError as failure:
+            self.say_place(failure, name)
+            raise
 
     def link(self, name: str, into: "Directory") -> bool:
         """Give a file the same name in another directory too; False where it is gone, or no link to it can be made."""
@@ -173,6 +195,9 @@ class Directory:
                 os.mkdir(os.path.join(self.absolute, name), mode | DIRECTORY_BITS)
         except FileExistsError:
             return
+        except OSError as failure:
+            self.say_place(failure, name)
+            raise
 
     def sync(self) -> None:
         """Make its entries durable; where directories cannot be opened (Windows) the rename itself must do."""

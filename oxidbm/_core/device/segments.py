@@ -17,6 +17,7 @@ by. A commit record may end with zero words, so as many bytes are kept as one ta
 """
 
 import contextlib
+import errno
 import mmap
 import os
 from typing import Final, final
@@ -282,6 +283,7 @@ class FileDevice(Device):
                 segment.dirty = False  # before, since it may be written meanwhile
                 segment.synced = True
                 try:
+                    self.check_in_place(segment)
                     sync_file(segment.descriptor)
                 except BaseException:
                     segment.dirty = True
@@ -293,6 +295,22 @@ class FileDevice(Device):
             except BaseException:
                 self.directory_dirty = True
                 raise
+
+    def check_in_place(self, segment: Segment) -> None:
+        """Raise FileNotFoundError for a file that was deleted: what is written to it, nobody finds again.
+
+        Some file systems give each file no name in its status, so the name is looked at, too.
+        """
+        status = os.fstat(segment.descriptor)
+        if status.st_nlink > 0:
+            return
+        named = self.directory.status(segment.name)
+        if named is None or (named.st_dev, named.st_ino) != (status.st_dev, status.st_ino):
+            raise FileNotFoundError(
+                errno.ENOENT,
+                "the file was deleted or replaced while the store is open",
+                self.directory.place(segment.name),
+            )
 
     def sync_all(self) -> None:
         """Sync every file and the directory, whoever wrote them: a writer beside this reader may not have done so."""

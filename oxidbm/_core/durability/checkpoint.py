@@ -1,27 +1,20 @@
-"""Checkpoints on disk: what one says of itself, and the directory they are kept in.
+"""A checkpoint: what one says of itself, and what a user holds.
 
 A checkpoint is a commit that can be gone back to, and, unless it is of the kind "log", an image of the index at that
 commit, which opening begins with in place of the log's first record. One of the kind "snapshot" has a copy of its own
 of what the log had in memory alone, and an "incremental" one of what has changed in there since the one that it builds
-on, whose image it shares. `checkpoints/TOKEN.json` says what it is. It is
-written aside and renamed once all that it names is durable: a checkpoint is there when that file is. What else is in
-the directory was left by a crash, and is deleted before the next checkpoint is written.
+on, whose image it shares. `checkpoints/TOKEN.json` says what it is (see checkpoint_files).
 """
 
 import binascii
-import os
 import threading
 import zlib
 from typing import Any, Final, final
 
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.device.directory import (
-    ASIDE_SUFFIX,
-    CHECKPOINTS,
     IMAGE_SUFFIX,
-    METADATA_SUFFIX,
     SNAPSHOT_SUFFIX,
-    Directory,
 )
 from oxidbm._core.durability.compression import LEVEL
 from oxidbm._core.durability.serials import SessionState
@@ -39,8 +32,6 @@ KINDS: Final = (FOLD_OVER, SNAPSHOT, INCREMENTAL, INDEX_ONLY, LOG_ONLY)
 CHECKPOINT_VERSION: Final = 1
 METADATA_BYTES_MAX: Final = 1 << 30
 COOKIE_BYTES_MAX: Final = 1 << 16
-SEQUENCE_DIGITS: Final = 12
-RANDOM_DIGITS: Final = 8
 NANOSECONDS: Final = 1e9
 NUMBER_MAX: Final = 1 << 62
 MESSAGE_MAX: Final = 200  # of what may be a list of a million
@@ -137,23 +128,11 @@ class Metadata:
         return said
 
 
-def token_for(sequence: int) -> str:
-    """Return a token that no other checkpoint has; tokens sort as their commits do."""
-    return f"{sequence:0{SEQUENCE_DIGITS}d}-{os.urandom(RANDOM_DIGITS // 2).hex()}"
-
-
 def sum_of(said: dict[str, Any]) -> str:
     """Return the checksum of what a checkpoint's file says, however that is written."""
     import json
 
     return f"{zlib.crc32(json.dumps(said, sort_keys=True, separators=(',', ':')).encode()):08x}"
-
-
-def is_token(name: str) -> bool:
-    """Return whether a name is a token."""
-    number, hyphen, word = name.partition("-")
-    digits = number.isascii() and number.isdigit() and len(number) >= SEQUENCE_DIGITS
-    return digits and bool(hyphen) and len(word) == RANDOM_DIGITS and not set(word) - set("0123456789abcdef")
 
 
 def encode_metadata(metadata: Metadata) -> bytes:
@@ -378,123 +357,3 @@ class Checkpoint:
             f"{cookie}automatic={self.automatic}, time={self.time}, bytes={self.bytes}, commit={self.commit}, "
             f"begin={self.begin}, end={self.end})"
         )
-
-
-@final
-class CheckpointFiles:
-    """The directory of a store's checkpoints, which there may not be yet."""
-
-    def __init__(self, store: Directory, store_id: bytes, mode: int) -> None:
-        self.store = store
-        self.store_id = store_id.hex()
-        self.mode = mode
-        self.directory: Directory | None = None
-
-    def opened(self) -> Directory | None:
-        """Return the directory, None where there is none; FormatError where something else has its name."""
-        if self.directory is None and self.store.status(CHECKPOINTS) is not None:
-            try:
-                found = self.store.sub(CHECKPOINTS)
-            except NotADirectoryError:
-                place = self.store.place(CHECKPOINTS)
-                raise FormatError(f"{place} is no directory; delete it to have checkpoints") from None
-            if self.held() is None:
-                self.directory = found
-            else:  # another thread was faster
-                found.close()
-        return self.directory
-
-    def held(self) -> Directory | None:
-        """Return the directory, read anew: a second look in one function would be taken to be the first one's."""
-        return self.directory
-
-    def made(self) -> Directory:
-        """Return the directory, which is made where there is none, durably."""
-        directory = self.opened()
-        if directory is None:
-            self.store.make(CHECKPOINTS, self.mode)
-            self.store.sync()
-            directory = self.opened()
-        assert directory is not None
-        return directory
-
-    def tokens(self) -> list[str]:
-        """Return the tokens of the checkpoints that are there, the oldest first."""
-        directory = self.opened()
-        names = [] if directory is None else directory.names()
-        return [name.removesuffix(METADATA_SUFFIX) for name in names if name.endswith(METADATA_SUFFIX)]
-
-    def size(self) -> int:
-        """Return the bytes of all files in the directory."""
-        directory = self.opened()
-        total = 0
-        for name in [] if directory is None else directory.names():
-            status = None if directory is None else directory.status(name)
-            total += 0 if status is None else status.st_size
-        return total
-
-    def read(self, token: str) -> Metadata:
-        """Return what a checkpoint's file says; FileNotFoundError, CorruptionError or FormatError."""
-        metadata = self.read_of_any(token)
-        if metadata.store_id != self.store_id:
-            place = self.made_or_missing(token).place(token + METADATA_SUFFIX)
-            raise CorruptionError(f"{place} is of another store, {metadata.store_id}; delete it")
-        return metadata
-
-    def read_of_any(self, token: str) -> Metadata:
-        """As `read`, of whatever store it is."""
-        directory = self.made_or_missing(token)
-        name = token + METADATA_SUFFIX
-        if not is_token(token):
-            raise CorruptionError(f"{directory.place(ascii(name)[1:-1])} is not named as a checkpoint is; delete it")
-        start = directory.read_start(name, 1)
-        if start != b"{":  # it may be a gigabyte of zeros
-            raise CorruptionError(f"{directory.place(name)} is not what was written: it begins with {start!r}")
-        metadata = decode_metadata(directory.place(name), directory.read_start(name, METADATA_BYTES_MAX))
-        if metadata.token != token:
-            raise CorruptionError(f"{directory.place(name)} is of the checkpoint {metadata.token}; delete it")
-        return metadata
-
-    def made_or_missing(self, token: str) -> Directory:
-        """Return the directory; FileNotFoundError where there is none."""
-        directory = self.opened()
-        if directory is None:
-            raise FileNotFoundError(2, f"there is no checkpoint {token}", self.store.place(CHECKPOINTS))
-        return directory
-
-    def publish(self, metadata: Metadata) -> None:
-        """Let a checkpoint be there, durably; what it names is durable already, but for the names."""
-        directory = self.made()
-        directory.sync()
-        directory.write_aside(metadata.token + METADATA_SUFFIX, encode_metadata(metadata), self.mode)
-
-    def remove(self, token: str) -> None:
-        """Let a checkpoint be gone, durably, and then its files."""
-        directory = self.opened()
-        if directory is None:
-            return
-        for suffix in (METADATA_SUFFIX, METADATA_SUFFIX + ASIDE_SUFFIX, IMAGE_SUFFIX, SNAPSHOT_SUFFIX):
-            try:
-                directory.unlink(token + suffix)
-            except FileNotFoundError:
-                continue
-            if suffix == METADATA_SUFFIX:
-                directory.sync()
-
-    def sweep(self) -> None:
-        """Delete what a crash left of checkpoints that were not finished, or were being removed."""
-        directory = self.opened()
-        if directory is None:
-            return
-        known = set(self.tokens())
-        for name in directory.names():
-            token = name.partition(".")[0]
-            if name.endswith((METADATA_SUFFIX + ASIDE_SUFFIX, IMAGE_SUFFIX, SNAPSHOT_SUFFIX)) and token not in known:
-                directory.unlink(name)
-
-    def close(self) -> None:
-        """Close the directory."""
-        directory = self.directory
-        self.directory = None
-        if directory is not None:
-            directory.close()

@@ -6,11 +6,9 @@ it takes what the store's own index takes, beside the budget. That each entry le
 at, since it would cost a read of the log for each: the image's checksum stands for that.
 """
 
-import os
-
 from oxidbm._core.budget import Budget
-from oxidbm._core.device.directory import CHECKPOINTS
-from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
+from oxidbm._core.durability.checkpoint import Metadata
+from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.durability.rebuild import check_copy, is_in_log
 from oxidbm._core.durability.recovery import read_image
@@ -31,32 +29,37 @@ def check_checkpoints(commits: Commits, files: CheckpointFiles | None) -> list[s
                 check_one(commits, files, files.read(token))
             except (error, ImportError, FileNotFoundError) as failure:
                 if token in files.tokens():
-                    faults.append(sentence_of(files, token, failure))
+                    faults.append(sentence_of(token, failure))
     finally:
         epoch.release(slot)
     commits.log.life.check_alive()  # what was closed meanwhile has faults without end
     return faults
 
 
-def sentence_of(files: CheckpointFiles, token: str, failure: BaseException) -> str:
+def sentence_of(token: str, failure: BaseException) -> str:
     """Return what a failure says of a checkpoint, and what to do about it."""
     said = str(failure)
     if isinstance(failure, FileNotFoundError):
-        said = f"{os.path.join(files.store.place(CHECKPOINTS), failure.filename)} is missing"
+        said = f"{failure.filename} is missing"
     return f"the checkpoint {token} cannot be used: {said}. Opening passes over it; purge it, and make another one"
 
 
 def check_one(commits: Commits, files: CheckpointFiles, metadata: Metadata) -> None:
-    """Raise what keeps a checkpoint from being used; one that a reader's commit came before is another one's."""
-    if metadata.sequence > commits.durable_sequence:
-        return
+    """Raise what keeps a checkpoint from being used.
+
+    One that is newer than the commit that is read has its commit in a part of the log that is not: what is looked at
+    are its own files. A snapshot may be newer because they are damaged, and its state is lost.
+    """
     log = commits.log
-    if not metadata.has_copy():
-        said = commit_of(log, metadata)
-    else:
+    later = metadata.sequence > commits.durable_sequence
+    if metadata.has_copy():
         said = check_copy(files, metadata).decoded()
-        if is_in_log(log, metadata):
+        if not later and is_in_log(log, metadata):
             commit_of(log, metadata)
+    elif later:
+        return
+    else:
+        said = commit_of(log, metadata)
     if metadata.base is not None:
         files.read(metadata.base)
     elif metadata.has_image():

@@ -26,17 +26,8 @@ from mypy_extensions import i64
 from oxidbm import _breath
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.device.device import segment_starts
-from oxidbm._core.durability.checkpoint import (
-    FOLD_OVER,
-    INCREMENTAL,
-    KINDS,
-    LOG_ONLY,
-    SNAPSHOT,
-    Checkpoint,
-    CheckpointFiles,
-    Metadata,
-    token_for,
-)
+from oxidbm._core.durability.checkpoint import FOLD_OVER, INCREMENTAL, KINDS, LOG_ONLY, SNAPSHOT, Checkpoint, Metadata
+from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.commit import Aside, Commits, CutWatcher
 from oxidbm._core.durability.compression import LEVEL
 from oxidbm._core.durability.image_file import ImageHeader, ImageWriter
@@ -45,6 +36,7 @@ from oxidbm._core.durability.schedule import Schedule
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.durability.session_record import read_sessions
 from oxidbm._core.durability.snapshots import Snapshots
+from oxidbm._core.durability.tokens import token_for
 from oxidbm._core.errors import BusyError, ClosedError, error
 from oxidbm._core.index.image import ImageTaker
 from oxidbm._core.locks import CHECKPOINTING, StoreLock

@@ -30,6 +30,7 @@ from oxidbm._core.log.room import room_for
 from oxidbm._core.table.table import Table
 
 NANOSECONDS: Final = 1e9
+CLOCK_MAX: Final = 4.6e9  # seconds, in the year 2115: the numbers of a checkpoint's file end soon after
 SESSIONS_SLICE: Final = 256
 
 
@@ -101,8 +102,11 @@ class Commits(Committer):
         self.unlogged = False  # the next commit has to say something that no record since the last one says
 
     def now_ns(self) -> i64:
-        """Return the clock's time in nanoseconds since 1970."""
-        return i64(int(self.table.clock() * NANOSECONDS))
+        """Return the clock's time in nanoseconds since 1970: the nearest that files say where it is set beyond."""
+        seconds = self.table.clock()
+        if not seconds > 0.0:
+            return 0
+        return i64(int(min(seconds, CLOCK_MAX) * NANOSECONDS))
 
     def note(self, state: SessionState) -> None:
         """Take note of a session's first change since the last cut, or since its record was written."""

@@ -16,6 +16,7 @@ from oxidbm._core.errors import CorruptionError
 
 SUM_BYTES: Final = 4
 RAW_BYTES: Final = 1 << 22  # are compressed at once
+NO_MEMORY: Final = "Allocation error"  # in what the library says, whose errors have no numbers
 WORDS_MAX: Final = 32768  # are read at once
 
 
@@ -29,6 +30,8 @@ class FrameWriter:
         self.sum = b""
         self.raw: list[bytes] = []  # waits to be compressed
         self.raw_waiting: i64 = 0
+        self.place = directory.place(name)
+        self.failure: Any = zstandard().ZstdError
         self.frame: Any = compressing(level)
         self.descriptor = directory.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
 
@@ -46,8 +49,15 @@ class FrameWriter:
         data = b"".join(self.raw)
         self.raw = []
         self.raw_waiting = 0
-        for chunk in self.frame.compress(data):
-            self.put(chunk)
+        self.put_all(self.frame.compress(data))
+
+    def put_all(self, chunks: Any) -> None:
+        """Write what the compressor yields; MemoryError where it has too little of that, which is all it lacks."""
+        try:
+            for chunk in chunks:
+                self.put(chunk)
+        except self.failure as failure:
+            raise MemoryError(f"{self.place}: {failure}") from None
 
     def put(self, chunk: bytes) -> None:
         """Write compressed bytes."""
@@ -58,8 +68,7 @@ class FrameWriter:
     def finish(self) -> None:
         """End the file and make it durable; its name is not, yet."""
         self.compress()
-        for chunk in self.frame.finish():
-            self.put(chunk)
+        self.put_all(self.frame.finish())
         sync_file(self.descriptor)
         self.close()
 
@@ -79,7 +88,7 @@ class FrameReader:
         self.place = directory.place(name)
         self.offset = 0
         self.buffer = memoryview(b"")
-        self.failures: Any = (zstandard().ZstdError, MemoryError)
+        self.failure: Any = zstandard().ZstdError
         descriptor = directory.open(name, os.O_RDONLY)
         self.file = os.fdopen(descriptor, "rb", buffering=0)
         found = os.fstat(descriptor).st_size
@@ -102,12 +111,18 @@ class FrameReader:
         """Return the error for what stands at the offset that was read up to."""
         return CorruptionError(f"{self.place}: at offset {self.offset} of its content: {why}")
 
+    def failed(self, failure: BaseException) -> BaseException:
+        """Return the error for a library that cannot go on: a shortage of memory is no damage, and over when it is."""
+        if NO_MEMORY in str(failure):
+            return MemoryError(f"{self.place}: {failure}")
+        return self.fault(str(failure))
+
     def some(self, size: i64) -> bytes:
         """Return up to `size` bytes, none only at the end."""
         try:
             data: bytes = self.stream.read(int(size))
-        except self.failures as failure:
-            raise self.fault(str(failure)) from None
+        except self.failure as failure:
+            raise self.failed(failure) from None
         self.offset += len(data)
         return data
 
@@ -135,8 +150,8 @@ class FrameReader:
         while at < len(data):
             try:
                 size: int = self.stream.readinto(data[at:])
-            except self.failures as failure:
-                raise self.fault(str(failure)) from None
+            except self.failure as failure:
+                raise self.failed(failure) from None
             if size == 0:
                 raise self.fault(f"it ends {len(data) - at} bytes early")
             at += size

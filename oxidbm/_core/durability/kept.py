@@ -10,7 +10,8 @@ from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MAX
 from oxidbm._core.device.directory import CHECKPOINTS
-from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
+from oxidbm._core.durability.checkpoint import Metadata
+from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.durability.schedule import Schedule
 from oxidbm._core.durability.snapshots import Snapshots

@@ -1,11 +1,8 @@
 """Which state of a store is the newest: its log's last commit, or a snapshot that the log has not gone beyond."""
 
-import os
-
 from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS
-from oxidbm._core.device.directory import CHECKPOINTS
 from oxidbm._core.durability.checkpoint import Metadata
 from oxidbm._core.durability.rebuild import (
     Spill,
@@ -59,8 +56,7 @@ def newest_snapshot(log: HybridLog, source: Source, report: Recovery) -> Spill |
             check_log_of(log, metadata)
             spill = assembled(log, source, metadata)
         except FileNotFoundError as missing:
-            place = os.path.join(files.store.place(CHECKPOINTS), missing.filename)
-            report.faults.append(lost_with(metadata, f"{place} is missing"))
+            report.faults.append(lost_with(metadata, f"{missing.filename} is missing"))
         except (CorruptionError, FormatError) as failure:
             report.faults.append(lost_with(metadata, str(failure)))
         else:

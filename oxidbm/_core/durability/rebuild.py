@@ -23,7 +23,8 @@ from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.device.device import Device
 from oxidbm._core.device.directory import CHECKPOINTS
 from oxidbm._core.device.system import read_at, write_at
-from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
+from oxidbm._core.durability.checkpoint import Metadata
+from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.commit_record import COMMIT_BYTES, COMMIT_RECORD_BYTES, COMMIT_SHAPE
 from oxidbm._core.durability.replay import SLICE_RECORDS
 from oxidbm._core.durability.snapshot_file import SnapshotHeader, SnapshotReader

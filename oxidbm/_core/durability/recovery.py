@@ -17,7 +17,8 @@ from oxidbm import _breath
 from oxidbm._core.address import ADDRESS_MASK, FIRST_ADDRESS
 from oxidbm._core.budget import Budget
 from oxidbm._core.device.segments import FileDevice
-from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
+from oxidbm._core.durability.checkpoint import Metadata
+from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.durability.commit_record import (
     CommitRecord,

@@ -13,7 +13,8 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS
-from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
+from oxidbm._core.durability.checkpoint import Metadata
+from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.commit import Aside, Commits
 from oxidbm._core.durability.snapshot_file import SnapshotHeader, SnapshotWriter
 from oxidbm._core.log.flush import flush_to

@@ -7,13 +7,15 @@ from mypy_extensions import i64
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.device.device import segment_starts
 from oxidbm._core.device.directory import CHECKPOINTS
-from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
+from oxidbm._core.durability.checkpoint import Metadata
+from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.commit_record import (
     COMMIT_RECORD_BYTES,
     COMMIT_SHAPE,
     CommitRecord,
     decode,
 )
+from oxidbm._core.durability.tokens import shown_token
 from oxidbm._core.errors import CorruptionError, FormatError, MissingError
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import read_disk, value_of
@@ -94,15 +96,17 @@ def said_of_missing(known: list[Metadata], token: str) -> str:
     """Return what is to be said where no checkpoint has a token: it may be the name of one, or of several."""
     named = [metadata.token for metadata in known if metadata.name == token]
     if len(named) == 1:
-        return f"{token!r} is the name of a checkpoint and not its token, which is {named[0]}"
+        return f"{shown_token(token)} is the name of a checkpoint and not its token, which is {named[0]}"
     if named:
-        return f"{token!r} is the name of {len(named)} checkpoints and no token; theirs are {', '.join(named)}"
+        return (
+            f"{shown_token(token)} is the name of {len(named)} checkpoints and no token; theirs are {', '.join(named)}"
+        )
     tokens = [
-        metadata.token if metadata.name is None else f"{metadata.token} with the name {metadata.name!r}"
+        metadata.token if metadata.name is None else f"{metadata.token} with the name {shown_token(metadata.name)}"
         for metadata in known
     ]
     there = ", ".join(tokens) or "none"
-    return f"there is no checkpoint of the token {token!r}, or it is damaged; there are: {there}"
+    return f"there is no checkpoint of the token {shown_token(token)}, or it is damaged; there are: {there}"
 
 
 def age(metadata: Metadata) -> tuple[int, int]:

@@ -213,18 +213,24 @@ def remove_mark(directory: Directory) -> None:
 class StorePrelude(Prelude):
     """What has to be durable before the first byte of a store's log is written: that it is there, and in use."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, log: Directory | None = None) -> None:
         self.directory = directory
+        self.log = log  # the directory of its segments, as it was opened
         self.creation_synced = False
         self.mark_present = False
 
     def run(self) -> None:
         """Make superblock, directory and its entry above durable, and take the mark of a clean end away.
 
-        FileNotFoundError where the directory is gone: what would be written to its files could never be found again.
+        FileNotFoundError where the directory is gone, or the log's in it: what would be written to its files could
+        never be found again.
         """
         if self.directory.removed():
             raise FileNotFoundError(errno.ENOENT, "the store's directory was deleted", self.directory.path)
+        if self.log is not None and not self.directory.holds(LOG, self.log):
+            raise FileNotFoundError(
+                errno.ENOENT, "the directory was deleted, moved or replaced while the store is open", self.log.path
+            )
         if not self.creation_synced:
             self.sync_creation()
         if self.mark_present:

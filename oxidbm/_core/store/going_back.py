@@ -12,7 +12,8 @@ from mypy_extensions import i64
 from oxidbm._core.address import FIRST_ADDRESS, power_of_two
 from oxidbm._core.device.directory import LOG, STORE, Directory, DirectoryLock, note_recovery
 from oxidbm._core.device.segments import FileDevice
-from oxidbm._core.durability.checkpoint import CheckpointFiles, Metadata
+from oxidbm._core.durability.checkpoint import Metadata
+from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.rebuild import assemble, is_in_log, put_in_log
 from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import CleanMark, Superblock, read_superblock, remove_mark, write_mark
@@ -53,6 +54,7 @@ def go_back(path: str, token: str | None) -> Recovery:
                 bring_log_back(path, device, block, files, chosen)
             finally:
                 device.close()
+            note_recovery(directory, MODE)  # once more: a reader may have opened the log as it was, by the first word
             write_mark(directory, block, CleanMark(chosen.end, chosen.sequence, count), MODE)
             return handle.recovery
         finally:

@@ -13,7 +13,8 @@ from typing import Final, final
 from oxidbm import _breath
 from oxidbm._core.counters import Counters
 from oxidbm._core.device.directory import Directory, DirectoryLock
-from oxidbm._core.durability.checkpoint import Checkpoint, CheckpointFiles, Metadata
+from oxidbm._core.durability.checkpoint import Checkpoint, Metadata
+from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.commit import Commits, CutWatcher
 from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import CleanMark, StorePrelude, Superblock, write_mark

@@ -23,7 +23,7 @@ from oxidbm._core.device.directory import (
     note_recovery,
 )
 from oxidbm._core.device.segments import FileDevice
-from oxidbm._core.durability.checkpoint import CheckpointFiles
+from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.checkpointer import Checkpointer
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.durability.newest import copy_of_log
@@ -296,7 +296,8 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
     if options.read_only:
         log.life.writable = READ_ONLY
         return handle
-    prelude = StorePrelude(directory)
+    segments = device.directory if isinstance(device, FileDevice) and options.device is None else None
+    prelude = StorePrelude(directory, segments)
     prelude.creation_synced = device.size() > 0
     prelude.mark_present = mark is not None
     log.prelude = handle.prelude = prelude
