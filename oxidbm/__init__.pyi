@@ -680,13 +680,14 @@ class Store(MutableMapping[_K, _V]):
             updated in place, where after the others each record's next update is a new record. "incremental", a
             copy of what has changed since the last snapshot or incremental one of this process, on which it builds; a
             whole "snapshot", as its `kind` says, where there is none. docs/guides/checkpoints.md has what each costs.
-        name: kept with it, for people.
+        name: kept with it, for people; at most 1,024 characters.
         wait: False returns at once, with a checkpoint that is being made in the background; see its `result`.
         cookie: up to 64 KiB of your own that belong to this state, such as how far a source was read: kept with it, and
             given back as bytes by its `cookie`; a str is kept as UTF-8.
         level: zstandard's, from -100 (fast) to 19 (small), that its files are compressed with; -5 where none is given,
             as for automatic ones. Little of an image can be saved: level 1 makes it a quarter smaller, 9 a third, in
-            twice and in twelve times the time. At 19 compressing takes 90 MiB of memory, beside the budget; at -5, 1.
+            twice and in twelve times the time. At 19 a large image takes 110 MiB of memory, beside the budget, and a
+            snapshot 200; at -5 some 20.
 
         The commit is made first. Other threads go on; the checkpoint has what was written before that commit, by all
         threads and sessions, and nothing else, and what it has is durable when it is there. Until it is purged, the
@@ -695,7 +696,7 @@ class Store(MutableMapping[_K, _V]):
         on disk, from the start of a page on. An incremental one looks at each record of that, and copies what changed.
 
         Raises BusyError while another checkpoint that was asked for is being made; ValueError for a store in memory,
-        and for a cookie that is longer, or another level. An OSError, such as that of a full disk, changes nothing;
+        and for a longer name or cookie, or another level. An OSError, such as that of a full disk, changes nothing;
         nor does FileNotFoundError, where the directory of the checkpoints was moved meanwhile, or MemoryError.
         """
 

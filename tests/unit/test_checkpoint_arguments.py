@@ -57,6 +57,15 @@ def test_a_checkpoint_is_shown_with_its_cookie(tmp_path: Path) -> None:
         assert f", cookie={shown!r}..., automatic=" in repr(made)
 
 
+def test_a_name_is_short_enough_to_be_shown(tmp_path: Path) -> None:
+    with disk_store(tmp_path / "store") as store:
+        longest = "\U0001f600" * 1024
+        assert store.checkpoint("log", longest).name == longest
+        with pytest.raises(ValueError, match=r"^a checkpoint's name of 1025 characters is too long, 1024 are the most"):
+            store.checkpoint("log", longest + "x")
+        assert [made.name for made in store.checkpoints()] == [longest]
+
+
 def test_a_checkpoint_stands_for_its_token(tmp_path: Path) -> None:
     path = tmp_path / "store"
     with disk_store(path) as store:

@@ -32,6 +32,7 @@ KINDS: Final = (FOLD_OVER, SNAPSHOT, INCREMENTAL, INDEX_ONLY, LOG_ONLY)
 CHECKPOINT_VERSION: Final = 1
 METADATA_BYTES_MAX: Final = 1 << 30
 COOKIE_BYTES_MAX: Final = 1 << 16
+CHECKPOINT_NAME_MAX: Final = 1024  # characters
 NANOSECONDS: Final = 1e9
 NUMBER_MAX: Final = 1 << 62
 MESSAGE_MAX: Final = 200  # of what may be a list of a million

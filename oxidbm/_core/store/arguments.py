@@ -5,7 +5,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from oxidbm._buffers import bytes_of
-from oxidbm._core.durability.checkpoint import COOKIE_BYTES_MAX, Checkpoint
+from oxidbm._core.durability.checkpoint import CHECKPOINT_NAME_MAX, COOKIE_BYTES_MAX, Checkpoint
 from oxidbm._core.log.record import HEADER_BYTES, KEY_LENGTH_MAX, VALUE_LENGTH_MAX
 from oxidbm._core.store.coder import CALLED, INT, PLAIN
 from oxidbm._core.store.handle import Handle
@@ -72,6 +72,16 @@ def to_bound(handle: Handle, key: object) -> bytes:
     """Return where a key stands in the order of the bytes; a codec with prefixes takes the first parts of a key too."""
     prefixer = handle.coders.key.prefixer
     return to_key(handle, key) if prefixer is None else prefixer(key)
+
+
+def to_name(name: str | None) -> str | None:
+    """Return what a checkpoint is to be called; ValueError for what is too long to be read at each opening."""
+    if name is not None and len(name) > CHECKPOINT_NAME_MAX:
+        raise ValueError(
+            f"a checkpoint's name of {len(name)} characters is too long, {CHECKPOINT_NAME_MAX} are the most; cookie= "
+            "keeps more"
+        )
+    return name
 
 
 def to_cookie(cookie: object) -> bytes | None:
