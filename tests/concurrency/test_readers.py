@@ -148,6 +148,35 @@ def put(store: Store, what: bytes, count: int) -> None:
         store[what + b"%d" % number] = bytes(32)
 
 
+def test_a_mark_that_was_made_and_removed_under_a_reader_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not there before, nor afterwards; the log that is read in between goes on behind where it says."""
+    path = tmp_path / "store"
+    first = Store(path, durability="manual", checkpoints=False, **OPTIONS)
+    put(first, b"old", 8000)
+    first.sync()
+    marked, later, real = False, None, os.open
+
+    def opened(name: Any, *arguments: Any, **more: Any) -> int:
+        nonlocal marked, later
+        if marked:  # and read
+            monkeypatch.undo()
+            later = Store(path, durability="manual", checkpoints=False, **OPTIONS)
+            put(later, b"new", 1)
+            later.sync()
+        elif os.fspath(name) == "CLEAN":  # as long as there is none, nobody looks into it
+            first.close()
+            marked = True
+        return real(name, *arguments, **more)
+
+    monkeypatch.setattr(os, "open", opened)
+    with Store(path, read_only=True, **OPTIONS) as reader:
+        assert later is not None
+        assert len(reader) == 8001
+    later.close()
+
+
 @pytest.mark.skipif(not hasattr(os, "pread"), reason="stops a reader in its reads")
 def test_a_tail_that_is_cut_and_written_anew_under_a_reader_is_read_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -327,7 +327,9 @@ def test_ctrl_c_at_any_moment(tmp_path: Path, kind: Any) -> None:
         def purge() -> None:
             store.purge(keep=1)
 
-        for turn in range(60):
+        for turn in range(6000):
+            if turn >= 60 and came > 5:
+                break  # where the disk is fast, few of them come in time
             store[b"turn"] = state[b"turn"] = b"%d" % turn
             if interrupted(make):
                 came += 1

@@ -91,9 +91,12 @@ def open_beside_writer(path: str, options: Options) -> Handle:
     """Open a store read-only. Writers may change meanwhile what is being read; then what was read means nothing.
 
     A missing file is one that was listed and then deleted, whatever else has changed. A log in which a torn tail was
-    cut off and written anew may be read as one that never was, without a fault in it; the recovery's word tells.
+    cut off and written anew may be read as one that never was, without a fault in it; the recovery's word tells. What
+    looks as before may have changed and changed back, as a mark does of one who closed and one who opened meanwhile:
+    a fault is believed when it is found twice.
     """
     attempt = 0
+    said = ""
     while True:
         attempt += 1
         again = attempt < ATTEMPTS_MAX and options.device is None  # a device that was closed is not opened again
@@ -116,9 +119,10 @@ def open_beside_writer(path: str, options: Options) -> Handle:
         except FileNotFoundError:
             if not again:
                 raise
-        except (CorruptionError, FormatError):
-            if not again or appearance(path) == before:
+        except (CorruptionError, FormatError) as failure:
+            if not again or (str(failure) == said and appearance(path) == before):
                 raise
+            said = str(failure)
         time.sleep(PAUSE_SECONDS * attempt)
 
 
