@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import oxidbm
-from oxidbm._core.durability.checkpointer import CUT, REST, Checkpointer
+from oxidbm._core.durability.checkpointer import CUT, IMAGE, NAMES, REST, Checkpointer
 from tests.inside import abandon, checkpointer_of, disk_of, handle_of, log_of, table_of
 from tests.support import scaled
-from tests.unit.helpers import begun, disk_store, opened_at
+from tests.unit.helpers import begun, disk_store, opened_at, steps_until
 
 
 def test_a_checkpoint_holds_its_log_until_it_is_purged(tmp_path: Path) -> None:
@@ -37,6 +37,32 @@ def test_a_checkpoint_holds_its_log_until_it_is_purged(tmp_path: Path) -> None:
         with pytest.raises(oxidbm.MissingError, match=made.token):
             store.purge(token=made.token)
         assert set(store.values()) == {b"new" * 50}
+
+
+def test_purging_deletes_what_a_crash_left(tmp_path: Path) -> None:
+    """A large store's image takes gigabytes; and none of what is made meanwhile."""
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store.update((b"%d" % number, b"value") for number in range(2000))
+        begun(store)
+        steps_until(store, IMAGE + 1)
+        abandon(store)
+    left = {file.name for file in (path / "checkpoints").iterdir()}
+    assert len(left) == 1
+    with disk_store(path) as store:
+        assert {file.name for file in (path / "checkpoints").iterdir()} == left
+        assert store.purge(keep=0) == []
+        assert list((path / "checkpoints").iterdir()) == []
+        made = begun(store)
+        steps_until(store, IMAGE + 1)
+        being_made = {file.name for file in (path / "checkpoints").iterdir()}
+        assert len(being_made) == 1
+        assert being_made != left
+        assert store.purge(keep=0) == []
+        assert {file.name for file in (path / "checkpoints").iterdir()} == being_made
+        steps_until(store, len(NAMES))
+        assert [known.token for known in store.checkpoints()] == [made.token]
+    assert len(opened_at(path, made)) == 2000
 
 
 def test_purging_all_but_the_newest(tmp_path: Path) -> None:

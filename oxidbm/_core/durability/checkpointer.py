@@ -331,6 +331,10 @@ class Checkpointer(CutWatcher):
         metadata.token = token_for(int(self.sequence))
         if metadata.kind == INCREMENTAL and self.snapshots.builds_on is None:
             metadata.kind = SNAPSHOT  # there is none that it could build on
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Delete what a crash, or a checkpoint that failed, left; nothing is written yet by the one that is made."""
         if not self.swept:
             self.files.sweep()
             self.swept = True
@@ -376,7 +380,9 @@ class Checkpointer(CutWatcher):
     def purge(self, keep: int | None, token: str | None) -> list[str]:
         """Remove the checkpoint of a token, or those that were asked for but for the newest `keep`."""
         with self.lock:
-            return self.kept.purge(keep, token)
+            removed = self.kept.purge(keep, token)
+            self.sweep()
+            return removed
 
     def cancel(self, made: Checkpoint, failure: BaseException) -> None:
         """Give a checkpoint up for which nobody waits any more, unless it is there; who is at a step does it next."""

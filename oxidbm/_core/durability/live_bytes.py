@@ -25,13 +25,14 @@ def live_bytes_of(table: Table, replay: Replay, last: CommitRecord, begin: i64, 
     """Return the size of the live records: as an image or the last commit says, else counted.
 
     Behind an image it is that of the image, settled, and what the replayed records changed; but a clear() leaves no
-    record of what it took away, and what a snapshot had may have been updated in place since.
+    record of what it took away. An update in place keeps a record's size, and of what an incremental snapshot's image
+    leads to, those records that were deleted where they stand are known.
     """
     if replay.started_late() and replay.total == 0:
         return replay.live_bytes
     if last.table.pending == 0 and last.table.live_bytes >= 0:
         return last.table.live_bytes
-    if replay.steady and replay.started_late() and not cleared:
+    if replay.started_late() and not cleared:
         total = live_bytes_behind(table, replay, begin)
         if total >= 0:
             return total

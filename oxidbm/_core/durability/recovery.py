@@ -173,11 +173,10 @@ def from_image(table: Table, source: Source, metadata: Metadata, stop: i64) -> R
     else:
         replay.go_on_inside(record, i64(first.previous), i64(first.copied_to), first.sessions)
     replay.count = image.header.count
+    replay.live_bytes = image.header.live_bytes
     for address in buried:
         replay.bury(address)
-    replay.live_bytes = image.header.live_bytes
     replay.pending = image.pending
-    replay.steady = not metadata.has_copy()
     return replay
 
 

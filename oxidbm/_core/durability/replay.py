@@ -63,7 +63,6 @@ class Replay:
         self.live_bytes: i64 = 0  # as the next one
         self.pending: vec[i64] = vec[i64]()  # at the commit that it went on from
         self.inside = False  # begun where no commit ends, and come to none
-        self.steady = False  # what the log has before it began is as it was then
 
     def go_on_from(self, record: CommitRecord, address: i64, end: i64, sessions: list[SessionState]) -> None:
         """Begin behind a commit, whose state the index has and whose sessions these are."""
@@ -101,6 +100,7 @@ class Replay:
         if not is_mixed(entry):
             index.replace(key_hash, entry, NO_ENTRY)
         self.count -= 1
+        self.live_bytes -= self.log.footprint(found.size())
 
     def started_late(self) -> bool:
         """Return whether it began behind a commit, and not with the log's first record."""
