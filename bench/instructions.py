@@ -133,6 +133,51 @@ def replay(task: Task) -> None:
         store(task.path, read_only=True).close()
 
 
+def append(task: Task) -> None:
+    """Append entries to a log on disk; they are sealed as well, and written when it is closed."""
+    entry = VALUES[100]
+    with log_of(task) as log:
+        for _ in task.keys[: task.turns]:
+            log.append(entry)
+
+
+def append_many(task: Task) -> None:
+    """As `append`, in one call."""
+    with log_of(task) as log:
+        log.append_many([VALUES[100]] * task.turns)
+
+
+def scan_log(task: Task) -> None:
+    """Take entries out of a scan of a log."""
+    with filled_log(task) as log:
+        entries = log.scan(uncommitted=True)
+        for _ in task.keys[: task.turns]:
+            next(entries)
+
+
+def read_log(task: Task) -> None:
+    """Read entries by their addresses."""
+    with filled_log(task) as log:
+        addresses = [address for address, _ in log.scan(uncommitted=True)]
+        for address in addresses[: task.turns]:
+            log.read(address)
+
+
+def log_of(task: Task) -> oxidbm.Log[bytes]:
+    """Return a new log on disk."""
+    module = optional_module("oxidbm")
+    assert module is not None
+    made: oxidbm.Log[bytes] = module.Log(task.path, memory=MEMORY)
+    return made
+
+
+def filled_log(task: Task) -> oxidbm.Log[bytes]:
+    """Return a log with as many entries as the turns of the longest process, all of them in memory."""
+    log = log_of(task)
+    log.append_many([VALUES[100]] * len(task.keys))
+    return log
+
+
 OPERATIONS: dict[str, Operation] = {
     "empty": empty,
     **{f"get {size}": getter(value) for size, value in VALUES.items()},
@@ -142,6 +187,10 @@ OPERATIONS: dict[str, Operation] = {
     "delete 100": delete,
     "scan 100": scan,
     "replay 100": replay,
+    "append 100": append,
+    "appends 100": append_many,
+    "entry 100": read_log,
+    "entries 100": scan_log,
 }
 
 

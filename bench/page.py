@@ -72,6 +72,7 @@ TOPICS = {
     "checkpoints": Topic("checkpoints", measures=("checkpoints",)),
     "snapshots": Topic("checkpoints", measures=("snapshots",)),
     "following": Topic("checkpoints", measures=("following",)),
+    "log": Topic("log", measures=("log",)),
     "faces": Topic("faces", ("readhot, short rounds", "sethot, short rounds")),
     "mappings": Topic("faces", ("readrandom", "overwrite")),
     "sqlite": Topic("sqlite", ("readrandom", "overwrite")),

@@ -27,6 +27,12 @@ from oxidbm._core.errors import (  # noqa: E402
     StaleError,
     error,
 )
+from oxidbm._core.faster_log.batch import LogBatch  # noqa: E402
+from oxidbm._core.faster_log.follow import LogFollower  # noqa: E402
+from oxidbm._core.faster_log.log import Log  # noqa: E402
+from oxidbm._core.faster_log.log_reader import LogReader, ReaderInfo  # noqa: E402
+from oxidbm._core.faster_log.queue_log import QueueLog  # noqa: E402
+from oxidbm._core.faster_log.scan import EntryIterator  # noqa: E402
 from oxidbm._core.store.base import StoreBase  # noqa: E402
 from oxidbm._core.store.batch import Batch  # noqa: E402
 from oxidbm._core.store.database import Database  # noqa: E402
@@ -45,8 +51,13 @@ for public in (
     Database,
     KeyHistory,
     KeyVersion,
+    Log,
+    LogBatch,
+    LogFollower,
+    LogReader,
     LogRecord,
     LogScan,
+    ReaderInfo,
     Recovery,
     Session,
     SessionInfo,
@@ -55,12 +66,29 @@ for public in (
     public.__doc__ = Documentation(public.__name__)
 del public
 Store.__signature__ = Call("Store")  # type: ignore[attr-defined]
-_pure.give_turns(Batch, Database, KeyHistory, LogScan, StoreBase, RangeIterator, Session, Store, StoreIterator)
+Log.__signature__ = Call("Log")  # type: ignore[attr-defined]
+_pure.give_turns(
+    Batch,
+    Database,
+    EntryIterator,
+    KeyHistory,
+    Log,
+    LogBatch,
+    LogFollower,
+    LogReader,
+    LogScan,
+    QueueLog,
+    StoreBase,
+    RangeIterator,
+    Session,
+    Store,
+    StoreIterator,
+)
 
 
 def __getattr__(name: str) -> object:
     """Import a module when it is used first: shelve needs pickle's, which takes time, and few need the others."""
-    if name in ("codecs", "dbm", "device", "shelve"):
+    if name in ("codecs", "dbm", "device", "queue", "shelve"):
         return importlib.import_module(f"oxidbm.{name}")
     if name == "BackupReport":
         return importlib.import_module("oxidbm._backup").BackupReport
@@ -68,6 +96,8 @@ def __getattr__(name: str) -> object:
         return getattr(importlib.import_module("oxidbm._salvage"), name)
     if name in ("open", "open_flags", "whichdb"):
         return getattr(importlib.import_module("oxidbm.dbm"), name)
+    if name == "Queue":
+        return importlib.import_module("oxidbm.queue").Queue
     if name == "recover":
         return importlib.import_module("oxidbm._recover").recover
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -92,12 +122,18 @@ __all__ = [
     "KeyHistory",
     "KeyVersion",
     "LockedError",
+    "Log",
+    "LogBatch",
+    "LogFollower",
+    "LogReader",
     "LogRecord",
     "LogScan",
     "LostRange",
     "MissingError",
     "PoisonedError",
+    "Queue",
     "ReadOnlyError",
+    "ReaderInfo",
     "Recovery",
     "RecoveryWarning",
     "SalvageReport",

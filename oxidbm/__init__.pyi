@@ -5,7 +5,7 @@ compiled modules, because a stub hides its module's source from mypy.
 """
 
 import builtins
-from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, MutableMapping, ValuesView
+from collections.abc import AsyncIterator, Callable, ItemsView, Iterable, Iterator, KeysView, MutableMapping, ValuesView
 from concurrent.futures import Future
 from types import GenericAlias, TracebackType
 from typing import Any, Generic, Literal, NamedTuple, ParamSpec, Self, TypeAlias, final, overload
@@ -16,6 +16,7 @@ from typing_extensions import TypeVar
 from oxidbm import codecs as codecs
 from oxidbm import dbm as dbm
 from oxidbm import device as device
+from oxidbm import queue as queue
 from oxidbm import shelve as shelve
 from oxidbm._backup import BackupReport as BackupReport
 from oxidbm._core.device.device import Device
@@ -41,6 +42,7 @@ from oxidbm._salvage import check as check
 from oxidbm._salvage import salvage as salvage
 from oxidbm._survey import LostRange as LostRange
 from oxidbm.codecs import Codec
+from oxidbm.queue import Queue as Queue
 
 __version__: str
 
@@ -58,12 +60,18 @@ __all__ = [
     "KeyHistory",
     "KeyVersion",
     "LockedError",
+    "Log",
+    "LogBatch",
+    "LogFollower",
+    "LogReader",
     "LogRecord",
     "LogScan",
     "LostRange",
     "MissingError",
     "PoisonedError",
+    "Queue",
     "ReadOnlyError",
+    "ReaderInfo",
     "Recovery",
     "RecoveryWarning",
     "SalvageReport",
@@ -1173,6 +1181,421 @@ class Batch(Generic[_K, _V]):
         Raises ValueError for a batch that is too large; PoisonedError and others as a write does. Then nothing changed,
         unless a device failed in the middle: then the store is poisoned, so that no part becomes durable.
         """
+
+class Log(Generic[_V]):
+    """An append-only log of entries, on disk or in memory: fast to append to, durable up to its last commit.
+
+    Entries are bytes, str (kept as UTF-8) or another buffer, of 0 to 2**32 - 1 bytes that fit into half of the memory
+    budget, and come back as bytes; with codec= they are what that takes and gives. Each has an address, an int that
+    grows from one entry to the next and never changes.
+
+    Any number of threads may share a log: an append is atomic, and none waits for a lock. One process at a time may
+    write, and any number read beside it. Appending takes O(the entry), without I/O; it waits for a flush only where no
+    memory is left.
+
+    Every method raises ClosedError after close() and in a forked child, and every one that writes raises ReadOnlyError
+    or PoisonedError where nothing can be written; CorruptionError, with file and offset, where the disk does not hold
+    what was written; TypeError for an entry of another type; ValueError for one that is too large.
+
+    Architecture: FasterLog, the log of Microsoft FASTER: a hybrid log that has no index, and in which the commits stand
+    beside the entries.
+    """
+
+    @overload
+    def __init__(
+        self: Log[bytes],
+        path: StrOrBytesPath | None = None,
+        *,
+        memory: int | str = "64MiB",
+        durability: _Durability = "manual",
+        read_only: bool = False,
+        page_size: int | str = "4MiB",
+        interval: float = 1.0,
+        commit_bytes: int | str | None = None,
+        codec: None = None,
+        mode: int = 0o666,
+        create: bool = True,
+        lock: bool = True,
+        device: Device | None = None,
+        commit: int | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Log[_CV],
+        path: StrOrBytesPath | None = None,
+        *,
+        memory: int | str = "64MiB",
+        durability: _Durability = "manual",
+        read_only: bool = False,
+        page_size: int | str = "4MiB",
+        interval: float = 1.0,
+        commit_bytes: int | str | None = None,
+        codec: type[_CV] | Codec[_CV] | str,
+        mode: int = 0o666,
+        create: bool = True,
+        lock: bool = True,
+        device: Device | None = None,
+        commit: int | None = None,
+    ) -> None:
+        """Open the log in the directory `path`, or make it; without a path the log lives in memory.
+
+        path: the log's directory; made, with its parents, where it does not exist.
+        memory: the whole budget for pages, in bytes or as "64MiB"; at least 1 MiB. What does not fit is read from disk.
+        durability: when entries become durable besides by commit() and close(): "manual" never, "interval" every
+            `interval` seconds, "always" before each append returns.
+        read_only: see the last commit of a log, also while another process writes it; takes no lock, changes no file.
+        page_size: bytes of a page, a power of two from 4 KiB to 64 MiB; fixed when the log is made, and made smaller
+            until eight pages fit the memory budget.
+        interval: seconds between commits for durability="interval".
+        commit_bytes: commit in the background each time that so many bytes were appended, besides.
+        codec: the codec of the entries: a type (bytes, str, int, float, a dataclass), a codec's name ("json",
+            "msgpack", "objects", "pickle"), or an object with name, encode and decode; see oxidbm.codecs. Its name is
+            kept in the log, and another one on reopening is a CodecError.
+        mode: permission bits of new files, less the umask.
+        create: False raises MissingError where there is no log.
+        lock: False opens for writing without the lock that keeps a second writer out; only where something else does.
+        device: where the log's bytes go, instead of files in `path`; see oxidbm.device.
+        commit: with read_only=True, the number of an earlier commit to see instead of the last one.
+
+        Opening takes the same time whatever the log's length: it looks for the last commit from the end, and verifies
+        what was appended since the last one known durable. What stands behind the last commit was never durable, and is
+        cut off.
+
+        Raises LockedError where the log is open for writing already; FormatError where the path is something else, as a
+        store, or of a newer format; MissingError; CorruptionError; CodecError; ValueError for too small a budget.
+        """
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        """Return the class with a type for entries, for annotations."""
+
+    def __enter__(self) -> Self:
+        """Return the log."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the log; what was appended is committed, also when the block ends by an exception."""
+
+    def __del__(self) -> None:
+        """Close the log."""
+
+    def __len__(self) -> int:
+        """Return the number of entries, also of those that are not committed yet, exactly. O(1)."""
+
+    def __iter__(self) -> Iterator[tuple[int, _V]]:
+        """Iterate the committed entries, as `scan` does."""
+
+    @overload
+    def append(self: Log[bytes], data: _Bytes) -> int: ...
+    @overload
+    def append(self, data: _V) -> int:
+        """Append an entry and return its address. It is durable with the next commit."""
+
+    @overload
+    def try_append(self: Log[bytes], data: _Bytes) -> int | None: ...
+    @overload
+    def try_append(self, data: _V) -> int | None:
+        """As `append`, but return None where the memory is full, instead of waiting until something was written.
+
+        Nothing has changed then. In a log in memory, None says that the budget is used up.
+        """
+
+    @overload
+    def append_many(self: Log[bytes], entries: Iterable[_Bytes]) -> tuple[int, int]: ...
+    @overload
+    def append_many(self, entries: Iterable[_V]) -> tuple[int, int]:
+        """Append each entry of an iterable; return the address of the first one, and the address behind the last one.
+
+        scan(begin) from the latter on goes on behind them. What an iterable raises comes out, and the entries before
+        stay. For entries that are committed together or not at all see `batch`.
+        """
+
+    def batch(self) -> LogBatch[_V]:
+        """Return a batch for a `with` block, whose entries become durable together, or not at all."""
+
+    def commit(self, cookie: _Bytes | None = None, *, number: int | None = None, alone: bool = False) -> int:
+        """Return once everything appended so far is durable; return the number of the commit.
+
+        Threads that commit at the same time share one sync, and where there is nothing new there is no commit. With a
+        cookie, a number or alone=True it is a commit of its own, whatever is new: it can be found again by its number.
+
+        cookie: up to 65,536 bytes that come back as `cookie` when the log is opened at this commit, or at a later one
+            that was given none; b"" for none from now on.
+        number: the number of the commit, larger than that of the last one, up to 2**47 - 1, instead of the next one.
+        alone: a commit that is shared with nobody.
+
+        Raises PoisonedError where a write or sync failed: what was durable before still is, and reads still work.
+        """
+
+    def wait(self, address: int | None = None, timeout: float | None = None) -> bool:
+        """Return True once the entry at an address, or all that is there, is durable; False after `timeout` seconds.
+
+        It waits for somebody's commit, and makes none. Raises ClosedError or PoisonedError where that never comes.
+        Opened to read only, a log moves on to newer commits meanwhile.
+        """
+
+    def read(self, address: int) -> _V:
+        """Return the entry that starts at an address, committed or not.
+
+        Raises IndexError for an address before `begin` or past `tail`, ValueError for one at which no entry starts.
+        """
+
+    def __getitem__(self, address: int) -> _V:
+        """As `read`."""
+
+    def size(self, address: int) -> int:
+        """Return the length in bytes of the entry that starts at an address."""
+
+    def scan(
+        self,
+        begin: int | None = None,
+        end: int | None = None,
+        *,
+        uncommitted: bool = False,
+        on_error: Literal["raise", "skip"] = "raise",
+    ) -> Iterator[tuple[int, _V]]:
+        """Iterate the entries from the first one at or behind `begin` up to `end`, each with its address.
+
+        It ends where the log ended, or the last commit did, when it began. Others may append meanwhile, and truncate: a
+        scan that stands before the new begin goes on there. It keeps at most a chunk of 256 KiB, or one larger entry.
+
+        begin, end: addresses; any will do, and costs up to a page more where no entry starts there.
+        uncommitted: entries that are not durable yet, too.
+        on_error: "skip" goes on behind what does not verify, or is missing, instead of raising CorruptionError.
+        """
+
+    def follow(
+        self, begin: int | None = None, *, timeout: float | None = None, uncommitted: bool = False
+    ) -> LogFollower[_V]:
+        """Iterate the entries from an address on, and then those that come, each once it is committed.
+
+        In the process that writes, the commit wakes who waits; with read_only=True the file is looked at each two
+        milliseconds, at no cost to the writer. It ends when the log or the iterator is closed, also in another thread.
+
+        begin: an address, `begin` for None; `tail` for what is appended from now on.
+        timeout: end where nothing has come for so many seconds; None waits for ever.
+        uncommitted: entries as soon as they are appended, in the process that writes.
+        """
+
+    def aiter(
+        self, begin: int | None = None, *, timeout: float | None = None, uncommitted: bool = False
+    ) -> AsyncIterator[tuple[int, _V]]:
+        """As `follow`, for `async for`: other tasks run while it waits."""
+
+    def reader(
+        self, name: str, *, begin: int | None = None, follow: bool = False, timeout: float | None = None
+    ) -> LogReader[_V]:
+        """Return the reader of a name, which goes on where it last stood, for a `with` block.
+
+        It may be open in any process, also one that has the log open with read_only=True, and in one at a time:
+        BusyError where the name is in use.
+
+        name: up to 240 letters, digits, - and _; other bytes count as three.
+        begin: where a reader that is not known yet begins, `begin` for None.
+        follow: wait for more at the end of what is committed, as `follow` does, instead of ending.
+        timeout: with follow=True, end where nothing has come for so many seconds.
+        """
+
+    def readers(self) -> list[ReaderInfo]:
+        """Return what is known of each named reader, those of other processes too."""
+
+    def forget_reader(self, name: str) -> bool:
+        """Know a reader no more, so that what it has not read may be truncated; False where it is not known.
+
+        Raises BusyError where it is open.
+        """
+
+    def refresh(self) -> bool:
+        """Move a log that is open to read only to the newest commit; False where it is there already.
+
+        Verifies what was appended since: O(that). A log that is open to write is always at its newest.
+        """
+
+    def __reversed__(self) -> Any:
+        """Raise TypeError: a log is read forwards."""
+
+    def truncate(self, until: int | None = None, *, past_readers: bool = False) -> int:
+        """Forget the entries before the one at an address, or all that are done; return how many those were.
+
+        `begin` moves at once; the space is given back, in whole files, once a commit says so and no scan needs it.
+
+        until: an entry's address, or any that `append_many`, `tail` or `committed` gave; one past the tail is the tail.
+            None for where the named reader stands that is behind the others, or for `tail` where there are none.
+        past_readers: also what named readers have not done.
+
+        Raises ValueError for an address inside of an entry, or where a named reader stands before it.
+        """
+
+    @property
+    def path(self) -> str | None:
+        """The log's directory; None for a log in memory."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the log was closed."""
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the log was opened read-only."""
+
+    @property
+    def codec(self) -> str:
+        """The name of the codec of the entries, "bytes" for none."""
+
+    @property
+    def begin(self) -> int:
+        """The address before which there is nothing. A scan from there on starts with the first entry.
+
+        That stands there unless the log was empty once: then a page may have ended there, or a commit come first.
+        """
+
+    @property
+    def tail(self) -> int:
+        """The address behind the last entry."""
+
+    @property
+    def committed(self) -> int:
+        """The address up to which everything is durable; `begin` before the first commit."""
+
+    @property
+    def cookie(self) -> bytes:
+        """The cookie of the last durable commit, b"" for none.
+
+        Raises MissingError in a log opened at an earlier commit whose cookie was truncated since.
+        """
+
+    @property
+    def commit_number(self) -> int:
+        """The number of the last durable commit, 0 for none."""
+
+    @property
+    def recovery(self) -> Recovery:
+        """What the opening found and did."""
+
+    def check(self) -> list[str]:
+        """Read and verify every entry; return what is wrong as sentences, with file and offset. O(the log).
+
+        What opening does not read shows here. `scan` with on_error="skip" gives what is sound.
+        """
+
+    def stats(self) -> dict[str, Any]:
+        """Return figures about the log; addresses and sizes in bytes."""
+
+    def close(self, commit: bool = True) -> None:
+        """Commit and close; a second time does nothing.
+
+        commit: False leaves away what was appended since the last commit.
+        """
+
+@final
+class LogFollower(Generic[_V]):
+    """An iterator over the entries of a log that waits for more at its end; made by `Log.follow`."""
+
+    def __iter__(self) -> Self:
+        """Return itself."""
+
+    def __next__(self) -> tuple[int, _V]:
+        """Return the next entry with its address, once there is one."""
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+
+    def close(self) -> None:
+        """End, also for a thread that waits in it; a second time does nothing."""
+
+@final
+class LogReader(Generic[_V]):
+    """A named reader of a log: an iterator that goes on where the one of that name last stood; made by `Log.reader`.
+
+    Each entry comes at least once. Which are done is said by `done`; where that is not called, leaving the block says
+    it of those that were given, but, by an exception, not of the last one. It is written at once, so that a killed
+    process loses nothing of it, and durable with the next commit in this process, `sync` or `close`.
+    """
+
+    name: str
+
+    def __iter__(self) -> Self:
+        """Return itself."""
+
+    def __next__(self) -> tuple[int, _V]:
+        """Return the next committed entry with its address."""
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Keep the position, unless `done` says it, and close the reader."""
+
+    def __del__(self) -> None:
+        """Let others have the name."""
+
+    @property
+    def position(self) -> int:
+        """The address at which the reader of this name goes on when it is opened next."""
+
+    def done(self, address: int) -> None:
+        """Keep that the entries up to and with the one at an address are done; an earlier one lets some come again."""
+
+    def sync(self) -> None:
+        """Make what is done durable now."""
+
+    def close(self) -> None:
+        """Make what is done durable, and let others have the name; a second time does nothing."""
+
+@final
+class ReaderInfo:
+    """What is known of a named reader; `Log.readers`."""
+
+    name: str
+    address: int
+    """Where it goes on."""
+    lag: int
+    """How many entries it has not done."""
+    time: float
+    """When it last did something, in seconds since 1970."""
+    is_open: bool
+    """Whether some process has it open."""
+
+    def __init__(self, name: str, address: int, lag: int, time: float, is_open: bool) -> None:
+        """Made by a log."""
+
+class LogBatch(Generic[_V]):
+    """Entries that become durable together, or not at all; made by `Log.batch` for a `with` block."""
+
+    addresses: list[int]
+    """The addresses of the entries, once the block has ended."""
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        """Return the class with a type for entries, for annotations."""
+
+    def __len__(self) -> int:
+        """Return how many entries the batch holds."""
+
+    @overload
+    def append(self: LogBatch[bytes], data: _Bytes) -> None: ...
+    @overload
+    def append(self, data: _V) -> None:
+        """Append an entry when the block ends; ValueError where the batch would not fit half of the memory budget."""
+
+    def clear(self) -> None:
+        """Forget the entries so far."""
+
+    def __enter__(self) -> Self:
+        """Return the batch."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Append all entries, next to each other, unless the block ended by an exception."""
 
 @final
 class LogScan:

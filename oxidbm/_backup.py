@@ -36,8 +36,9 @@ from oxidbm._core.device.directory import (
 from oxidbm._core.device.segments import FileDevice, segment_name
 from oxidbm._core.device.system import read_at, sync_file, write_at
 from oxidbm._core.durability.commit import Commits
-from oxidbm._core.durability.commit_chain import FoundCommit, last_commit
+from oxidbm._core.durability.commit_chain import last_commit
 from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES
+from oxidbm._core.durability.found_commit import FoundCommit
 from oxidbm._core.durability.superblock import (
     CleanMark,
     StorePrelude,

@@ -25,6 +25,7 @@ from oxidbm._core.durability.source import age
 from oxidbm._core.durability.superblock import (
     CLEAN_MAGIC,
     CLEAN_MARK,
+    KINDS,
     MAGIC,
     SUM,
     SUPERBLOCK,
@@ -38,6 +39,7 @@ from oxidbm._core.durability.superblock import (
 from oxidbm._core.errors import CorruptionError, FormatError, MissingError
 from oxidbm._core.log.record import CHECKSUM_MASK, HEADER_BYTES, record_words
 
+MAGICS: Final = tuple(kind.magic for kind in KINDS)
 DEFAULT_PAGE_BITS: Final = 22
 PROBE_BYTES: Final = 1 << 20  # of a segment, to find out what it is
 AGREEING_MIN: Final = 2  # records that must say the same before it is believed
@@ -178,7 +180,7 @@ class Remains:
     def mended_block(self, failure: OSError) -> Superblock | None:
         """Return the superblock with one wrong byte put right, None where that cannot be done.
 
-        What is no damage, but of another format version, raises what reading it did.
+        What is no damage, but of another format version, a log by itself, or a queue, raises what reading it did.
         """
         try:
             data = self.directory.read_start(STORE, SUPERBLOCK.size + SUM.size + 1)
@@ -190,7 +192,7 @@ class Remains:
                 return unpack_superblock(self.directory.place(STORE), body)
             except CorruptionError:
                 return None
-        if isinstance(failure, FormatError) and data.startswith(MAGIC) and len(data) >= SUPERBLOCK.size:
+        if isinstance(failure, FormatError) and data.startswith(MAGICS) and len(data) >= SUPERBLOCK.size:
             raise failure
         return None
 

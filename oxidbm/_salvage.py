@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from oxidbm._core.address import ADDRESS_MAX
+from oxidbm._core.coder import BYTES_NAME, coder_for
 from oxidbm._core.device.directory import CHECKPOINTS, LOG, STORE, Directory
-from oxidbm._core.durability.superblock import BYTES_NAME, Superblock, encode_name, write_superblock
+from oxidbm._core.durability.superblock import Superblock, encode_name, write_superblock
 from oxidbm._core.errors import CodecError, CorruptionError, FormatError, LockedError, MissingError
-from oxidbm._core.log.hybrid_log import FRAMES_MIN
+from oxidbm._core.paging import FRAMES_MIN
 from oxidbm._core.sizes import parse_size
-from oxidbm._core.store.coder import coder_for
 from oxidbm._core.store.opening import random_seed
 from oxidbm._core.store.store import Store
 from oxidbm._core.table import operations, retry

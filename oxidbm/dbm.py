@@ -13,7 +13,7 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from oxidbm._core.device.directory import STORE, Directory, DirectoryLock, foreign_name, remove_directory
-from oxidbm._core.durability.superblock import MAGIC
+from oxidbm._core.durability.superblock import A_STORE, KINDS, Kind
 from oxidbm._core.errors import FormatError, MissingError, error
 
 if TYPE_CHECKING:
@@ -84,7 +84,10 @@ def remove(path: str, lock: bool) -> str:
         return path
     path = os.path.realpath(path)
     aside = path + REPLACED
-    if os.path.isdir(aside) and not foreign_name(aside):
+    kind = kind_of(path)
+    if kind is not None and kind is not A_STORE:
+        raise FormatError(f"{path} is a {kind.what}, which is not replaced by a store; choose a new name")
+    if os.path.isdir(aside) and not foreign_name(aside) and kind_of(aside) in (None, A_STORE):
         remove_directory(aside)  # a crash left it
     names = os.listdir(path)
     foreign = foreign_name(path)
@@ -113,16 +116,22 @@ def locked(path: str) -> DirectoryLock:
 
 def is_store(file: StorePath) -> bool:
     """Return whether there is a store of ours at a path."""
+    return kind_of(file) is A_STORE
+
+
+def kind_of(file: StorePath) -> Kind | None:
+    """Return what the directory at a path is, as its superblock begins; None where it has none of ours."""
     try:
         descriptor = os.open(os.path.join(os.fsdecode(os.fspath(file)), STORE), os.O_RDONLY)
     except OSError:
-        return False
+        return None
     try:
-        return os.read(descriptor, len(MAGIC)) == MAGIC
+        magic = os.read(descriptor, len(A_STORE.magic))
     except OSError:
-        return False
+        return None
     finally:
         os.close(descriptor)
+    return next((kind for kind in KINDS if kind.magic == magic), None)
 
 
 def whichdb(filename: StorePath) -> str | None:

@@ -1,4 +1,4 @@
-"""The one way from a public store to the core's own objects below it, typed with the core's classes.
+"""The one way from a public store or log to the core's own objects below it, typed with the core's classes.
 
 The stub oxidbm/__init__.pyi hides them on purpose. A test that looks below the public face says so by asking here, and
 the cast from the public class to the compiled one stands here alone.
@@ -6,8 +6,12 @@ the cast from the public class to the compiled one stands here alone.
 
 from typing import Any, cast
 
-from oxidbm import Store
+from oxidbm import Log, Queue, Store
 from oxidbm._core.durability.checkpointer import Checkpointer
+from oxidbm._core.faster_log.commits import EntryCommits
+from oxidbm._core.faster_log.handle import LogHandle
+from oxidbm._core.faster_log.keeper import LogKeeper
+from oxidbm._core.faster_log.log import Log as CoreLog
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.maintainers import DiskMaintainer
@@ -58,3 +62,35 @@ def order_of(store: Store[Any, Any]) -> KeyOrder:
 def abandon(store: Store[Any, Any]) -> None:
     """Close a store as a crash would: no commit and no mark of a clean end."""
     handle_of(store).abandon()
+
+
+def handle_of_log(log: Log[Any]) -> LogHandle:
+    """Return everything that an open log holds."""
+    return cast(CoreLog, log).handle
+
+
+def hybrid_log_of(log: Log[Any]) -> HybridLog:
+    """Return the hybrid log below a log that stands alone."""
+    return handle_of_log(log).log
+
+
+def commits_of_log(log: Log[Any]) -> EntryCommits:
+    """Return the commits of a log that stands alone."""
+    return handle_of_log(log).commits
+
+
+def keeper_of_log(log: Log[Any]) -> LogKeeper:
+    """Return what keeps a log that is open to write."""
+    keeper = handle_of_log(log).keeper
+    assert keeper is not None
+    return keeper
+
+
+def abandon_log(log: Log[Any]) -> None:
+    """Close a log as a crash would: no commit and no mark of a clean end."""
+    handle_of_log(log).abandon()
+
+
+def abandon_queue(queue: Queue[Any]) -> None:
+    """Close a queue as a crash would, with what is written of its log, and nothing else."""
+    queue.log.handle.abandon()

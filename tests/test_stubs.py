@@ -74,6 +74,19 @@ def use(store: oxidbm.Store, name: str) -> None:
         assert_type(known.last_used, float)
     assert_type(store.forget_session(name), bool)
     assert_type(store.forget_sessions(unused_for=1), list[str])
+    with oxidbm.Queue(name, codec=int) as numbers:
+        assert_type(numbers, oxidbm.Queue[int])
+        assert_type(numbers.get(), int)
+        numbers.put("a")  # type: ignore[arg-type]
+        with numbers.take() as number:
+            assert_type(number, int)
+    plain = oxidbm.Queue()
+    plain.put("a")
+    plain.put_many([b"a", bytearray(b"b")])
+    for message in plain.messages():
+        assert_type(message, oxidbm.queue.Message[bytes])
+        assert_type(message.ack(), bool)
+    assert_type(oxidbm.Queue(codec="json").get(), Any)
     for record in store.scan(live=False):
         assert_type(record, oxidbm.LogRecord)
         assert_type(record.value, bytes)

@@ -9,7 +9,9 @@ from bench.measures.faces import Faces
 from bench.measures.files import Churn, ImportTime, Replay
 from bench.measures.following import Following
 from bench.measures.growth import TenMillion
+from bench.measures.logs import Logs
 from bench.measures.memory import Larger, Memory
+from bench.measures.queues import Queues
 from bench.measures.snapshots import Snapshots
 from bench.measures.speed import Hot, Million, ScanRate
 
@@ -30,6 +32,8 @@ MEASURES: dict[str, type[Measure]] = {
         Checkpoints,
         Snapshots,
         Following,
+        Logs,
+        Queues,
     )
 }
 

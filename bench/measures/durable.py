@@ -194,9 +194,9 @@ class Durable(Measure):
             for number in range(settings.rounds):
                 for writer in writers:
                     settings.report(f"{self.name}: round {number + 1} of {settings.rounds}, {writer.name}")
-                    alone[writer.name].append(self.time_of_one(settings, writer, value_size))
+                    alone[writer.name].append(time_of_one(settings, writer, value_size))
                     for count in threads:
-                        together[writer.name, count].append(self.rate_of(settings, writer, value_size, count))
+                        together[writer.name, count].append(rate_of(settings, writer, value_size, count))
             note = "; ".join(writer.note for writer in writers)
             for writer in writers:
                 once = median(alone[writer.name])
@@ -210,60 +210,62 @@ class Durable(Measure):
                     )
         return outcome
 
-    def time_of_one(self, settings: Settings, kind: type[Writer], value_size: int) -> float:
-        """The median of one thread's writes in microseconds: a disk that pauses now and then would hide the others."""
-        directory = Path(tempfile.mkdtemp(prefix="bench-", dir=settings.directory))
-        writer = kind(directory)
-        own = writer.enter()
-        try:
-            value = b"v" * value_size
-            times = []
-            stop = perf_counter() + settings.seconds / 4
-            number = 0
-            while perf_counter() < stop or number < 2 * WRITES_FIRST:
-                key = b"%0*d" % (KEY_SIZE, number)
-                began = perf_counter_ns()
-                writer.write(own, key, value)
-                times.append(perf_counter_ns() - began)
-                number += 1
-            return median(times[WRITES_FIRST:]) / 1e3
-        finally:
-            writer.leave(own)
-            writer.close()
-            shutil.rmtree(directory)
 
-    def rate_of(self, settings: Settings, kind: type[Writer], value_size: int, count: int) -> float:
-        """Writes a second of so many threads."""
-        directory = Path(tempfile.mkdtemp(prefix="bench-", dir=settings.directory))
-        writer = kind(directory)
-        owned = [writer.enter() for _ in range(count)]
+def time_of_one(settings: Settings, kind: type[Writer], value_size: int) -> float:
+    """The median of one thread's writes in microseconds: a disk that pauses now and then would hide the others."""
+    directory = Path(tempfile.mkdtemp(prefix="bench-", dir=settings.directory))
+    writer = kind(directory)
+    own = writer.enter()
+    try:
         value = b"v" * value_size
-        done = [0] * count
-        begin = threading.Barrier(count + 1)
-        ended = threading.Event()
+        times = []
+        stop = perf_counter() + settings.seconds / 4
+        number = 0
+        while perf_counter() < stop or number < 2 * WRITES_FIRST:
+            key = b"%0*d" % (KEY_SIZE, number)
+            began = perf_counter_ns()
+            writer.write(own, key, value)
+            times.append(perf_counter_ns() - began)
+            number += 1
+        return median(times[WRITES_FIRST:]) / 1e3
+    finally:
+        writer.leave(own)
+        writer.close()
+        shutil.rmtree(directory)
 
-        def work(thread: int) -> None:
-            own = owned[thread]
-            begin.wait()
-            number = 0
-            while not ended.is_set():
-                writer.write(own, b"%0*d" % (KEY_SIZE, number * count + thread), value)
-                number += 1
-            done[thread] = number
 
-        workers = [threading.Thread(target=work, args=(thread,)) for thread in range(count)]
-        try:
-            for worker in workers:
-                worker.start()
-            begin.wait()
-            began = perf_counter()
-            ended.wait(settings.seconds / 4)
-            ended.set()
-            for worker in workers:
-                worker.join()
-            return sum(done) / (perf_counter() - began)
-        finally:
-            for own in owned:
-                writer.leave(own)
-            writer.close()
-            shutil.rmtree(directory)
+def rate_of(settings: Settings, kind: type[Writer], value_size: int, count: int) -> float:
+    """Writes a second of so many threads."""
+    directory = Path(tempfile.mkdtemp(prefix="bench-", dir=settings.directory))
+    writer = kind(directory)
+    owned = [writer.enter() for _ in range(count)]
+    value = b"v" * value_size
+    done = [0] * count
+    begin = threading.Barrier(count + 1)
+    ended = threading.Event()
+
+    def work(thread: int) -> None:
+        own = owned[thread]
+        begin.wait()
+        number = 0
+        while not ended.is_set():
+            writer.write(own, b"%0*d" % (KEY_SIZE, number * count + thread), value)
+            number += 1
+        done[thread] = number
+
+    workers = [threading.Thread(target=work, args=(thread,)) for thread in range(count)]
+    try:
+        for worker in workers:
+            worker.start()
+        begin.wait()
+        began = perf_counter()
+        ended.wait(settings.seconds / 4)
+        ended.set()
+        for worker in workers:
+            worker.join()
+        return sum(done) / (perf_counter() - began)
+    finally:
+        for own in owned:
+            writer.leave(own)
+        writer.close()
+        shutil.rmtree(directory)

@@ -92,7 +92,9 @@ def finish_sum(a: i64, b: i64, key: i64) -> i64:
     h ^= h >> 31
     h = ((h ^ b) * MULTIPLIER_SUM) & MASK_62
     h = ((h >> 30) & MASK_32) ^ key
-    return h if h else 1
+    if h == 0:  # not `h if h else 1`: of an i64 and a literal, that makes objects
+        return 1
+    return h
 
 
 def checksum_words(words: vec[i64], first: i64, seal: i64, stop: i64, address: i64, key: i64) -> i64:

@@ -37,20 +37,25 @@ class LifeWatch:
 
 @final
 class Life:
-    """State of one open store; `path` names it, "" stands for one in memory."""
+    """State of one open store, or of a log that stands alone; `path` names it, "" stands for one in memory."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, what: str = "store") -> None:
         self.path = path
+        self.what = what  # messages call it "the store", or what it is
         self.state: i64 = OPEN
         self.writable: i64 = WRITABLE
         self.poison = ""
-        self.locks = LockOrder(self.name())
+        self.locks = LockOrder(self.called())
         self.gate = StoreLock(self.locks, BATCHING)
         self.watch = LifeWatch()
 
     def name(self) -> str:
-        """Return what error messages call the store."""
+        """Return its path, or where it is."""
         return self.path or "in memory"
+
+    def called(self) -> str:
+        """Return what a sentence about it begins with, such as "the store PATH"."""
+        return f"the {self.what} {self.name()}"
 
     def alive(self) -> bool:
         """Return whether the store is open, be it busy with a batch or not."""
@@ -105,10 +110,10 @@ class Life:
             return
         if self.state == FORKED:
             raise ClosedError(
-                f"the store {self.name()} was opened by the parent process; a forked child must open it for itself, "
+                f"{self.called()} was opened by the parent process; a forked child must open it for itself, "
                 "after the parent closed it, or with read_only=True"
             )
-        raise ClosedError(f"the store {self.name()} is closed; open it again to use it")
+        raise ClosedError(f"{self.called()} is closed; open it again to use it")
 
     def blocked_write(self) -> None:
         """Wait while a batch is applied; raise the sentence for a write that is not possible."""
@@ -120,12 +125,12 @@ class Life:
             return
         if self.writable == POISONED:
             raise PoisonedError(
-                f"the store {self.name()} takes no more writes since one failed: {self.poison}. "
+                f"{self.called()} takes no more writes since one failed: {self.poison}. "
                 "Reads still work; reopen it to get the last commit"
             )
         if not self.alive():
             self.blocked_read()
-        raise ReadOnlyError(f"the store {self.path} was opened read-only; open it without read_only=True to write")
+        raise ReadOnlyError(f"{self.called()} was opened read-only; open it without read_only=True to write")
 
     def poison_with(self, failure: OSError) -> None:
         """Stop all writes for good, because of `failure`; raise it where it is a signal handler's, and no device's."""

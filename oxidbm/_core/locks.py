@@ -68,10 +68,10 @@ class StoreLock:
 
 @final
 class LockOrder:
-    """Every lock of one store; `name` is what messages call the store."""
+    """Every lock of one store; `called` is what messages call it, such as "the store PATH"."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, called: str) -> None:
+        self.called = called
         self.locks: list[StoreLock] = []
 
     def check(self, place: int) -> None:
@@ -83,7 +83,7 @@ class LockOrder:
     def busy(self, place: int) -> BusyError:
         """Return the error for a call from within what the lock at a place guards."""
         return BusyError(
-            f"the store {self.name} is {DOING[place]} in this very thread, further up: what runs in the middle of "
+            f"{self.called} is {DOING[place]} in this very thread, further up: what runs in the middle of "
             "that, a signal handler or a finalizer, cannot wait for its end. Note there what is to be done, and do it "
             "afterwards"
         )

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import oxidbm
-from oxidbm.cli import checkpoints, common, copies, damage, live, reading, sessions, transfer, writing
+from oxidbm.cli import checkpoints, common, copies, damage, live, log, reading, sessions, transfer, writing
 from oxidbm.codecs import DecodeError
 from oxidbm.convert import SourceError
 from oxidbm.dump import BadInput
@@ -161,9 +161,12 @@ class Command(TyperCommand):
         except oxidbm.CorruptionError as failure:
             if "path" in ctx.params and ctx.info_name != "check":
                 path = common.readable(os.fsencode(shlex.quote(os.fspath(ctx.params["path"]))))
-                failure.add_note(
-                    f"`oxidbm check {path}` lists all faults, `oxidbm salvage {path} NEW` saves what is sound"
-                )
+                if ctx.parent is not None and ctx.parent.info_name == "log":
+                    found = f"`oxidbm log check {path}` lists all faults, `oxidbm log scan --skip {path}` shows"
+                    failure.add_note(f"{found} what is sound")
+                else:
+                    found = f"`oxidbm check {path}` lists all faults, `oxidbm salvage {path} NEW` saves"
+                    failure.add_note(f"{found} what is sound")
             raise
 
 
@@ -200,6 +203,7 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {
 }
 for name, command in COMMANDS.items():
     app.command(name, cls=Command)(command)
+app.add_typer(log.group(TyperGroup, Command), name="log")
 
 
 def show_version(wanted: bool) -> None:

@@ -10,7 +10,7 @@ import threading
 from typing import Final
 
 from oxidbm._core.device.directory import STORE
-from oxidbm._core.durability.superblock import SUPERBLOCK, unpack_superblock
+from oxidbm._core.durability.superblock import SUPERBLOCK, kind_of, unpack_superblock
 from oxidbm.device import Device
 from oxidbm.testing.directory_files import DirectoryFiles, put_back
 from oxidbm.testing.platter import Event, Files, Platter, Segments, cut_segments
@@ -119,7 +119,7 @@ class CrashDevice(Device):
         files = self.events[-1].files or {}
         superblock = files.get(STORE)
         if superblock is not None:
-            size = 1 << unpack_superblock(STORE, superblock[: SUPERBLOCK.size]).page_bits
+            size = 1 << unpack_superblock(STORE, superblock[: SUPERBLOCK.size], kind_of(superblock)).page_bits
             if self.page_bytes % size:
                 raise ValueError(
                     f"the store has pages of {size} bytes, and its crash device is for pages of {self.page_bytes}; "

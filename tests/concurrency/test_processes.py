@@ -336,7 +336,7 @@ def test_processes_that_make_one_store_at_once(tmp_path: Path) -> None:
 def test_second_store_of_the_same_process_is_told_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "store"
     with Store(path, **OPTIONS):
-        words = "this very process .*use the store that has it open.*or close that one first"
+        words = "this very process .*use the one that has it open.*or close that one first"
         with pytest.raises(oxidbm.LockedError, match=words):
             Store(path, **OPTIONS)
         (tmp_path / "link").symlink_to(path)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from oxidbm import Store, codecs
-from oxidbm._core.store.coder import coder_for
+from oxidbm._core.coder import coder_for
 
 
 def mapped(data: bytes) -> mmap.mmap:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import oxidbm
 from oxidbm import Store, codecs
-from oxidbm._core.store.coder import coder_for
+from oxidbm._core.coder import coder_for
 from tests.facade.models import Colour, Point, Word
 from tests.support import Manual, leave_memory
 

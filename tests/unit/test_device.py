@@ -197,6 +197,18 @@ def test_sync_is_asked_once(files: FileDevice) -> None:
     files.close()
 
 
+def test_sync_from_leaves_what_ends_before(files: FileDevice) -> None:
+    fill(files, 3, each_a_segment=True)
+    files.close()
+    again = FileDevice(Directory(files.directory.path), PAGE_BITS)
+    again.sync_from(PAGE + 8)
+    assert [segment.dirty for segment in again.segments] == [True, False, False]
+    assert not again.directory_dirty
+    again.sync()
+    assert [segment.dirty for segment in again.segments] == [False, False, False]
+    again.close()
+
+
 def test_read_many_returns_what_read_does_in_order(files: FileDevice) -> None:
     fill(files, 3, each_a_segment=True)
     requests = [(2 * PAGE, 8), (PAGE - 8, 100), (0, PAGE), (0, PAGE), (4, 8), (3 * PAGE, 8), (0, 0)]

@@ -11,12 +11,11 @@ A backup's note says of which commit it is, until a writer takes the lock and wr
 """
 
 import errno
-import importlib
 import os
 import stat
-from typing import Any, Final, final
+from typing import Final, final
 
-from oxidbm._core.device.system import HAS_DIRECTORY_DESCRIPTORS, OPEN_FLAGS, fcntl, host_name, sync_file
+from oxidbm._core.device.system import HAS_DIRECTORY_DESCRIPTORS, OPEN_FLAGS, fcntl, host_name, sync_file, try_lock
 from oxidbm._core.errors import FormatError, LockedError
 
 STORE: Final = "STORE"  # the superblock; what has one is a store
@@ -288,19 +287,7 @@ class DirectoryLock:
 
     def take(self) -> bool:
         """Try to take the lock."""
-        if fcntl is None:
-            windows: Any = importlib.import_module("msvcrt")
-            try:
-                os.lseek(self.descriptor, 1 << 20, os.SEEK_SET)
-                windows.locking(self.descriptor, windows.LK_NBLCK, 1)
-            except OSError:
-                return False
-            return True
-        try:
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        return try_lock(self.descriptor)
 
     def holder(self) -> str:
         """Return who holds the lock and what to do about it, in words."""
@@ -308,7 +295,7 @@ class DirectoryLock:
         identity = (status.st_dev, status.st_ino)
         if any(other.held and other.identity == identity for other in list(HELD.values())):
             return (
-                f"this very process (process {os.getpid()} on {host_name()}): use the store that has it open, from as "
+                f"this very process (process {os.getpid()} on {host_name()}): use the one that has it open, from as "
                 "many threads as you like, or close that one first; read_only=True reads the last commit beside it"
             )
         import json

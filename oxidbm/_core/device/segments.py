@@ -278,8 +278,12 @@ class FileDevice(Device):
 
     def sync(self) -> None:
         """Sync every file written since the last time, and the directory when it has new files."""
+        self.sync_from(0)
+
+    def sync_from(self, address: i64) -> None:
+        """As `sync`, of the files that hold something from an address on; the others are synced the next time."""
         for segment in self.segments:
-            if segment.dirty:
+            if segment.dirty and self.segment_end(segment.start) >= address:
                 segment.dirty = False  # before, since it may be written meanwhile
                 segment.synced = True
                 try:
@@ -439,7 +443,7 @@ class FileDevice(Device):
                 self.open_segment(name, start)
         if held > 0:
             segment = self.segments[held - 1]
-            segment.size = max(segment.size, i64(os.fstat(segment.descriptor).st_size))
+            segment.size = os.fstat(segment.descriptor).st_size  # less than before where the writer cut its surplus off
         self.end_with_the_next(max(held - 1, i64(0)))
 
     def roll(self) -> None:

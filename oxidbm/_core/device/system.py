@@ -13,6 +13,7 @@ from mypy_extensions import i64
 OPEN_FLAGS: Final[int] = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 SEEK_DATA: Final[int] = getattr(os, "SEEK_DATA", -1)  # where the system tells holes
 ZEROS_STEP: Final = 65536
+LOCK_OFFSET: Final = 1 << 20  # of the byte that is locked on Windows, behind all that stands in such a file
 WRITE_BYTES_MAX: Final = 0x40000000  # some systems write no more in one call
 HAS_DIRECTORY_DESCRIPTORS: Final[bool] = os.open in os.supports_dir_fd and hasattr(os, "O_DIRECTORY")
 
@@ -38,6 +39,29 @@ def sync_file(descriptor: int) -> None:
         os.fdatasync(descriptor)
     else:
         os.fsync(descriptor)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock a file for this opening of it, unless somebody has; flock where there is one, a byte of it on Windows."""
+    if fcntl is None:
+        windows: Any = importlib.import_module("msvcrt")
+        try:
+            os.lseek(descriptor, LOCK_OFFSET, os.SEEK_SET)
+            windows.locking(descriptor, windows.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def unlock(descriptor: int) -> None:
+    """Give the lock back, also where a forked child has not closed its copy of the descriptor yet."""
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def read_at(descriptor: int, size: i64, offset: i64) -> bytes:

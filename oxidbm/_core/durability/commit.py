@@ -18,7 +18,7 @@ from oxidbm import _breath
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES, CommitRecord, encode, sealed_record
 from oxidbm._core.durability.committer import Committer
-from oxidbm._core.durability.holds import Holds
+from oxidbm._core.durability.holds import Holds, Truncation
 from oxidbm._core.durability.serials import Serials, SessionState
 from oxidbm._core.durability.session_record import SESSION_BYTES, encode_session
 from oxidbm._core.locks import CUTTING, StoreLock
@@ -351,14 +351,14 @@ class Commits(Committer):
             log.move_begin(until)
         finally:
             self.end_turn()
-        log.epoch.bump(Truncation(self, until).delete)
+        log.epoch.bump(Truncation(log, self.holds, until).delete)
         return True
 
     def release(self, ticket: int) -> None:
         """Give a hold back, and with it the space of the segments that nobody else needs."""
         self.holds.release(ticket)
         if self.log.life.can_write():
-            self.log.epoch.bump(Truncation(self, self.log.begin).delete)
+            self.log.epoch.bump(Truncation(self.log, self.holds, self.log.begin).delete)
 
     def forget_all(self) -> None:
         """Let the table be empty from the next commit on; the log's records are dead."""
@@ -372,20 +372,3 @@ class Commits(Committer):
                 self.table.maintainer.cleared()
         finally:
             self.end_turn()
-
-
-@final
-class Truncation:
-    """The deletion of segments that end before an address and that nobody holds, for the epoch to run."""
-
-    def __init__(self, commits: Commits, until: i64) -> None:
-        self.log = commits.log
-        self.holds = commits.holds
-        self.until: i64 = until
-
-    def delete(self) -> None:
-        """Delete them; a failure leaves files behind that the next opening passes over."""
-        try:
-            self.log.device.truncate_before(min(self.until, self.holds.lowest()))
-        except OSError as failure:
-            self.log.life.poison_with(failure)

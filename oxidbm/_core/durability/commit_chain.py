@@ -12,42 +12,14 @@ from mypy_extensions import i64
 from oxidbm import _breath
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.durability.commit import Commits
-from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES, COMMIT_SHAPE, CommitRecord, decode
-from oxidbm._core.errors import CorruptionError
+from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES
+from oxidbm._core.durability.found_commit import FoundCommit, commit_at
 from oxidbm._core.log.cursor import Cursor
-from oxidbm._core.log.hybrid_log import HybridLog
-from oxidbm._core.log.reader import record_at, value_of
-from oxidbm._core.log.record import SHAPE_COMMIT, previous_address
+from oxidbm._core.log.record import SHAPE_COMMIT
 
 NOT_COMMITTED: Final = -1
 COMMITS_A_TURN: Final = 64  # a read each
 RECORDS_A_TURN: Final = 512
-
-
-@final
-class FoundCommit:
-    """A commit record, where it stands, and where the one before it does."""
-
-    def __init__(self, address: i64, previous: i64, record: CommitRecord) -> None:
-        self.address: i64 = address
-        self.previous: i64 = previous
-        self.record = record
-
-    def end(self) -> i64:
-        """Return the address behind it, where the log of that commit ends."""
-        return self.address + COMMIT_RECORD_BYTES
-
-
-def commit_at(log: HybridLog, address: i64) -> FoundCommit:
-    """Return the commit record at an address; CorruptionError where none stands there."""
-    found = record_at(log, address)
-    data = value_of(log, found) if found.shape == COMMIT_SHAPE else b""
-    try:
-        return FoundCommit(address, previous_address(found.info), decode(data))
-    except ValueError as failure:
-        raise CorruptionError(
-            f"{log.device.place(address)}: a commit record should stand at address {address}, and none does: {failure}"
-        ) from None
 
 
 def last_commit(commits: Commits) -> FoundCommit | None:

@@ -19,6 +19,7 @@ from oxidbm._core.log.record import CAPACITY_SHIFT, HEADER_BYTES, SHAPE_COMMIT, 
 
 COMMIT_WORDS: Final = 9
 COMMIT_BYTES: Final = COMMIT_WORDS * 8
+COUNT_OFFSET: Final = 24  # of what it counts, in its value
 COMMIT_SHAPE: Final = SHAPE_COMMIT | COMMIT_BYTES
 COMMIT_RECORD_BYTES: Final = HEADER_BYTES + COMMIT_BYTES
 
@@ -100,7 +101,7 @@ def decode(data: bytes) -> CommitRecord:
     record.log.sequence = read_i64_le(data, 0)
     record.log.durable_sequence = read_i64_le(data, 8)
     record.log.begin = read_i64_le(data, 16)
-    record.table.count = read_i64_le(data, 24)
+    record.table.count = read_i64_le(data, COUNT_OFFSET)
     record.table.pending = read_i64_le(data, 32)
     record.log.records = read_i64_le(data, 40)
     record.table.live_bytes = read_i64_le(data, 48)

@@ -9,6 +9,7 @@ from typing import final
 from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MAX
+from oxidbm._core.log.hybrid_log import HybridLog
 
 
 @final
@@ -35,3 +36,20 @@ class Holds:
         for address in self.addresses.values():
             lowest = min(lowest, i64(address))
         return lowest
+
+
+@final
+class Truncation:
+    """The deletion of segments that end before an address and that nobody holds, for the epoch to run."""
+
+    def __init__(self, log: HybridLog, holds: Holds, until: i64) -> None:
+        self.log = log
+        self.holds = holds
+        self.until: i64 = until
+
+    def delete(self) -> None:
+        """Delete them; a failure leaves files behind that the next opening passes over."""
+        try:
+            self.log.device.truncate_before(min(self.until, self.holds.lowest()))
+        except OSError as failure:
+            self.log.life.poison_with(failure)

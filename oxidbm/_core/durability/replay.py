@@ -205,7 +205,9 @@ class Replay:
             self.log.expiring = True
         previous = previous_address(cursor.info)
         tombstone = cursor.info & TOMBSTONE != 0
-        fresh: i64 = 0 if tombstone else index.entry_for(key_hash, address)
+        fresh: i64 = 0
+        if not tombstone:
+            fresh = index.entry_for(key_hash, address)
         if previous != 0:
             if cursor.info >= 0 and index.replace(key_hash, index.entry_for(key_hash, previous), fresh):
                 self.count -= 1 if tombstone else 0

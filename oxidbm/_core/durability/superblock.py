@@ -12,12 +12,12 @@ import zlib
 from typing import Final, final
 
 from oxidbm._core.address import ADDRESS_MAX, PAGE_BITS_MAX, PAGE_BITS_MIN
+from oxidbm._core.coder import BYTES_NAME
 from oxidbm._core.device.directory import CLEAN, LOG, STORE, Directory
 from oxidbm._core.device.system import sync_file
 from oxidbm._core.errors import CorruptionError, FormatError
 from oxidbm._core.log.hybrid_log import Prelude
 
-BYTES_NAME: Final = "bytes"  # the codec of keys or values that stay as they are
 MAGIC: Final = b"\x89oxidbm\n"
 FORMAT_VERSION: Final = 2
 CODEC_NAME_MAX: Final = 255
@@ -30,8 +30,37 @@ SUM: Final = struct.Struct("<I")
 
 
 @final
+class Kind:
+    """What a directory with a superblock can be, and what opens it."""
+
+    def __init__(self, magic: bytes, version: int, what: str, opener: str) -> None:
+        self.magic = magic
+        self.version = version
+        self.what = what
+        self.opener = opener
+
+    def beginning(self) -> bytes:
+        """Return what a superblock of this kind begins with."""
+        return SUPERBLOCK_START.pack(self.magic, self.version)
+
+
+A_STORE: Final = Kind(MAGIC, FORMAT_VERSION, "store", "oxidbm.Store")
+A_LOG: Final = Kind(b"\x89oxilog\n", 1, "log", "oxidbm.Log")
+A_QUEUE: Final = Kind(b"\x89oxique\n", 1, "queue", "oxidbm.Queue")
+KINDS: Final = (A_STORE, A_LOG, A_QUEUE)
+
+
+def kind_of(superblock: bytes) -> Kind:
+    """Return what a superblock is one of, as it begins: a store's where that says nothing."""
+    for kind in KINDS:
+        if superblock[: len(kind.magic)] == kind.magic:
+            return kind
+    return A_STORE
+
+
+@final
 class Superblock:
-    """What is fixed when a store is made."""
+    """What is fixed when a store, or a log that stands alone, is made."""
 
     def __init__(self, store_id: bytes, seed: int, page_bits: int) -> None:
         self.store_id = store_id
@@ -39,6 +68,7 @@ class Superblock:
         self.page_bits = page_bits
         self.key_codec = BYTES_NAME
         self.value_codec = BYTES_NAME
+        self.kind = A_STORE
 
     def checksum_key(self) -> int:
         """Return the key of the records' checksums: a value cannot hold a record that verifies, whoever chose it."""
@@ -100,11 +130,14 @@ def write_superblock(directory: Directory, block: Superblock, mode: int) -> None
     """Make a store of the directory. Nothing in it is durable yet; the first commit calls `sync_creation`."""
     key_codec = encode_name(block.key_codec)
     value_codec = encode_name(block.value_codec)
-    data = SUPERBLOCK.pack(MAGIC, FORMAT_VERSION, block.store_id, block.seed, block.page_bits, key_codec, value_codec)
+    kind = block.kind
+    data = SUPERBLOCK.pack(
+        kind.magic, kind.version, block.store_id, block.seed, block.page_bits, key_codec, value_codec
+    )
     directory.write_aside(STORE, with_sum(data), mode, durable=False)
 
 
-def never_durable(directory: Directory, superblock: os.stat_result) -> bool:
+def never_durable(directory: Directory, superblock: os.stat_result, kind: Kind = A_STORE) -> bool:
     """Return whether a crash left a store that was being made: its superblock torn, its log empty, no clean end.
 
     What is torn has a beginning, as far as it is there, of a superblock or of zeros, and does not verify.
@@ -113,7 +146,7 @@ def never_durable(directory: Directory, superblock: os.stat_result) -> bool:
     if superblock.st_size > size or directory.status(CLEAN) is not None:
         return False
     data = directory.read_start(STORE, size)
-    beginning = SUPERBLOCK_START.pack(MAGIC, FORMAT_VERSION)
+    beginning = kind.beginning()
     if any(data[: len(beginning)]) and data[: len(beginning)] != beginning[: len(data)]:
         return False
     if with_sum(data[: SUPERBLOCK.size]) == data:
@@ -127,35 +160,38 @@ def never_durable(directory: Directory, superblock: os.stat_result) -> bool:
         log.close()
 
 
-def read_superblock(directory: Directory) -> Superblock:
+def read_superblock(directory: Directory, kind: Kind = A_STORE) -> Superblock:
     """Return the superblock.
 
-    Raises FormatError for what is no store or a newer one, CorruptionError for a damaged one.
+    Raises FormatError for what is of no such kind or a newer one, CorruptionError for a damaged one.
     """
     path = directory.place(STORE)
     data = directory.read_start(STORE, SUPERBLOCK.size + SUM.size + 1)  # read once: a system call is a microsecond
-    if data[:8] != MAGIC:
+    if data[:8] != kind.magic:
+        for other in KINDS:
+            if data[:8] == other.magic:
+                raise FormatError(f"{directory.path} is a {other.what}, not a {kind.what}; open it with {other.opener}")
         raise FormatError(
-            f"{path} does not begin at offset 0 as a store's superblock does; {directory.path} is something else"
+            f"{path} does not begin at offset 0 as a {kind.what}'s superblock does; {directory.path} is something else"
         )
     if len(data) >= SUPERBLOCK_START.size:
         (version,) = struct.unpack_from("<Q", data, 8)
-        if version > FORMAT_VERSION:
+        if version > kind.version:
             raise FormatError(
-                f"{path} at offset 8 says format version {version}; this release reads {FORMAT_VERSION}. "
+                f"{path} at offset 8 says format version {version}; this release reads {kind.version}. "
                 "Upgrade oxidbm to open it"
             )
-    return unpack_superblock(path, verified(path, data, SUPERBLOCK.size))
+    return unpack_superblock(path, verified(path, data, SUPERBLOCK.size), kind)
 
 
-def unpack_superblock(path: str, data: bytes) -> Superblock:
+def unpack_superblock(path: str, data: bytes, kind: Kind = A_STORE) -> Superblock:
     """Return what a superblock's bytes say, whose checksum holds; `path` is what errors call them."""
     magic, version, store_id, seed, page_bits, key_codec, value_codec = SUPERBLOCK.unpack(data)
     if version < 1:
         raise CorruptionError(
             f"{path} at offset 8 says format version {version}, which never was; restore it from a copy"
         )
-    if version < FORMAT_VERSION:
+    if version < kind.version:
         raise FormatError(
             f"{path} at offset 8 says format version {version}, of before the first release; this release reads "
             f"{FORMAT_VERSION}. Dump the store with the oxidbm that wrote it, and load the dump"
@@ -169,6 +205,7 @@ def unpack_superblock(path: str, data: bytes) -> Superblock:
             f"{path} from offset {KEY_CODEC_OFFSET} on has bytes behind a codec's name; restore it from a copy"
         )
     block = Superblock(store_id, seed, page_bits)
+    block.kind = kind
     block.key_codec = decode_name(path, KEY_CODEC_OFFSET, key_codec)
     block.value_codec = decode_name(path, KEY_CODEC_OFFSET + CODEC_NAME_MAX + 1, value_codec)
     return block

@@ -8,24 +8,11 @@ from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core.address import ADDRESS_MASK
-from oxidbm._core.durability.commit_record import (
-    COMMIT_RECORD_BYTES,
-    COMMIT_SHAPE,
-    COMMIT_WORDS,
-    decode,
-)
-from oxidbm._core.hashing import checksum_bytes
+from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES, COMMIT_SHAPE
+from oxidbm._core.durability.found_commit import commit_in
 from oxidbm._core.log.cursor import CHUNK_BYTES
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import read_or_nothing
-from oxidbm._core.log.record import (
-    CHECKSUM_MASK,
-    HEADER_BYTES,
-    INFO_VERSION,
-    SEAL_CAPACITY,
-    capacity_words,
-)
 
 
 def later_durable_commit(log: HybridLog, start: i64, sequence: i64) -> i64:
@@ -57,15 +44,5 @@ def later_durable_commit(log: HybridLog, start: i64, sequence: i64) -> i64:
 
 def knew_durable(log: HybridLog, chunk: bytes, offset: i64, chunk_start: i64) -> i64:
     """Return which commit the commit record at an offset of a chunk knew to be durable; 0 where there is none."""
-    address = chunk_start + offset
-    info = read_i64_le(chunk, offset)
-    seal = read_i64_le(chunk, offset + 16)
-    if info & ~ADDRESS_MASK != INFO_VERSION or capacity_words(seal) != COMMIT_WORDS:
-        return 0
-    end = offset + COMMIT_RECORD_BYTES
-    if checksum_bytes(chunk, offset, seal & SEAL_CAPACITY, end, address, log.checksum_key) != seal & CHECKSUM_MASK:
-        return 0
-    try:
-        return decode(chunk[offset + HEADER_BYTES : end]).log.durable_sequence
-    except ValueError:
-        return 0
+    found = commit_in(log, chunk, offset, chunk_start)
+    return 0 if found is None else found.record.log.durable_sequence

@@ -111,6 +111,11 @@ class Cursor:
         self.following = max(self.following, self.stop)
         return False
 
+    def go_on_to(self, stop: i64) -> None:
+        """Have the range end later; what was read of the device may have been written since."""
+        self.stop = stop
+        self.chunk = b""
+
     def load(self, address: i64, size: i64) -> i64:
         """Have at least `size` bytes from `address` on in the chunk, if the device has them; return how many it has."""
         have: i64 = self.chunk_start + len(self.chunk) - address

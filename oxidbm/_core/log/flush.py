@@ -61,7 +61,7 @@ def flush_for(log: HybridLog, room: Room) -> None:
     if flushed >= log.tail:
         budget = log.budget
         raise FullError(
-            f"the store {log.life.path} needs more than its memory budget of {budget.limit} bytes: the index takes "
+            f"{log.life.called()} needs more than its memory budget of {budget.limit} bytes: the index takes "
             f"{budget.held[INDEX]} and {budget.frame_bytes()} are in page frames. Open it with a larger memory="
         )
     target = min(log.tail, log.next_page(flushed + 1))

@@ -31,8 +31,8 @@ from oxidbm._core.log.frames import Frames
 from oxidbm._core.log.record import SEAL_CAPACITY, content_words, record_words
 from oxidbm._core.log.room import Room
 from oxidbm._core.memory import STEP_BYTES, VIEW_WORDS
+from oxidbm._core.paging import FRAMES_MIN
 
-FRAMES_MIN: Final = 4
 SLOTS_MIN: Final = 8
 SLOTS_SPARE: Final = 2  # page numbers between head and tail that stay free
 READ_GUESS: Final = 256

@@ -5,9 +5,9 @@ from typing import Final
 from mypy_extensions import i64
 
 from oxidbm._buffers import bytes_of
+from oxidbm._core.coder import CALLED, INT, PLAIN
 from oxidbm._core.durability.checkpoint import CHECKPOINT_NAME_MAX, COOKIE_BYTES_MAX, Checkpoint
 from oxidbm._core.log.record import HEADER_BYTES, KEY_LENGTH_MAX, VALUE_LENGTH_MAX
-from oxidbm._core.store.coder import CALLED, INT, PLAIN
 from oxidbm._core.store.handle import Handle
 
 EXPIRE_SECONDS_MAX: Final = 1e12

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 from mypy_extensions import i64
 
 from oxidbm import _breath
+from oxidbm._core.coder import KEYS, VALUES, Coders, coder_for
 from oxidbm._core.device.device import Device
 from oxidbm._core.durability.check import check
 from oxidbm._core.durability.checkpoint import Checkpoint
@@ -24,7 +25,6 @@ from oxidbm._core.life import COMMITTED, Life
 from oxidbm._core.sizes import parse_size
 from oxidbm._core.store.arguments import to_cookie, to_key, to_name, to_token
 from oxidbm._core.store.batch import Batch
-from oxidbm._core.store.coder import KEYS, VALUES, Coders, coder_for
 from oxidbm._core.store.handle import Handle, checkpoints_of
 from oxidbm._core.store.history import KeyHistory
 from oxidbm._core.store.opening import open_memory, open_path

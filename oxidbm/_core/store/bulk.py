@@ -11,10 +11,10 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._buffers import is_one_key
+from oxidbm._core.coder import PLAIN
 from oxidbm._core.life import OPEN, WRITABLE
 from oxidbm._core.log.record import KEY_LENGTH_MAX
 from oxidbm._core.store.arguments import expiry_at, to_key, to_value
-from oxidbm._core.store.coder import PLAIN
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.table import operations
 from oxidbm._core.table.retry import make_room, put, remove

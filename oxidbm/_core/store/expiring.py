@@ -8,10 +8,10 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from oxidbm._core.coder import PLAIN
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.log.reader import expiry_of, is_live
 from oxidbm._core.store.arguments import expiry_at, to_value
-from oxidbm._core.store.coder import PLAIN
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.table import operations
 from oxidbm._core.table.locate import locate

@@ -18,8 +18,8 @@ from oxidbm._core.errors import CorruptionError
 from oxidbm._core.locks import REFRESHING, StoreLock
 from oxidbm._core.log.reader import log_to_read
 from oxidbm._core.store.maintainers import SETTLE_SLICE
-from oxidbm._core.store.worker import Worker
 from oxidbm._core.table.settle import settle
+from oxidbm._core.worker import Worker
 
 
 @final

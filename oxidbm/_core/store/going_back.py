@@ -18,8 +18,8 @@ from oxidbm._core.durability.rebuild import assemble, is_in_log, put_in_log
 from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import CleanMark, Superblock, read_superblock, remove_mark, write_mark
 from oxidbm._core.errors import FormatError, MissingError
-from oxidbm._core.log.hybrid_log import FRAMES_MIN
 from oxidbm._core.log.reader import log_to_read
+from oxidbm._core.paging import FRAMES_MIN
 from oxidbm._core.store.opening import open_log
 from oxidbm._core.store.options import Options
 

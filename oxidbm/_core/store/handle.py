@@ -5,12 +5,8 @@ handle is void: the life says so, and the child's copy of the lock's file is clo
 parent's alone.
 """
 
-import atexit
-import os
-from collections.abc import Callable
 from typing import Final, final
 
-from oxidbm import _breath
 from oxidbm._core.counters import Counters
 from oxidbm._core.device.directory import Directory, DirectoryLock
 from oxidbm._core.durability.checkpoint import Checkpoint, Metadata
@@ -19,8 +15,9 @@ from oxidbm._core.durability.commit import Commits, CutWatcher
 from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import CleanMark, StorePrelude, Superblock, write_mark
 from oxidbm._core.errors import error
+from oxidbm._core.exits import HANDLES, Openable, attempt
 from oxidbm._core.handlers import came_from_handler
-from oxidbm._core.life import CLOSED, FORKED, OPEN, READ_ONLY
+from oxidbm._core.life import CLOSED, OPEN, READ_ONLY
 from oxidbm._core.locks import COMPACTING
 from oxidbm._core.store.follower import Follower
 from oxidbm._core.store.maintainers import ClosedMaintainer, DiskMaintainer
@@ -30,13 +27,13 @@ ATTEMPTS_MAX: Final = 100
 
 
 @final
-class Handle:
+class Handle(Openable):
     """An open store: its table, its commits, its codecs, and what it took of the system."""
 
     def __init__(self, commits: Commits, options: Options, counters: Counters) -> None:
+        super().__init__(commits.log.life)
         self.commits = commits
         self.table = commits.table
-        self.life = commits.log.life
         self.options = options
         self.coders = options.coders
         self.counters = counters
@@ -47,7 +44,6 @@ class Handle:
         self.prelude: StorePrelude | None = None
         self.files: CheckpointFiles | None = None
         self.recovery = Recovery()
-        self.recovery_word = ""  # that LOCK held when it was opened to read only
         self.follower: Follower | None = None
         self.retired: list[Handle] = []  # what a reader has exchanged, for the walks that need it
         HANDLES[id(self)] = self
@@ -59,6 +55,10 @@ class Handle:
     def value_codec(self) -> str:
         """Return the name of the values' codec."""
         return self.coders.value.name if self.superblock is None else self.superblock.value_codec
+
+    def faulty(self) -> bool:
+        """Return whether a checkpoint was passed over."""
+        return len(self.recovery.faults) > 0
 
     def close(self) -> None:
         """Commit, mark the clean end, and give everything back, whatever fails; a second time does nothing."""
@@ -239,52 +239,3 @@ def known_now(files: CheckpointFiles) -> list[Metadata]:
             continue
         break
     return source.known
-
-
-def attempt(step: Callable[[], object]) -> BaseException | None:
-    """Do a step of giving back, again where a signal handler's exception broke into it; return what it raised."""
-    interrupted: BaseException | None = None
-    for _ in range(ATTEMPTS_MAX):
-        try:
-            try:
-                step()
-            except Exception as failure:
-                if not came_from_handler(failure):
-                    return failure
-                interrupted = failure
-            else:
-                break
-        except BaseException as raised:  # Ctrl-C, or a handler's exception while it was asked whose the first one was
-            interrupted = raised
-    return interrupted
-
-
-HANDLES: Final[dict[int, Handle]] = {}
-
-
-def close_all() -> None:
-    """Close every store still open when the interpreter exits."""
-    _breath.begin_exit()
-    for handle in list(HANDLES.values()):
-        failure = close_at_exit(handle)
-        if failure is not None:  # each store has its own chance, and what it lost is said
-            _breath.LastWord(handle.loss(failure))
-
-
-def close_at_exit(handle: Handle) -> BaseException | None:
-    """Close a store, again where a signal handler's exception broke into it; return why it could not be closed."""
-    failure = attempt(handle.close)
-    interrupted = failure is not None and (not isinstance(failure, Exception) or came_from_handler(failure))
-    return None if interrupted and not handle.life.alive() else failure
-
-
-def forget_all() -> None:
-    """Make every handle void in a forked child."""
-    for handle in list(HANDLES.values()):
-        handle.life.state = FORKED
-    HANDLES.clear()
-
-
-atexit.register(close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=forget_all)

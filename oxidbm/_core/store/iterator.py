@@ -12,13 +12,13 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MASK, FIRST_ADDRESS
+from oxidbm._core.coder import Coder, undecodable
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import address_of
 from oxidbm._core.life import OPEN
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import expiry_of, is_live, key_of, value_of
 from oxidbm._core.log.record import SHAPE_EXPIRY, SHAPE_UNINDEXED, TOMBSTONE, key_length, key_word, value_length
-from oxidbm._core.store.coder import Coder, undecodable
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.table.iterate import MemoryWalk, newest_since
 from oxidbm._core.table.locate import locate

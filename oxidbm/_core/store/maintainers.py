@@ -25,10 +25,10 @@ from oxidbm._core.log.flush import FLUSH_BYTES, flush_for, flush_to
 from oxidbm._core.log.room import Room
 from oxidbm._core.log.warm import WARM_READS_BESIDE, wants_warming, warm
 from oxidbm._core.store.size_limit import SizeLimit
-from oxidbm._core.store.worker import Worker
 from oxidbm._core.table.compaction import Compaction
 from oxidbm._core.table.settle import settle
 from oxidbm._core.table.table import Maintainer, Table
+from oxidbm._core.worker import Worker
 
 COMPACT_SLICE_BYTES: Final = 65536
 STEP_SLICE_BYTES: Final = 262144

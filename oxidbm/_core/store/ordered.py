@@ -40,7 +40,7 @@ class KeyOrder(Watcher):
         self.handle = handle
         self.table = handle.table
         self.changes: list[bytes] = []
-        self.lock = StoreLock(LockOrder(self.table.life.name()), ORDERING)
+        self.lock = StoreLock(LockOrder(self.table.life.called()), ORDERING)
         self.key_bytes: i64 = 0
         self.version: i64 = 0
         self.whole = False

@@ -16,9 +16,10 @@ from oxidbm._core.durability.catch_up import Ground
 from oxidbm._core.durability.rebuild import OverlayDevice
 from oxidbm._core.durability.superblock import read_superblock
 from oxidbm._core.errors import CorruptionError, FormatError, MissingError, StaleError
+from oxidbm._core.exits import HANDLES
 from oxidbm._core.store.follower import Follower
-from oxidbm._core.store.handle import HANDLES, Handle
-from oxidbm._core.store.opening import open_beside_writer
+from oxidbm._core.store.handle import Handle
+from oxidbm._core.store.opening import open_path
 
 
 def attach_follower(handle: Handle) -> None:
@@ -88,7 +89,7 @@ class Files(Ground):
                 "second time; close this store and open it again"
             )
         try:
-            fresh = open_beside_writer(self.path, handle.options)
+            fresh = open_path(self.path, handle.options)
         except MissingError:
             raise MissingError(
                 2,

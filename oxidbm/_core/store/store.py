@@ -10,12 +10,12 @@ from typing import Any, Final, cast
 from mypy_extensions import i64
 
 from oxidbm import _breath
+from oxidbm._core.coder import PLAIN
 from oxidbm._core.life import OPEN, WRITABLE
 from oxidbm._core.log.record import KEY_LENGTH_MAX
 from oxidbm._core.store import bulk, expiring
 from oxidbm._core.store.arguments import expiry_at, to_bound, to_key, to_prefix, to_value, too_large
 from oxidbm._core.store.base import StoreBase
-from oxidbm._core.store.coder import PLAIN
 from oxidbm._core.store.iterator import ITEMS, KEYS, VALUES, StoreIterator, policy_of
 from oxidbm._core.store.ordered import KeyOrder, RangeIterator, prefix_end
 from oxidbm._core.table import operations

@@ -13,8 +13,7 @@ from typing import Any, Final, cast, final
 from librt.strings import BytesWriter, write_i64_be
 from mypy_extensions import i64
 
-from oxidbm._core.durability.superblock import BYTES_NAME
-
+BYTES_NAME: Final = "bytes"  # the codec of keys or values that stay as they are
 PLAIN: Final = 0
 STR: Final = 1
 INT: Final = 2
@@ -22,6 +21,7 @@ CALLED: Final = 3
 
 KEYS: Final = "keys"
 VALUES: Final = "values"
+ENTRIES: Final = "entries"  # of a log that stands alone
 
 ANY_NAME: Final = "*"  # a codec of this name opens a store whatever its codecs are, and sees bytes
 
@@ -38,7 +38,7 @@ SCRATCH: Final = BytesWriter()
 
 @final
 class Coder:
-    """One codec as the core calls it; `what` it codes, KEYS or VALUES, is for errors."""
+    """One codec as the core calls it; `what` it codes, KEYS, VALUES or ENTRIES, is for errors."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Coder:
         assert encoder is not None
         data = encoder(value)
         if not isinstance(data, bytes):
-            raise TypeError(f"the codec {self.name!r} of the store's {self.what} gave {type(data).__name__}, not bytes")
+            raise TypeError(f"the codec {self.name!r} of the {self.coded()} gave {type(data).__name__}, not bytes")
         return data
 
     def decode(self, data: bytes) -> object:
@@ -102,7 +102,11 @@ class Coder:
 
     def wrong(self, value: object, wanted: str) -> TypeError:
         """Return the error for an object of another type."""
-        return TypeError(f"this store's {self.what} are {wanted}, not {type(value).__name__}")
+        return TypeError(f"this {self.coded()} are {wanted}, not {type(value).__name__}")
+
+    def coded(self) -> str:
+        """Return whose and what it codes, as "store's keys"."""
+        return f"log's {self.what}" if self.what == ENTRIES else f"store's {self.what}"
 
 
 def encode_int(value: int) -> bytes:
@@ -178,6 +182,13 @@ def undecodable(key: bytes, of: str, where: str, failure: ValueError) -> ValueEr
 
     shown = repr(key) if len(key) <= SHOWN_BYTES else f"{key[:SHOWN_BYTES]!r}... ({len(key)} bytes)"
     return codecs.DecodeError(f"the {of}key {shown}{where} cannot be decoded: {failure}")
+
+
+def undecodable_entry(address: i64, failure: ValueError) -> ValueError:
+    """Return the DecodeError for the entry at an address of a log, which its codec did not write."""
+    from oxidbm import codecs
+
+    return codecs.DecodeError(f"the entry at address {address} cannot be decoded: {failure}")
 
 
 def coder_for(what: str, spec: object) -> Coder:

@@ -1,0 +1,52 @@
+"""The entries of a log for `async for`: a follower that is awaited instead of a thread that waits in it."""
+
+import asyncio
+import time
+from typing import Any
+
+from oxidbm._core.errors import ClosedError
+
+LOOK_SECONDS = 0.002  # between two looks at the file, where another process writes it
+
+
+class AsyncEntries:
+    """What `Log.aiter` returns; `follower` is what `Log.follow` returns, with the same end."""
+
+    def __init__(self, follower: Any, timeout: float | None) -> None:
+        self.follower = follower
+        self.timeout = timeout
+
+    def __aiter__(self) -> "AsyncEntries":
+        return self
+
+    async def __anext__(self) -> Any:
+        follower = self.follower
+        deadline = None if self.timeout is None else time.monotonic() + self.timeout
+        while True:
+            found = follower.next_now()
+            if found is follower:
+                raise StopAsyncIteration
+            if found is not None:
+                return found
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise StopAsyncIteration
+            try:
+                await self.more(left)
+            except (ClosedError, asyncio.TimeoutError):  # noqa: UP041 - another class before Python 3.11
+                continue
+
+    async def more(self, left: float | None) -> None:
+        """Return when there may be more, or raise what `asyncio.wait_for` does after so many seconds."""
+        waiting = self.follower.more()
+        if waiting is None:
+            await asyncio.sleep(LOOK_SECONDS)
+            return
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(waiting), left)
+        finally:
+            self.follower.forget()
+
+    async def aclose(self) -> None:
+        """End, also for who waits in it."""
+        self.follower.close()

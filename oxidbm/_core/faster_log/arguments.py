@@ -1,0 +1,80 @@
+"""Entries, cookies and numbers at the API's edge: what the caller gives becomes what the log keeps, or an error."""
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from oxidbm._buffers import bytes_of
+from oxidbm._core.address import ADDRESS_MAX
+from oxidbm._core.coder import PLAIN, Coder
+from oxidbm._core.log.record import VALUE_LENGTH_MAX
+
+NUMBER_MAX: Final = 0x7FFFFFFFFFFF  # of a commit that is given one: as many are left to count on from there
+NUMBER_LAST: Final = 0xFFFFFFFFFFFE  # that a commit record can have
+COOKIE_BYTES_MAX: Final = 65536
+
+
+def to_entry(coder: Coder, data: object) -> bytes:
+    """Return an entry as bytes: bytes as they are, str as UTF-8, buffers copied, or what the codec takes."""
+    if coder.kind != PLAIN:
+        return coder.encode(data)
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, str):
+        return data.encode()
+    copied = bytes_of(data)
+    if copied is None:
+        raise TypeError(f"entries are bytes or str, not {type(data).__name__}; give the log a codec for others")
+    return copied
+
+
+def too_large(size: int, limit: i64) -> ValueError:
+    """Return the error for an entry that does not fit, with both numbers."""
+    if size > VALUE_LENGTH_MAX:
+        return ValueError(f"an entry of {size} bytes is too long: at most {VALUE_LENGTH_MAX} are possible")
+    return ValueError(
+        f"an entry of {size} bytes does not fit: half of the memory budget, {limit} bytes, is the most one may take. "
+        "Open the log with a larger memory="
+    )
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Raise ValueError for what is no number of seconds to wait."""
+    if timeout is not None and not timeout >= 0:  # nor is NaN
+        raise ValueError(f"timeout is a number of seconds, at least 0, or None, not {timeout!r}")
+
+
+def checked_number(number: object) -> int:
+    """Return a commit's number; TypeError, ValueError."""
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"a commit's number is an int, not {type(number).__name__}")
+    if not 0 < number <= NUMBER_MAX:
+        raise ValueError(f"a commit's number is from 1 to {NUMBER_MAX}, not {number}")
+    return number
+
+
+def as_address(address: object) -> int:
+    """Return an address as it is; TypeError for what is none."""
+    if isinstance(address, bool) or not isinstance(address, int):
+        raise TypeError(f"an address is an int, as append() returns it, not {type(address).__name__}")
+    return address
+
+
+def nearest_address(address: object) -> i64:
+    """Return an address, or the nearest one that there can be."""
+    return i64(max(min(as_address(address), ADDRESS_MAX), 0))
+
+
+def to_cookie(cookie: object) -> bytes | None:
+    """Return a cookie as bytes; None for none."""
+    if cookie is None or isinstance(cookie, bytes):
+        data = cookie
+    elif isinstance(cookie, str):
+        data = cookie.encode()
+    else:
+        data = bytes_of(cookie)
+        if data is None:
+            raise TypeError(f"a cookie is bytes or str, not {type(cookie).__name__}")
+    if data is not None and len(data) > COOKIE_BYTES_MAX:
+        raise ValueError(f"a cookie of {len(data)} bytes is too long: a commit keeps at most {COOKIE_BYTES_MAX}")
+    return data

@@ -1,0 +1,160 @@
+"""Following a log: its entries in order, and those that come, each as soon as it may be seen.
+
+In the process that writes, a follower waits for the commit that it is woken by; in another one it looks at the file
+each two milliseconds. It ends when nothing has come for as long as was asked, or when the log or the follower itself is
+closed by anybody.
+"""
+
+import threading
+import time
+from typing import Any, Final, final
+
+from mypy_extensions import i64
+
+from oxidbm._core.coder import Coder
+from oxidbm._core.durability.notices import FutureNotice, Notice, ThreadNotice
+from oxidbm._core.errors import ClosedError
+from oxidbm._core.faster_log.commits import EntryCommits
+from oxidbm._core.faster_log.refresh import Refresher
+from oxidbm._core.faster_log.scan import EntryIterator
+
+LOOK_SECONDS: Final = 0.002
+APPENDS_SECONDS: Final = 0.5  # at the longest, until one who follows what is uncommitted looks at the log's state again
+
+
+@final
+class LogFollower:
+    """Iterates the entries of a log, and waits for more at its end; documented in oxidbm/__init__.pyi."""
+
+    def __init__(
+        self,
+        commits: EntryCommits,
+        coder: Coder,
+        begin: i64,
+        timeout: float | None,
+        uncommitted: bool,
+        refresher: Refresher | None,
+        owner: object,
+    ) -> None:
+        self.commits = commits
+        self.log = commits.log
+        self.timeout = timeout
+        self.uncommitted = uncommitted
+        self.refresher = refresher
+        self.closed = False
+        self.notice: Notice | None = None
+        self.entries = EntryIterator(commits, coder, begin, min(begin, self.reach()), False, owner)
+
+    def __iter__(self) -> "LogFollower":
+        return self
+
+    def __enter__(self) -> "LogFollower":
+        return self
+
+    def __exit__(self, kind: object, value: object, trace: object) -> None:
+        self.close()
+
+    def __next__(self) -> object:
+        entries = self.entries
+        deadline = -1.0
+        while not self.closed and self.log.life.alive():
+            if entries.step() or (self.go_on() and entries.step()):
+                return entries.current()
+            if self.timeout is not None and deadline < 0:
+                deadline = time.monotonic() + self.timeout
+            if not self.wait(deadline):
+                break
+        raise StopIteration
+
+    def reach(self) -> i64:
+        """Return up to where entries may be seen."""
+        return self.log.tail if self.uncommitted else self.commits.durable_tail
+
+    def go_on(self) -> bool:
+        """Have the entries reach as far as they may by now; False where that is no farther."""
+        cursor = self.entries.cursor
+        reach = self.reach()
+        if reach <= cursor.stop:
+            return False
+        cursor.go_on_to(reach)
+        return True
+
+    def wait(self, deadline: float) -> bool:
+        """Return when there may be more; False after a deadline of the monotonic clock, < 0 for none, or at the end."""
+        if self.refresher is not None:
+            return self.wait_for_file(self.refresher, deadline)
+        left = min(deadline - time.monotonic(), threading.TIMEOUT_MAX) if deadline >= 0 else -1.0
+        if deadline >= 0 and left <= 0:
+            return False
+        commits = self.commits
+        notice = ThreadNotice(commits.durable_sequence + 1)
+        self.notice = notice
+        if self.uncommitted:
+            commits.appends.append(notice)
+            self.log.due = True  # so that the next append, however small, is followed by a step
+            left = APPENDS_SECONDS if left < 0 else min(left, APPENDS_SECONDS)
+        if self.reach() > self.entries.cursor.stop or self.closed:
+            self.forget()
+            return not self.closed
+        try:
+            commits.notices.add(notice, commits.durable_sequence)
+            told = notice.wait(left)
+        except ClosedError:
+            return False
+        finally:
+            self.forget()
+        return told or self.uncommitted
+
+    def wait_for_file(self, refresher: Refresher, deadline: float) -> bool:
+        """As `wait`, in a process that reads what another one writes."""
+        if refresher.look():
+            return True
+        if deadline >= 0 and time.monotonic() >= deadline:
+            return False
+        notice = ThreadNotice(0)
+        self.notice = notice
+        if not self.closed:
+            notice.wait(LOOK_SECONDS)
+        return not self.closed
+
+    def forget(self) -> None:
+        """Wait no more."""
+        notice = self.notice
+        self.notice = None
+        if notice is not None:
+            self.commits.notices.discard(notice)
+            if notice in self.commits.appends:
+                self.commits.appends.remove(notice)
+
+    def next_now(self) -> object:
+        """Return the next entry where there is one, None where it is to be waited for, itself at the end."""
+        if self.closed or not self.log.life.alive():
+            return self
+        if self.entries.step() or (self.go_on() and self.entries.step()):
+            return self.entries.current()
+        if self.refresher is not None and self.refresher.look() and self.go_on() and self.entries.step():
+            return self.entries.current()
+        return None
+
+    def more(self) -> Any:
+        """Return a future that is done when there may be more; None where the file is to be looked at again."""
+        if self.refresher is not None:
+            return None
+        commits = self.commits
+        notice = FutureNotice(commits.durable_sequence + 1, 0)
+        self.notice = notice
+        if self.uncommitted:
+            commits.appends.append(notice)
+            self.log.due = True  # so that the next append, however small, is followed by a step
+        if self.reach() > self.entries.cursor.stop:
+            notice.tell(None)
+        else:
+            commits.notices.add(notice, commits.durable_sequence)
+        return notice.future
+
+    def close(self) -> None:
+        """End, also for a thread that waits in it."""
+        self.closed = True
+        notice = self.notice
+        if notice is not None:
+            notice.tell(None)

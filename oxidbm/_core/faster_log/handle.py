@@ -1,0 +1,159 @@
+"""The handle: everything that an open log holds, and what closing it gives back.
+
+As a store's handle, it is closed once, by the log, by its finalizer or at the interpreter's exit, and void in a forked
+child process.
+"""
+
+from typing import final
+
+from oxidbm._core.device.directory import Directory, DirectoryLock
+from oxidbm._core.durability.source import Recovery
+from oxidbm._core.durability.superblock import CleanMark, StorePrelude, Superblock, write_mark
+from oxidbm._core.errors import error
+from oxidbm._core.exits import HANDLES, Openable, attempt
+from oxidbm._core.faster_log.commits import EntryCommits
+from oxidbm._core.faster_log.keeper import LogKeeper
+from oxidbm._core.faster_log.options import LogOptions
+from oxidbm._core.faster_log.refresh import Refresher
+from oxidbm._core.handlers import came_from_handler
+from oxidbm._core.life import CLOSED, OPEN, READ_ONLY
+from oxidbm._core.locks import COMPACTING, StoreLock
+
+
+@final
+class LogHandle(Openable):
+    """An open log: its commits, its keeper, and what it took of the system."""
+
+    def __init__(self, commits: EntryCommits, options: LogOptions, keeper: LogKeeper | None) -> None:
+        super().__init__(commits.log.life)
+        self.commits = commits
+        self.log = commits.log
+        self.options = options
+        self.keeper = keeper  # None where it is open to read only
+        self.close_lock = StoreLock(self.life.locks, COMPACTING)
+        self.directory: Directory | None = None
+        self.lock: DirectoryLock | None = None
+        self.superblock: Superblock | None = None
+        self.prelude: StorePrelude | None = None
+        self.recovery = Recovery()
+        self.refresher: Refresher | None = None  # of one that is open to read only, and moves on
+        self.commits_at_end = True
+        HANDLES[id(self)] = self
+
+    def codec(self) -> str:
+        """Return the name of the entries' codec."""
+        return self.options.coder.name if self.superblock is None else self.superblock.value_codec
+
+    def close(self) -> None:
+        """Commit, mark the clean end, and give everything back, whatever fails; a second time does nothing."""
+        life = self.life
+        if life.state != OPEN:
+            return
+        life.locks.check(COMPACTING)  # before anything has changed
+        HANDLES.pop(id(self), None)
+        keeper = self.keeper
+        shut = False
+        try:
+            with self.close_lock:
+                if not life.alive():
+                    return  # another thread was faster
+                if keeper is not None:
+                    keeper.stop()
+                if self.refresher is None:
+                    life.state = CLOSED
+                else:
+                    with self.refresher.lock:  # which reads the device
+                        life.state = CLOSED
+                shut = True
+        except BaseException:
+            if shut or life.alive():  # else another thread has closed it
+                self.reopen()
+            raise
+        try:
+            if life.can_write():
+                self.commit_all()
+                self.mark_end()
+            elif life.writable != READ_ONLY:
+                life.blocked_write()
+        except error as failure:
+            if came_from_handler(failure):
+                self.reopen()
+            else:
+                self.give_back()  # nothing more can be saved
+            raise
+        except BaseException:  # Ctrl-C, or a shortage: all is still there, and close() can be called again
+            self.reopen()
+            raise
+        self.give_back()
+
+    def reopen(self) -> None:
+        """Be as open as before close(), which did not come to its end."""
+        self.log.shut = False
+        self.life.state = OPEN
+        HANDLES[id(self)] = self
+        if self.keeper is not None:
+            self.keeper.worker.stopping = False
+
+    def abandon(self) -> None:
+        """Close without a commit or a mark, as a crash would leave it."""
+        if self.life.state != OPEN:
+            return
+        HANDLES.pop(id(self), None)
+        if self.keeper is not None:
+            self.keeper.stop()
+        self.life.state = CLOSED
+        self.give_back()
+
+    def loss(self, failure: BaseException) -> BaseException:
+        """Return what to say where a log could not be closed, and nobody is left to close it again."""
+        if self.life.writable == READ_ONLY:
+            return failure
+        return error(
+            f"{self.life.called()} could not be closed: {failure}. What was appended since its last durable commit, "
+            f"{self.commits.durable_sequence}, is lost"
+        )
+
+    def commit_all(self) -> None:
+        """Commit also what appends that were under way still append, until nothing more can be appended."""
+        log = self.log
+        if not self.commits_at_end:
+            log.shut_down()
+        while not log.shut:
+            self.commits.commit()
+            if self.commits.durable_tail >= log.tail:
+                log.shut_down()
+
+    def mark_end(self) -> None:
+        """Write the mark of a clean end, unless there is something behind the last commit, which is cut off then."""
+        prelude = self.prelude
+        directory = self.directory
+        block = self.superblock
+        commits = self.commits
+        if prelude is None or directory is None or block is None or directory.removed():
+            return
+        if commits.durable_tail < self.log.tail or commits.unlogged:
+            return
+        prelude.sync_creation()
+        self.log.device.finish()
+        if not prelude.mark_present:
+            prelude.mark_present = True  # it may be from now on: whatever is written next takes it away first
+            mark = CleanMark(int(commits.end), int(commits.durable_sequence), int(commits.length()))
+            write_mark(directory, block, mark, self.options.mode)
+
+    def give_back(self) -> None:
+        """Close files, free frames, give up the lock: all of it, whatever fails or interrupts."""
+        log = self.log
+        log.shut_down()
+        failure = attempt(self.commits.close_positions)
+        failure = attempt(log.epoch.drain) or failure
+        failure = attempt(log.give_up_device) or failure
+        failure = attempt(log.let_go) or failure
+        failure = attempt(self.commits.waiters.close) or failure
+        failure = attempt(self.commits.notices.ended) or failure
+        failure = attempt(self.commits.tell_of_append) or failure
+        if self.lock is not None:
+            failure = attempt(self.lock.close) or failure
+        if self.directory is not None:
+            failure = attempt(self.directory.close) or failure
+        if failure is not None:
+            raise failure

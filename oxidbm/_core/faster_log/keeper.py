@@ -1,0 +1,134 @@
+"""The keeper: what an open log does besides its appends.
+
+Its thread writes to the device what has been sealed, and commits at the interval, or each so many bytes. Nothing here
+is on the path of an append but `step`, which one calls each 64 KiB of new log.
+"""
+
+import contextlib
+import time
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.errors import FullError, error
+from oxidbm._core.faster_log.commits import EntryCommits
+from oxidbm._core.log.flush import flush_for, flush_to, seal_to
+from oxidbm._core.log.room import Room
+from oxidbm._core.worker import Worker
+
+FLUSH_LEAST: Final = 1 << 20
+SEAL_WORDS: Final = 32768  # four times what is appended between two steps
+
+
+@final
+class LogKeeper:
+    """The background thread of a log on disk, and what its writers call."""
+
+    def __init__(self, commits: EntryCommits, interval: float, commit_bytes: i64) -> None:
+        self.commits = commits
+        self.log = commits.log
+        self.interval = interval  # seconds between commits, 0 for none
+        self.commit_bytes: i64 = commit_bytes
+        self.worker = Worker()
+        self.last_commit = time.monotonic()
+        self.failure = ""
+        self.short = False  # somebody found no room, and does not wait for it
+
+    def step(self) -> None:
+        """Seal what was appended, and wake the thread where there is something for it to do."""
+        log = self.log
+        log.due = False
+        if self.commits.appends:
+            self.commits.tell_of_append()
+        if log.memory_only:
+            log.prepare_ahead()
+            return
+        log.seal_step(log.tail, SEAL_WORDS)
+        log.trim()
+        log.prepare_ahead()
+        if self.wanted() and (not self.worker.running or not self.worker.wake.is_set()):
+            self.call()
+
+    def wanted(self) -> bool:
+        """Return whether there is enough to write, or to commit."""
+        log = self.log
+        return log.sealed - log.flushed >= FLUSH_LEAST or self.interval > 0 or self.commit_is_due()
+
+    def commit_is_due(self) -> bool:
+        """Return whether so many bytes were appended since the last commit that the next one is due."""
+        return self.commit_bytes > 0 and self.log.tail - max(self.commits.end, i64(FIRST_ADDRESS)) >= self.commit_bytes
+
+    def make_room(self, room: Room) -> None:
+        """Make room for an append that found none, as long as that takes; FullError for a log in memory."""
+        log = self.log
+        if log.memory_only:
+            if not log.prepare(room):
+                raise self.full()
+            return
+        flush_for(log, room)
+
+    def ask_for_room(self) -> None:
+        """Have the thread write all that can be written, for somebody who found no room and comes again."""
+        if not self.log.memory_only:
+            self.short = True
+            self.call()
+
+    def full(self) -> FullError:
+        """Return the error for a log in memory that has no room, with the numbers and what to do."""
+        log = self.log
+        return FullError(
+            f"the log in memory is full: {log.budget.total} bytes of its budget of {log.budget.limit} are used by "
+            f"{self.commits.length()} entries. truncate() it, give it more memory=, or a path"
+        )
+
+    def call(self) -> None:
+        """Have the thread do what there is to do; where the system has no more, the next step tries again."""
+        if not self.worker.running:
+            with contextlib.suppress(RuntimeError):
+                self.worker.start(self.loop)
+        self.worker.wake.set()
+
+    def commits_by_itself(self) -> bool:
+        """Return whether the thread commits what is appended, sooner or later."""
+        return self.interval > 0
+
+    def stop(self) -> None:
+        """End the thread and wait for it."""
+        self.worker.stop()
+
+    def loop(self) -> None:
+        """Work while there is any, else sleep until woken or the interval is over."""
+        life = self.log.life
+        while not self.worker.stopping and life.alive() and life.can_write():
+            self.worker.wake.clear()
+            try:
+                self.work()
+                self.failure = ""
+            except error as failure:
+                if not life.can_write():
+                    break  # poisoned: the next append says why
+                self.failure = str(failure)
+            except OSError as shortage:  # which is not the device's fault
+                self.failure = str(shortage)
+            except Exception as unknown:  # a fault of the log must not end the thread without a word
+                self.failure = repr(unknown)
+                break
+            if not self.worker.stopping:
+                self.worker.wake.wait(self.interval)
+
+    def work(self) -> None:
+        """Write and commit what is due."""
+        log = self.log
+        if self.short:
+            self.short = False
+            seal_to(log, log.tail)
+            flush_to(log, log.sealed)
+        while log.sealed - log.flushed >= FLUSH_LEAST and not self.worker.stopping:
+            flush_to(log, log.sealed)
+        now = time.monotonic()
+        late = self.interval > 0 and now - self.last_commit >= self.interval
+        if late or self.commit_is_due():
+            self.commits.commit()
+            log.epoch.drain()
+            self.last_commit = time.monotonic()

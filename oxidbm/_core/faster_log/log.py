@@ -1,0 +1,500 @@
+"""The log: entries of bytes, appended at the tail, read by address or in order, durable up to the last commit.
+
+Under the GIL an append is one stretch of compiled code, so any number of threads may share a log.
+"""
+
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from types import GenericAlias
+from typing import Any, Final, cast
+
+from mypy_extensions import i64
+
+from oxidbm import _breath
+from oxidbm._core.coder import PLAIN, Coder
+from oxidbm._core.device.device import Device
+from oxidbm._core.durability.notices import ThreadNotice
+from oxidbm._core.durability.source import Recovery
+from oxidbm._core.durability.superblock import A_LOG, Kind
+from oxidbm._core.errors import MissingError
+from oxidbm._core.faster_log.arguments import (
+    as_address,
+    check_timeout,
+    checked_number,
+    nearest_address,
+    to_cookie,
+    to_entry,
+    too_large,
+)
+from oxidbm._core.faster_log.batch import LogBatch
+from oxidbm._core.faster_log.check import check
+from oxidbm._core.faster_log.commits import EntryCommits
+from oxidbm._core.faster_log.entry import append_entry
+from oxidbm._core.faster_log.figures import figures
+from oxidbm._core.faster_log.follow import LOOK_SECONDS, LogFollower
+from oxidbm._core.faster_log.handle import LogHandle
+from oxidbm._core.faster_log.keeper import LogKeeper
+from oxidbm._core.faster_log.log_reader import LogReader, ReaderInfo, directory_of, infos, lowest
+from oxidbm._core.faster_log.opening import open_memory, open_path
+from oxidbm._core.faster_log.options import LogOptions
+from oxidbm._core.faster_log.position_file import Position, forget, hold, known
+from oxidbm._core.faster_log.reading import checked_address, number_behind, read_entry, size_of_entry, truncation
+from oxidbm._core.faster_log.refresh import Refresher
+from oxidbm._core.faster_log.scan import EntryIterator, decoded
+from oxidbm._core.life import COMMITTED, OPEN, WRITABLE, Life
+from oxidbm._core.log.hybrid_log import HybridLog
+from oxidbm._core.log.record import VALUE_LENGTH_MAX
+from oxidbm._core.log.room import room_for
+from oxidbm._core.sizes import parse_size
+
+SLICE_ENTRIES: Final = 512
+
+
+class Log:
+    """Documented in oxidbm/__init__.pyi, since compiled classes have no docstrings."""
+
+    # a default of the class is there even when __init__ failed or never ran, as the finalizer must expect
+    owned: LogHandle | None = None
+    kind: Kind = A_LOG  # what the directory is, which its superblock says
+
+    def __init__(
+        self,
+        path: object = None,
+        *,
+        memory: object = "64MiB",
+        durability: str = "manual",
+        read_only: bool = False,
+        page_size: object = "4MiB",
+        interval: float = 1.0,
+        commit_bytes: object = None,
+        codec: object = None,
+        mode: int = 0o666,
+        create: bool = True,
+        lock: bool = True,
+        device: Device | None = None,
+        commit: object = None,
+    ) -> None:
+        options = LogOptions(
+            parse_size("memory", memory), parse_size("page_size", page_size), durability, interval, codec
+        )
+        options.kind = self.kind
+        options.read_only = read_only
+        options.mode = mode
+        options.create = create
+        options.lock = lock
+        options.device = device
+        options.commit_bytes = 0 if commit_bytes is None else parse_size("commit_bytes", commit_bytes)
+        if commit is not None:
+            if not read_only:
+                raise ValueError("an earlier commit is opened with read_only=True")
+            options.commit = checked_number(commit)
+        if path is None:
+            if read_only:
+                raise ValueError("a log without a path is always new, so read_only=True makes no sense")
+            handle = open_memory(options)
+        else:
+            handle = open_path(os.fsdecode(os.fspath(cast(Any, path))), options)
+        self.handle: LogHandle = handle
+        self.owned = handle
+        self.life: Life = handle.life
+        self.log: HybridLog = handle.log
+        self.commits: EntryCommits = handle.commits
+        self.keeper: LogKeeper | None = handle.keeper
+        self.coder: Coder = options.coder
+        self.refresher: Refresher | None = handle.refresher
+        self.typed: bool = options.coder.kind != PLAIN
+        self.value_limit: i64 = min(i64(options.memory) // 2 - 64, i64(VALUE_LENGTH_MAX))
+        self.always: bool = durability == "always" and path is not None
+        if self.always and not read_only:
+            self.life.writable = COMMITTED
+        if options.commit_bytes:
+            self.log.set_step(i64(options.commit_bytes))
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        return GenericAlias(cls, item)
+
+    def __enter__(self) -> "Log":  # noqa: PYI034 - Self is not for compiled classes
+        self.life.check_open()
+        return self
+
+    def __exit__(self, kind: object, value: object, trace: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if self.owned is not None:
+            try:
+                self.owned.close()
+            except Exception as failure:
+                # a compiled finalizer that raises leaves the exception to whatever runs next
+                _breath.LastWord(failure if self.owned.life.alive() else self.owned.loss(failure))
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a log cannot be pickled or copied; open its path where it is needed")
+
+    def __repr__(self) -> str:
+        where = repr(self.life.path) if self.life.path else "in memory"
+        return f"<oxidbm.{type(self).__name__} {where}{', closed' if self.closed else ''}>"
+
+    def append(self, data: object) -> int:
+        """Append an entry and return its address."""
+        if self.life.writable != WRITABLE or self.life.state != OPEN:
+            self.life.blocked_write()
+        if isinstance(data, bytes) and not self.typed:
+            entry: bytes = data  # a local of the type, or each use would look at the type again
+        else:
+            entry = to_entry(self.coder, data)
+        commits = self.commits
+        address: i64 = -1
+        if i64(len(entry)) <= self.value_limit:
+            address = append_entry(self.log, entry, commits.following)
+        if address > 0:
+            commits.following += 1
+        else:
+            address = self.append_slowly(entry)
+        if self.log.due:
+            self.step()
+        if self.always:
+            commits.commit()
+        return int(address)
+
+    def append_slowly(self, entry: bytes) -> i64:
+        """Append an entry for which there is no room, once there is; return its address."""
+        log = self.log
+        if i64(len(entry)) > self.value_limit:
+            raise too_large(len(entry), self.value_limit)
+        while True:
+            address = append_entry(log, entry, self.commits.following)
+            if address > 0:
+                self.commits.following += 1
+                return address
+            self.life.check_not_poisoned()
+            self.life.check_open()
+            self.writer().make_room(room_for(-address, log.page_bytes))
+
+    def try_append(self, data: object) -> int | None:
+        """Append an entry and return its address; None where the memory is full, instead of waiting."""
+        if self.life.writable != WRITABLE or self.life.state != OPEN:
+            self.life.blocked_write()
+        entry = to_entry(self.coder, data)
+        if i64(len(entry)) > self.value_limit:
+            raise too_large(len(entry), self.value_limit)
+        log = self.log
+        address = append_entry(log, entry, self.commits.following)
+        if address < 0 and log.prepare(room_for(-address, log.page_bytes)):
+            address = append_entry(log, entry, self.commits.following)
+        if address > 0:
+            self.commits.following += 1
+        if log.due:
+            self.step()
+        if address < 0:
+            self.writer().ask_for_room()
+            return None
+        if self.always:
+            self.commits.commit()
+        return int(address)
+
+    def append_many(self, entries: Iterable[object]) -> tuple[int, int]:
+        """Append entries; return the address of the first one and that behind the last one."""
+        if self.life.writable != WRITABLE or self.life.state != OPEN:
+            self.life.blocked_write()
+        if isinstance(entries, (bytes, str, bytearray, memoryview)):
+            raise TypeError(f"append_many() takes an iterable of entries, not {type(entries).__name__}; append() one")
+        first: i64 = 0
+        following: i64 = 0
+        if isinstance(entries, list):
+            given: list[object] = entries
+            i: i64 = 0
+            while i < i64(len(given)):
+                address, following = self.append_one(given[i])
+                if first == 0:
+                    first = address
+                i += 1
+                if i & (SLICE_ENTRIES - 1) == 0:
+                    _breath.breathe()
+        else:
+            for one in entries:
+                address, following = self.append_one(one)
+                if first == 0:
+                    first = address
+        if first == 0:
+            first = following = self.log.tail
+        if self.always:
+            self.commits.commit()
+        return int(first), int(following)
+
+    def append_one(self, data: object) -> tuple[i64, i64]:
+        """As `append`, without a commit; also return where the next record may stand: not where others' entries end."""
+        entry = data if isinstance(data, bytes) and not self.typed else to_entry(self.coder, data)
+        log = self.log
+        address: i64 = -1
+        if i64(len(entry)) <= self.value_limit and self.life.state == OPEN:
+            address = append_entry(log, entry, self.commits.following)
+        if address > 0:
+            self.commits.following += 1
+        else:
+            self.life.check_writable()
+            address = self.append_slowly(entry)
+        following = log.tail
+        if log.due:
+            self.step()
+        return address, following
+
+    def batch(self) -> LogBatch:
+        """Return a batch: entries that become durable together, or not at all."""
+        self.check_writable()
+        return LogBatch(self.commits, self.writer(), self.coder, self.value_limit, self.always, self)
+
+    def step(self) -> None:
+        """Do what is due each 64 KiB."""
+        self.writer().step()
+
+    def writer(self) -> LogKeeper:
+        """Return what keeps a log that is open to write."""
+        keeper = self.keeper
+        assert keeper is not None
+        return keeper
+
+    def check_writable(self) -> None:
+        """Raise where nothing can be appended."""
+        self.life.check_writable()
+
+    def commit(self, cookie: object = None, *, number: object = None, alone: bool = False) -> int:
+        """Return the number of a commit by which everything appended so far is durable."""
+        self.check_writable()
+        commits = self.commits
+        if cookie is None and number is None and not alone:
+            commits.commit()
+            return int(commits.durable_sequence)
+        return int(commits.commit_alone(to_cookie(cookie), i64(0 if number is None else checked_number(number))))
+
+    def wait(self, address: object = None, timeout: float | None = None) -> bool:
+        """Return True once the entry at an address is durable, False where that takes longer than `timeout`."""
+        check_timeout(timeout)
+        self.life.check_open()
+        if self.refresher is not None:
+            return self.wait_for_writer(self.refresher, address, timeout)
+        commits = self.commits
+        wanted: i64 = self.log.tail if address is None else checked_address(self.commits, address) + 1
+        if commits.durable_tail >= wanted:
+            return True
+        notice = ThreadNotice(commits.sequence if commits.end >= wanted else commits.sequence + 1)
+        try:
+            commits.notices.add(notice, commits.durable_sequence)
+            return notice.wait(-1.0 if timeout is None else min(timeout, threading.TIMEOUT_MAX))
+        finally:
+            commits.notices.discard(notice)
+
+    def wait_for_writer(self, refresher: Refresher, address: object, timeout: float | None) -> bool:
+        """As `wait`, in a process that reads what another one writes: until its commit is seen here."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        wanted = -1 if address is None else as_address(address)
+        while wanted >= self.commits.durable_tail:
+            if not refresher.look():
+                if deadline is not None and time.monotonic() >= deadline:
+                    return False
+                time.sleep(LOOK_SECONDS)
+        return True
+
+    def read(self, address: object) -> Any:
+        """Return the entry at an address."""
+        if self.life.state != OPEN:
+            self.life.blocked_read()
+        at = checked_address(self.commits, address)
+        data = read_entry(self.commits, at)
+        return decoded(self.coder, at, data) if self.typed else data
+
+    def __getitem__(self, address: object) -> Any:
+        return self.read(address)
+
+    def size(self, address: object) -> int:
+        """Return the length of the entry at an address in bytes."""
+        self.life.check_open()
+        return int(size_of_entry(self.commits, checked_address(self.commits, address)))
+
+    def scan(
+        self, begin: object = None, end: object = None, *, uncommitted: bool = False, on_error: object = "raise"
+    ) -> EntryIterator:
+        """Return an iterator over (address, entry), in order."""
+        self.life.check_open()
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f'on_error is "raise" or "skip", not {on_error!r}')
+        commits = self.commits
+        stop: i64 = self.log.tail if uncommitted else commits.durable_tail
+        if end is not None:
+            stop = min(stop, nearest_address(end))
+        start: i64 = commits.begin if begin is None else nearest_address(begin)
+        return EntryIterator(commits, self.coder, start, stop, on_error == "skip", self)
+
+    def follow(self, begin: object = None, *, timeout: float | None = None, uncommitted: bool = False) -> LogFollower:
+        """Return an iterator over the entries from an address on, and over those that come."""
+        self.life.check_open()
+        check_timeout(timeout)
+        if self.read_only and self.refresher is None:
+            raise ValueError("an earlier commit stays as it is; open the log without commit= to follow it")
+        commits = self.commits
+        start: i64 = commits.begin if begin is None else nearest_address(begin)
+        return LogFollower(commits, self.coder, start, timeout, uncommitted, self.refresher, self)
+
+    def aiter(
+        self, begin: object = None, *, timeout: float | None = None, uncommitted: bool = False
+    ) -> AsyncIterator[tuple[int, Any]]:
+        """As `follow`, for `async for`."""
+        from oxidbm import _async  # asyncio takes time to import, and few ask for it
+
+        follower = self.follow(begin, timeout=timeout, uncommitted=uncommitted)
+        return cast(AsyncIterator[tuple[int, Any]], _async.AsyncEntries(follower, timeout))
+
+    def refresh(self) -> bool:
+        """Move a log that is open to read only to the newest commit; False where it is there already."""
+        self.life.check_open()
+        refresher = self.refresher
+        if refresher is not None:
+            return refresher.refresh()
+        if self.handle.options.commit:
+            raise ValueError("an earlier commit stays as it is; open the log without commit= to move on")
+        return False
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        return cast(Iterator[tuple[int, Any]], self.scan())
+
+    def __reversed__(self) -> Any:
+        raise TypeError("a log is read from its begin to its tail: entries say how long they are, not where they began")
+
+    def __len__(self) -> int:
+        self.life.check_open()
+        return int(self.commits.length())
+
+    def truncate(self, until: object = None, *, past_readers: bool = False) -> int:
+        """Forget the entries before an address, or all that every reader has done; return how many those were."""
+        self.check_writable()
+        commits = self.commits
+        before = commits.first
+        wanted: i64 = self.log.tail if until is None else nearest_address(until)
+        directory = self.handle.directory
+        if directory is not None and not past_readers:
+            who, where = lowest(known(directory), commits.begin)
+            if who and where < wanted:
+                if until is not None:
+                    raise ValueError(
+                        f"the reader {who!r} stands at address {where}, before {until}; truncate() up to there, "
+                        "forget_reader() it, or say past_readers=True"
+                    )
+                wanted = where
+        truncation(commits, wanted)
+        if self.always:
+            commits.commit()
+        return int(commits.first - before)
+
+    def reader(
+        self, name: str, *, begin: object = None, follow: bool = False, timeout: float | None = None
+    ) -> LogReader:
+        """Return the reader of a name, which goes on where it last stood."""
+        self.life.check_open()
+        check_timeout(timeout)
+        commits = self.commits
+        if self.read_only and self.refresher is None:
+            raise ValueError("an earlier commit stays as it is; open the log without commit= to read on in it")
+        file = hold(directory_of(self.handle.directory), name, self.handle.options.mode)
+        try:
+            kept = file.position
+            start: i64 = commits.begin if begin is None else nearest_address(begin)
+            if kept is not None:
+                start = kept.address
+            else:
+                file.store(Position(start, number_behind(commits, start), 0))
+            wait = timeout if follow else 0.0
+            entries = LogFollower(commits, self.coder, start, wait, False, self.refresher, self)
+            commits.positions.append(file)
+            return LogReader(commits, name, file, entries)
+        except BaseException:
+            file.close()
+            raise
+
+    def readers(self) -> list[ReaderInfo]:
+        """Return what is known of each named reader."""
+        self.life.check_open()
+        directory = self.handle.directory
+        return [] if directory is None else infos(self.commits, known(directory, True))
+
+    def forget_reader(self, name: str) -> bool:
+        """Know a reader no more; False where it is not known."""
+        self.life.check_open()
+        return forget(directory_of(self.handle.directory), name)
+
+    @property
+    def path(self) -> str | None:
+        """The log's directory; None for one in memory."""
+        return self.life.path or None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the log was closed."""
+        return not self.life.alive()
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the log was opened read-only."""
+        return self.handle.options.read_only
+
+    @property
+    def codec(self) -> str:
+        """The name of the codec of the entries, "bytes" for none."""
+        return self.handle.codec()
+
+    @property
+    def begin(self) -> int:
+        """The address before which there is nothing."""
+        return int(self.commits.start())
+
+    @property
+    def tail(self) -> int:
+        """The address behind the last entry."""
+        return int(self.log.tail)
+
+    @property
+    def committed(self) -> int:
+        """The address up to which everything is durable."""
+        return int(self.commits.durable_tail)
+
+    @property
+    def cookie(self) -> bytes:
+        """The cookie of the last durable commit, b"" for none; MissingError where it was truncated."""
+        if self.commits.cookie_gone:
+            raise MissingError(
+                2,
+                f"the cookie of commit {self.commits.durable_sequence} was truncated with the entries before address "
+                f"{self.commits.begin}; a later commit may have the same one",
+                self.life.path,
+            )
+        return self.commits.durable_cookie
+
+    @property
+    def commit_number(self) -> int:
+        """The number of the last durable commit, 0 for none."""
+        return int(self.commits.durable_sequence)
+
+    @property
+    def recovery(self) -> Recovery:
+        """What the opening found and did."""
+        return self.handle.recovery
+
+    def check(self) -> list[str]:
+        """Return every fault found in the log, as sentences."""
+        self.life.check_open()
+        return check(self.commits)
+
+    def stats(self) -> dict[str, Any]:
+        """Return figures about the log."""
+        self.life.check_open()
+        return figures(self.handle)
+
+    def close(self, commit: bool = True) -> None:
+        """Commit and close; with commit=False leave away what is not committed. A second time does nothing."""
+        self.handle.commits_at_end = commit
+        try:
+            self.handle.close()
+        finally:
+            self.handle.commits_at_end = True  # for whoever closes a log that this call could not close

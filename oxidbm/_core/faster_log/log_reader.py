@@ -1,0 +1,156 @@
+"""Named readers: each goes on where it last stood, in whatever process, and nothing is truncated that it has not read.
+
+What a reader has done is written to its file at once, so that a killed process loses nothing of it, and is durable with
+the next commit of the process, or when the reader is closed. An entry is seen at least once: one that was being worked
+on when the process ended comes again.
+"""
+
+import time
+from typing import final
+
+from mypy_extensions import i64
+
+from oxidbm._core.device.directory import Directory
+from oxidbm._core.errors import ClosedError
+from oxidbm._core.faster_log.commits import EntryCommits
+from oxidbm._core.faster_log.entry import end_of, number_at
+from oxidbm._core.faster_log.follow import LogFollower
+from oxidbm._core.faster_log.position_file import Position, PositionFile
+from oxidbm._core.faster_log.reading import found_entry
+from oxidbm._core.life import FORKED
+
+
+@final
+class LogReader:
+    """One named reader that is open; documented in oxidbm/__init__.pyi."""
+
+    def __init__(self, commits: EntryCommits, name: str, file: PositionFile, entries: LogFollower) -> None:
+        self.commits = commits
+        self.name = name
+        self.file = file
+        self.entries = entries
+        self.says = False  # whether done() was called, so that nothing is taken for done without it
+        self.before: Position | None = None  # where the entries end that were given before the last one
+        self.last: Position | None = None  # and where the last one ends
+        self.closed = False
+
+    def __iter__(self) -> "LogReader":
+        return self
+
+    def __next__(self) -> object:
+        if self.closed:
+            raise ClosedError(f"the reader {self.name!r} is closed")
+        found = self.entries.__next__()
+        cursor = self.entries.entries.cursor
+        self.before = self.last
+        self.last = Position(cursor.following, self.entries.entries.number() + 1, 0)
+        return found
+
+    def __enter__(self) -> "LogReader":
+        return self
+
+    def __exit__(self, kind: object, value: object, trace: object) -> None:
+        position = self.last if kind is None else self.before
+        if not self.says and position is not None and not self.closed and self.commits.log.life.alive():
+            self.keep(position)
+        self.close()
+
+    @property
+    def position(self) -> int:
+        """The address at which it goes on when it is opened next."""
+        kept = self.file.position
+        return int(self.commits.begin) if kept is None else int(kept.address)
+
+    def done(self, address: int) -> None:
+        """Keep that the entries up to and with the one at an address are done."""
+        if self.closed:
+            raise ClosedError(f"the reader {self.name!r} is closed")
+        self.commits.log.life.check_open()
+        self.says = True
+        last = self.last
+        if last is not None and self.entries.entries.cursor.address == address:
+            self.keep(last)
+            return
+        start = found_entry(self.commits, address)
+        log = self.commits.log
+        number = number_at(log, start)
+        self.keep(Position(end_of(log, start), number + 1, 0))
+
+    def keep(self, position: Position) -> None:
+        """Write where to go on."""
+        position.time_ns = i64(max(time.time_ns(), 0))
+        self.file.store(position)
+
+    def sync(self) -> None:
+        """Make what is done durable now, without waiting for the next commit."""
+        self.file.sync()
+
+    def close(self) -> None:
+        """Make what is done durable, and let others have the name; a second time does nothing."""
+        if self.closed:
+            return
+        self.closed = True
+        if self.file in self.commits.positions:
+            self.commits.positions.remove(self.file)
+        self.entries.close()
+        forked = self.commits.log.life.state == FORKED
+        try:
+            if not forked:
+                self.file.sync()
+        finally:
+            self.file.close(forked)
+
+    def __del__(self) -> None:
+        if not self.closed:
+            self.closed = True
+            if self.file in self.commits.positions:
+                self.commits.positions.remove(self.file)
+            self.file.close(self.commits.log.life.state == FORKED)
+
+
+@final
+class ReaderInfo:
+    """What is known of a named reader; documented in oxidbm/__init__.pyi."""
+
+    def __init__(self, name: str, address: int, lag: int, time: float, is_open: bool) -> None:
+        self.name = name
+        self.address = address
+        self.lag = lag
+        self.time = time
+        self.is_open = is_open
+
+    def __repr__(self) -> str:
+        return (
+            f"ReaderInfo(name={self.name!r}, address={self.address}, lag={self.lag}, time={self.time:.3f}, "
+            f"is_open={self.is_open})"
+        )
+
+
+def infos(commits: EntryCommits, found: list[tuple[str, Position | None, bool]]) -> list[ReaderInfo]:
+    """Return what is known of each reader."""
+    listed: list[ReaderInfo] = []
+    for name, kept, held in found:
+        position = Position(commits.begin, commits.first, 0) if kept is None else kept
+        lag = max(commits.following - max(position.number, commits.first), i64(0))
+        address = max(position.address, commits.begin)
+        listed.append(ReaderInfo(name, int(address), int(lag), int(position.time_ns) / 1e9, held))
+    return listed
+
+
+def lowest(found: list[tuple[str, Position | None, bool]], begin: i64) -> tuple[str, i64]:
+    """Return the reader that stands lowest, and where; "" where there is none."""
+    who = ""
+    where: i64 = 0
+    for name, kept, _ in found:
+        address = begin if kept is None else kept.address
+        if not who or address < where:
+            who = name
+            where = address
+    return who, where
+
+
+def directory_of(directory: Directory | None) -> Directory:
+    """Return the log's directory; ValueError for a log in memory, which has no readers."""
+    if directory is None:
+        raise ValueError("a log in memory has no named readers; follow() it, or give it a path")
+    return directory

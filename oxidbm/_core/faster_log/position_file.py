@@ -1,0 +1,221 @@
+"""A named reader's position, in a file of its own beside the log: who reads may be another process than who writes.
+
+The file, `readers/NAME.pos`, has two slots of 64 bytes, which are written in turn, so that a crash in the middle of one
+leaves the other: magic, a counter that grows with each write, the address to go on at, the number of the entry there,
+when it was written in nanoseconds since 1970, and a checksum; numbers are words, little-endian. The slot with the
+larger counter counts. Who has a reader open holds a lock on its file, so that no two have one of the same name.
+"""
+
+import os
+import struct
+import time
+import zlib
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from oxidbm._core.address import ADDRESS_MAX
+from oxidbm._core.device.directory import Directory
+from oxidbm._core.device.system import read_at, sync_file, try_lock, unlock, write_at
+from oxidbm._core.errors import BusyError, CorruptionError
+
+READERS: Final = "readers"
+POSITION_SUFFIX: Final = ".pos"
+SLOT_BYTES: Final = 64
+SLOT: Final = struct.Struct("<8sQQQQ")
+SUM: Final = struct.Struct("<I")
+MAGIC: Final = b"\x89oxipos\n"
+FILE_NAME_MAX: Final = 240
+ATTEMPTS_MAX: Final = 4
+PAUSE_SECONDS: Final = 0.002
+SAFE: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+
+
+def file_name(name: str) -> str:
+    """Return the name of a reader's file: letters, digits, - and _ as they are, each other byte as %XX."""
+    quoted = ""
+    for byte in name.encode():
+        letter = chr(byte)
+        quoted += letter if letter in SAFE else f"%{byte:02X}"
+    if not 0 < len(quoted) <= FILE_NAME_MAX:
+        raise ValueError(
+            f"a reader's name has from 1 to {FILE_NAME_MAX} characters, those besides letters, digits, - and _ counted "
+            f"three times for each byte; {name[:40]!r} has {len(quoted)}"
+        )
+    return quoted + POSITION_SUFFIX
+
+
+def reader_name(name: str) -> str:
+    """Return the reader's name that a file's name says; "" for a file that is none of a reader."""
+    data = b""
+    quoted = name.removesuffix(POSITION_SUFFIX)
+    if quoted == name:
+        return ""
+    i = 0
+    try:
+        while i < len(quoted):
+            step = 3 if quoted[i] == "%" else 1
+            data += bytes.fromhex(quoted[i + 1 : i + 3]) if step == 3 else quoted[i].encode()
+            i += step
+        return data.decode()
+    except ValueError:
+        return ""
+
+
+@final
+class Position:
+    """Where a reader stands: the address to go on at, the number of the entry there, and when that was noted."""
+
+    def __init__(self, address: i64, number: i64, time_ns: i64) -> None:
+        self.address: i64 = address
+        self.number: i64 = number
+        self.time_ns: i64 = time_ns
+
+
+@final
+class PositionFile:
+    """The file of one reader; `opened` where it is held, else to look at."""
+
+    def __init__(self, directory: Directory, name: str, descriptor: int, held: bool) -> None:
+        self.place = directory.place(name)
+        self.descriptor = descriptor
+        self.held = held
+        self.counter: i64 = 0
+        self.dirty = False
+        self.position: Position | None = None
+
+    def load(self) -> None:
+        """Read where the reader stands; CorruptionError where the file holds something else."""
+        data = read_at(self.descriptor, 2 * SLOT_BYTES + 1, 0)
+        for start in (0, SLOT_BYTES):
+            slot = data[start : start + SLOT.size]
+            if len(data) < start + SLOT_BYTES or slot[:8] != MAGIC:
+                continue
+            if SUM.unpack_from(data, start + SLOT.size)[0] != zlib.crc32(slot):
+                continue
+            _, counter, address, number, time_ns = SLOT.unpack(slot)
+            if self.counter < counter <= ADDRESS_MAX and address <= ADDRESS_MAX and number <= ADDRESS_MAX:
+                self.counter = counter
+                self.position = Position(address, number, min(time_ns, ADDRESS_MAX * 16384))
+        if data and self.position is None:
+            raise CorruptionError(
+                f"{self.place} at offset 0: neither of its two slots holds a reader's position; delete the file to let "
+                "the reader begin anew"
+            )
+
+    def store(self, position: Position) -> None:
+        """Write where the reader stands from now on, in the slot that is not the newest; durable with `sync`."""
+        self.counter += 1
+        slot = SLOT.pack(MAGIC, self.counter, position.address, position.number, position.time_ns)
+        slot += SUM.pack(zlib.crc32(slot))
+        write_at(self.descriptor, memoryview(slot.ljust(SLOT_BYTES, b"\0")), (self.counter & 1) * SLOT_BYTES)
+        self.position = position
+        self.dirty = True
+
+    def sync(self) -> None:
+        """Make the position durable."""
+        if self.dirty and self.descriptor >= 0:
+            self.dirty = False
+            try:
+                sync_file(self.descriptor)
+            except BaseException:
+                self.dirty = True
+                raise
+
+    def close(self, forked: bool = False) -> None:
+        """Let others have the reader, unless it is the parent process's; a second time does nothing."""
+        descriptor = self.descriptor
+        self.descriptor = -1
+        if descriptor >= 0:
+            if self.held and not forked:
+                unlock(descriptor)
+            os.close(descriptor)
+
+
+def lock_soon(descriptor: int) -> bool:
+    """Lock a reader's file, also where somebody just looks whether it is held."""
+    attempts = ATTEMPTS_MAX
+    while not try_lock(descriptor):
+        attempts -= 1
+        if attempts == 0:
+            return False
+        time.sleep(PAUSE_SECONDS)
+    return True
+
+
+def hold(store: Directory, name: str, mode: int) -> PositionFile:
+    """Open a reader's file, which is made where there is none, and hold it; BusyError where somebody does."""
+    store.make(READERS, mode)
+    directory = store.sub(READERS)
+    try:
+        quoted = file_name(name)
+        fresh = directory.status(quoted) is None
+        descriptor = directory.open(quoted, os.O_RDWR | os.O_CREAT, mode)
+        try:
+            if not lock_soon(descriptor):
+                raise BusyError(
+                    f"the reader {name!r} of {store.path} is open already, here or in another process; close it there, "
+                    "or take another name"
+                )
+            if fresh:
+                directory.sync()
+                store.sync()
+            file = PositionFile(directory, quoted, descriptor, True)
+            file.load()
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return file
+    finally:
+        directory.close()
+
+
+def known(store: Directory, held: bool = False) -> list[tuple[str, Position | None, bool]]:
+    """Return the readers that there are: name, position, and, where that is asked, whether somebody holds them."""
+    if store.status(READERS) is None:
+        return []
+    found: list[tuple[str, Position | None, bool]] = []
+    directory = store.sub(READERS)
+    try:
+        for quoted in directory.names():
+            name = reader_name(quoted)
+            if not name:
+                continue
+            try:
+                descriptor = directory.open(quoted, os.O_RDONLY)
+            except FileNotFoundError:  # forgotten meanwhile
+                continue
+            file = PositionFile(directory, quoted, descriptor, False)
+            try:
+                file.load()
+                file.held = held and try_lock(descriptor)
+                found.append((name, file.position, held and not file.held))
+            finally:
+                file.close()
+    finally:
+        directory.close()
+    return found
+
+
+def forget(store: Directory, name: str) -> bool:
+    """Delete a reader's file; False where there is none, BusyError where somebody holds it."""
+    if store.status(READERS) is None:
+        return False
+    directory = store.sub(READERS)
+    try:
+        quoted = file_name(name)
+        if directory.status(quoted) is None:
+            return False
+        descriptor = directory.open(quoted, os.O_RDWR)
+        file = PositionFile(directory, quoted, descriptor, False)
+        try:
+            if not lock_soon(descriptor):
+                raise BusyError(f"the reader {name!r} of {store.path} is open; close it before it is forgotten")
+            file.held = True
+            directory.unlink(quoted)
+            directory.sync()
+        finally:
+            file.close()
+    finally:
+        directory.close()
+    return True

@@ -1,0 +1,158 @@
+"""Moving on: how a log that is open to read only comes to the newer commits of the process that writes it.
+
+What was appended since is verified record by record, and once: the walk stays where it came to, and goes on there. A
+reader sees a commit when all before it verifies. It asks nothing of the writer, and looks at a few bytes of the file
+where there is nothing new.
+"""
+
+from typing import Final, final
+
+from librt.strings import read_i64_le
+from mypy_extensions import i64
+
+from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.device.directory import Directory, recovery_in
+from oxidbm._core.device.segments import FileDevice
+from oxidbm._core.durability.found_commit import FoundCommit, commit_at
+from oxidbm._core.errors import CorruptionError
+from oxidbm._core.faster_log.commits import EntryCommits
+from oxidbm._core.faster_log.recover import Verification
+from oxidbm._core.locks import REFRESHING, StoreLock
+from oxidbm._core.log.reader import log_to_read, read_disk, read_or_nothing, value_of
+from oxidbm._core.log.record import SHAPE_SESSION
+
+LOOKS_EACH: Final = 4  # of so many looks one is at the directory, too: the log may have gone on in another file
+FAULTS_MAX: Final = 8  # in a row at one place, which may be just being written; then the walk begins anew
+
+
+def stand_at(commits: EntryCommits, last: FoundCommit) -> None:
+    """Stand at a commit."""
+    log = commits.log
+    record = last.record
+    end = last.end()
+    place = log.device.place(last.address)
+    begin = record.log.begin
+    first = record.table.live_bytes
+    if not FIRST_ADDRESS <= begin <= end or not 0 <= first <= record.table.count:
+        raise CorruptionError(
+            f"{place}: the last commit says that a log which ends at address {end} with entry {record.table.count} "
+            f"begins at address {begin} with entry {first}. Restore it from a copy"
+        )
+    if begin < log.device.begin():
+        raise CorruptionError(
+            f"{place}: the log begins at address {begin}, but its first segment starts at {log.device.begin()}; "
+            "a file is missing"
+        )
+    cookie_address = record.table.pending
+    cookie = b""
+    gone: bool = 0 < cookie_address < begin  # of an earlier commit than the last one, which keeps its cookie
+    if cookie_address > 0 and not gone:
+        found = read_disk(log, cookie_address)  # first of all: others run meanwhile
+        if found.shape & SHAPE_SESSION == 0:
+            raise CorruptionError(f"{place}: no cookie stands at address {cookie_address}, as it says")
+        cookie = value_of(log, found)
+    commits.sequence = commits.durable_sequence = record.log.sequence
+    commits.address = last.address
+    commits.end = commits.durable_tail = end
+    commits.following = record.table.count
+    commits.begin = commits.durable_begin = begin
+    commits.first = first
+    commits.time_ns = record.log.time_ns
+    commits.cookie_address = cookie_address
+    commits.cookie_gone = gone
+    commits.cookie = commits.durable_cookie = cookie
+    log.start_at(max(i64(FIRST_ADDRESS), begin & ~log.offset_mask), end, end)
+
+
+@final
+class Refresher:
+    """Moves one log that is open to read only."""
+
+    def __init__(self, commits: EntryCommits, directory: Directory) -> None:
+        self.commits = commits
+        self.directory = directory
+        self.recovery_word = recovery_in(directory)
+        self.log = commits.log
+        self.lock = StoreLock(self.log.life.locks, REFRESHING)
+        known = commits.log
+        # what is behind the last commit is no part of the log yet, so it is read through another one
+        self.ahead = log_to_read(known.device, known.life.path, known.page_bits, known.checksum_key, i64(FIRST_ADDRESS))
+        self.looks: i64 = 0
+        self.faults: i64 = 0
+        self.walk = self.walk_anew()
+
+    def walk_anew(self) -> Verification:
+        """Return a walk that begins where the last commit ends."""
+        commits = self.commits
+        base: FoundCommit | None = None
+        if commits.durable_sequence > 0:
+            base = commit_at(self.ahead, commits.address)
+        return Verification(self.ahead, base)
+
+    def look(self) -> bool:
+        """As `refresh`, for one who asks all the time: the directory is looked at only now and then."""
+        self.looks += 1
+        if self.looks % LOOKS_EACH != 0 and not self.written_here():
+            return False
+        return self.refresh()
+
+    def written_here(self) -> bool:
+        """Return whether something stands where the walk came to."""
+        with self.lock:
+            self.log.life.check_open()
+            data = read_or_nothing(self.ahead, self.walk.cursor.following, 8)
+            return len(data) < 8 or read_i64_le(data, 0) != 0
+
+    def refresh(self) -> bool:
+        """Move to the newest commit; False where it is the one that was seen before."""
+        log = self.log
+        log.life.check_open()
+        with self.lock:
+            log.life.check_open()
+            self.notice_recovery()
+            log.device.look_again()
+            walk = self.walk
+            moved = walk.go_on(log.device.end())
+            if walk.fault is not None:
+                self.faults += 1
+                if walk.broken or self.faults >= FAULTS_MAX:
+                    self.walk = self.walk_anew()
+                    self.faults = 0
+            else:
+                self.faults = 0
+            if moved and walk.last is not None:
+                self.move(walk.last)
+            return moved
+
+    def notice_recovery(self) -> None:
+        """Begin anew behind the last commit where a writer has recovered the log: what was walked over is cut off."""
+        word = recovery_in(self.directory)
+        if word != self.recovery_word:
+            self.recovery_word = word
+            device = self.log.device
+            if isinstance(device, FileDevice):
+                device.see_until(self.commits.durable_tail)
+            self.walk = self.walk_anew()
+            self.faults = 0
+
+    def move(self, found: FoundCommit) -> None:
+        """Stand at a newer commit, and let go of files that were deleted before where it begins."""
+        commits = self.commits
+        stand_at(commits, found)
+        commits.notices.tell(commits.durable_sequence)
+        device = self.log.device
+        if isinstance(device, FileDevice):
+            self.log.epoch.bump(Passing(device, self.log.begin).let_go)
+
+
+@final
+class Passing:
+    """The files before an address, which readers may still want, for the epoch to let go of."""
+
+    def __init__(self, device: FileDevice, until: i64) -> None:
+        self.device = device
+        self.until: i64 = until
+
+    def let_go(self) -> None:
+        """Close those that the writer has deleted."""
+        self.device.see_from(self.until)

@@ -1,0 +1,82 @@
+"""Waiting for a queue in a task of asyncio: as a thread does, while other tasks run.
+
+What may take its time, a commit, a read from the device, an append where the memory is full, is done by one thread of
+the queue's. An item is handed out in the last step of the task that asks, so one that is cancelled has not taken it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from oxidbm._deliveries import NEVER, Delivery
+from oxidbm._waiting import Waiter, Waiters
+
+if TYPE_CHECKING:
+    from oxidbm._exchange import Exchange
+
+R = TypeVar("R")
+
+
+class TaskWaiter(Waiter):
+    """A task that waits, to be made in its loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[None] = self.loop.create_future()
+
+    def tell(self) -> bool:
+        """Let the task go on, from whichever thread; False where its loop was closed."""
+        try:
+            self.loop.call_soon_threadsafe(self.finish)
+        except RuntimeError:
+            return False
+        return True
+
+    def finish(self) -> None:
+        """Be done, in the loop."""
+        if not self.future.done():
+            self.future.set_result(None)
+
+    async def wait(self, seconds: float) -> None:
+        """Return once it is woken, or after so many seconds."""
+        await asyncio.wait([self.future], timeout=None if seconds == NEVER else seconds)
+
+
+async def attempt(exchange: Exchange, waiters: Waiters, once: Callable[[], R | None], deadline: float) -> R | None:
+    """Return what a function returns once that is not None; None after the deadline. As `Exchange.attempt`."""
+    while True:
+        if waiters is exchange.takers and exchange.deliveries.slow():
+            await exchange.helper().run(exchange.read_ahead)
+        waiter = TaskWaiter()
+        found = exchange.try_once(waiters, once, waiter)
+        if found is not None:
+            return found
+        try:
+            left = exchange.seconds_left(waiters, deadline)
+            if left > 0:
+                await waiter.wait(left)
+        except BaseException:
+            exchange.give_up(waiters, waiter)
+            raise
+        if exchange.leave(waiters, waiter, deadline):
+            return None
+
+
+async def take(exchange: Exchange, deadline: float) -> tuple[Delivery, bytes] | None:
+    """Hand out the next item, once there is one; None where there is none until the deadline."""
+    return await attempt(exchange, exchange.takers, exchange.take_now, deadline)
+
+
+async def put(exchange: Exchange, entry: bytes, deadline: float) -> bool:
+    """Append an item, durably where that is asked; False where there is no room for it until the deadline."""
+    exchange.log.life.check_writable()
+    if await attempt(exchange, exchange.putters, lambda: exchange.reserve(1), deadline) is None:
+        return False
+    if not exchange.try_append(entry):
+        await exchange.helper().run(lambda: exchange.append([entry]), lambda: exchange.release(1))
+    if exchange.commits_puts:
+        await exchange.helper().run(exchange.log.commit)
+    return True

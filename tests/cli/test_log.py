@@ -1,0 +1,145 @@
+"""`oxidbm log`: what it shows, appends and forgets, and what it ends with."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import oxidbm
+from tests.cli.helpers import command, environment, invoke, run
+
+pytest.importorskip("typer", reason="typer is not installed: pip install oxidbm[cli]")
+pytest.importorskip("rich", reason="rich is not installed: pip install oxidbm[cli]")
+
+
+def made(path: Path, count: int) -> list[int]:
+    """Make a log of so many entries; return their addresses."""
+    with oxidbm.Log(path) as log:
+        return [log.append(b"entry %d" % number) for number in range(count)]
+
+
+def test_appending_lines(tmp_path: Path) -> None:
+    """A last line needs no end; what is not UTF-8 is an entry as well."""
+    path = tmp_path / "log"
+    done = run("log", "append", path, stdin=b"one\n\n\xff\\\nlast")
+    assert done.returncode == 0
+    assert done.stdout.decode() == f"{path}: 4 entries from address 64 to 184\n"
+    with oxidbm.Log(path) as log:
+        assert [data for _, data in log] == [b"one", b"", b"\xff\\", b"last"]
+    assert run("log", "append", tmp_path / "other", "--no-create", stdin=b"x").returncode == 3
+
+
+def test_entries_of_a_codec(tmp_path: Path) -> None:
+    """Text is what the log's codec makes of it, and what it does not take is refused with nothing appended."""
+    path = tmp_path / "log"
+    oxidbm.Log(path, codec=int).close()
+    assert run("log", "append", path, stdin=b"12\n-5\n").returncode == 0
+    assert invoke("log", "scan", path).stdout == "64\t12\n96\t-5\n"
+    assert [json.loads(line) for line in invoke("log", "tail", path, "--json").stdout.splitlines()] == [
+        {"address": 64, "entry": 12},
+        {"address": 96, "entry": -5},
+    ]
+    assert run("log", "append", path, stdin=b"twelve\n").returncode == 2
+
+
+@pytest.mark.parametrize("count", [0, 1, 10, 5000])
+def test_the_last_entries(tmp_path: Path, count: int) -> None:
+    path = tmp_path / "log"
+    addresses = made(path, 5000)
+    shown = invoke("log", "tail", path, "-n", count).stdout.splitlines()
+    assert shown == [f"{addresses[number]}\tentry {number}" for number in range(5000 - count, 5000)]
+
+
+def test_one_entry_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with oxidbm.Log(path) as log:
+        address = log.append(b"\x00\xff\n")
+    assert run("log", "read", path, address).stdout == b"\x00\xff\n"
+    assert json.loads(run("log", "read", path, address, "--json").stdout) == {
+        "address": address,
+        "entry": {"base64": "AP8K"},
+    }
+    assert invoke("log", "read", path, address + 1).exit_code == 2
+    assert invoke("log", "read", path, 9999).exit_code != 0
+
+
+def test_figures(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    made(path, 3)
+    with oxidbm.Log(path) as log, log.reader("billing") as reader:
+        next(reader)
+    figures = json.loads(invoke("log", "stat", path, "--json").stdout)
+    assert figures["entries"] == 3
+    assert figures["readers"] == [{"name": "billing", "address": 96, "lag": 2, "open": False}]
+    assert "reader billing           at 96, 2 behind" in invoke("log", "stat", path).stdout
+
+
+def test_truncating(tmp_path: Path) -> None:
+    """Never past a named reader, unless it is said."""
+    path = tmp_path / "log"
+    addresses = made(path, 5)
+    with oxidbm.Log(path) as log, log.reader("billing") as reader:
+        reader.done(addresses[1])
+    assert invoke("log", "truncate", path, addresses[3]).exit_code == 2
+    assert (
+        invoke("log", "truncate", path).stdout == f"{path}: 2 entries forgotten; it begins at address {addresses[2]}\n"
+    )
+    assert invoke("log", "truncate", path, addresses[3], "--past-readers").exit_code == 0
+    with oxidbm.Log(path) as log:
+        assert log.begin == addresses[3]
+
+
+def test_damage(tmp_path: Path) -> None:
+    """It is listed, and what is sound is shown."""
+    path = tmp_path / "log"
+    addresses = made(path, 5)
+    assert invoke("log", "check", path).stdout == f"{path}: 5 entries, no faults\n"
+    segment = path / "log" / "0000000000.seg"
+    data = bytearray(segment.read_bytes())
+    data[addresses[2] + 26] ^= 1
+    segment.write_bytes(data)
+    checked = invoke("log", "check", path)
+    assert checked.exit_code == 5
+    assert f"0000000000.seg at offset {addresses[2]}" in checked.stdout
+    assert "4 sound entries of 5" in checked.stdout
+    assert json.loads(invoke("log", "check", path, "--json").stdout)["entries"] == 5
+    stopped = run("log", "scan", path)
+    assert stopped.returncode == 5
+    assert b"oxidbm log scan --skip" in stopped.stderr
+    shown = invoke("log", "scan", path, "--skip")
+    assert shown.exit_code == 0
+    assert len(shown.stdout.splitlines()) == 4
+
+
+def test_what_is_no_log(tmp_path: Path) -> None:
+    oxidbm.Store(tmp_path / "store").close()
+    made(tmp_path / "log", 1)
+    for arguments, code, said in (
+        (("log", "stat", tmp_path / "store"), 6, "oxidbm.Store"),
+        (("stat", tmp_path / "log"), 6, "oxidbm.Log"),
+        (("log", "stat", tmp_path / "nothing"), 3, "there is no log"),
+    ):
+        done = run(*arguments)
+        assert done.returncode == code
+        assert said in done.stderr.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent as a POSIX signal")
+def test_following(tmp_path: Path) -> None:
+    """What is committed comes, until Ctrl-C."""
+    path = tmp_path / "log"
+    with oxidbm.Log(path) as log:
+        log.append(b"before")
+        log.commit()
+        shown = subprocess.Popen(command("log", "tail", path, "-f"), stdout=subprocess.PIPE, env=environment())
+        assert shown.stdout is not None
+        assert shown.stdout.readline() == b"64\tbefore\n"
+        address = log.append(b"after")
+        log.commit()
+        assert shown.stdout.readline() == b"%d\tafter\n" % address
+        shown.send_signal(signal.SIGINT)
+        assert shown.wait(60) == 130
+        shown.stdout.close()

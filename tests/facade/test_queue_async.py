@@ -1,0 +1,209 @@
+"""oxidbm.Queue in asyncio: waiting tasks let others run, and one that is cancelled loses nothing."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from queue import Empty, Full
+from typing import Any
+
+import pytest
+
+from oxidbm import ClosedError, Queue
+from tests.support import scaled
+
+
+async def begun(queue: Queue[Any], call: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+    """Return a task once it waits."""
+    lines = (queue.exchange.takers, queue.exchange.putters)
+    before = sum(len(line.line) for line in lines)
+    task = asyncio.create_task(call)
+    while sum(len(line.line) for line in lines) == before:
+        await asyncio.sleep(0)
+    return task
+
+
+def test_put_and_get(tmp_path: Path) -> None:
+    async def run() -> None:
+        with Queue(tmp_path / "q", codec=str) as queue:
+            waiting = await begun(queue, queue.aget())
+            await queue.aput("a")
+            assert await waiting == "a"
+            await queue.aput("b")
+            message = await queue.atake()
+            with message as item:
+                assert item == "b"
+            assert queue.in_flight == 1
+
+    asyncio.run(run())
+    with Queue(tmp_path / "q", codec=str) as queue:
+        assert queue.get() == "a"
+
+
+def test_a_task_acknowledges_its_own() -> None:
+    async def work(queue: Queue[bytes], done: list[bytes]) -> None:
+        item = await queue.aget()
+        await asyncio.sleep(0)
+        assert queue.ack()
+        done.append(item)
+        with pytest.raises(ValueError, match="more often"):
+            queue.task_done()
+
+    async def run() -> None:
+        done: list[bytes] = []
+        with Queue() as queue:
+            queue.put_many([b"a", b"b", b"c"])
+            assert queue.get() == b"a"  # the thread's
+            await asyncio.gather(*(work(queue, done) for _ in range(2)))
+            assert sorted(done) == [b"b", b"c"]
+            assert queue.in_flight == 1
+            assert queue.ack()
+            assert queue.join(timeout=0)
+
+    asyncio.run(run())
+
+
+def test_timeouts() -> None:
+    async def run() -> None:
+        with Queue(maxsize=1) as queue:
+            for timeout in (0, 0.01):
+                with pytest.raises(Empty):
+                    await queue.atake(timeout)
+            await queue.aput(b"a")
+            for timeout in (0, 0.01):
+                with pytest.raises(Full):
+                    await queue.aput(b"b", timeout)
+            assert queue.qsize() == 1
+            assert not queue.exchange.takers
+            assert not queue.exchange.putters
+
+    asyncio.run(run())
+
+
+def test_a_task_is_woken_by_a_thread_and_by_a_deadline() -> None:
+    async def run() -> None:
+        with Queue(redeliver_after=0.02) as queue:
+            waiting = await begun(queue, queue.atake())
+            thread = threading.Thread(target=queue.put, args=(b"a",))
+            thread.start()
+            first = await waiting
+            again = await queue.atake()
+            assert (again.id, again.attempts) == (first.id, 2)
+            thread.join()
+
+    asyncio.run(run())
+
+
+def test_a_cancelled_task_passes_on_what_it_was_woken_for() -> None:
+    async def run() -> None:
+        with Queue(maxsize=1) as queue:
+            first = await begun(queue, queue.aget())
+            second = await begun(queue, queue.aget())
+            queue.put(b"a")  # which wakes the first one
+            first.cancel()
+            assert await second == b"a"
+            queue.put(b"b")
+            putters = [await begun(queue, queue.aput(item)) for item in (b"c", b"d")]
+            assert await queue.aget() == b"b"
+            putters[0].cancel()
+            await putters[1]
+            assert [await queue.aget(), queue.qsize()] == [b"d", 0]
+
+    asyncio.run(run())
+
+
+def test_cancellation_at_every_moment_loses_nothing(tmp_path: Path) -> None:
+    count = scaled(300, least=40)
+
+    async def run(queue: Queue[int]) -> list[int]:
+        got = []
+
+        async def work() -> None:
+            while True:
+                message = await queue.atake()
+                got.append(message.item)
+                message.ack()
+
+        for number in range(count):
+            tasks = [asyncio.create_task(work()) for _ in range(3)]
+            putter = asyncio.create_task(queue.aput(number))
+            for _ in range(number % 7):
+                await asyncio.sleep(0)
+            for task in tasks:
+                task.cancel()
+            await putter
+            await asyncio.gather(*tasks, return_exceptions=True)
+        while not queue.empty():
+            got.append((await queue.atake()).item)
+        return got
+
+    with Queue(tmp_path / "q", codec=int, durability="manual") as queue:
+        assert sorted(asyncio.run(run(queue))) == list(range(count))
+
+
+def test_what_is_on_disk_is_read_by_another_thread(tmp_path: Path) -> None:
+    count = scaled(2000, least=200)
+    with Queue(tmp_path / "q", codec=int) as queue:
+        queue.put_many(range(count))
+    reads = 0
+
+    async def run(queue: Queue[int]) -> list[int]:
+        nonlocal reads
+        inside = queue.exchange.deliveries.read_ahead
+
+        def counted() -> None:
+            nonlocal reads
+            assert threading.current_thread() is not threading.main_thread()
+            reads += 1
+            inside()
+
+        queue.exchange.deliveries.read_ahead = counted  # type: ignore[method-assign]
+        return [(await queue.atake(0)).item for _ in range(count)]
+
+    with Queue(tmp_path / "q", codec=int) as queue:
+        assert asyncio.run(run(queue)) == list(range(count))
+    assert reads
+
+
+def test_a_full_memory_is_waited_for_by_another_thread(tmp_path: Path) -> None:
+    count = 30
+
+    async def run(queue: Queue[bytes]) -> None:
+        await asyncio.gather(*(queue.aput(b"%5d" % number * 20_000) for number in range(count)))
+
+    with Queue(tmp_path / "q", memory="1MiB", page_size="64KiB", durability="manual") as queue:
+        asyncio.run(run(queue))
+        assert sorted(message.item[:5] for message in queue.messages(0)) == [b"%5d" % number for number in range(count)]
+
+
+def test_closing_tells_a_task() -> None:
+    async def run() -> None:
+        queue: Queue[bytes] = Queue()
+        waiting = await begun(queue, queue.aget())
+        queue.close()
+        with pytest.raises(ClosedError):
+            await waiting
+        with pytest.raises(ClosedError):
+            await queue.aput(b"a")
+
+    asyncio.run(run())
+
+
+def test_a_loop_that_has_ended_is_passed_over() -> None:
+    async def leave(queue: Queue[bytes]) -> None:
+        await begun(queue, queue.aget())
+
+    with Queue() as queue:
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(leave(queue))
+        tasks = asyncio.all_tasks(loop)
+        loop.close()
+        thread = threading.Thread(target=queue.get)
+        thread.start()
+        while len(queue.exchange.takers.line) < 2:
+            pass
+        queue.put(b"a")
+        thread.join()
+        assert queue.in_flight == 1
+        for task in tasks:
+            task.get_coro().close()

@@ -1,0 +1,314 @@
+"""Named readers: where each goes on, who may have one, what they keep from being truncated, and what a crash leaves."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from oxidbm import BusyError, ClosedError, CorruptionError, Log, ReaderInfo, ReadOnlyError
+from tests.faster_log.helpers import Place, push_to_disk, until_true
+from tests.inside import abandon_log
+from tests.support import ROOT, scaled
+
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def filled(place: Place, count: int) -> tuple[Log[bytes], list[int]]:
+    """Return a log of so many committed entries, and their addresses."""
+    log = place.open()
+    addresses = [log.append(b"%d" % number) for number in range(count)]
+    log.commit()
+    return log, addresses
+
+
+def info(log: Log[bytes], name: str) -> ReaderInfo:
+    """Return what is known of one reader."""
+    return next(found for found in log.readers() if found.name == name)
+
+
+def test_leaving_the_block_keeps_what_was_given(files: Place) -> None:
+    log, _ = filled(files, 10)
+    with log.reader("billing") as reader:
+        for _, data in reader:
+            if data == b"3":
+                break
+    assert info(log, "billing").lag == 6
+    with log.reader("billing") as reader:
+        assert [data for _, data in reader] == [b"4", b"5", b"6", b"7", b"8", b"9"]
+    with log.reader("billing") as reader:
+        assert list(reader) == []
+        log.append(b"new")
+        assert list(reader) == []
+        log.commit()
+        assert [data for _, data in reader] == [b"new"]
+    assert info(log, "billing").lag == 0
+
+
+def test_an_exception_lets_the_last_one_come_again(files: Place) -> None:
+    log, _ = filled(files, 5)
+    for fails_at in (b"0", b"0", b"2"):
+        with suppress(KeyError), log.reader("billing") as reader:
+            for _, data in reader:
+                if data == fails_at:
+                    raise KeyError
+    with log.reader("billing") as reader:
+        assert next(reader)[1] == b"2"
+
+
+def test_done_says_it_and_nothing_else_does(files: Place) -> None:
+    """By the address of any entry: of the last one, of one before, of one that was not given at all."""
+    log, addresses = filled(files, 10)
+    with log.reader("billing") as reader:
+        for address, data in reader:
+            if data == b"3":
+                reader.done(address)
+    assert info(log, "billing").address == addresses[4]
+    with log.reader("billing") as reader:
+        assert reader.position == addresses[4]
+        assert next(reader)[1] == b"4"
+        reader.done(addresses[1])
+        assert reader.position == addresses[2]
+    push_to_disk(log)
+    with log.reader("billing") as reader:
+        assert next(reader)[1] == b"2"
+        reader.done(addresses[8])
+        for wrong, error in (
+            (addresses[8] + 8, ValueError),
+            (log.tail, IndexError),
+            (-1, IndexError),
+            ("9", TypeError),
+        ):
+            with pytest.raises(error):
+                reader.done(wrong)  # type: ignore[arg-type]
+    with log.reader("billing") as reader:
+        assert [data for _, data in reader] == [b"9"]
+    with pytest.raises(ClosedError):
+        reader.done(addresses[9])
+    with pytest.raises(ClosedError):
+        next(reader)
+
+
+def test_reading_ahead_does_not_count(files: Place) -> None:
+    """What is not done when the process dies comes again; what is done does not."""
+    log, addresses = filled(files, 10)
+    reader = log.reader("billing")
+    assert len([next(reader) for _ in range(8)]) == 8
+    reader.done(addresses[2])
+    abandon_log(log)
+    log = files.open()
+    with log.reader("billing") as reader:
+        assert next(reader)[1] == b"3"
+
+
+def test_where_a_new_one_begins(files: Place) -> None:
+    log, addresses = filled(files, 10)
+    assert [data for _, data in log.reader("late", begin=addresses[8])] == [b"8", b"9"]
+    assert list(log.reader("new", begin=log.tail)) == []
+    assert info(log, "late").lag == 2
+    assert info(log, "new").lag == 0
+    with log.reader("late", begin=addresses[0]) as reader:
+        assert next(reader)[1] == b"8"
+
+
+def test_two_cannot_have_one(files: Place) -> None:
+    """Not in one process, nor in another one; each has its own, and one that was dropped can be had again."""
+    log, _ = filled(files, 3)
+    first = log.reader("billing")
+    with pytest.raises(BusyError, match="'billing'"):
+        log.reader("billing")
+    assert info(log, "billing").is_open
+    other = Log(files.path, read_only=True)
+    with pytest.raises(BusyError, match="'billing'"):
+        other.reader("billing")
+    code = 'import sys, oxidbm\nlog = oxidbm.Log(sys.argv[1], read_only=True)\nlog.reader("billing")'
+    done = subprocess.run([sys.executable, "-c", code, files.path], env=ENVIRONMENT, capture_output=True, check=False)
+    assert b"BusyError" in done.stderr
+    first.close()
+    first.close()
+    with other.reader("billing") as reader:
+        assert [data for _, data in reader] == [b"0", b"1", b"2"]
+    assert not info(log, "billing").is_open
+    log.reader("billing")
+    assert not info(log, "billing").is_open
+    other.close()
+
+
+def test_names(files: Place) -> None:
+    """Any name makes a file of its own; none leaves the directory."""
+    log, _ = filled(files, 3)
+    names = ["a", "A", "a.b", "../up", "ümläut", "with space", "x" * 240, "\n", "%41"]
+    for number, name in enumerate(names):
+        with log.reader(name) as reader:
+            for _ in range(number % 3):
+                next(reader)
+    assert sorted(found.name for found in log.readers()) == sorted(names)
+    assert [found.lag for found in sorted(log.readers(), key=lambda found: names.index(found.name))] == [
+        3 - number % 3 for number in range(len(names))
+    ]
+    assert len(list((files.path / "readers").iterdir())) == len(names)
+    for wrong in ("", "x" * 241, "ü" * 41):
+        with pytest.raises(ValueError, match="name"):
+            log.reader(wrong)
+
+
+def test_truncation_stops_before_the_last_reader(files: Place) -> None:
+    """Unless it is told to pass it, or it is forgotten; a reader that was passed goes on at the begin."""
+    log, addresses = filled(files, 10)
+    for name, number in (("fast", 7), ("slow", 3)):
+        with log.reader(name) as reader:
+            reader.done(addresses[number])
+    with pytest.raises(ValueError, match="'slow' stands at"):
+        log.truncate(addresses[5])
+    assert log.truncate(addresses[2]) == 2
+    assert log.truncate() == 2
+    assert log.begin == addresses[4]
+    assert log.truncate(addresses[6], past_readers=True) == 2
+    assert info(log, "slow").lag == 4
+    with log.reader("slow") as reader:
+        assert next(reader)[1] == b"6"
+    with log.reader("slow") as reader, pytest.raises(BusyError, match="slow"):
+        log.forget_reader("slow")
+    assert log.forget_reader("slow")
+    assert not log.forget_reader("slow")
+    assert log.truncate() == 2
+    assert log.begin == addresses[8]
+    log.commit()
+    log.close()
+    log = files.open()
+    assert [data for _, data in log.reader("fast")] == [b"8", b"9"]
+
+
+def test_a_log_in_memory_has_none() -> None:
+    with Log() as log:
+        with pytest.raises(ValueError, match="memory"):
+            log.reader("billing")
+        assert log.readers() == []
+
+
+def test_a_reader_that_waits(files: Place) -> None:
+    log, _ = filled(files, 2)
+    with log.reader("billing", follow=True, timeout=0.01) as reader:
+        assert [data for _, data in reader] == [b"0", b"1"]
+    with log.reader("billing", follow=True) as reader:
+        log.append(b"2")
+        log.commit()
+        assert next(reader)[1] == b"2"
+    assert info(log, "billing").lag == 0
+
+
+def test_closing_the_log_gives_its_readers_back(files: Place) -> None:
+    log, addresses = filled(files, 5)
+    reader = log.reader("billing")
+    reader.done(addresses[2])
+    log.close()
+    with pytest.raises(ClosedError):
+        reader.done(addresses[3])
+    reader.close()
+    log = files.open()
+    with log.reader("billing") as again:
+        assert next(again)[1] == b"3"
+
+
+@pytest.mark.parametrize("damage", ["one slot", "both slots", "cut", "empty"])
+def test_a_damaged_position(files: Place, damage: str) -> None:
+    """The slot before counts where the newest one is torn; where none is left it is told."""
+    log, addresses = filled(files, 5)
+    with log.reader("billing") as reader:
+        for number in (0, 1, 2):
+            reader.done(addresses[number])
+    path = files.path / "readers" / "billing.pos"
+    data = bytearray(path.read_bytes())
+    newest = 0 if data[8] > data[72] else 64
+    data[newest + 20] ^= 1
+    if damage == "both slots":
+        data[(newest ^ 64) + 20] ^= 1
+    path.write_bytes(bytes(data[:64] if damage == "cut" else b"" if damage == "empty" else data))
+    if damage == "both slots" or (damage == "cut" and newest == 0):
+        with pytest.raises(CorruptionError, match=r"billing\.pos"):
+            log.reader("billing")
+        with pytest.raises(CorruptionError, match=r"billing\.pos"):
+            log.readers()
+        return
+    with log.reader("billing") as reader:
+        assert next(reader)[1] == (b"0" if damage == "empty" else b"2")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_leaves_the_reader_to_its_parent(files: Place) -> None:
+    log, addresses = filled(files, 3)
+    reader = log.reader("billing")
+    reader.done(addresses[0])
+    child = os.fork()
+    if child == 0:
+        try:
+            reader.done(addresses[1])
+        except ClosedError:
+            reader.close()
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert info(log, "billing").is_open
+    with pytest.raises(BusyError):
+        log.reader("billing")
+    reader.close()
+
+
+CONSUMER = """
+import sys
+from oxidbm import Log
+log = Log(sys.argv[1], read_only=True)
+with log.reader("billing", follow=True, timeout=60) as reader, open(sys.argv[2], "a") as out:
+    for address, data in reader:
+        out.write(data.decode() + "\\n")
+        out.flush()
+        reader.done(address)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_consumer_that_is_killed_sees_each_entry_at_least_once(tmp_path: Path) -> None:
+    """In order, and again only the one that it was working on."""
+    path, out = tmp_path / "log", tmp_path / "out"
+    out.touch()
+    count = 0
+    rounds = scaled(8, 2)
+    with Log(path) as log:
+        for turn in range(rounds):
+            consumer = subprocess.Popen([sys.executable, "-c", CONSUMER, path, out], env=ENVIRONMENT)
+            target = count + 50
+            while count < target:
+                log.append(b"%d" % count)
+                count += 1
+                log.commit()
+            until_true(lambda goal=target - 20 + turn: len(out.read_text().split()) >= goal)  # type: ignore[misc]
+            consumer.kill()
+            consumer.wait()
+            log.truncate()
+        with log.reader("billing") as reader, out.open("a") as rest:
+            for _, data in reader:
+                rest.write(data.decode() + "\n")
+    seen = [int(line) for line in out.read_text().split()]
+    assert sorted(set(seen)) == list(range(count))
+    steps = [after - before for before, after in pairwise(seen)]
+    assert set(steps) <= {0, 1}
+    assert steps.count(0) <= rounds
+
+
+def test_a_read_only_log_keeps_positions_only(files: Place) -> None:
+    """It may not append, and changes nothing but its reader's file."""
+    log, addresses = filled(files, 3)
+    log.close()
+    before = {file: file.read_bytes() for file in files.path.rglob("*") if file.is_file()}
+    with Log(files.path, read_only=True) as reading:
+        with reading.reader("billing") as reader:
+            reader.done(addresses[1])
+            reader.sync()
+        with pytest.raises(ReadOnlyError):
+            reading.append(b"no")
+    after = {file: file.read_bytes() for file in files.path.rglob("*") if file.is_file()}
+    assert {file.name for file in after if after[file] != before.get(file)} == {"billing.pos"}
