@@ -1212,6 +1212,9 @@ class Log(Generic[_V]):
         page_size: int | str = "4MiB",
         interval: float = 1.0,
         commit_bytes: int | str | None = None,
+        keep_entries: int | None = None,
+        keep_bytes: int | str | None = None,
+        keep_seconds: float | None = None,
         codec: None = None,
         mode: int = 0o666,
         create: bool = True,
@@ -1230,6 +1233,9 @@ class Log(Generic[_V]):
         page_size: int | str = "4MiB",
         interval: float = 1.0,
         commit_bytes: int | str | None = None,
+        keep_entries: int | None = None,
+        keep_bytes: int | str | None = None,
+        keep_seconds: float | None = None,
         codec: type[_CV] | Codec[_CV] | str,
         mode: int = 0o666,
         create: bool = True,
@@ -1248,6 +1254,9 @@ class Log(Generic[_V]):
             until eight pages fit the memory budget.
         interval: seconds between commits for durability="interval".
         commit_bytes: commit in the background each time that so many bytes were appended, besides.
+        keep_entries, keep_bytes, keep_seconds: forget the oldest entries where more than so many, more than so many
+            bytes, or older ones are kept: whole files of them, as a commit is made, and nothing that a named reader has
+            not done. So up to a file more stays, of 16 MiB or a sixty-fourth of the log.
         codec: the codec of the entries: a type (bytes, str, int, float, a dataclass), a codec's name ("json",
             "msgpack", "objects", "pickle"), or an object with name, encode and decode; see oxidbm.codecs. Its name is
             kept in the log, and another one on reopening is a CodecError.

@@ -10,7 +10,7 @@ from typing import Any
 import zstandard
 
 import oxidbm
-from oxidbm._core import address
+from oxidbm._core import address, cookies
 from oxidbm._core.device import directory, segments
 from oxidbm._core.durability import (
     checkpoint,
@@ -253,7 +253,7 @@ def test_checkpoint_files(tmp_path: Path) -> None:
     assert int(content("TOKEN.json", "format_version").partition(";")[0]) == said["format_version"] == 1
     assert checkpoint.CHECKPOINT_VERSION == 1
     assert re.findall('"([a-z-]+)"', content("TOKEN.json", "kind")) == list(checkpoint.KINDS)
-    assert f"at most {checkpoint.COOKIE_BYTES_MAX} bytes, in base64" in content("TOKEN.json", "cookie")
+    assert f"at most {cookies.COOKIE_BYTES_MAX} bytes, in base64" in content("TOKEN.json", "cookie")
     assert set(said["sessions"][0]) == set(re.findall("`([a-z_]+)`", text.partition("A session's object has")[2])[:4])
     wanted = said.pop("checksum")
     line = json.dumps(said, sort_keys=True, separators=(",", ":")).encode("ascii")

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import oxidbm
-from oxidbm._core import address
+from oxidbm._core import address, cookies
 from oxidbm._core.device import directory, segments
 from oxidbm._core.durability import commit_record, superblock
-from oxidbm._core.faster_log import arguments
 from oxidbm._core.log import record
 from tests.format import codec
 from tests.format.test_document import DOCUMENT, bit_ranges, content, mask, rows
@@ -147,7 +146,7 @@ def test_numbers_in_the_text() -> None:
     text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
     found = re.search(r"the cookie, 1 to (\d+) bytes, as its value", text)
     assert found is not None
-    assert int(found[1]) == arguments.COOKIE_BYTES_MAX
+    assert int(found[1]) == cookies.COOKIE_BYTES_MAX
     assert f"An entry takes {record.HEADER_BYTES} bytes at least" in text
     assert commit_record.COMMIT_SHAPE >> record.FLAGS_SHIFT == record.FLAG_COMMIT
 

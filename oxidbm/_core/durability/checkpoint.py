@@ -12,6 +12,7 @@ import zlib
 from typing import Any, Final, final
 
 from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.cookies import COOKIE_BYTES_MAX
 from oxidbm._core.device.directory import (
     IMAGE_SUFFIX,
     SNAPSHOT_SUFFIX,
@@ -31,7 +32,6 @@ LOG_ONLY: Final = "log"
 KINDS: Final = (FOLD_OVER, SNAPSHOT, INCREMENTAL, INDEX_ONLY, LOG_ONLY)
 CHECKPOINT_VERSION: Final = 1
 METADATA_BYTES_MAX: Final = 1 << 30
-COOKIE_BYTES_MAX: Final = 1 << 16
 CHECKPOINT_NAME_MAX: Final = 1024  # characters
 NANOSECONDS: Final = 1e9
 NUMBER_MAX: Final = 1 << 62

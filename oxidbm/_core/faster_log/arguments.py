@@ -11,7 +11,6 @@ from oxidbm._core.log.record import VALUE_LENGTH_MAX
 
 NUMBER_MAX: Final = 0x7FFFFFFFFFFF  # of a commit that is given one: as many are left to count on from there
 NUMBER_LAST: Final = 0xFFFFFFFFFFFE  # that a commit record can have
-COOKIE_BYTES_MAX: Final = 65536
 
 
 def to_entry(coder: Coder, data: object) -> bytes:
@@ -63,18 +62,3 @@ def as_address(address: object) -> int:
 def nearest_address(address: object) -> i64:
     """Return an address, or the nearest one that there can be."""
     return i64(max(min(as_address(address), ADDRESS_MAX), 0))
-
-
-def to_cookie(cookie: object) -> bytes | None:
-    """Return a cookie as bytes; None for none."""
-    if cookie is None or isinstance(cookie, bytes):
-        data = cookie
-    elif isinstance(cookie, str):
-        data = cookie.encode()
-    else:
-        data = bytes_of(cookie)
-        if data is None:
-            raise TypeError(f"a cookie is bytes or str, not {type(cookie).__name__}")
-    if data is not None and len(data) > COOKIE_BYTES_MAX:
-        raise ValueError(f"a cookie of {len(data)} bytes is too long: a commit keeps at most {COOKIE_BYTES_MAX}")
-    return data

@@ -91,15 +91,7 @@ class LogBatch:
         room = Room(PAGES_SPARE, [])
         at: i64 = log.tail & log.offset_mask
         for entry in self.entries:
-            size = entry_bytes(i64(len(entry)))
-            if size > log.page_bytes:
-                room.runs.append(int(size))
-                at = log.page_bytes  # what follows a run begins a page
-            elif at + size > log.page_bytes:
-                room.pages += 1
-                at = size
-            else:
-                at += size
+            at = room.add(entry_bytes(i64(len(entry))), at, log.page_bytes)
         while not log.prepare(room):
             self.keeper.make_room(room)
 

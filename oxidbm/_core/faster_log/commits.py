@@ -30,6 +30,16 @@ from oxidbm._core.log.room import room_for
 TIME_MAX_NS: Final = 4_600_000_000_000_000_000
 
 
+class BeforeCommit:
+    """Who is asked before a commit is cut; `failure` is what kept it from what it was to do."""
+
+    def __init__(self) -> None:
+        self.failure = ""
+
+    def run(self) -> None:
+        """Truncate what need not be kept any more, which the commit then says."""
+
+
 @final
 class EntryCommits(Committer):
     """The commits of one log, the number of the next entry, and what the next commit has to say."""
@@ -54,6 +64,7 @@ class EntryCommits(Committer):
         self.number_wanted: i64 = 0  # of the next commit, 0 for the next number
         self.unlogged = False  # the next commit has to say something that no record since the last one says
         self.time_ns: i64 = 0  # of the last commit
+        self.before = BeforeCommit()
         self.positions: list[PositionFile] = []  # of the named readers that are open here
         self.appends: list[Notice] = []  # who is to be told of the next append
 
@@ -94,6 +105,7 @@ class EntryCommits(Committer):
         """Cut, seal, flush and sync one commit; the caller holds the lock."""
         log = self.log
         log.life.check_not_poisoned()
+        self.before.run()
         with self.cut_lock:  # not in the middle of a batch
             if log.memory_only:
                 self.cut_in_memory()

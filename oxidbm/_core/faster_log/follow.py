@@ -15,10 +15,9 @@ from oxidbm._core.coder import Coder
 from oxidbm._core.durability.notices import FutureNotice, Notice, ThreadNotice
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.faster_log.commits import EntryCommits
-from oxidbm._core.faster_log.refresh import Refresher
+from oxidbm._core.faster_log.refresh import LOOK_SECONDS, Refresher
 from oxidbm._core.faster_log.scan import EntryIterator
 
-LOOK_SECONDS: Final = 0.002
 APPENDS_SECONDS: Final = 0.5  # at the longest, until one who follows what is uncommitted looks at the log's state again
 
 

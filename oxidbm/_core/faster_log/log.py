@@ -5,7 +5,6 @@ Under the GIL an append is one stretch of compiled code, so any number of thread
 
 import os
 import threading
-import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from types import GenericAlias
 from typing import Any, Final, cast
@@ -14,6 +13,7 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.coder import PLAIN, Coder
+from oxidbm._core.cookies import to_cookie
 from oxidbm._core.device.device import Device
 from oxidbm._core.durability.notices import ThreadNotice
 from oxidbm._core.durability.source import Recovery
@@ -24,7 +24,6 @@ from oxidbm._core.faster_log.arguments import (
     check_timeout,
     checked_number,
     nearest_address,
-    to_cookie,
     to_entry,
     too_large,
 )
@@ -33,7 +32,7 @@ from oxidbm._core.faster_log.check import check
 from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.entry import append_entry
 from oxidbm._core.faster_log.figures import figures
-from oxidbm._core.faster_log.follow import LOOK_SECONDS, LogFollower
+from oxidbm._core.faster_log.follow import LogFollower
 from oxidbm._core.faster_log.handle import LogHandle
 from oxidbm._core.faster_log.keeper import LogKeeper
 from oxidbm._core.faster_log.log_reader import LogReader, ReaderInfo, directory_of, infos, lowest
@@ -69,6 +68,9 @@ class Log:
         page_size: object = "4MiB",
         interval: float = 1.0,
         commit_bytes: object = None,
+        keep_entries: object = None,
+        keep_bytes: object = None,
+        keep_seconds: object = None,
         codec: object = None,
         mode: int = 0o666,
         create: bool = True,
@@ -86,6 +88,9 @@ class Log:
         options.lock = lock
         options.device = device
         options.commit_bytes = 0 if commit_bytes is None else parse_size("commit_bytes", commit_bytes)
+        options.keep(keep_entries, 0 if keep_bytes is None else parse_size("keep_bytes", keep_bytes), keep_seconds)
+        if options.keeps() and (path is None or read_only):
+            raise ValueError("keep_entries, keep_bytes and keep_seconds are for logs in files that are open to write")
         if commit is not None:
             if not read_only:
                 raise ValueError("an earlier commit is opened with read_only=True")
@@ -268,14 +273,16 @@ class Log:
         if cookie is None and number is None and not alone:
             commits.commit()
             return int(commits.durable_sequence)
-        return int(commits.commit_alone(to_cookie(cookie), i64(0 if number is None else checked_number(number))))
+        return int(
+            commits.commit_alone(to_cookie(cookie, "commit"), i64(0 if number is None else checked_number(number)))
+        )
 
     def wait(self, address: object = None, timeout: float | None = None) -> bool:
         """Return True once the entry at an address is durable, False where that takes longer than `timeout`."""
         check_timeout(timeout)
         self.life.check_open()
         if self.refresher is not None:
-            return self.wait_for_writer(self.refresher, address, timeout)
+            return self.refresher.wait(-1 if address is None else as_address(address), timeout)
         commits = self.commits
         wanted: i64 = self.log.tail if address is None else checked_address(self.commits, address) + 1
         if commits.durable_tail >= wanted:
@@ -286,17 +293,6 @@ class Log:
             return notice.wait(-1.0 if timeout is None else min(timeout, threading.TIMEOUT_MAX))
         finally:
             commits.notices.discard(notice)
-
-    def wait_for_writer(self, refresher: Refresher, address: object, timeout: float | None) -> bool:
-        """As `wait`, in a process that reads what another one writes: until its commit is seen here."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        wanted = -1 if address is None else as_address(address)
-        while wanted >= self.commits.durable_tail:
-            if not refresher.look():
-                if deadline is not None and time.monotonic() >= deadline:
-                    return False
-                time.sleep(LOOK_SECONDS)
-        return True
 
     def read(self, address: object) -> Any:
         """Return the entry at an address."""

@@ -30,6 +30,7 @@ from oxidbm._core.faster_log.keeper import LogKeeper
 from oxidbm._core.faster_log.options import LogOptions
 from oxidbm._core.faster_log.recover import commit_numbered, last_commit
 from oxidbm._core.faster_log.refresh import Refresher, stand_at
+from oxidbm._core.faster_log.retention import Retention
 from oxidbm._core.life import READ_ONLY, Life
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.paging import check_memory, check_pages
@@ -149,6 +150,8 @@ def open_log(directory: Directory, options: LogOptions, block: Superblock) -> Lo
         prelude.creation_synced = device.size() > 0
         prelude.mark_present = mark is not None
         log.prelude = handle.prelude = prelude
+        if options.keeps():
+            commits.before = Retention(commits, options, directory)
     handle.recovery.bytes_cut = cut
     handle.recovery.commit = int(commits.sequence)
     handle.recovery.seconds = time.monotonic() - started

@@ -1,11 +1,14 @@
 """Options: what a log is opened with, checked before anything is opened."""
 
-from typing import final
+from typing import Final, final
 
+from oxidbm._core.address import ADDRESS_MAX
 from oxidbm._core.coder import ENTRIES, Coder, coder_for
 from oxidbm._core.device.device import Device
 from oxidbm._core.durability.superblock import A_LOG, Kind
 from oxidbm._core.paging import check_durability, page_bits_for
+
+SECONDS_MAX: Final = 4e9  # more than a century
 
 
 @final
@@ -20,6 +23,9 @@ class LogOptions:
         self.interval = interval
         self.coder: Coder = coder_for(ENTRIES, codec)
         self.commit_bytes = 0  # a commit each so many bytes, 0 for not
+        self.keep_entries = 0  # how many, how many bytes and how many seconds' stay, 0 for all
+        self.keep_bytes = 0
+        self.keep_seconds = 0.0
         self.read_only = False
         self.create = True
         self.lock = True
@@ -27,3 +33,23 @@ class LogOptions:
         self.device: Device | None = None
         self.kind: Kind = A_LOG
         self.commit = 0  # the number of the commit that is opened, 0 for the last one
+
+    def keep(self, entries: object, size: int, seconds: object) -> None:
+        """Have a log forget what it need not keep; ValueError for what is no limit."""
+        if entries is not None:
+            if isinstance(entries, bool) or not isinstance(entries, int):
+                raise TypeError(f"keep_entries is a number of entries, not {type(entries).__name__}")
+            if not 0 < entries <= ADDRESS_MAX:
+                raise ValueError(f"keep_entries is from 1 to {ADDRESS_MAX}, not {entries}")
+            self.keep_entries = entries
+        if seconds is not None:
+            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+                raise TypeError(f"keep_seconds is a number of seconds, not {type(seconds).__name__}")
+            if not 0 < seconds < SECONDS_MAX:
+                raise ValueError(f"keep_seconds is a number above 0 and below {SECONDS_MAX:g}, not {seconds}")
+            self.keep_seconds = float(seconds)
+        self.keep_bytes = size
+
+    def keeps(self) -> bool:
+        """Return whether there is a limit to what is kept."""
+        return self.keep_entries > 0 or self.keep_bytes > 0 or self.keep_seconds > 0

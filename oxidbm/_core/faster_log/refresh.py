@@ -5,6 +5,7 @@ reader sees a commit when all before it verifies. It asks nothing of the writer,
 where there is nothing new.
 """
 
+import time
 from typing import Final, final
 
 from librt.strings import read_i64_le
@@ -21,6 +22,7 @@ from oxidbm._core.locks import REFRESHING, StoreLock
 from oxidbm._core.log.reader import log_to_read, read_disk, read_or_nothing, value_of
 from oxidbm._core.log.record import SHAPE_SESSION
 
+LOOK_SECONDS: Final = 0.002
 LOOKS_EACH: Final = 4  # of so many looks one is at the directory, too: the log may have gone on in another file
 FAULTS_MAX: Final = 8  # in a row at one place, which may be just being written; then the walk begins anew
 
@@ -95,6 +97,16 @@ class Refresher:
         if self.looks % LOOKS_EACH != 0 and not self.written_here():
             return False
         return self.refresh()
+
+    def wait(self, address: int, timeout: float | None) -> bool:
+        """Return True once the entry at an address is committed and seen here; False after so many seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while address >= self.commits.durable_tail:
+            if not self.look():
+                if deadline is not None and time.monotonic() >= deadline:
+                    return False
+                time.sleep(LOOK_SECONDS)
+        return True
 
     def written_here(self) -> bool:
         """Return whether something stands where the walk came to."""

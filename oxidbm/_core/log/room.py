@@ -17,6 +17,16 @@ class Room:
         self.pages: i64 = pages
         self.runs = runs
 
+    def add(self, size: i64, at: i64, page_bytes: i64) -> i64:
+        """Have room for one more record, at an offset of a page where it fits there; return the offset behind it."""
+        if size > page_bytes:
+            self.runs.append(int(size))
+            return page_bytes  # what follows a run begins a page
+        if at + size > page_bytes:
+            self.pages += 1
+            return size
+        return at + size
+
     def one_page(self) -> bool:
         """Return whether this is no more than the next page."""
         return self.pages == 1 and not self.runs

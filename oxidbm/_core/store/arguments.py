@@ -6,7 +6,7 @@ from mypy_extensions import i64
 
 from oxidbm._buffers import bytes_of
 from oxidbm._core.coder import CALLED, INT, PLAIN
-from oxidbm._core.durability.checkpoint import CHECKPOINT_NAME_MAX, COOKIE_BYTES_MAX, Checkpoint
+from oxidbm._core.durability.checkpoint import CHECKPOINT_NAME_MAX, Checkpoint
 from oxidbm._core.log.record import HEADER_BYTES, KEY_LENGTH_MAX, VALUE_LENGTH_MAX
 from oxidbm._core.store.handle import Handle
 
@@ -82,24 +82,6 @@ def to_name(name: str | None) -> str | None:
             "keeps more"
         )
     return name
-
-
-def to_cookie(cookie: object) -> bytes | None:
-    """Return what is to be kept with a checkpoint as bytes, as values of a store of bytes are; None for nothing."""
-    if cookie is None or isinstance(cookie, bytes):
-        data = cookie
-    elif isinstance(cookie, str):
-        data = cookie.encode()
-    else:
-        data = bytes_of(cookie)
-        if data is None:
-            raise TypeError(f"a cookie is bytes or str, not {type(cookie).__name__}")
-    if data is not None and len(data) > COOKIE_BYTES_MAX:
-        raise ValueError(
-            f"a cookie of {len(data)} bytes is too long: a checkpoint keeps at most {COOKIE_BYTES_MAX}. Keep more in "
-            "the store itself"
-        )
-    return data
 
 
 def to_token(what: str, checkpoint: object) -> str | None:

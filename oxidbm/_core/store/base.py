@@ -13,6 +13,7 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.coder import KEYS, VALUES, Coders, coder_for
+from oxidbm._core.cookies import to_cookie
 from oxidbm._core.device.device import Device
 from oxidbm._core.durability.check import check
 from oxidbm._core.durability.checkpoint import Checkpoint
@@ -23,7 +24,7 @@ from oxidbm._core.durability.source import Recovery
 from oxidbm._core.errors import RecoveryWarning
 from oxidbm._core.life import COMMITTED, Life
 from oxidbm._core.sizes import parse_size
-from oxidbm._core.store.arguments import to_cookie, to_key, to_name, to_token
+from oxidbm._core.store.arguments import to_key, to_name, to_token
 from oxidbm._core.store.batch import Batch
 from oxidbm._core.store.handle import Handle, checkpoints_of
 from oxidbm._core.store.history import KeyHistory
@@ -239,7 +240,7 @@ class StoreBase:
         """Make a checkpoint; with wait=False return one that is being made."""
         self.check_writable()
         checkpoints = self.checkpointer()
-        made = checkpoints.request(kind, to_name(name), to_cookie(cookie), checked_level(level))
+        made = checkpoints.request(kind, to_name(name), to_cookie(cookie, "checkpoint"), checked_level(level))
         disk = self.handle.disk
         if wait:
             try:

@@ -166,15 +166,7 @@ def reserve(table: Table, values: dict[bytes, bytes], expiries: dict[bytes, int]
     room = Room(PAGES_SPARE, [])
     at: i64 = log.tail & log.offset_mask
     for key, value in values.items():
-        size = record_size(key, value, key in expiries)
-        if size > log.page_bytes:
-            room.runs.append(int(size))
-            at = log.page_bytes  # what follows a run begins a page
-        elif at + size > log.page_bytes:
-            room.pages += 1
-            at = size
-        else:
-            at += size
+        at = room.add(record_size(key, value, key in expiries), at, log.page_bytes)
     while not log.prepare(room):
         table.maintainer.make_room(room)
 
