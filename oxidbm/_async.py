@@ -6,15 +6,17 @@ from typing import Any
 
 from oxidbm._core.errors import ClosedError
 
-LOOK_SECONDS = 0.002  # between two looks at the file, where another process writes it
-
 
 class AsyncEntries:
-    """What `Log.aiter` returns; `follower` is what `Log.follow` returns, with the same end."""
+    """What `Log.aiter` returns; `follower` is what `Log.follow` returns, with the same end.
 
-    def __init__(self, follower: Any, timeout: float | None) -> None:
+    `look_seconds` is the time between two looks at the file, where another process writes it.
+    """
+
+    def __init__(self, follower: Any, timeout: float | None, look_seconds: float) -> None:
         self.follower = follower
         self.timeout = timeout
+        self.look_seconds = look_seconds
 
     def __aiter__(self) -> "AsyncEntries":
         return self
@@ -40,7 +42,7 @@ class AsyncEntries:
         """Return when there may be more, or raise what `asyncio.wait_for` does after so many seconds."""
         waiting = self.follower.more()
         if waiting is None:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self.look_seconds)
             return
         try:
             await asyncio.wait_for(asyncio.wrap_future(waiting), left)

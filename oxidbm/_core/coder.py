@@ -194,7 +194,7 @@ def undecodable_entry(address: i64, failure: ValueError) -> ValueError:
 def coder_for(what: str, spec: object) -> Coder:
     """Return the coder for what a store was asked to use for its keys or values: see oxidbm.codecs.resolve."""
     if spec is None:
-        return Coder(what, BYTES_NAME, PLAIN, None, None)
+        return plain(what)
     from oxidbm import codecs
 
     codec: Any = codecs.resolve(cast(Any, spec))

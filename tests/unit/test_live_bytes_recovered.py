@@ -5,10 +5,19 @@ from pathlib import Path
 
 import pytest
 
+import oxidbm
 from tests.inside import abandon, disk_of
 from tests.support import scaled
 from tests.unit.helpers import disk_store, push_to_disk
 from tests.unit.test_checkpoint import Model, change
+
+
+def fill(store: oxidbm.Store, model: Model, chance: random.Random, pending: int) -> None:
+    """Have much on disk, and some operations behind it, of which blind writes are pending in the image that follows."""
+    disk_of(store).stop()
+    change(store, model, chance, 2000)
+    push_to_disk(store)
+    change(store, model, chance, pending)
 
 
 @pytest.mark.parametrize("how", ["updates", "deletes", "compaction", "clear", "another commit"])
@@ -19,10 +28,7 @@ def test_the_size_of_live_records_behind_an_image(tmp_path: Path, seed: int, how
     chance = random.Random(seed)
     model: Model = {}
     with disk_store(path) as store:
-        disk_of(store).stop()
-        change(store, model, chance, 2000)
-        push_to_disk(store)
-        change(store, model, chance, 20)  # some of these are pending in the image
+        fill(store, model, chance, 20)
         store.checkpoint()
         if how == "compaction":
             store.reorganize()
@@ -62,10 +68,7 @@ def test_the_size_of_live_records_at_an_incremental_snapshot(tmp_path: Path, see
     chance = random.Random(seed)
     model: Model = {}
     with disk_store(path) as store:
-        disk_of(store).stop()
-        change(store, model, chance, 2000)
-        push_to_disk(store)
-        change(store, model, chance, 40)  # some of these are pending in the image
+        fill(store, model, chance, 40)
         store.checkpoint("snapshot")
         if how == "compaction":
             store.reorganize()

@@ -15,7 +15,7 @@ import os
 import stat
 from typing import Final, final
 
-from oxidbm._core.device.system import HAS_DIRECTORY_DESCRIPTORS, OPEN_FLAGS, fcntl, host_name, sync_file, try_lock
+from oxidbm._core.device.system import HAS_DIRECTORY_DESCRIPTORS, OPEN_FLAGS, host_name, sync_file, try_lock, unlock
 from oxidbm._core.errors import FormatError, LockedError
 
 STORE: Final = "STORE"  # the superblock; what has one is a store
@@ -314,9 +314,9 @@ class DirectoryLock:
 
     def close(self) -> None:
         """Give the lock back, also where a forked child has not closed its copy yet."""
-        if self.descriptor >= 0 and fcntl is not None:
+        if self.descriptor >= 0:
             try:  # and no contextlib, in whose code a signal handler may raise: the lock would be held for ever
-                fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+                unlock(self.descriptor)
             except OSError:
                 self.forget()  # closing it does as well
         self.forget()

@@ -15,7 +15,7 @@ from oxidbm._core.coder import Coder
 from oxidbm._core.errors import error
 from oxidbm._core.faster_log.arguments import to_entry, too_large
 from oxidbm._core.faster_log.commits import EntryCommits
-from oxidbm._core.faster_log.entry import append_entry, entry_bytes
+from oxidbm._core.faster_log.entry import entry_bytes
 from oxidbm._core.faster_log.keeper import LogKeeper
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.log.room import Room, room_for
@@ -104,7 +104,7 @@ class LogBatch:
         attempts: i64 = 0
         for entry in self.entries:
             while True:
-                address = append_entry(log, entry, commits.following)
+                address = commits.append(entry)
                 if address > 0:
                     break
                 try:
@@ -117,7 +117,6 @@ class LogBatch:
                             log.life.poison_with(OSError(f"a batch could not be finished ({stop})"))
                         raise
                     interrupted = stop
-            commits.following += 1
             addresses.append(int(address))
         self.addresses = addresses
         if interrupted is not None:

@@ -5,7 +5,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core.coder import BYTES_NAME, PLAIN, VALUES, Coder
+from oxidbm._core.coder import ENTRIES, plain
 from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.scan import EntryIterator
 
@@ -14,9 +14,8 @@ SLICE_ENTRIES: Final = 512
 
 def check(commits: EntryCommits) -> list[str]:
     """Return every fault found in a log, as sentences. O(the log), in bounded memory but for the faults."""
-    coder = Coder(VALUES, BYTES_NAME, PLAIN, None, None)
     wanted = commits.length()
-    entries = EntryIterator(commits, coder, commits.begin, commits.log.tail, True, None)
+    entries = EntryIterator(commits, plain(ENTRIES), commits.begin, commits.log.tail, True, None)
     faults: list[str] = []
     entries.noted = faults
     found: i64 = 0

@@ -18,7 +18,7 @@ from oxidbm._core.durability.committer import Committer
 from oxidbm._core.durability.holds import Holds, Truncation
 from oxidbm._core.durability.notices import Notice
 from oxidbm._core.faster_log.arguments import NUMBER_LAST
-from oxidbm._core.faster_log.entry import append_cookie
+from oxidbm._core.faster_log.entry import append_cookie, append_entry
 from oxidbm._core.faster_log.position_file import PositionFile
 from oxidbm._core.locks import CUTTING, StoreLock
 from oxidbm._core.log.append import append_record, mark_as
@@ -75,6 +75,13 @@ class EntryCommits(Committer):
     def length(self) -> i64:
         """Return how many entries there are."""
         return self.following - self.first
+
+    def append(self, entry: bytes) -> i64:
+        """Append and count the next entry; return its address, or its size, negated, where there is no room for it."""
+        address = append_entry(self.log, entry, self.following)
+        if address > 0:
+            self.following += 1
+        return address
 
     def commit(self) -> None:
         """Return when every entry that was appended so far is durable; PoisonedError where that cannot be."""

@@ -10,7 +10,6 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
-from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.errors import FullError, error
 from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.log.flush import flush_for, flush_to, seal_to
@@ -57,7 +56,7 @@ class LogKeeper:
 
     def commit_is_due(self) -> bool:
         """Return whether so many bytes were appended since the last commit that the next one is due."""
-        return self.commit_bytes > 0 and self.log.tail - max(self.commits.end, i64(FIRST_ADDRESS)) >= self.commit_bytes
+        return self.commit_bytes > 0 and self.log.tail - self.commits.end >= self.commit_bytes
 
     def make_room(self, room: Room) -> None:
         """Make room for an append that found none, as long as that takes; FullError for a log in memory."""
@@ -88,10 +87,6 @@ class LogKeeper:
             with contextlib.suppress(RuntimeError):
                 self.worker.start(self.loop)
         self.worker.wake.set()
-
-    def commits_by_itself(self) -> bool:
-        """Return whether the thread commits what is appended, sooner or later."""
-        return self.interval > 0
 
     def stop(self) -> None:
         """End the thread and wait for it."""

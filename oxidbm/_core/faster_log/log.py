@@ -30,7 +30,6 @@ from oxidbm._core.faster_log.arguments import (
 from oxidbm._core.faster_log.batch import LogBatch
 from oxidbm._core.faster_log.check import check
 from oxidbm._core.faster_log.commits import EntryCommits
-from oxidbm._core.faster_log.entry import append_entry
 from oxidbm._core.faster_log.figures import figures
 from oxidbm._core.faster_log.follow import LogFollower
 from oxidbm._core.faster_log.handle import LogHandle
@@ -40,7 +39,7 @@ from oxidbm._core.faster_log.opening import open_memory, open_path
 from oxidbm._core.faster_log.options import LogOptions
 from oxidbm._core.faster_log.position_file import Position, forget, hold, known
 from oxidbm._core.faster_log.reading import checked_address, number_behind, read_entry, size_of_entry, truncation
-from oxidbm._core.faster_log.refresh import Refresher
+from oxidbm._core.faster_log.refresh import LOOK_SECONDS, Refresher
 from oxidbm._core.faster_log.scan import EntryIterator, decoded
 from oxidbm._core.life import COMMITTED, OPEN, WRITABLE, Life
 from oxidbm._core.log.hybrid_log import HybridLog
@@ -154,10 +153,8 @@ class Log:
         commits = self.commits
         address: i64 = -1
         if i64(len(entry)) <= self.value_limit:
-            address = append_entry(self.log, entry, commits.following)
-        if address > 0:
-            commits.following += 1
-        else:
+            address = commits.append(entry)
+        if address < 0:
             address = self.append_slowly(entry)
         if self.log.due:
             self.step()
@@ -171,9 +168,8 @@ class Log:
         if i64(len(entry)) > self.value_limit:
             raise too_large(len(entry), self.value_limit)
         while True:
-            address = append_entry(log, entry, self.commits.following)
+            address = self.commits.append(entry)
             if address > 0:
-                self.commits.following += 1
                 return address
             self.life.check_not_poisoned()
             self.life.check_open()
@@ -187,11 +183,9 @@ class Log:
         if i64(len(entry)) > self.value_limit:
             raise too_large(len(entry), self.value_limit)
         log = self.log
-        address = append_entry(log, entry, self.commits.following)
+        address = self.commits.append(entry)
         if address < 0 and log.prepare(room_for(-address, log.page_bytes)):
-            address = append_entry(log, entry, self.commits.following)
-        if address > 0:
-            self.commits.following += 1
+            address = self.commits.append(entry)
         if log.due:
             self.step()
         if address < 0:
@@ -236,10 +230,8 @@ class Log:
         log = self.log
         address: i64 = -1
         if i64(len(entry)) <= self.value_limit and self.life.state == OPEN:
-            address = append_entry(log, entry, self.commits.following)
-        if address > 0:
-            self.commits.following += 1
-        else:
+            address = self.commits.append(entry)
+        if address < 0:
             self.life.check_writable()
             address = self.append_slowly(entry)
         following = log.tail
@@ -341,7 +333,7 @@ class Log:
         from oxidbm import _async  # asyncio takes time to import, and few ask for it
 
         follower = self.follow(begin, timeout=timeout, uncommitted=uncommitted)
-        return cast(AsyncIterator[tuple[int, Any]], _async.AsyncEntries(follower, timeout))
+        return cast(AsyncIterator[tuple[int, Any]], _async.AsyncEntries(follower, timeout, LOOK_SECONDS))
 
     def refresh(self) -> bool:
         """Move a log that is open to read only to the newest commit; False where it is there already."""

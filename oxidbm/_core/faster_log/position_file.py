@@ -9,7 +9,6 @@ larger counter counts. Who has a reader open holds a lock on its file, so that n
 import os
 import struct
 import time
-import zlib
 from typing import Final, final
 
 from mypy_extensions import i64
@@ -17,13 +16,13 @@ from mypy_extensions import i64
 from oxidbm._core.address import ADDRESS_MAX
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.device.system import read_at, sync_file, try_lock, unlock, write_at
+from oxidbm._core.durability.superblock import SUM, with_sum
 from oxidbm._core.errors import BusyError, CorruptionError
 
 READERS: Final = "readers"
 POSITION_SUFFIX: Final = ".pos"
 SLOT_BYTES: Final = 64
 SLOT: Final = struct.Struct("<8sQQQQ")
-SUM: Final = struct.Struct("<I")
 MAGIC: Final = b"\x89oxipos\n"
 FILE_NAME_MAX: Final = 240
 ATTEMPTS_MAX: Final = 4
@@ -91,7 +90,7 @@ class PositionFile:
             slot = data[start : start + SLOT.size]
             if len(data) < start + SLOT_BYTES or slot[:8] != MAGIC:
                 continue
-            if SUM.unpack_from(data, start + SLOT.size)[0] != zlib.crc32(slot):
+            if with_sum(slot) != data[start : start + SLOT.size + SUM.size]:
                 continue
             _, counter, address, number, time_ns = SLOT.unpack(slot)
             if self.counter < counter <= ADDRESS_MAX and address <= ADDRESS_MAX and number <= ADDRESS_MAX:
@@ -106,8 +105,7 @@ class PositionFile:
     def store(self, position: Position) -> None:
         """Write where the reader stands from now on, in the slot that is not the newest; durable with `sync`."""
         self.counter += 1
-        slot = SLOT.pack(MAGIC, self.counter, position.address, position.number, position.time_ns)
-        slot += SUM.pack(zlib.crc32(slot))
+        slot = with_sum(SLOT.pack(MAGIC, self.counter, position.address, position.number, position.time_ns))
         write_at(self.descriptor, memoryview(slot.ljust(SLOT_BYTES, b"\0")), (self.counter & 1) * SLOT_BYTES)
         self.position = position
         self.dirty = True

@@ -3,7 +3,7 @@
 from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS
-from oxidbm._core.coder import VALUES, coder_for
+from oxidbm._core.coder import ENTRIES, plain
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.faster_log.arguments import as_address
 from oxidbm._core.faster_log.commits import EntryCommits
@@ -91,7 +91,7 @@ def is_lost(commits: EntryCommits, address: i64) -> bool:
 
     Else the records before it lead past it, and none is missing: no entry ever began there.
     """
-    walk = EntryIterator(commits, coder_for(VALUES, None), address, commits.log.tail, False, None)
+    walk = EntryIterator(commits, plain(ENTRIES), address, commits.log.tail, False, None)
     try:
         walk.step()
     except CorruptionError:
