@@ -28,7 +28,15 @@ from mypy_extensions import i64
 from oxidbm._core.address import ADDRESS_MAX, power_of_two
 from oxidbm._core.device.device import Device
 from oxidbm._core.device.directory import ASIDE_SUFFIX, SEGMENT_SUFFIX, Directory
-from oxidbm._core.device.system import hole_end, nonzero_end, read_at, sync_file, write_at
+from oxidbm._core.device.system import (
+    file_size,
+    hole_end,
+    is_named,
+    nonzero_end,
+    read_at,
+    sync_file,
+    write_at,
+)
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.handlers import came_from_handler
 
@@ -301,18 +309,15 @@ class FileDevice(Device):
                 raise
 
     def check_in_place(self, segment: Segment) -> None:
-        """Raise FileNotFoundError for a file that was deleted: what is written to it, nobody finds again.
-
-        Some file systems give each file no name in its status, so the name is looked at, too.
-        """
-        status = os.fstat(segment.descriptor)
-        if status.st_nlink > 0:
+        """Raise FileNotFoundError for a file whose name is gone or another's: what is written there, nobody finds."""
+        if is_named(segment.descriptor, segment.name):
             return
+        status = os.fstat(segment.descriptor)
         named = self.directory.status(segment.name)
         if named is None or (named.st_dev, named.st_ino) != (status.st_dev, status.st_ino):
             raise FileNotFoundError(
                 errno.ENOENT,
-                "the file was deleted or replaced while the store is open",
+                "the file was deleted, moved or replaced while the store is open",
                 self.directory.place(segment.name),
             )
 
@@ -443,7 +448,7 @@ class FileDevice(Device):
                 self.open_segment(name, start)
         if held > 0:
             segment = self.segments[held - 1]
-            segment.size = os.fstat(segment.descriptor).st_size  # less than before where the writer cut its surplus off
+            segment.size = file_size(segment.descriptor)  # less than before where the writer cut its surplus off
         self.end_with_the_next(max(held - 1, i64(0)))
 
     def roll(self) -> None:
