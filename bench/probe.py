@@ -17,6 +17,7 @@ from typing import Any
 
 from bench.engines import ENGINES, Engine
 from bench.machine import anonymous_memory
+from bench.measures.cold import probe_cold
 from bench.records import ValuePool, uniform
 from bench.rounds import Case, Sample, Stage
 
@@ -135,6 +136,7 @@ PROBES: dict[str, Callable[[Report], Iterator[Report]]] = {
     "empty": probe_empty,
     "crash": probe_crash,
     "larger": probe_larger,
+    "cold": probe_cold,
 }
 
 

@@ -132,7 +132,7 @@ class Store(MutableMapping[_K, _V]):
         evict: bool = False,
         interval: float = 1.0,
         compaction: bool = True,
-        mapped: bool = True,
+        mapped: bool | None = None,
         mode: int = 0o666,
         create: bool = True,
         lock: bool = True,
@@ -158,7 +158,7 @@ class Store(MutableMapping[_K, _V]):
         evict: bool = False,
         interval: float = 1.0,
         compaction: bool = True,
-        mapped: bool = True,
+        mapped: bool | None = None,
         mode: int = 0o666,
         create: bool = True,
         lock: bool = True,
@@ -184,7 +184,7 @@ class Store(MutableMapping[_K, _V]):
         evict: bool = False,
         interval: float = 1.0,
         compaction: bool = True,
-        mapped: bool = True,
+        mapped: bool | None = None,
         mode: int = 0o666,
         create: bool = True,
         lock: bool = True,
@@ -210,7 +210,7 @@ class Store(MutableMapping[_K, _V]):
         evict: bool = False,
         interval: float = 1.0,
         compaction: bool = True,
-        mapped: bool = True,
+        mapped: bool | None = None,
         mode: int = 0o666,
         create: bool = True,
         lock: bool = True,
@@ -237,8 +237,9 @@ class Store(MutableMapping[_K, _V]):
         evict: without a path, drop the oldest records where memory is used up, instead of raising FullError.
         interval: seconds between commits for durability="interval".
         compaction: give back dead space by itself, in a background thread.
-        mapped: read small records of complete segments through mmap; False reads with pread, as read_only always does.
-            A file that was cut, or a disk that fails, is an error with pread, a signal that ends the process with mmap.
+        mapped: whether small records of complete segments are read through mmap. None: while what is read is in memory
+            anyway; else with pread, as read_only always does. True: always; where the disk is needed no other thread
+            runs meanwhile, and where it fails, or a file was cut, a signal ends the process. False: never.
         mode: permission bits of new files, less the umask.
         create: False raises MissingError where there is no store.
         lock: False opens for writing without the lock that keeps a second writer out; only where something else does.
@@ -460,7 +461,18 @@ class Store(MutableMapping[_K, _V]):
     def get_many(self, keys: Iterable[_K], default: _T) -> list[_V | _T]:
         """Return the values of many keys, in the order of the keys; `default` for each that has none.
 
-        One loop of compiled code, each key read on its own: other threads may write between two keys.
+        One loop of compiled code, each key read on its own: other threads may write between two keys. What is on disk
+        alone is brought together, some keys ahead.
+        """
+
+    @overload
+    def prefetch(self: Store[bytes, _V], keys: Iterable[_Bytes]) -> None: ...
+    @overload
+    def prefetch(self, keys: Iterable[_K]) -> None:
+        """Have the system begin to read what is on disk of these keys, and return without waiting for it.
+
+        For reads that follow soon, one by one or in other threads; get_many does as much by itself. Costs nothing where
+        all is in memory. On a system that takes no such advice it does nothing.
         """
 
     @overload

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.measures.base import Figure, Measure, Outcome, Settings
 from bench.measures.checkpoints import Checkpoints
+from bench.measures.cold import Cold
 from bench.measures.durable import Durable
 from bench.measures.faces import Faces
 from bench.measures.files import Churn, ImportTime, Replay
@@ -23,6 +24,7 @@ MEASURES: dict[str, type[Measure]] = {
         TenMillion,
         Memory,
         Larger,
+        Cold,
         Churn,
         Replay,
         Durable,

@@ -14,8 +14,8 @@ from typing import Final
 from oxidbm.device import Device
 
 CALLS: Final = (
-    "begin", "end", "write", "read", "read_many", "data_from", "sync", "truncate_before", "truncate_after", "roll",
-    "finish", "segment_end", "place", "size", "look_again", "close",
+    "begin", "end", "write", "read", "read_many", "will_read", "data_from", "sync", "truncate_before", "truncate_after",
+    "roll", "finish", "segment_end", "place", "size", "look_again", "close",
 )  # fmt: skip
 
 
@@ -152,6 +152,11 @@ class FaultyDevice(Device):
         """As the device."""
         self.came("read_many")
         return self.device.read_many(requests)
+
+    def will_read(self, address: int, size: int) -> bool:
+        """As the device."""
+        self.came("will_read")
+        return self.device.will_read(address, size)
 
     def data_from(self, address: int) -> int:
         """As the device."""

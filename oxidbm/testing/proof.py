@@ -42,6 +42,7 @@ def check_device(open_device: Callable[[], Device], page_bytes: int = 4096) -> N
         trial.check_writes()
         trial.check_reads()
         trial.check_read_many()
+        trial.check_will_read()
         trial.check_data_from()
         trial.check_place()
         trial.check_sync()
@@ -236,6 +237,12 @@ class Trial:
                     f"read_many() returned {len(found[i])} bytes for request {i} of {len(asked)}, ({address}, {size}), "
                     f"and they are not the {len(alone)} that read({address}, {size}) returns",
                 )
+
+    def check_will_read(self) -> None:
+        """Say of what is there and of what is not that it will be read: the answer is a bool, and nothing is raised."""
+        for address in [*self.points(), self.device.end() + self.page]:
+            found = self.device.will_read(address, self.page)
+            promise(isinstance(found, bool), f"will_read({address}, {self.page}) returned {found!r}, which is no bool")
 
     def check_data_from(self) -> None:
         """See that nothing but zeros is left out, and that what is not left out begins a page or is the end."""

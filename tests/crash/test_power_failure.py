@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import pytest
 
 from oxidbm import Session, Store
-from oxidbm._core.device.segments import SURPLUS_BYTES
+from oxidbm._core.device.segment import SURPLUS_BYTES
 from oxidbm._core.log.flush import flush_to, seal_to
 from oxidbm._core.table.compaction import Compaction
 from tests.crash.disk import Directory, Disk, File, Platter

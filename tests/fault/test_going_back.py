@@ -73,3 +73,17 @@ def test_a_reader_that_looks_in_the_middle_of_it_follows(
             store[b"key"] = b"3"
         assert reader.refresh()
         assert reader[b"key"] == b"3"
+
+
+def test_what_a_killed_process_left_of_a_checkpoint_goes(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store[b"key"] = b"1"
+        made = store.checkpoint("snapshot")
+        store[b"key"] = b"2"
+    left = path / "checkpoints" / "000000000009-01234567.index.zst"
+    left.write_bytes(b"an image that was begun")
+    oxidbm.recover(path, made.token)
+    assert not left.exists()
+    with disk_store(path) as store:
+        assert dict(store.items()) == {b"key": b"1"}

@@ -53,7 +53,7 @@ def live_bytes(store: Store) -> int:
 class StoreMachine(RuleBasedStateMachine):
     """Rules for a store on disk; `open_device` and `after_crash` say which device is under it."""
 
-    mapped = True
+    mapped: bool | None = None
     ordered = False
 
     def __init__(self) -> None:

@@ -18,7 +18,9 @@ from tests.model.machine import PAGE_BYTES, DiskMachine, StoreMachine
 
 
 class MappedMachine(CheckpointRules, ExpiringRules, SessionRules, FollowerRules):
-    """Segment files, read through mmap."""
+    """Segment files, read through mmap, wherever they are."""
+
+    mapped = True
 
 
 class PreadMachine(CheckpointRules, OrderedRules, SessionRules, FollowerRules):

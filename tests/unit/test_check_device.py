@@ -213,6 +213,11 @@ class ReadsBytearrays(HeapDevice):
         return bytearray(super().read(address, size))
 
 
+class AnswersNothing(HeapDevice):
+    def will_read(self, address: int, size: int) -> Any:
+        return None
+
+
 class ReadsEachOnce(HeapDevice):
     def read_many(self, requests: list[tuple[int, int]]) -> list[bytes]:
         return [self.read(address, size) for address, size in dict.fromkeys(requests)]
@@ -398,6 +403,7 @@ class CutsOnlyWhatIsLow(HeapDevice):
         (ReadsOverSegments, r"bytes, and a read ends with its segment, which ends at 20480"),
         (ReadsBehindTheEnd, r"read\(64, 104\) returned 104 bytes, and where nothing is held b'' is promised"),
         (ReadsBytearrays, r"read\(64, 104\) returned bytearray, and bytes are promised"),
+        (AnswersNothing, r"will_read\(\d+, \d+\) returned None, which is no bool"),
         (ReadsEachOnce, r"read_many\(\) of \d+ requests returned \d+ pieces of data"),
         (ReadsManyInOrderOfAddresses, r"bytes for request \d+ of \d+, \(\d+, \d+\), and they are not the"),
         (FindsDataTooLate, r"data_from\(\d+\) is \d+, and not all bytes before that are zeros"),

@@ -1,4 +1,4 @@
-"""What the live records take, as opening finds it behind an image: counted from what was written since, and right."""
+"""What opening says behind an image of keys and live records: what the last commit knew, and the rest when asked."""
 
 import random
 from pathlib import Path
@@ -49,13 +49,16 @@ def test_the_size_of_live_records_behind_an_image(tmp_path: Path, seed: int, how
             push_to_disk(store)
             change(store, model, chance, 3, keys=5)
             store.sync()
+        pending = store.stats()["unverified"]
         assert len(store) == len(model)  # which looks at them
         size = store.stats()["live_bytes"]
         abandon(store)
     with disk_store(path, read_only=True) as store:
         assert store.recovery.checkpoint is not None
         assert store.recovery.records > 0
+        assert store.stats()["unverified"] == pending
         assert dict(store.items()) == model
+        assert len(store) == len(model)
         assert store.stats()["live_bytes"] == size
         assert store.check() == []
 
@@ -84,6 +87,7 @@ def test_the_size_of_live_records_at_an_incremental_snapshot(tmp_path: Path, see
         for key in list(model)[:10]:  # most of which are on disk alone
             model[key] = store[key] = b"blind"
         assert how in ("compaction", "clear") or store.stats()["unverified"] > 0
+        pending = store.stats()["unverified"]
         made = store.checkpoint("incremental")
         assert len(store) == len(model)  # which looks at them
         size = store.stats()["live_bytes"]
@@ -91,7 +95,9 @@ def test_the_size_of_live_records_at_an_incremental_snapshot(tmp_path: Path, see
     for read_only in (True, False):
         with disk_store(path, read_only=read_only) as store:
             assert store.recovery.checkpoint == made.token
+            assert store.stats()["unverified"] == pending
             assert dict(store.items()) == model
+            assert len(store) == len(model)
             assert store.stats()["live_bytes"] == size
             assert store.check() == []
 

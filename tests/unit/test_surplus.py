@@ -11,7 +11,8 @@ import pytest
 import oxidbm
 from oxidbm import Store
 from oxidbm._core.device.directory import Directory
-from oxidbm._core.device.segments import COMMIT_BYTES, SURPLUS_BYTES, FileDevice, segment_name
+from oxidbm._core.device.segment import SURPLUS_BYTES
+from oxidbm._core.device.segments import COMMIT_BYTES, FileDevice, segment_name
 from oxidbm._core.device.system import nonzero_end
 from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES
 from tests.inside import abandon, handle_of, log_of

@@ -49,6 +49,13 @@ class Device:
             found.append(self.read(address, size))
         return found
 
+    def will_read(self, address: i64, size: i64) -> bool:
+        """Take note that `read` will be asked for these bytes soon, to bring them meanwhile; False for no use.
+
+        Of many such calls in a row the first False is the last one. A failure is the later read's to say.
+        """
+        return False
+
     def data_from(self, address: i64) -> i64:
         """Return `address`, or the start of a later page or `end()` where all bytes before that are zeros, unread."""
         return address

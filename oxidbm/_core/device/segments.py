@@ -4,10 +4,10 @@ FileDevice keeps the log in files of one directory, each named by its first page
 boundary past its aim, a sixty-fourth of the log and at least 16 MiB: so there are never more than some hundred files,
 and compaction gives space back in steps of less than two in a hundred.
 
-A map is the fast way to a small record whose page is in memory, but where the system cannot bring a page, since the
-file was cut or its disk failed, a map is a signal that ends the process, and pread an error or fewer bytes. So only the
-one writer, whose files nobody else may cut, maps, and only complete segments; the last one, large pieces, and all of a
-store that is opened to read only are read with pread, as everything is with `mapped=False`.
+A map is the fast way to a small record whose page is in memory (see residence.py), but where the system cannot bring a
+page, since the file was cut or its disk failed, a map is a signal that ends the process, and pread an error or fewer
+bytes. So only the one writer, whose files nobody else may cut, maps, and only complete segments; the last one, large
+pieces, and all of a store that is opened to read only are read with pread, as everything is with `mapped=False`.
 
 A sync of a file that has become longer has to make its new length durable too, through the file system's journal. So a
 file that is written between syncs is made longer ahead of what is written, a step at a time: by a hole, which takes no
@@ -18,7 +18,6 @@ by. A commit record may end with zero words, so as many bytes are kept as one ta
 
 import contextlib
 import errno
-import mmap
 import os
 from typing import Final, final
 
@@ -28,6 +27,8 @@ from mypy_extensions import i64
 from oxidbm._core.address import ADDRESS_MAX, power_of_two
 from oxidbm._core.device.device import Device
 from oxidbm._core.device.directory import ASIDE_SUFFIX, SEGMENT_SUFFIX, Directory
+from oxidbm._core.device.residence import Residence
+from oxidbm._core.device.segment import SURPLUS_BYTES, Segment
 from oxidbm._core.device.system import (
     file_size,
     hole_end,
@@ -38,88 +39,13 @@ from oxidbm._core.device.system import (
     write_at,
 )
 from oxidbm._core.errors import CorruptionError
-from oxidbm._core.handlers import came_from_handler
 
 SEGMENT_BYTES_MIN: Final = 16 << 20
 SEGMENTS_AIM: Final = 64
 SEGMENT_DIGITS: Final = 10
-SURPLUS_BYTES: Final = 1 << 20
 COMMIT_BYTES: Final = 96  # of a commit record
 COPY_BYTES: Final = 1 << 20
 MAPPED_READ_MAX: Final = 65536  # a larger piece costs a map more, in page faults, than pread's one call
-
-
-@final
-class Segment:
-    """One file of the log: the range [start, start + size), and behind it a surplus up to `length`."""
-
-    def __init__(self, name: str, start: i64, descriptor: int, size: i64) -> None:
-        self.name = name
-        self.start: i64 = start
-        self.descriptor = descriptor
-        self.size: i64 = size
-        self.length: i64 = size
-        self.synced = False  # since it was opened
-        self.dirty = False
-        self.map: mmap.mmap | None = None
-
-    def mapping(self) -> mmap.mmap | None:
-        """Return the file's map, made once, when the file is complete; None where it cannot be mapped to its end.
-
-        Making one lets other threads run, which may have made it too by then; dropping one does as well, and compiled
-        code lets go of an attribute's old value before it sets the new one: a map that can be reached is not replaced.
-        """
-        view = self.map
-        if view is None:
-            try:
-                fresh = mmap.mmap(self.descriptor, self.size, access=mmap.ACCESS_READ)
-            except (OSError, ValueError):  # a file that was cut, or a system that has no more maps
-                return None
-            view = self.held_map()
-            if view is None:
-                self.map = view = fresh
-        return view
-
-    def held_map(self) -> mmap.mmap | None:
-        """Return the map, read anew: a second look in one function would be taken to be the first one's."""
-        return self.map
-
-    def lengthen(self, stop: i64) -> bool:
-        """Make the file longer than `stop` by a surplus; False where the system or a limit does not let it.
-
-        The length is noted before: the call may be interrupted when it is done, by a signal handler that raises.
-        """
-        self.length = (stop + SURPLUS_BYTES) & -SURPLUS_BYTES
-        try:
-            os.ftruncate(self.descriptor, self.length)
-        except OSError as failure:
-            if came_from_handler(failure):
-                raise
-            return False
-        return True
-
-    def cut_surplus(self) -> None:
-        """Let the file end with its data."""
-        if self.length > self.size:
-            os.ftruncate(self.descriptor, self.size)
-            self.length = self.size
-            self.dirty = True
-
-    def unmap(self) -> None:
-        """Drop the map."""
-        old = self.map
-        self.map = None
-        if old is not None:
-            old.close()
-
-    def close(self) -> None:
-        """Close file and mapping; there is nothing to sync any more, though it may still be in a list of segments."""
-        self.dirty = False
-        self.unmap()
-        descriptor = self.descriptor
-        self.descriptor = -1  # before other threads can run: the number may be another file's after it was closed once
-        if descriptor >= 0:
-            os.close(descriptor)
 
 
 def segment_name(page: i64) -> str:
@@ -137,18 +63,25 @@ class FileDevice(Device):
     """The log's files in one directory, which it owns and closes."""
 
     def __init__(
-        self, directory: Directory, page_bits: int, *, read_only: bool = False, mapped: bool = True, mode: int = 0o666
+        self,
+        directory: Directory,
+        page_bits: int,
+        *,
+        read_only: bool = False,
+        mapped: bool | None = None,
+        mode: int = 0o666,
     ) -> None:
         self.directory = directory
         self.page_bits: i64 = page_bits
         self.read_only = read_only
-        self.use_maps = mapped and not read_only
+        self.use_maps = mapped is not False and not read_only
         self.mode = mode
         self.segments: list[Segment] = []
         self.starts: vec[i64] = vec[i64]()
         self.directory_dirty = not read_only
         self.rolling = False
         self.lengthens = True
+        self.residence = Residence(mapped is True)
         try:
             self.open_segments()
         except BaseException:
@@ -260,18 +193,29 @@ class FileDevice(Device):
         stop = min(offset + size, segment.size)
         if offset >= stop:
             return b""
-        if self.use_maps and size <= MAPPED_READ_MAX and i != len(self.starts) - 1:
-            view = segment.mapping()
+        if size <= MAPPED_READ_MAX:
+            maps = self.use_maps and i != len(self.starts) - 1
+            view = segment.mapping() if maps and self.residence.may_map() else None
             if view is not None:
                 mapped: bytes = view[offset:stop]
                 return mapped
-        data = read_at(segment.descriptor, stop - offset, offset)
+            data = self.residence.read(segment.descriptor, stop - offset, offset)
+        else:
+            data = read_at(segment.descriptor, stop - offset, offset)
         if not data:
             raise CorruptionError(
                 f"{self.place(address)}: the file has no more than that of the {segment.size} bytes it had; something "
                 "has cut it since the store was opened"
             )
         return data
+
+    def will_read(self, address: i64, size: i64) -> bool:
+        """Have the system begin to bring bytes from the disk; False while it has what is read in memory."""
+        i = self.find(address)
+        if i < 0:
+            return False
+        segment = self.segments[i]
+        return self.residence.bring(segment.descriptor, size, address - segment.start)
 
     def data_from(self, address: i64) -> i64:
         """Return where data goes on behind a hole of the file, from the page that holds it on, or `address`."""

@@ -33,12 +33,14 @@ from oxidbm._core.log.ahead import forget_ahead, go_on, take_ahead
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import log_to_read, read_or_nothing, record_at
 from oxidbm._core.log.record import SHAPE_COMMIT, SHAPE_UNINDEXED
+from oxidbm._core.table.settle import settle
 from oxidbm._core.table.table import Table
 
 NOTHING: Final = 0  # there is no newer commit
 MOVED: Final = 1
 LOST: Final = 2  # there is one, to which what is here does not lead
 
+SETTLED_MAX: Final = 4096  # records that a step may settle; with more of them the store is opened anew
 KEYS_MAX: Final = 262144  # places of the index that a step has changed when it ends with the next commit
 ATTEMPTS_MAX: Final = 100
 
@@ -117,6 +119,10 @@ class CatchUp:
         self.begin: i64 = log.begin
         self.all_gone = False  # what stands before the new commits
         self.live_bytes: i64 = 0
+        self.live_bytes_before: i64 = 0
+        self.count_before: i64 = 0
+        self.pending: i64 = 0  # of the table, when it was counted
+        self.drops_pending = False
         self.below = vec[i64]()  # pairs of a bucket and an entry that leads below the new begin
         self.changes = vec[i64]()  # triples of a key's hash, an entry, and the one in its place
         self.begin_reading(stop)
@@ -131,7 +137,8 @@ class CatchUp:
         record.log.sequence = commits.sequence
         record.log.begin = self.log.begin
         self.replay.go_on_from(record, commits.address, commit_end(commits), [])
-        self.replay.count = table.count
+        self.replay.count = self.count_before = table.count
+        self.pending = table.pending.count()
         self.places: dict[int, None] = {}
         self.hashes = vec[i64]()  # one for each of the places
         self.keys: list[bytes] = []  # for the watchers
@@ -208,6 +215,8 @@ class CatchUp:
         start = self.log.begin
         self.begin = max(start, last.log.begin)
         self.all_gone = self.begin >= commit_end(self.commits)
+        if self.begin > start and not self.all_gone and not self.settled():
+            return False
         if self.begin > start:
             replay.count -= purge_below(self.small, self.begin, start)
         if self.all_gone:
@@ -217,9 +226,21 @@ class CatchUp:
         exact = last.table.pending == 0 and last.table.live_bytes >= 0
         self.live_bytes = last.table.live_bytes if exact else self.count_live_bytes()
         self.find_changes()
-        count = replay.count
         counted = last.table.count
-        return counted <= count <= counted + last.table.pending and self.count_sessions() == last.sessions
+        pending: i64 = 0 if self.all_gone else self.pending
+        agrees = replay.count <= counted + last.table.pending and counted <= replay.count + pending
+        if exact:
+            replay.count = counted
+        self.drops_pending = exact or self.all_gone
+        return agrees and self.count_sessions() == last.sessions
+
+    def settled(self) -> bool:
+        """Settle what is pending, as what it replaced may go with what lies before the new begin; False for much."""
+        if self.table.pending.count() > SETTLED_MAX:
+            return False
+        while not settle(self.table, SLICE_RECORDS):
+            _breath.breathe()
+        return True
 
     def count_small(self) -> i64:
         """Return how many keys the small index leads to."""
@@ -262,7 +283,8 @@ class CatchUp:
 
     def count_live_bytes(self) -> i64:
         """Return the size of the live records, which a commit with pending records could not know."""
-        total: i64 = 0 if self.all_gone else self.table.live_bytes
+        self.live_bytes_before = self.table.live_bytes
+        total: i64 = 0 if self.all_gone else self.live_bytes_before
         for key_hash in self.hashes:
             if not self.all_gone:
                 for entry in self.table.index.matching(key_hash):
@@ -351,8 +373,13 @@ class CatchUp:
         interrupted = self.change_index()
         go_on(self.log, self.begin, self.replay.last_end, self.pages, self.ends, taken)
         self.log.expiring = self.log.expiring or self.reading.expiring
-        table.count = self.replay.count
-        table.live_bytes = self.live_bytes
+        if self.drops_pending:
+            table.count = self.replay.count
+            table.live_bytes = self.live_bytes
+            table.pending.drop()
+        else:  # some of it may have been settled meanwhile
+            table.count += self.replay.count - self.count_before
+            table.live_bytes += self.live_bytes - self.live_bytes_before
         commits.sequence = commits.durable_sequence = last.log.sequence
         commits.logged = commits.logged_durable = last.log.sequence
         commits.address = self.replay.last_address

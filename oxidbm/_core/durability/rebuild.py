@@ -117,6 +117,10 @@ class OverlayDevice(Device):
             data += self.spill.read(self.start, size - len(data))
         return data
 
+    def will_read(self, address: i64, size: i64) -> bool:
+        """As the device, of what it has."""
+        return address < self.start and self.device.will_read(address, size)
+
     def data_from(self, address: i64) -> i64:
         """Return where data goes on before the snapshot begins."""
         if address >= self.start:

@@ -13,7 +13,6 @@ from typing import final
 from librt.vecs import vec
 from mypy_extensions import i64
 
-from oxidbm import _breath
 from oxidbm._core.address import ADDRESS_MASK, FIRST_ADDRESS
 from oxidbm._core.budget import Budget
 from oxidbm._core.device.segments import FileDevice
@@ -24,14 +23,14 @@ from oxidbm._core.durability.commit_record import (
     CommitRecord,
 )
 from oxidbm._core.durability.image_file import ImageHeader, ImageReader
-from oxidbm._core.durability.live_bytes import live_bytes_of
+from oxidbm._core.durability.live_bytes import count_live_bytes
 from oxidbm._core.durability.page_size import check_page_size
 from oxidbm._core.durability.rebuild import (
     buried_in,
     header_of,
     is_in_log,
 )
-from oxidbm._core.durability.replay import SLICE_RECORDS, Chain, Replay
+from oxidbm._core.durability.replay import Chain, Replay
 from oxidbm._core.durability.source import Recovery, Source, check_pages_of, commit_of
 from oxidbm._core.durability.superblock import CleanMark
 from oxidbm._core.durability.torn_tail import later_durable_commit
@@ -42,7 +41,6 @@ from oxidbm._core.log.record import (
     HEADER_BYTES,
 )
 from oxidbm._core.table.pending import WAS_PLAIN
-from oxidbm._core.table.settle import settle
 from oxidbm._core.table.table import Table
 
 
@@ -168,6 +166,7 @@ def from_image(table: Table, source: Source, metadata: Metadata, stop: i64) -> R
     table.index = image.index
     log.expiring = log.expiring or metadata.expiring
     replay = Replay(table, stop)
+    replay.settles = False
     if first is metadata:
         replay.go_on_from(record, i64(metadata.commit), i64(metadata.end), metadata.sessions)
     else:
@@ -205,15 +204,12 @@ def read_image(files: CheckpointFiles, metadata: Metadata, record: CommitRecord,
         reader.close()
 
 
-def settle_recovered(table: Table, replay: Replay) -> None:
-    """Settle what was pending at the checkpoint, unless nothing was written since: then it can wait."""
-    pending = replay.pending
-    i: i64 = 0
+def leave_pending(table: Table, pending: vec[i64], count: i64) -> None:
+    """Have the last `count` of these records be settled later."""
+    i: i64 = len(pending) - count
     while i < len(pending):
         table.pending.add(pending[i] & ADDRESS_MASK, pending[i] & WAS_PLAIN != 0)
         i += 1
-    while replay.total > 0 and not settle(table, SLICE_RECORDS):
-        _breath.breathe()
 
 
 def take_over(commits: Commits, replay: Replay, last: CommitRecord) -> i64:
@@ -222,28 +218,19 @@ def take_over(commits: Commits, replay: Replay, last: CommitRecord) -> i64:
     device = commits.log.device
     begin = replay.begin
     place = device.place(replay.last_address)
-    table.count = replay.count
-    table.live_bytes = replay.live_bytes
-    settle_recovered(table, replay)
     if last.log.begin < begin:  # only where the replay began with the log's first record
         raise CorruptionError(
             f"{place}: the log begins at address {last.log.begin}, but its first segment starts at {begin}; "
             "a file is missing"
         )
-    cleared: i64 = 0
-    if last.log.begin > begin:
-        cleared = purge_below(table, last.log.begin, begin)
-        table.count -= cleared
-        begin = last.log.begin
-    if not last.table.count <= table.count <= last.table.count + last.table.pending:
-        raise CorruptionError(
-            f"{table.life.path}: replay found {table.count} keys, the last commit, {place}, counted "
-            f"{last.table.count} and {last.table.pending} it had not verified"
-        )
-    table.live_bytes = live_bytes_of(table, replay, last, begin, cleared > 0)
+    if replay.settles:
+        take_over_exactly(table, replay, last, place)
+    else:
+        take_over_bounds(table, replay, last, place)
     commits.sequence = commits.durable_sequence = last.log.sequence
     commits.logged = commits.logged_durable = last.log.sequence
     commits.address = replay.last_address
+    begin = max(begin, last.log.begin)
     commits.take_sessions(replay.sessions, begin)
     if commits.serials.stated != last.sessions:
         raise CorruptionError(
@@ -251,6 +238,61 @@ def take_over(commits: Commits, replay: Replay, last: CommitRecord) -> i64:
             f"{last.sessions}"
         )
     return begin
+
+
+def take_over_exactly(table: Table, replay: Replay, last: CommitRecord, place: str) -> None:
+    """Take over what the replay of a whole log has found out."""
+    table.count = replay.count
+    if last.log.begin > replay.begin:
+        table.count -= purge_below(table, last.log.begin, replay.begin)
+    check_count(table, table.count, table.count, last, place)
+    exact = last.table.pending == 0 and last.table.live_bytes >= 0
+    begin = max(replay.begin, last.log.begin)
+    table.live_bytes = last.table.live_bytes if exact else count_live_bytes(table, begin, replay.last_end)
+
+
+def take_over_bounds(table: Table, replay: Replay, last: CommitRecord, place: str) -> None:
+    """Take over what the last commit says behind an image, where no more was found out than was known to it.
+
+    It knew the number of keys and their size but for what was pending, and that were the newest unverified records.
+    """
+    least = replay.count
+    most = least + replay.unsure + i64(len(replay.pending))
+    begin = last.log.begin
+    if begin > replay.begin:
+        before = table.index.entries
+        mixed = table.index.purge_below(begin)
+        gone = before - table.index.entries
+        least -= gone
+        most -= gone - len(mixed)
+        if len(mixed) > 0:
+            least = 0  # nobody has looked at how many keys they led to
+    check_count(table, least, most, last, place)
+    if replay.total == 0:  # more of what was pending may have been settled when the image was made
+        table.count = replay.count
+        table.live_bytes = replay.live_bytes
+        leave_pending(table, replay.pending, len(replay.pending))
+        return
+    pending = last.table.pending
+    first: i64 = len(replay.pending) - pending
+    if first < 0 or (pending > 0 and replay.pending[first] & ADDRESS_MASK < begin):
+        raise CorruptionError(
+            f"{table.life.path}: the last commit, {place}, counted {pending} records it had not verified, of which "
+            f"replay found {len(replay.pending)}"
+        )
+    table.count = last.table.count
+    table.live_bytes = last.table.live_bytes
+    leave_pending(table, replay.pending, pending)
+
+
+def check_count(table: Table, least: i64, most: i64, last: CommitRecord, place: str) -> None:
+    """Raise CorruptionError where the last commit cannot have counted as many keys as were found."""
+    if most < last.table.count or least > last.table.count + last.table.pending:
+        found = f"{least}" if least == most else f"{least} to {most}"
+        raise CorruptionError(
+            f"{table.life.path}: replay found {found} keys, the last commit, {place}, counted "
+            f"{last.table.count} and {last.table.pending} it had not verified"
+        )
 
 
 def check_end(log: HybridLog, replay: Replay, mark: CleanMark | None) -> None:

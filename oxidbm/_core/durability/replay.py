@@ -2,8 +2,10 @@
 
 Every record is verified. A record that was appended with its key's previous record known (`unverified` not set)
 replaces the index entry that leads to previous_address, so replay compares no keys; for the few others, and in mixed
-chains, keys are compared. A commit record counts when its checksum holds, it follows the one before it, and as many
-records stand between the two as it says. What session records say counts with the commit record behind them.
+chains, keys are compared. But not where it goes on from an image, in a log that may be long and cold: there it does no
+more than was done when the record was written, and the last commit says what came of it. A commit record counts when
+its checksum holds, it follows the one before it, and as many records stand between the two as it says. What session
+records say counts with the commit record behind them.
 """
 
 from typing import Final, final
@@ -30,6 +32,7 @@ from oxidbm._core.log.record import (
     TOMBSTONE,
     previous_address,
 )
+from oxidbm._core.table.pending import WAS_PLAIN
 from oxidbm._core.table.table import Table
 
 SLICE_RECORDS: Final = 512
@@ -61,7 +64,9 @@ class Replay:
         self.page_ends: vec[i64] = vec[i64]()
         self.total: i64 = 0  # records
         self.live_bytes: i64 = 0  # as the next one
-        self.pending: vec[i64] = vec[i64]()  # at the commit that it went on from
+        self.settles = True  # what a record replaced is looked at
+        self.pending: vec[i64] = vec[i64]()  # at the commit that it went on from, and where nothing is looked at, since
+        self.unsure: i64 = 0  # records of which that many more keys than `count` may have come, besides pending ones
         self.inside = False  # begun where no commit ends, and come to none
 
     def go_on_from(self, record: CommitRecord, address: i64, end: i64, sessions: list[SessionState]) -> None:
@@ -101,10 +106,6 @@ class Replay:
             index.replace(key_hash, entry, NO_ENTRY)
         self.count -= 1
         self.live_bytes -= self.log.footprint(found.size())
-
-    def started_late(self) -> bool:
-        """Return whether it began behind a commit, and not with the log's first record."""
-        return self.start > self.begin
 
     def read_all(self) -> None:
         """Replay until the range ends or something does not verify, which `fault` then says."""
@@ -214,28 +215,54 @@ class Replay:
                 return
             entry = index.holds(key_hash, previous, ADDRESS_MAX)
             if entry != 0 and address_of(entry) == previous:
-                self.apply_to_chain(key, key_hash, entry, tombstone)
+                if cursor.info < 0 and self.mixed:
+                    self.leave_chains(key, key_hash, entry)
+                if self.settles:
+                    self.apply_to_chain(key, key_hash, entry, tombstone)
+                else:
+                    self.lead_chain(key_hash, entry, tombstone)
                 return
         if not tombstone:
             if self.mixed and index.holds(key_hash, 0, ADDRESS_MAX) != 0:
-                self.leave_chains(key, key_hash)
+                self.leave_chains(key, key_hash, NO_ENTRY)
             index.insert(key_hash, fresh)
-            self.count += 1
+        if self.settles or cursor.info >= 0:
+            self.count += 0 if tombstone else 1
+        else:
+            self.note_pending(False, tombstone)  # in front of a tombstone, which leave_chains took the entry of
 
-    def leave_chains(self, key: bytes, key_hash: i64) -> None:
-        """Do what a compaction under way did to a mixed entry whose chain holds `key`, which got an entry of its own.
+    def leave_chains(self, key: bytes, key_hash: i64, into: i64) -> None:
+        """Do what was done to a mixed entry whose chain holds `key`, which got an entry of its own, or came `into` one.
 
-        It left no record of that, and was not at its end: at a tombstone that all had passed by, it dropped the entry;
-        at the last live record, which it copied, it let the entry lead to that key alone. Where more than the chain's
-        head is live the store was cleared instead, and the next commit's begin takes the entry away.
+        No record says so. A compaction under way, at a tombstone that all had passed by, dropped the entry; at the last
+        live record, which it copied, it let the entry lead to that key alone. Settling found that the entry led to one
+        key, whose tombstone then took it away. Where more than the chain's head is live the store was cleared instead,
+        and the next commit's begin takes the entry away.
         """
         index = self.table.index
         for entry in index.matching(key_hash):
-            if is_mixed(entry):
+            if is_mixed(entry) and entry != into:
                 chain = self.chains.of(entry)
                 if chain.holds_any(key) and not chain.live_below_head():
                     head = address_of(entry)
                     index.replace(key_hash, entry, index.entry_for(key_hash, head) if chain.head_lives() else NO_ENTRY)
+
+    def lead_chain(self, key_hash: i64, entry: i64, tombstone: bool) -> None:
+        """Do what the current record did to an entry whose chain may hold other keys, and did without reading it."""
+        cursor = self.cursor
+        self.table.index.replace(key_hash, entry, with_sign(self.table.index.entry_for(key_hash, cursor.address)))
+        if cursor.info < 0:
+            self.note_pending(not is_mixed(entry), tombstone)
+            return
+        self.unsure += 1  # it may have come behind a tombstone of its key
+        if tombstone:
+            self.count -= 1
+
+    def note_pending(self, was_plain: bool, tombstone: bool) -> None:
+        """Note the current record, which is unverified, as one that was pending, and deleted where it stands or not."""
+        self.pending = append(self.pending, self.cursor.address | (WAS_PLAIN if was_plain else 0))
+        if tombstone:
+            self.count -= 1
 
     def apply_to_chain(self, key: bytes, key_hash: i64, entry: i64, tombstone: bool) -> None:
         """Do what the current record did to an entry whose chain may hold other keys.

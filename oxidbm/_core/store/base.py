@@ -76,7 +76,7 @@ class StoreBase:
         evict: bool = False,
         interval: float = 1.0,
         compaction: bool = True,
-        mapped: bool = True,
+        mapped: bool | None = None,
         mode: int = 0o666,
         create: bool = True,
         lock: bool = True,

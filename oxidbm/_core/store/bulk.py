@@ -4,7 +4,7 @@ They are not atomic as a whole (a batch is): other threads may come in between k
 was written before an error stays written.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
 from mypy_extensions import i64
@@ -17,6 +17,7 @@ from oxidbm._core.log.record import KEY_LENGTH_MAX
 from oxidbm._core.store.arguments import expiry_at, to_key, to_value
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.table import operations
+from oxidbm._core.table.advice import AHEAD, has_cold, tell_of_keys
 from oxidbm._core.table.retry import make_room, put, remove
 
 SLICE: Final = 1024  # keys between two breaths
@@ -40,6 +41,11 @@ def get_many(handle: Handle, keys: object, default: object) -> list[object]:
     table = handle.table
     coders = handle.coders
     found: list[object] = []
+    if has_cold(table.log):
+        for group in grouped(handle, keys):
+            get_group(handle, group, default, found)
+            _breath.breathe()
+        return found
     left: i64 = SLICE
     for key in cast(Iterable[object], keys):
         if handle.life.state != OPEN:
@@ -55,6 +61,43 @@ def get_many(handle: Handle, keys: object, default: object) -> list[object]:
             left = SLICE
             _breath.breathe()
     return found
+
+
+def grouped(handle: Handle, keys: object) -> Iterator[list[bytes]]:
+    """Yield the keys in their order, some at a time, when the device has been told what they will ask for."""
+    group: list[bytes] = []
+    failure: Exception | None = None
+    try:
+        for key in cast(Iterable[object], keys):
+            group.append(to_key(handle, key))
+            if len(group) == AHEAD:
+                tell_of_keys(handle.table, group)
+                yield group
+                group = []
+    except Exception as stop:  # those before it come first
+        failure = stop
+    tell_of_keys(handle.table, group)
+    yield group
+    if failure is not None:
+        raise failure
+
+
+def get_group(handle: Handle, keys: list[bytes], default: object, found: list[object]) -> None:
+    """As `get_many`, of some keys; the values are appended."""
+    for key in keys:
+        if handle.life.state != OPEN:
+            handle.life.blocked_read()
+        value = operations.read(handle.table, key)
+        found.append(default if value is None else handle.coders.value_of(key, value))
+
+
+def prefetch(handle: Handle, keys: object) -> None:
+    """Tell the device that many keys will be read."""
+    check_keys(keys)
+    handle.life.check_open()
+    if has_cold(handle.table.log):
+        for _ in grouped(handle, keys):
+            _breath.breathe()
 
 
 def set_one(handle: Handle, key: object, value: object, expiry: i64) -> None:
@@ -144,6 +187,15 @@ def delete_many(handle: Handle, keys: object) -> int:
     check_keys(keys)
     table = handle.table
     count = 0
+    if has_cold(table.log):
+        for group in grouped(handle, keys):
+            for one in group:
+                handle.life.check_writable()
+                count += 1 if remove(table, one) else 0
+                if table.log.due:
+                    table.maintainer.step()
+            _breath.breathe()
+        return count
     left: i64 = SLICE
     for key in cast(Iterable[object], keys):
         handle.life.check_writable()

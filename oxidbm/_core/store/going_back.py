@@ -46,6 +46,7 @@ def go_back(path: str, token: str | None) -> Recovery:
             for other in files.tokens():
                 if other > chosen.token:
                     files.remove(other)
+            files.sweep()  # an image that a killed process had begun may be as large as the index
             remove_mark(directory)
             note_recovery(directory, MODE)
             device = FileDevice(directory.sub(LOG), block.page_bits, mode=MODE)

@@ -27,7 +27,7 @@ class Options:
         self.compaction = True
         self.checkpoints = True
         self.checkpoint: str | None = None
-        self.mapped = True
+        self.mapped: bool | None = None
         self.mode = 0o666
         self.device: Device | None = None
         self.coders = Coders(plain("keys"), plain("values"))

@@ -21,6 +21,7 @@ from oxidbm._core.locks import ORDERING, LockOrder, StoreLock
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.iterator import KEYS, StoreIterator
 from oxidbm._core.table import operations
+from oxidbm._core.table.advice import AHEAD, has_cold, tell_of_keys
 from oxidbm._core.table.table import Watcher
 
 CHANGED_MAX: Final = 8192  # notes that have not been taken up yet; then a writer sees to it
@@ -276,6 +277,8 @@ class RangeIterator:
                 self.load()
                 if not self.chunk:
                     break
+            if self.position % AHEAD == 0 and has_cold(self.order.table.log):
+                tell_of_keys(self.order.table, self.chunk[self.position : self.position + AHEAD])
             key = self.chunk[self.position]
             self.position += 1
             if self.reverse:

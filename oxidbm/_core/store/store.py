@@ -225,6 +225,10 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
         self.life.check_open()
         return bulk.get_many(self.handle, keys, default)
 
+    def prefetch(self, keys: object) -> None:
+        """Documented in oxidbm/__init__.pyi."""
+        bulk.prefetch(self.handle, keys)
+
     def set_many(self, pairs: object, *, expire: object = None) -> None:
         """Store the pairs of a mapping or of an iterable of pairs."""
         self.check_writable()

@@ -134,7 +134,10 @@ class Compaction:
         plain = table.index.entry_for(key_hash, fresh)
         replaced = table.index.replace(key_hash, entry, plain if alone else with_sign(plain))
         assert replaced
-        table.live_bytes += self.log.tail - fresh - old_size
+        if at_head:
+            table.live_bytes += self.log.tail - fresh - old_size
+        else:
+            table.pending.add(fresh, False)
         return True
 
     def append_copy(self, head: i64, unverified: bool, expiry: i64) -> i64:

@@ -269,16 +269,20 @@ def upsert_slow(
             table.tell(key)  # it may have been expired
         return DONE
     head: i64 = address_of(found.entry)
-    fresh = append_record(log, key, value, pack_info(head, False, found.address != head), expiry)
+    deep = found.address != head
+    fresh = append_record(log, key, value, pack_info(head, False, deep), expiry)
     if fresh < 0:
         return fresh
     replaced = table.index.replace(key_hash, found.entry, leading_to(found.entry, fresh))
     assert replaced
-    table.live_bytes += log.tail - fresh
-    if found.tombstone():
-        table.count += 1
+    if deep:
+        table.pending.add(fresh, False)
     else:
-        table.live_bytes -= log.footprint(found.size())
+        table.live_bytes += log.tail - fresh
+        if found.tombstone():
+            table.count += 1
+        else:
+            table.live_bytes -= log.footprint(found.size())
     if table.watchers:
         table.tell(key)
     return DONE
@@ -332,18 +336,23 @@ def bury(table: Table, key: bytes, key_hash: i64, found: Record, status: i64) ->
     index = table.index
     entry: i64 = found.entry
     mixed: bool = is_mixed(entry)
+    gone = log.footprint(found.size())
     if found.address >= log.read_only:
         bury_in_place(log, found.address)
         if not mixed:
             index.replace_in(index.bucket_of(key_hash), entry, NO_ENTRY)
     else:
         head: i64 = address_of(entry)
-        fresh = append_record(log, key, b"", pack_info(head, True, found.address != head), 0)
+        deep = found.address != head
+        fresh = append_record(log, key, b"", pack_info(head, True, deep), 0)
         if fresh < 0:
             return fresh
         index.replace(key_hash, entry, leading_to(entry, fresh) if mixed else NO_ENTRY)
+        if deep:
+            table.pending.add(fresh, False)
+            gone = log.tail - fresh  # as of a pending record that was deleted where it stands
     table.count -= 1
-    table.live_bytes -= log.footprint(found.size())
+    table.live_bytes -= gone
     if table.watchers:
         table.tell(key)
     return status

@@ -1,6 +1,9 @@
-"""Pending records: those that a blind write appended, whose effect on the number of keys is not known yet.
+"""Pending records: those marked unverified whose effect on the number of keys has not been found out yet.
 
-A queue of addresses: settle.py takes the oldest, looks at what it replaced, and passes over it.
+A queue of addresses: settle.py takes the oldest, looks at what it replaced, and passes over it. Invariant: whatever
+appends an unverified record adds it here in the same instant, also where it knows what the record replaced. So those
+that are pending at a commit are the last ones with that mark before it, as many as it says, and recovery knows them
+without a look at what they replaced.
 """
 
 from typing import Final, final

@@ -7,6 +7,7 @@ from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import NO_ENTRY
 from oxidbm._core.log.reader import key_of, record_at
 from oxidbm._core.log.record import previous_address
+from oxidbm._core.table.advice import AHEAD, tell_of_pending
 from oxidbm._core.table.pending import WAS_PLAIN
 from oxidbm._core.table.table import Table
 
@@ -50,8 +51,12 @@ def settle(table: Table, most: i64) -> bool:
     slot = table.log.epoch.protect()
     try:
         while most > 0 and table.pending.count() > 0:
-            settle_oldest(table)
-            most -= 1
+            count = min(most, AHEAD)
+            tell_of_pending(table, count)
+            most -= count
+            while count > 0 and table.pending.count() > 0:
+                settle_oldest(table)
+                count -= 1
     finally:
         table.log.epoch.leave(slot)
     return table.pending.count() == 0

@@ -1,0 +1,172 @@
+"""What many keys will ask of the disk is told to the device before it is read, and as long as that is of use."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import oxidbm
+from oxidbm._core.device import residence
+from oxidbm._core.device.residence import ROW_TOLD
+from oxidbm._core.table.advice import AHEAD
+from tests.inside import disk_of
+from tests.unit.helpers import disk_store, push_to_disk
+
+pytestmark = pytest.mark.skipif(residence.ADVICE < 0, reason="the system takes no advice")
+
+NUMBER = 300
+KEYS = [b"%d" % number for number in range(NUMBER)]
+Told = list[tuple[int, int]]
+
+
+def there(descriptor: int, buffers: list[bytearray], offset: int, _flags: int) -> int:
+    """Stand for preadv on a file system that tells what is in memory, and has all of it there."""
+    data = os.pread(descriptor, len(buffers[0]), offset)
+    buffers[0][: len(data)] = data
+    return len(data)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[oxidbm.Store]:
+    """A store that is on disk alone, on whatever file system the tests are run."""
+    monkeypatch.setattr(os, "preadv", there)
+    with disk_store(tmp_path / "store", page_size="4KiB", ordered=True) as made:
+        disk_of(made).stop()
+        for key in KEYS:
+            made[key] = key * 10
+        push_to_disk(made)
+        list(made.range())
+        yield made
+
+
+@pytest.fixture
+def told(store: oxidbm.Store, monkeypatch: pytest.MonkeyPatch) -> Told:
+    """Offset and size of what the system was told that it will be read, while it says that nothing is in memory."""
+    calls: Told = []
+
+    def noted(_descriptor: int, offset: int, size: int, advice: int) -> None:
+        assert advice == os.POSIX_FADV_WILLNEED
+        calls.append((offset, size))
+
+    def missing(*_arguments: object) -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "posix_fadvise", noted)
+    monkeypatch.setattr(os, "preadv", missing)
+    assert store[KEYS[0]] == KEYS[0] * 10  # what was in memory lately is not told
+    return calls
+
+
+def test_get_many(store: oxidbm.Store, told: Told) -> None:
+    assert store.get_many([*KEYS, b"absent"]) == [*(key * 10 for key in KEYS), None]
+    assert len(told) == NUMBER
+    assert len({offset for offset, _ in told}) == NUMBER
+
+
+def test_prefetch(store: oxidbm.Store, told: Told) -> None:
+    store.prefetch(iter(KEYS[:100]))
+    assert len(told) == 100
+    told.clear()
+    store.prefetch([b"absent"])
+    assert told == []
+    one: Any = b"key"
+    with pytest.raises(TypeError, match="not one bytes"):
+        store.prefetch(one)
+    store.close()
+    with pytest.raises(oxidbm.ClosedError):
+        store.prefetch(KEYS)
+
+
+def test_delete_many(store: oxidbm.Store, told: Told) -> None:
+    assert store.delete_many([*KEYS, *KEYS]) == NUMBER
+    assert len(told) == NUMBER
+    assert len(store) == 0
+
+
+def test_the_items_of_a_range(store: oxidbm.Store, told: Told) -> None:
+    assert list(store.range()) == sorted((key, key * 10) for key in KEYS)
+    assert len(told) == NUMBER
+
+
+def test_settling(store: oxidbm.Store, told: Told) -> None:
+    """What blind writes replaced, and where they are on disk themselves."""
+    for key in KEYS:
+        store[key] = b"blind"
+    told.clear()
+    assert len(store) == NUMBER
+    assert len(told) == NUMBER
+    push_to_disk(store)
+    for key in KEYS:
+        store[key] = b"blind again"
+    push_to_disk(store)
+    told.clear()
+    assert len(store) == NUMBER
+    assert len(told) == 2 * NUMBER
+    assert store.stats()["unverified"] == 0
+    assert store.check() == []
+
+
+def test_what_is_in_memory_is_not_told(store: oxidbm.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    assert store.get_many(KEYS[: ROW_TOLD + 1]) == [key * 10 for key in KEYS[: ROW_TOLD + 1]]
+    monkeypatch.setattr(os, "posix_fadvise", lambda *arguments: calls.append(arguments))
+    assert store.get_many(KEYS) == [key * 10 for key in KEYS]
+    assert calls == []
+
+
+def test_advice_that_is_refused(store: oxidbm.Store, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read says better what is wrong."""
+    tried: list[int] = []
+
+    def refused(*_arguments: object) -> None:
+        tried.append(1)
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(os, "posix_fadvise", refused)
+    assert store.get_many(KEYS) == [key * 10 for key in KEYS]
+    assert len(tried) == -(-NUMBER // AHEAD)
+
+
+@pytest.mark.parametrize("bad", [3, b"x" * 70_000])
+@pytest.mark.parametrize("place", [0, 10, AHEAD, AHEAD + 5])
+def test_what_comes_before_a_bad_key_is_done(store: oxidbm.Store, told: Told, place: int, bad: Any) -> None:
+    keys: list[Any] = [*KEYS[:place], bad, *KEYS[place:]]
+    with pytest.raises((TypeError, ValueError)):
+        store.delete_many(keys)
+    assert len(store) == NUMBER - place
+    with pytest.raises((TypeError, ValueError)):
+        store.get_many(keys)
+
+
+def test_an_iterable_that_fails(store: oxidbm.Store, told: Told) -> None:
+    def failing() -> Iterator[bytes]:
+        yield from KEYS[:5]
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        store.delete_many(failing())
+    assert len(store) == NUMBER - 5
+
+
+def test_keys_and_values_with_codecs(tmp_path: Path) -> None:
+    with oxidbm.Store(tmp_path / "typed", key=str, value=int, memory="1MiB", page_size="4KiB") as typed:
+        typed.update({f"{number}": number for number in range(200)})
+        push_to_disk(typed)  # type: ignore[arg-type]
+        assert typed.get_many([f"{number}" for number in range(201)], -1) == [*range(200), -1]
+        assert typed.delete_many(["7", "no"]) == 1
+        typed.prefetch(["8"])
+
+
+def test_a_file_system_that_does_not_tell(store: oxidbm.Store, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There advice may always be of use."""
+
+    def refused(*_arguments: object) -> int:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "preadv", refused)
+    for _ in range(2):
+        told.clear()
+        assert store.get_many(KEYS) == [key * 10 for key in KEYS]
+        assert len(told) == NUMBER
