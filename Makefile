@@ -21,7 +21,7 @@ EDITABLE := --no-build-isolation --config-settings editable_mode=compat
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-demo: built-3
+demo: built-3 $(VENV)/.extra-cli,codecs
 	$(RUN) examples/count_stdlib.py
 
 test: built-3 $(VENV)/.extra-test

@@ -66,6 +66,7 @@ TOPICS = {
     "scan": Topic("large", ("scan",)),
     "growth": Topic("large", measures=("tenmillion",)),
     "larger": Topic("large", measures=("larger",)),
+    "cold": Topic("cold", measures=("cold",)),
     "memory": Topic("large", measures=("memory",)),
     "files": Topic("large", measures=("churn", "replay", "importtime")),
     "durable": Topic("durable", measures=("durable",)),

@@ -9,7 +9,7 @@ import oxidbm
 
 
 def work(queue: oxidbm.Queue[int], done: list[int], failed: list[int]) -> None:
-    """Take items until the queue is closed; each is acknowledged when its block ends, or given back by an exception."""
+    """Take items until the queue is shut down; each block acknowledges, or gives back by an exception."""
     for message in queue.messages():
         try:
             with message as number:
@@ -38,9 +38,10 @@ def main() -> int:
             for thread in threads:
                 thread.start()
             queue.join()
+            queue.shutdown()
+            for thread in threads:
+                thread.join()
             left = queue.stats()["log_bytes"]
-        for thread in threads:
-            thread.join()
         print(f"{len(done)} done, {len(failed)} of them at the second attempt, and {left} bytes are left in the log")
         return 0 if sorted(done) == list(range(5, 100)) and len(failed) == 9 else 1
 

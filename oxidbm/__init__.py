@@ -94,6 +94,8 @@ def __getattr__(name: str) -> object:
         return importlib.import_module("oxidbm._backup").BackupReport
     if name in ("LostRange", "SalvageReport", "check", "salvage"):
         return getattr(importlib.import_module("oxidbm._salvage"), name)
+    if name in ("LogSalvageReport", "salvage_log"):
+        return getattr(importlib.import_module("oxidbm._log_salvage"), name)
     if name in ("open", "open_flags", "whichdb"):
         return getattr(importlib.import_module("oxidbm.dbm"), name)
     if name == "Queue":
@@ -127,6 +129,7 @@ __all__ = [
     "LogFollower",
     "LogReader",
     "LogRecord",
+    "LogSalvageReport",
     "LogScan",
     "LostRange",
     "MissingError",
@@ -147,5 +150,6 @@ __all__ = [
     "open_flags",
     "recover",
     "salvage",
+    "salvage_log",
     "whichdb",
 ]

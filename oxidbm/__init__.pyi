@@ -35,6 +35,8 @@ from oxidbm._core.errors import (
     StaleError,
     error,
 )
+from oxidbm._log_salvage import LogSalvageReport as LogSalvageReport
+from oxidbm._log_salvage import salvage_log as salvage_log
 from oxidbm._memoize import Memoized
 from oxidbm._recover import recover as recover
 from oxidbm._salvage import SalvageReport as SalvageReport
@@ -65,6 +67,7 @@ __all__ = [
     "LogFollower",
     "LogReader",
     "LogRecord",
+    "LogSalvageReport",
     "LogScan",
     "LostRange",
     "MissingError",
@@ -85,6 +88,7 @@ __all__ = [
     "open_flags",
     "recover",
     "salvage",
+    "salvage_log",
     "whichdb",
 ]
 
@@ -227,7 +231,8 @@ class Store(MutableMapping[_K, _V]):
         """Open the store in the directory `path`, or make it; without a path the store lives in memory.
 
         path: the store's directory; made, with its parents, where it does not exist.
-        memory: the whole budget for index and pages, in bytes or as "256MiB"; at least 1 MiB.
+        memory: the whole budget for index and pages, in bytes or as "256MiB"; at least 1 MiB. Resident memory beyond it
+            is of mapped files, which is the system's to take back (see `mapped`).
         durability: when writes become durable besides at sync() and close(): "manual" never, "interval" every
             `interval` seconds, "always" before each operation that writes returns.
         read_only: see the last commit of a store, also while another process writes it; takes no lock, changes no file.
@@ -1110,7 +1115,7 @@ class Checkpoint:
 
 @final
 class Recovery:
-    """What opening a store found and did; `Store.recovery`."""
+    """What opening a store, or a log by itself, found and did; `Store.recovery` and `Log.recovery`."""
 
     checkpoint: str | None
     """The token of the checkpoint that it began with, None where the whole log was replayed."""
@@ -1119,11 +1124,13 @@ class Recovery:
     records: int
     """The records that were replayed, those that an incremental checkpoint added to its first image too."""
     bytes_cut: int
-    """The bytes behind that commit, which a crash had left."""
+    """The bytes of records behind that commit, which a crash had left in the files: they were never durable, and are
+    deleted. Of what was in memory alone nothing is left that could be counted."""
     seconds: float
     """How long it took."""
     faults: list[str]
-    """Why checkpoints could not be used, and what is lost with one that was the newest state, as sentences."""
+    """Why checkpoints could not be used, and what is lost with one that was the newest state, as sentences; why a log
+    that was opened with on_error="skip" does not open without."""
 
     def __init__(self) -> None:
         """Made by opening a store."""
@@ -1233,6 +1240,7 @@ class Log(Generic[_V]):
         lock: bool = True,
         device: Device | None = None,
         commit: int | None = None,
+        on_error: Literal["raise", "skip"] | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -1254,11 +1262,13 @@ class Log(Generic[_V]):
         lock: bool = True,
         device: Device | None = None,
         commit: int | None = None,
+        on_error: Literal["raise", "skip"] | None = None,
     ) -> None:
         """Open the log in the directory `path`, or make it; without a path the log lives in memory.
 
         path: the log's directory; made, with its parents, where it does not exist.
         memory: the whole budget for pages, in bytes or as "64MiB"; at least 1 MiB. What does not fit is read from disk.
+            Resident memory beyond it is of mapped files, which is the system's to take back.
         durability: when entries become durable besides by commit() and close(): "manual" never, "interval" every
             `interval` seconds, "always" before each append returns.
         read_only: see the last commit of a log, also while another process writes it; takes no lock, changes no file.
@@ -1277,6 +1287,9 @@ class Log(Generic[_V]):
         lock: False opens for writing without the lock that keeps a second writer out; only where something else does.
         device: where the log's bytes go, instead of files in `path`; see oxidbm.device.
         commit: with read_only=True, the number of an earlier commit to see instead of the last one.
+        on_error: with read_only=True, "skip" opens also a log that is damaged, as far as its records verify: `scan` and
+            what else reads passes over what is damaged, unless it is told not to. What keeps it from opening as it is
+            stands in `recovery.faults`; then it ends where its files do, and does not move on to newer commits.
 
         Opening takes the same time whatever the log's length: it looks for the last commit from the end, and verifies
         what was appended since the last one known durable. What stands behind the last commit was never durable, and is
@@ -1354,6 +1367,10 @@ class Log(Generic[_V]):
 
         It waits for somebody's commit, and makes none. Raises ClosedError or PoisonedError where that never comes.
         Opened to read only, a log moves on to newer commits meanwhile.
+
+        address: an entry's, or one where none stands yet, as `tail`: then for the entry that will. What was truncated
+            was durable. None stands for all that was appended so far; opened to read only, that is durable.
+        timeout: in seconds; None waits for ever.
         """
 
     def read(self, address: int) -> _V:
@@ -1374,7 +1391,7 @@ class Log(Generic[_V]):
         end: int | None = None,
         *,
         uncommitted: bool = False,
-        on_error: Literal["raise", "skip"] = "raise",
+        on_error: Literal["raise", "skip"] | None = None,
     ) -> Iterator[tuple[int, _V]]:
         """Iterate the entries from the first one at or behind `begin` up to `end`, each with its address.
 
@@ -1383,29 +1400,64 @@ class Log(Generic[_V]):
 
         begin, end: addresses; any will do, and costs up to a page more where no entry starts there.
         uncommitted: entries that are not durable yet, too.
-        on_error: "skip" goes on behind what does not verify, or is missing, instead of raising CorruptionError.
+        on_error: "skip" goes on behind what does not verify, or is missing, instead of raising CorruptionError; None
+            does what the log was opened with.
+        """
+
+    def last(self, count: int = 1, *, on_error: Literal["raise", "skip"] | None = None) -> list[tuple[int, _V]]:
+        """Return the last committed entries, in order, each with its address; all of them where there are no more.
+
+        Reads the end of the log only: these entries, and up to a page before them. on_error: as for `scan`.
+        """
+
+    def address_at(self, time: float) -> int:
+        """Return the address from which on the entries were committed at a time or later; `committed` for none.
+
+        For scan(address), or truncate(address). Goes back over the commits since then, a read each. Raises ValueError
+        for a log in memory, which does not keep it.
+
+        time: in seconds since 1970, by the clock of whoever committed.
         """
 
     def follow(
-        self, begin: int | None = None, *, timeout: float | None = None, uncommitted: bool = False
+        self,
+        begin: int | None = None,
+        *,
+        timeout: float | None = None,
+        uncommitted: bool = False,
+        on_error: Literal["raise", "skip"] | None = None,
     ) -> LogFollower[_V]:
         """Iterate the entries from an address on, and then those that come, each once it is committed.
 
         In the process that writes, the commit wakes who waits; with read_only=True the file is looked at each two
-        milliseconds, at no cost to the writer. It ends when the log or the iterator is closed, also in another thread.
+        milliseconds, at no cost to the writer. It ends when the iterator is closed, also in another thread, and when
+        the log is, behind what was committed by then: files and pages stay until the last follower has come so far, or
+        is closed or dropped.
 
         begin: an address, `begin` for None; `tail` for what is appended from now on.
         timeout: end where nothing has come for so many seconds; None waits for ever.
         uncommitted: entries as soon as they are appended, in the process that writes.
+        on_error: as for `scan`.
         """
 
     def aiter(
-        self, begin: int | None = None, *, timeout: float | None = None, uncommitted: bool = False
+        self,
+        begin: int | None = None,
+        *,
+        timeout: float | None = None,
+        uncommitted: bool = False,
+        on_error: Literal["raise", "skip"] | None = None,
     ) -> AsyncIterator[tuple[int, _V]]:
         """As `follow`, for `async for`: other tasks run while it waits."""
 
     def reader(
-        self, name: str, *, begin: int | None = None, follow: bool = False, timeout: float | None = None
+        self,
+        name: str,
+        *,
+        begin: int | None = None,
+        follow: bool = False,
+        timeout: float | None = None,
+        on_error: Literal["raise", "skip"] | None = None,
     ) -> LogReader[_V]:
         """Return the reader of a name, which goes on where it last stood, for a `with` block.
 
@@ -1416,6 +1468,7 @@ class Log(Generic[_V]):
         begin: where a reader that is not known yet begins, `begin` for None.
         follow: wait for more at the end of what is committed, as `follow` does, instead of ending.
         timeout: with follow=True, end where nothing has come for so many seconds.
+        on_error: "skip" passes over damaged entries, as `scan` does; they are done with what comes behind them.
         """
 
     def readers(self) -> list[ReaderInfo]:
@@ -1494,10 +1547,29 @@ class Log(Generic[_V]):
     def recovery(self) -> Recovery:
         """What the opening found and did."""
 
+    def backup(
+        self, to: StrOrBytesPath, *, link: bool = False, progress: Callable[[int, int], None] | None = None
+    ) -> BackupReport:
+        """Copy the log to another directory, as of a commit that is made now; return a report of what was done.
+
+        Nobody waits for it: others append, read and truncate meanwhile. Opened read-only, it copies the commit that the
+        log stands at, beside whoever writes it. Addresses are the same in the copy, and named readers go on there where
+        they stand. It is a log like any other, without what is not committed.
+
+        to: a new directory, an empty one, or an earlier backup of this log, to which only what is new is copied. It is
+            at each instant what it was or the new backup.
+        link: give complete files a second name instead of copying them, where the file system can.
+        progress: is called with the numbers of bytes done and in all, now and then.
+
+        Raises FormatError for a target that is something else, LockedError where another backup to it is under way,
+        CorruptionError for a damaged log, ValueError for one in memory.
+        """
+
     def check(self) -> list[str]:
         """Read and verify every entry; return what is wrong as sentences, with file and offset. O(the log).
 
-        What opening does not read shows here. `scan` with on_error="skip" gives what is sound.
+        What opening does not read shows here, what kept a log from opening that was opened with on_error="skip", and
+        positions of named readers that do not verify. `scan` with on_error="skip" gives what is sound.
         """
 
     def stats(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Backups: a store's log up to one commit, copied to another directory while the store is read and written.
+"""Backups: the log of a store, or one by itself, up to a commit, copied to another directory while it is in use.
 
 1. What is copied never changes: bytes of the log before a durable commit. The segments are held, so that compaction
    deletes none; nobody waits for a copy.
@@ -19,12 +19,15 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
+
+from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.device.directory import (
     LOCK,
     LOG,
+    READERS,
     SEGMENT_SUFFIX,
     STORE,
     Directory,
@@ -35,10 +38,9 @@ from oxidbm._core.device.directory import (
 )
 from oxidbm._core.device.segments import FileDevice, segment_name
 from oxidbm._core.device.system import read_at, sync_file, write_at
-from oxidbm._core.durability.commit import Commits
-from oxidbm._core.durability.commit_chain import last_commit
 from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES
-from oxidbm._core.durability.found_commit import FoundCommit
+from oxidbm._core.durability.found_commit import FoundCommit, commit_at
+from oxidbm._core.durability.holds import Holds
 from oxidbm._core.durability.superblock import (
     CleanMark,
     StorePrelude,
@@ -49,6 +51,7 @@ from oxidbm._core.durability.superblock import (
     write_superblock,
 )
 from oxidbm._core.errors import CorruptionError, FormatError, LockedError, error
+from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._publish import UNFINISHED, Path, beside_no_writer, discard, path_of
 
 EARLIER: Final = ".earlier"  # what an earlier backup is called meanwhile, where two names cannot be exchanged
@@ -58,13 +61,27 @@ NO_EXCHANGE: Final = (errno.ENOSYS, errno.EINVAL)
 Progress = Callable[[int, int], None]
 
 
+class Copied(Protocol):
+    """The commits of what is copied: of a store, or of a log that stands alone."""
+
+    log: HybridLog
+    holds: Holds
+    durable_tail: i64
+
+    def commit(self) -> None:
+        """Return when everything so far is durable."""
+
+    def release(self, ticket: int) -> None:
+        """Give a hold back."""
+
+
 @dataclass
 class BackupReport:
-    """What `Store.backup` made.
+    """What `Store.backup` or `Log.backup` made.
 
     path: the backup's directory.
     commit_sequence, commit_time: the number of the commit that it holds, and its time in seconds since 1970; 0 and None
-    for a store that was never committed.
+    for a store or log that was never committed.
     bytes_copied: bytes of the log that were written.
     bytes_linked: bytes of segments that are the store's own files, by a second name.
     bytes_kept: bytes of segments that the earlier backup had already.
@@ -108,8 +125,8 @@ class Earlier:
                 f"{self.path} is there already, and no backup; name a directory that is not, or an empty one"
             )
         try:
-            if read_superblock(self.directory).store_id != block.store_id:
-                raise FormatError(f"{self.path} holds another store; name another directory")
+            if read_superblock(self.directory, block.kind).store_id != block.store_id:
+                raise FormatError(f"{self.path} holds another {block.kind.what}; name another directory")
             mark = read_mark(self.directory, block)
         except CorruptionError as failure:
             raise FormatError(
@@ -124,7 +141,7 @@ class Earlier:
         self.untouched = noted_backup(self.directory) == mark.sequence
         return self.directory.sub(LOG)
 
-    def check_course(self, commits: Commits, found: FoundCommit | None, begin: int) -> None:
+    def check_course(self, commits: Copied, found: FoundCommit | None, begin: int) -> None:
         """Raise FormatError unless the store has the backup's last commit, or compacted what was before it away."""
         if self.sequence == 0:
             return
@@ -160,7 +177,7 @@ class Earlier:
 class Backup:
     """One backup under way: where from, where to, and what was done of it."""
 
-    def __init__(self, commits: Commits, directory: Directory, block: Superblock, to: Path) -> None:
+    def __init__(self, commits: Copied, directory: Directory, block: Superblock, to: Path) -> None:
         self.commits = commits
         self.log = commits.log
         self.directory = directory
@@ -201,7 +218,8 @@ class Backup:
             self.commits.commit()
         elif link and isinstance(self.log.device, FileDevice):
             self.log.device.sync_all()
-        return last_commit(self.commits)
+        tail = self.commits.durable_tail
+        return commit_at(self.log, tail - COMMIT_RECORD_BYTES) if tail > FIRST_ADDRESS else None
 
     def check_target(self) -> None:
         """Raise FormatError where no backup can be made, whatever the store is."""
@@ -210,7 +228,8 @@ class Backup:
         while True:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 if os.path.samestat(os.stat(at), store):
-                    what = "the store itself" if at == self.target else "inside of the store"
+                    what = self.block.kind.what
+                    what = f"the {what} itself" if at == self.target else f"inside of the {what}"
                     raise FormatError(f"{self.report.path} is {what}; name another directory")
             above = os.path.dirname(at)
             if above == at:
@@ -230,14 +249,15 @@ class Backup:
         if is_of_it and os.path.lexists(os.path.join(path, STORE)):
             directory = Directory(path)
             try:
-                is_of_it = read_superblock(directory).store_id == self.block.store_id
+                is_of_it = read_superblock(directory, self.block.kind).store_id == self.block.store_id
             except error:
                 is_of_it = False
             finally:
                 directory.close()
         if not is_of_it:
             raise FormatError(
-                f"{path} is in the way, and not left by a backup of this store; delete it, or name another"
+                f"{path} is in the way, and not left by a backup of this {self.block.kind.what}; delete it, or name "
+                "another"
             )
 
     def put_back_earlier(self) -> None:
@@ -287,9 +307,7 @@ class Backup:
         try:
             if found is not None:
                 record = found.record
-                mark = CleanMark(
-                    int(found.end()), int(record.log.sequence), int(record.table.count + record.table.pending)
-                )
+                mark = self.mark_for(found)
                 self.report.commit_sequence = mark.sequence
                 self.report.commit_time = int(record.log.time_ns) / 1e9
                 self.fill_log(into, self.pieces(int(record.log.begin), mark.tail), earlier, link, progress)
@@ -297,10 +315,19 @@ class Backup:
         finally:
             into.close()
         with naming(self.unfinished):
+            self.fill_beside(lock.directory, found)
             lock.note_backup(mark.sequence)
             write_mark(lock.directory, self.block, mark, self.mode)
             write_superblock(lock.directory, self.block, self.mode)
             StorePrelude(lock.directory).sync_creation()
+
+    def mark_for(self, found: FoundCommit) -> CleanMark:
+        """Return the mark of a clean end behind a commit."""
+        table = found.record.table
+        return CleanMark(int(found.end()), int(found.record.log.sequence), int(table.count + table.pending))
+
+    def fill_beside(self, into: Directory, found: FoundCommit | None) -> None:
+        """Put what is beside the log into the directory: of a store, nothing."""
 
     def pieces(self, begin: int, tail: int) -> list[Piece]:
         """Return what the backup has of each segment, from the one that `begin` stands in to the one with the end."""
@@ -435,14 +462,15 @@ def naming(path: str) -> Iterator[None]:
 
 def empty(directory: Directory, path: str) -> None:
     """Delete what a backup that was killed has left in its directory, but for the lock."""
-    if directory.status(LOG) is not None:
-        log = directory.sub(LOG)
-        try:
-            for name in log.names():
-                log.unlink(name)
-        finally:
-            log.close()
-        os.rmdir(os.path.join(path, LOG))
+    for inner in (LOG, READERS):
+        if directory.status(inner) is not None:
+            below = directory.sub(inner)
+            try:
+                for name in below.names():
+                    below.unlink(name)
+            finally:
+                below.close()
+            os.rmdir(os.path.join(path, inner))
     for name in directory.names():
         if name != LOCK:
             directory.unlink(name)

@@ -16,7 +16,6 @@
 
 import functools
 import inspect
-import math
 import os
 import threading
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from oxidbm import codecs
 from oxidbm._codec_types import stack_is_deep
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.life import FORKED, Life
+from oxidbm._core.seconds import EXPIRE_SECONDS_MAX
 from oxidbm._memoize_names import Origin, owner_of, take_name
 
 KEY_BYTES_MAX: Final = 512  # a longer default key holds a hash of the arguments in their place
@@ -428,8 +428,11 @@ def check_expire(expire: Any) -> None:
     """Raise for an `expire` that is no number of seconds."""
     if callable(expire):
         raise TypeError("memoize is used with parentheses: @store.memoize()")
-    if expire is not None and not (isinstance(expire, int | float) and math.isfinite(expire) and expire > 0):
-        raise ValueError(f"expire is a number of seconds greater than 0, or None for results that stay, not {expire!r}")
+    if expire is not None and not (isinstance(expire, int | float) and 0 < expire < EXPIRE_SECONDS_MAX):
+        raise ValueError(
+            f"expire is a number of seconds greater than 0 and below {EXPIRE_SECONDS_MAX:g}, or None for results that "
+            f"stay, not {expire!r}"
+        )
 
 
 def memoize(

@@ -48,7 +48,7 @@ class TaskWaiter(Waiter):
 async def attempt(exchange: Exchange, waiters: Waiters, once: Callable[[], R | None], deadline: float) -> R | None:
     """Return what a function returns once that is not None; None after the deadline. As `Exchange.attempt`."""
     while True:
-        if waiters is exchange.takers and exchange.deliveries.slow():
+        if waiters is exchange.takers and exchange.deliveries.cursor.slow():
             await exchange.helper().run(exchange.read_ahead)
         waiter = TaskWaiter()
         found = exchange.try_once(waiters, once, waiter)
@@ -67,16 +67,39 @@ async def attempt(exchange: Exchange, waiters: Waiters, once: Callable[[], R | N
 
 async def take(exchange: Exchange, deadline: float) -> tuple[Delivery, bytes] | None:
     """Hand out the next item, once there is one; None where there is none until the deadline."""
-    return await attempt(exchange, exchange.takers, exchange.take_now, deadline)
+    exchange.log.life.check_open()
+    if exchange.resting:
+        exchange.start_rhythm()
+    found = await attempt(exchange, exchange.takers, exchange.take_now, deadline)
+    if exchange.deliveries.reports:
+        exchange.tell_skipped(found)
+    return found
+
+
+async def join(exchange: Exchange, deadline: float) -> bool:
+    """Return whether nothing waits, nor is being worked on, before the deadline."""
+    return await attempt(exchange, exchange.joiners, exchange.is_done, deadline) is not None
 
 
 async def put(exchange: Exchange, entry: bytes, deadline: float) -> bool:
     """Append an item, durably where that is asked; False where there is no room for it until the deadline."""
     exchange.log.life.check_writable()
-    if await attempt(exchange, exchange.putters, lambda: exchange.reserve(1), deadline) is None:
-        return False
+    if exchange.maxsize > 0:
+        if await attempt(exchange, exchange.putters, lambda: exchange.reserve(1), deadline) is None:
+            return False
+    else:
+        with exchange.lock:
+            exchange.reserve(1)
     if not exchange.try_append(entry):
         await exchange.helper().run(lambda: exchange.append([entry]), lambda: exchange.release(1))
     if exchange.commits_puts:
         await exchange.helper().run(exchange.log.commit)
     return True
+
+
+async def acknowledge(exchange: Exchange, delivery: Delivery) -> bool:
+    """Have an item be done; False where it was. Where the log has no room now, others run meanwhile."""
+    entry = exchange.settle_ack(delivery)
+    if entry:
+        await exchange.helper().run(lambda: exchange.append_ack(entry), lambda: exchange.append_ack(entry))
+    return entry is not None

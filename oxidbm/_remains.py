@@ -1,4 +1,4 @@
-"""What remains of a damaged store: its files, opened to be read and nothing else, and what the superblock said.
+"""What remains of a damaged store, or log: its files, opened to be read and nothing else, and what STORE said.
 
 `Remains` opens whatever is there and notes in `faults` what is missing or wrong with it. No file is written, made or
 locked. Where the superblock is lost, what it said is found again: the key of the checksums from the mark of a clean
@@ -23,13 +23,14 @@ from oxidbm._core.durability.checkpoint import Metadata
 from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.source import age
 from oxidbm._core.durability.superblock import (
+    A_STORE,
     CLEAN_MAGIC,
     CLEAN_MARK,
     KINDS,
-    MAGIC,
     SUM,
     SUPERBLOCK,
     CleanMark,
+    Kind,
     Superblock,
     read_mark,
     read_small,
@@ -127,8 +128,9 @@ def mended(data: bytes) -> bytes | None:
 class Remains:
     """The opened files of what was a store."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, kind: Kind = A_STORE) -> None:
         self.path = path
+        self.kind = kind
         self.faults: list[str] = []
         self.block: Superblock | None = None
         self.superblock_sound = True  # False where it is lost, also where it could be put right
@@ -139,8 +141,8 @@ class Remains:
         self.files: list[SegmentFile] = []
         if not os.path.isdir(path):
             if os.path.exists(path):
-                raise FormatError(f"{path} is a file; a store is a directory. Choose another path")
-            raise MissingError(2, "there is no store", path)
+                raise FormatError(f"{path} is a file; a {kind.what} is a directory. Choose another path")
+            raise MissingError(2, f"there is no {kind.what}", path)
         self.directory = Directory(path)
         try:
             self.read_small_files()
@@ -162,9 +164,11 @@ class Remains:
         """Read the superblock and the mark of a clean end, as far as they can be read."""
         names = self.directory.names()
         if STORE not in names and LOG not in names:
-            raise MissingError(2, f"the directory has neither {STORE} nor {LOG}, and holds no store", self.path)
+            raise MissingError(
+                2, f"the directory has neither {STORE} nor {LOG}, and holds no {self.kind.what}", self.path
+            )
         try:
-            self.block = read_superblock(self.directory)
+            self.block = read_superblock(self.directory, self.kind)
         except (CorruptionError, FormatError, OSError) as failure:
             self.superblock_sound = False
             self.block = self.mended_block(failure)
@@ -180,16 +184,16 @@ class Remains:
     def mended_block(self, failure: OSError) -> Superblock | None:
         """Return the superblock with one wrong byte put right, None where that cannot be done.
 
-        What is no damage, but of another format version, a log by itself, or a queue, raises what reading it did.
+        What is no damage, but of another format version, or of another kind, raises what reading it did.
         """
         try:
             data = self.directory.read_start(STORE, SUPERBLOCK.size + SUM.size + 1)
         except OSError:
             return None
         body = mended(data)
-        if body is not None and body.startswith(MAGIC):
+        if body is not None and body.startswith(self.kind.magic):
             try:
-                return unpack_superblock(self.directory.place(STORE), body)
+                return unpack_superblock(self.directory.place(STORE), body, self.kind)
             except CorruptionError:
                 return None
         if isinstance(failure, FormatError) and data.startswith(MAGICS) and len(data) >= SUPERBLOCK.size:

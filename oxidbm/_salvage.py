@@ -151,7 +151,7 @@ def salvage(
     """
     report = SalvageReport(path_of(source), path_of(target))
     budget = parse_size("memory", memory)
-    check_target(report)
+    check_target(report.source, report.target)
     remains = Remains(report.source)
     try:
         with beside_no_writer(remains.directory) as free:
@@ -169,9 +169,8 @@ def salvage(
     return report
 
 
-def check_target(report: SalvageReport) -> None:
+def check_target(source: str, target: str) -> None:
     """Raise where the target may not be made."""
-    target = report.target
     unfinished = target + UNFINISHED
     if os.path.lexists(unfinished):
         raise FormatError(f"{unfinished} is in the way, left by a salvage that did not end; delete it")
@@ -179,9 +178,9 @@ def check_target(report: SalvageReport) -> None:
         raise FormatError(f"{target} is there already; name a target that is not, or an empty directory")
     if os.path.ismount(target):
         raise FormatError(f"{target} is where a file system is mounted; name a directory in it")
-    inside = os.path.join(os.path.realpath(report.source), "")
+    inside = os.path.join(os.path.realpath(source), "")
     if os.path.join(os.path.realpath(target), "").startswith(inside):
-        raise FormatError(f"{target} is inside of the damaged store, which is only read; name another target")
+        raise FormatError(f"{target} is inside of {source}, which is only read; name another target")
 
 
 def take_codecs(report: SalvageReport, remains: Remains, key: object, value: object) -> None:

@@ -9,31 +9,30 @@ oxidbm/_deliveries.py says what the log holds.
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
-import weakref
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from queue import Empty, Full
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast, overload
 
 from oxidbm import codecs
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.faster_log.queue_log import QueueLog
-from oxidbm._deliveries import HEAD_BYTES, ITEM, Delivery
 from oxidbm._exchange import Exchange
+from oxidbm._queue_entries import HEAD_BYTES, ITEM
+from oxidbm._queue_errors import ShutDown, SkippedWarning
+from oxidbm._queue_message import Holdings, Message
+from oxidbm._queue_options import check_options
+from oxidbm._queue_view import Peeked, Refusal, View
 
 if TYPE_CHECKING:
-    import asyncio
     import os
 
     from _typeshed import ReadableBuffer
 
     from oxidbm._core.device.device import Device
 
-__all__ = ["Empty", "Full", "Message", "Queue"]
+__all__ = ["Empty", "Full", "Message", "Peeked", "Queue", "ShutDown", "SkippedWarning"]
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -54,74 +53,37 @@ class Entries:
         return data
 
 
-class Message(Generic[T]):
-    """An item that was handed out by `Queue.take`, to be acknowledged; in a `with` block, that is done at its end.
-
-    The block's variable is the item. It is given back, and comes again, where the block ends by an exception.
-    """
-
-    __slots__ = ("attempts", "data", "delivery", "kept", "queue")
-
-    def __init__(self, queue: Queue[T], delivery: Delivery, data: bytes) -> None:
-        self.queue = queue
-        self.delivery = delivery
-        self.data: bytes | None = data
-        self.attempts = delivery.attempts
-        self.kept: Any = None
-
-    @property
-    def item(self) -> T:
-        """The item; raises what the codec raises, a DecodeError for bytes that it did not write."""
-        if self.data is not None:
-            self.kept = self.queue.codec.decode(self.data)
-            self.data = None
-        found: T = self.kept
-        return found
-
-    @property
-    def id(self) -> int:
-        """A number that no other item of this open queue has."""
-        return self.delivery.id
-
-    def ack(self) -> bool:
-        """Acknowledge: the item is done, and does not come again; False where it was acknowledged before.
-
-        It is done also where it had come again meanwhile, since redeliver_after= had passed.
-        """
-        return self.queue.exchange.acknowledge(self.delivery)
-
-    def nack(self, delay: float = 0) -> bool:
-        """Give the item back, to come again after so many seconds, before items that were never out.
-
-        False where it was acknowledged, or was given back, or has come again meanwhile.
-        """
-        return self.queue.exchange.give_back(self.delivery, self.attempts, delay)
-
-    def __enter__(self) -> T:
-        try:
-            return self.item
-        except BaseException:
-            self.nack()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.ack()
-        else:
-            with contextlib.suppress(ClosedError):  # it comes again anyway, and the block's own exception says more
-                self.nack()
-
-    def __repr__(self) -> str:
-        return f"<oxidbm.queue.Message {self.id}, attempt {self.attempts}{', done' if self.delivery.done else ''}>"
-
-
 class Queue(Generic[T]):
     """A queue of items that outlives its process; any number of threads and tasks of one process share it.
 
     Items are delivered in the order in which they were put, each at least once; one that comes again comes before those
     that were never out. Without a codec they are bytes; str and other buffers are taken, and come back as bytes.
+
+    path: the queue's directory, which is made where there is none; without one the queue lives in memory.
+    maxsize: how many items may wait, before put() does; 0 or less for any number. Those that come again are not
+        kept out.
+    redeliver_after: seconds after which an item that was handed out and is not acknowledged comes again; None for
+        when the queue is opened the next time.
+    durability: when what was put is durable: "always" when put() returns, "interval" after `interval` seconds,
+        "manual" with commit() or close(). Threads that put at the same time share one sync.
+    interval: seconds until acknowledgements are durable, unless it is "manual": they wait for no sync of their own.
+        One that a crash loses has its item come again. As often the log is told which items are out, and how often
+        they were: a process that dies after that has the attempt counted.
+    memory: the whole budget for items in memory; what does not fit is read from disk.
+    page_size: bytes of a page of the log, whose space is given back in pages; fixed when the queue is made.
+    codec: of the items, as of a Log; its name is kept, and another one is a CodecError.
+    on_error: at damage that may be an item which is not acknowledged: "raise" a CorruptionError, each time, or
+        "skip" it, with a SkippedWarning; `stats` counts how many entries were passed over.
+    read_only: look at the last commit, also beside the process that has the queue open, with peek(), stats(),
+        check() and len(); all else raises ReadOnlyError.
+    mode, create, lock, device: as of a Log.
+    clock: seconds for redelivery and delays.
+
+    Opening costs O(what the log holds), which is what is not acknowledged, and at most a few pages more.
+
+    Raises LockedError where the queue is open already, here or in another process; FormatError where the path is a
+    store, a plain log, or something else; CorruptionError for damage, see on_error, and entries that no queue
+    writes; MissingError; CodecError; TypeError and ValueError for arguments that are none.
 
     Every method raises ClosedError after close() and in a forked child, and those that write raise PoisonedError where
     a write or sync has failed; what was durable still is. An item that put() could not make durable may have been
@@ -140,6 +102,8 @@ class Queue(Generic[T]):
         memory: int | str = "64MiB",
         page_size: int | str = "4MiB",
         codec: None = None,
+        on_error: Literal["raise", "skip"] = "raise",
+        read_only: bool = False,
         mode: int = 0o666,
         create: bool = True,
         lock: bool = True,
@@ -158,6 +122,8 @@ class Queue(Generic[T]):
         memory: int | str = "64MiB",
         page_size: int | str = "4MiB",
         codec: type[C] | codecs.Codec[C],
+        on_error: Literal["raise", "skip"] = "raise",
+        read_only: bool = False,
         mode: int = 0o666,
         create: bool = True,
         lock: bool = True,
@@ -176,6 +142,8 @@ class Queue(Generic[T]):
         memory: int | str = "64MiB",
         page_size: int | str = "4MiB",
         codec: str,
+        on_error: Literal["raise", "skip"] = "raise",
+        read_only: bool = False,
         mode: int = 0o666,
         create: bool = True,
         lock: bool = True,
@@ -193,42 +161,26 @@ class Queue(Generic[T]):
         memory: int | str = "64MiB",
         page_size: int | str = "4MiB",
         codec: Any = None,
+        on_error: Literal["raise", "skip"] = "raise",
+        read_only: bool = False,
         mode: int = 0o666,
         create: bool = True,
         lock: bool = True,
         device: Device | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open the queue in the directory `path`, or make it; without a path it lives in memory.
-
-        maxsize: how many items may wait, before put() does; 0 for any number. Those that come again are not kept out.
-        redeliver_after: seconds after which an item that was handed out and is not acknowledged comes again; None for
-            when the queue is opened the next time.
-        durability: when what was put is durable: "always" when put() returns, "interval" after `interval` seconds,
-            "manual" with commit() or close(). Threads that put at the same time share one sync.
-        interval: seconds until acknowledgements are durable, unless it is "manual": they wait for no sync of their own.
-            One that a crash loses has its item come again.
-        memory: the whole budget for items in memory; what does not fit is read from disk.
-        page_size: bytes of a page of the log, whose space is given back in pages; fixed when the queue is made.
-        codec: of the items, as of a Log; its name is kept, and another one is a CodecError.
-        mode, create, lock, device: as of a Log.
-        clock: seconds for redelivery and delays.
-
-        Opening costs O(what the log holds), which is what is not acknowledged, and at most a few pages more.
-
-        Raises LockedError where the queue is open already, here or in another process; FormatError where the path is a
-        store, a plain log, or something else; CorruptionError for entries that no queue writes; MissingError;
-        CodecError; ValueError for a redeliver_after that is no time.
-        """
-        if redeliver_after is not None and not redeliver_after > 0:
-            raise ValueError(f"redeliver_after is a number of seconds above 0, or None, not {redeliver_after!r}")
+        """Open the queue in the directory `path`, or make it; what the arguments are, the class says."""
+        flags = {"read_only": read_only, "create": create, "lock": lock}
+        check_options(maxsize, redeliver_after, durability, interval, on_error, flags, mode, clock)
         self.codec: codecs.Codec[T] = codecs.resolve(codec)
         self.durability = durability
+        self.maxsize = maxsize
         plain: Any = (codecs.BYTES, codecs.RAW)
         self.log = QueueLog(
             path,
             memory=memory,
             durability="interval" if durability == "always" else durability,
+            read_only=read_only,
             page_size=page_size,
             interval=interval,
             codec=self.codec if self.codec in plain else Entries(self.codec.name),
@@ -238,13 +190,21 @@ class Queue(Generic[T]):
             device=device,
         )
         always = durability == "always" and path is not None
+        seconds = 0.0 if durability == "manual" else interval
+        skips = on_error == "skip"
         try:
-            self.exchange = Exchange(self.log, maxsize, redeliver_after, always, clock)
+            if read_only:
+                self.exchange = cast(Exchange, Refusal(self.log))
+                self.view = View(self.log, None, skips)
+            else:
+                self.exchange = Exchange(
+                    self.log, maxsize, redeliver_after, always, clock, interval=seconds, skips=skips
+                )
+                self.view = View(self.log, self.exchange, skips)
         except BaseException:
             self.log.close(commit=False)
             raise
-        self.threads = threading.local()
-        self.tasks: weakref.WeakKeyDictionary[asyncio.Task[Any], deque[Message[T]]] = weakref.WeakKeyDictionary()
+        self.holdings: Holdings[T] = Holdings()
 
     @overload
     def put(
@@ -257,9 +217,10 @@ class Queue(Generic[T]):
 
         block, timeout: wait for room, for ever or for so many seconds, where maxsize= items wait; then raise Full.
 
-        Raises TypeError and ValueError for what the codec does not take or is too large; FullError in memory.
+        Raises TypeError and ValueError for what the codec does not take or is too large; FullError in memory; ShutDown
+        after shutdown().
         """
-        self.put_entries([self.entry_of(item)], block, timeout)
+        put(self, [entry_of(self, item)], block, timeout)
 
     @overload
     def put_nowait(self: Queue[bytes], item: str | ReadableBuffer) -> None: ...
@@ -267,7 +228,7 @@ class Queue(Generic[T]):
     def put_nowait(self, item: T) -> None: ...
     def put_nowait(self, item: Any) -> None:
         """As `put`, but raise Full where there is no room now."""
-        self.put_entries([self.entry_of(item)], False, None)
+        put(self, [entry_of(self, item)], False, None)
 
     @overload
     def put_many(
@@ -280,27 +241,29 @@ class Queue(Generic[T]):
 
         Raises ValueError for more than maxsize=.
         """
-        entries = [self.entry_of(item) for item in items]
-        if 0 < self.exchange.maxsize < len(entries):
-            raise ValueError(
-                f"there is never room for {len(entries)} items in a queue with maxsize={self.exchange.maxsize}"
-            )
-        self.put_entries(entries, block, timeout)
+        if isinstance(items, (bytes, str, bytearray, memoryview)):
+            raise TypeError(f"put_many() takes an iterable of items, not {type(items).__name__}; put() one")
+        entries = [entry_of(self, item) for item in items]
+        if 0 < self.maxsize < len(entries):
+            raise ValueError(f"there is never room for {len(entries)} items in a queue with maxsize={self.maxsize}")
+        put(self, entries, block, timeout)
 
     def take(self, block: bool = True, timeout: float | None = None) -> Message[T]:
         """Hand out the next item as a message, which is to be acknowledged.
 
         block, timeout: wait for one, for ever or for so many seconds; then raise Empty.
+
+        Raises ShutDown after shutdown(), and CorruptionError for damage, see on_error.
         """
         found = self.exchange.take(self.exchange.deadline(block, timeout))
         if found is None:
             raise Empty
-        return Message(self, *found)
+        return Message(self.codec, self.exchange, *found)
 
     def get(self, block: bool = True, timeout: float | None = None) -> T:
         """Hand out the next item; `ack`, `nack` and `task_done` are about the oldest that the thread still has."""
         message = self.take(block, timeout)
-        self.own().append(message)
+        self.holdings.of_thread().append(message)
         return message.item
 
     def get_nowait(self) -> T:
@@ -312,24 +275,33 @@ class Queue(Generic[T]):
 
         Raises ValueError where it has none.
         """
-        return self.oldest().ack()
+        return self.holdings.pop_oldest().ack()
 
     def nack(self, delay: float = 0) -> bool:
         """Give it back instead; see `Message.nack`."""
-        return self.oldest().nack(delay)
+        return self.holdings.pop_oldest().nack(delay)
 
     def task_done(self) -> None:
         """As `ack`, by the name that it has in the stdlib."""
-        self.oldest().ack()
+        self.holdings.pop_oldest().ack()
 
     def messages(self, timeout: float | None = None) -> Iterator[Message[T]]:
-        """Iterate messages as they come, until none has for so many seconds, or the queue is closed."""
+        """Iterate messages as they come, until none has for so many seconds, or the queue is shut down or closed."""
         while True:
             try:
                 message = self.take(True, timeout)
-            except (Empty, ClosedError):
+            except (Empty, ShutDown, ClosedError):
                 return
             yield message
+
+    def peek(self, limit: int | None = None) -> Iterator[Peeked[T]]:
+        """Iterate the items that are not acknowledged, held ones among them, in their order, without taking any.
+
+        limit: stop after so many.
+
+        O(what the log holds). What is put, taken or acknowledged meanwhile may show or not.
+        """
+        return self.view.peek(self.codec, limit)
 
     @overload
     async def aput(self: Queue[bytes], item: str | ReadableBuffer, timeout: float | None = None) -> None: ...
@@ -339,7 +311,7 @@ class Queue(Generic[T]):
         """As `put`, in a task: others run while it waits. Cancelled, it may have put the item, or not."""
         from oxidbm import _queue_async
 
-        if not await _queue_async.put(self.exchange, self.entry_of(item), self.exchange.deadline(True, timeout)):
+        if not await _queue_async.put(self.exchange, entry_of(self, item), self.exchange.deadline(True, timeout)):
             raise Full
 
     async def atake(self, timeout: float | None = None) -> Message[T]:
@@ -349,22 +321,34 @@ class Queue(Generic[T]):
         found = await _queue_async.take(self.exchange, self.exchange.deadline(True, timeout))
         if found is None:
             raise Empty
-        return Message(self, *found)
+        return Message(self.codec, self.exchange, *found)
 
     async def aget(self, timeout: float | None = None) -> T:
         """As `get`, in a task, to which the item belongs then."""
-        import asyncio
-
         message = await self.atake(timeout)
-        task = asyncio.current_task()
-        assert task is not None
-        self.tasks.setdefault(task, deque()).append(message)
+        self.holdings.add_to_task(message)
         return message.item
 
+    async def amessages(self, timeout: float | None = None) -> AsyncIterator[Message[T]]:
+        """As `messages`, in a task, for `async for`."""
+        while True:
+            try:
+                message = await self.atake(timeout)
+            except (Empty, ShutDown, ClosedError):
+                return
+            yield message
+
+    async def ajoin(self, timeout: float | None = None) -> bool:
+        """As `join`, in a task."""
+        from oxidbm import _queue_async
+
+        return await _queue_async.join(self.exchange, self.exchange.deadline(True, timeout))
+
     def qsize(self) -> int:
-        """Return how many items wait, those that come again later among them. O(1)."""
+        """Return how many items wait, those that come again later among them. O(1), but where it is open read-only."""
         self.log.life.check_open()
-        return self.exchange.deliveries.waiting
+        deliveries = self.view.deliveries
+        return deliveries.waiting if deliveries else len([one for one in self.view.states() if one != "held"])
 
     def __len__(self) -> int:
         return self.qsize()
@@ -377,7 +361,8 @@ class Queue(Generic[T]):
     def in_flight(self) -> int:
         """How many items are handed out and neither acknowledged nor given back."""
         self.log.life.check_open()
-        return len(self.exchange.deliveries.flying)
+        deliveries = self.view.deliveries
+        return deliveries.in_flight() if deliveries else self.view.states().count("held")
 
     def empty(self) -> bool:
         """Return whether nothing waits."""
@@ -385,22 +370,46 @@ class Queue(Generic[T]):
 
     def full(self) -> bool:
         """Return whether maxsize= items wait."""
-        return 0 < self.exchange.maxsize <= self.qsize()
+        return 0 < self.maxsize <= self.qsize()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Return True once nothing waits nor is in flight, False where that takes longer than so many seconds."""
+        """Return True once nothing waits nor is in flight, False where that takes longer than so many seconds.
+
+        Once the queue is shut down, what is delayed is not waited for; nor, where that was immediate, what waits.
+        """
         return self.exchange.join(self.exchange.deadline(True, timeout))
 
+    def shutdown(self, immediate: bool = False) -> None:
+        """End all who put and take, as queue.Queue.shutdown() does since Python 3.13: they get ShutDown.
+
+        immediate: hand out nothing more; else what can be handed out now still is. All that is left stays for when the
+            queue is opened again.
+
+        Messages that are out can be acknowledged and given back until close(); join() waits for these.
+        """
+        self.exchange.shutdown(immediate)
+
     def commit(self) -> None:
-        """Return once all that was put and acknowledged is durable."""
+        """Return once all that was put and acknowledged is durable, and how often what is out was handed out."""
+        self.exchange.note()
         self.log.commit()
 
+    def check(self) -> list[str]:
+        """Return every fault found, as sentences: what is damaged or missing, and what no queue writes. O(the log)."""
+        self.log.life.check_open()
+        return self.view.faults()
+
     def stats(self) -> dict[str, Any]:
-        """Return figures: those of the log below, and waiting, in_flight, maxsize and durability of the queue."""
+        """Return figures: those of the log below, and of the queue, which are these.
+
+        waiting, in_flight: how many items wait and are out; delayed: how many of the waiting ones do so until a time.
+        oldest_seconds: for how long the first item that is not acknowledged is durable, None where it is not yet, or
+            there is none; one that the log had to move counts anew.
+        skipped: how many entries were passed over as damaged or missing; maxsize and durability: as they were given.
+        """
         figures = self.log.stats()
-        figures["waiting"] = self.exchange.deliveries.waiting
-        figures["in_flight"] = len(self.exchange.deliveries.flying)
-        figures["maxsize"] = self.exchange.maxsize
+        figures.update(self.view.figures())
+        figures["maxsize"] = self.maxsize
         figures["durability"] = self.durability
         return figures
 
@@ -415,8 +424,13 @@ class Queue(Generic[T]):
         return self.log.closed
 
     def close(self) -> None:
-        """Make everything durable and close; a second time does nothing. Who waits is told by a ClosedError."""
-        if not self.log.closed:
+        """Make everything durable and close; a second time does nothing. Who waits is told by a ClosedError.
+
+        What is out cannot be acknowledged any more, and comes again: to let workers end, shutdown() and join() first.
+        """
+        if self.view.deliveries is None:
+            self.log.close()
+        elif not self.log.closed:
             self.exchange.close()
 
     def __enter__(self) -> Self:
@@ -428,6 +442,16 @@ class Queue(Generic[T]):
     ) -> None:
         self.close()
 
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        import asyncio
+
+        await asyncio.to_thread(self.close)
+
     def __reduce__(self) -> Any:
         raise TypeError("a queue cannot be pickled or copied; open its path where it is needed")
 
@@ -435,39 +459,20 @@ class Queue(Generic[T]):
         where = repr(self.path) if self.path else "in memory"
         return f"<oxidbm.Queue {where}{', closed' if self.closed else ''}>"
 
-    def entry_of(self, item: T) -> bytes:
-        """Return an item as the log keeps it."""
-        entry = ITEM + self.codec.encode(item)
-        if len(entry) + HEAD_BYTES > self.log.value_limit:
-            raise ValueError(
-                f"an item of {len(entry) - 1} bytes does not fit: the most one may take is half of the memory budget, "
-                f"{self.log.value_limit - HEAD_BYTES - 1} bytes. Open the queue with more memory="
-            )
-        return entry
 
-    def put_entries(self, entries: list[bytes], block: bool, timeout: float | None) -> None:
-        """Put items; raise Full where there is no room for them."""
-        if not self.exchange.put(entries, self.exchange.deadline(block, timeout)):
-            raise Full
+def entry_of(queue: Queue[T], item: T) -> bytes:
+    """Return an item as the log keeps it."""
+    entry = ITEM + queue.codec.encode(item)
+    if len(entry) + HEAD_BYTES > queue.log.value_limit:
+        raise ValueError(
+            f"an item of {len(entry) - 1} bytes does not fit: the most one may take is half of the memory budget, "
+            f"{queue.log.value_limit - HEAD_BYTES - 1} bytes. Open the queue with more memory="
+        )
+    return entry
 
-    def own(self) -> deque[Message[T]]:
-        """Return what the calling thread has got."""
-        found: deque[Message[T]] | None = getattr(self.threads, "messages", None)
-        if found is None:
-            found = self.threads.messages = deque()
-        return found
 
-    def oldest(self) -> Message[T]:
-        """Take what the task, or thread, has got first from what it has."""
-        messages = self.own()
-        if self.tasks:
-            import asyncio
-
-            try:
-                task = asyncio.current_task()
-            except RuntimeError:  # no loop runs here
-                task = None
-            messages = self.tasks.get(task, messages) if task is not None else messages
-        if not messages:
-            raise ValueError("task_done(), ack() or nack() was called more often than get() in this thread or task")
-        return messages.popleft()
+def put(queue: Queue[T], entries: list[bytes], block: bool, timeout: float | None) -> None:
+    """Put items; raise Full where there is no room for them."""
+    exchange = queue.exchange
+    if not exchange.put(entries, exchange.deadline(block, timeout)):
+        raise Full

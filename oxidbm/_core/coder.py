@@ -214,3 +214,17 @@ def coder_for(what: str, spec: object) -> Coder:
     coder = Coder(what, codec.name, kind, codec.encode, codec.decode)
     coder.prefixer = getattr(codec, "encode_prefix", None)
     return coder
+
+
+def script_hint(kept: str, given: str) -> str:
+    """Return what to do about a codec's name where it is of a class of a script, whose module is another one elsewhere.
+
+    "" where neither name is one of these.
+    """
+    kind, _, rest = kept.partition(":")
+    if "__main__." not in kept + given or kind not in ("msgpack", "json") or not rest:
+        return ""
+    return (
+        f". A class of a script that is run is called __main__.NAME; codecs.{kind.capitalize()}(CLASS, name={rest!r}) "
+        "is the codec that it was made with, and a name= of your own one that stays"
+    )

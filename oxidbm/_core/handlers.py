@@ -6,14 +6,16 @@ raises comes out there: a TimeoutError, say, which is an OSError, and not the di
 
 import sys
 from types import CodeType, TracebackType
+from typing import Any
 
 
 def came_from_handler(failure: BaseException) -> bool:
     """Return whether a signal handler, installed now, raised it. O(frames between it and the caller)."""
     if sys.is_finalizing():
         return False  # no handler runs any more
-    import signal  # takes time to import, and failures are rare
-
+    signal: Any = sys.modules.get("signal")
+    if signal is None:  # without it nobody can have installed one; and it cannot always be imported, as in a chroot
+        return False
     codes: set[CodeType] = set()
     for number in signal.valid_signals():
         code = code_of(signal.getsignal(number))

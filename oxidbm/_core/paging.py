@@ -3,6 +3,7 @@
 from typing import Final
 
 from oxidbm._core.address import PAGE_BITS_MAX, PAGE_BITS_MIN, power_of_two
+from oxidbm._core.seconds import check_every
 
 MEMORY_MIN: Final = 1 << 20
 PAGES_AIM: Final = 8
@@ -14,8 +15,7 @@ def check_durability(durability: str, interval: float) -> None:
     """Raise ValueError for what is no policy of when to commit."""
     if durability not in ("manual", "interval", "always"):
         raise ValueError(f'durability is "manual", "interval" or "always", not {durability!r}')
-    if interval <= 0:
-        raise ValueError(f"interval is a positive number of seconds, not {interval}")
+    check_every("interval", interval)
 
 
 def page_bits_for(what: str, memory: int, page_size: int) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import final
 
 from oxidbm import _breath
+from oxidbm._core.seconds import LONGEST
 
 
 @final
@@ -34,8 +35,8 @@ class Wake:
         self.lock.acquire(False)
 
     def wait(self, seconds: float) -> None:
-        """Return when it is set, or after so many seconds; 0 waits for ever. One thread may wait."""
-        if self.lock.acquire(True, seconds if seconds > 0 else -1.0):
+        """Return when it is set, or after so many seconds or `LONGEST`; 0 waits for ever. One thread may wait."""
+        if self.lock.acquire(True, min(seconds, LONGEST) if seconds > 0 else -1.0):
             self.lock.release()
 
 
@@ -50,6 +51,7 @@ class Worker:
         self.running = False
         self.stopping = False
         self.ident = 0
+        self.failure = ""  # what has ended the thread
         self.wake = Wake()
         self.ended = threading.Lock()  # held while there is a thread
 
@@ -79,5 +81,8 @@ class Worker:
         self.ident = threading.get_ident()
         try:
             work()
+        except BaseException as end:
+            self.failure = f"the background thread has ended: {end!r}"
+            raise
         finally:
             self.ended.release()

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import oxidbm
-from oxidbm.cli import checkpoints, common, copies, damage, live, log, reading, sessions, transfer, writing
+from oxidbm.cli import checkpoints, common, copies, damage, live, log, queue, reading, sessions, transfer, writing
 from oxidbm.codecs import DecodeError
 from oxidbm.convert import SourceError
 from oxidbm.dump import BadInput
@@ -155,15 +155,27 @@ class Command(TyperCommand):
             raise
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; damage of its store is followed by what finds all of it and what saves the rest."""
+        """Run the command; damage of its store is followed by what finds all of it and what saves the rest.
+
+        A path that is something else is followed by the commands that are about such things.
+        """
         try:
             return super().invoke(ctx)
+        except oxidbm.FormatError as failure:
+            for kind in ("log", "queue"):
+                if f" is a {kind}, not a " in str(failure):
+                    failure.add_note(f"`oxidbm {kind} --help` lists what looks into a {kind}")
+            raise
         except oxidbm.CorruptionError as failure:
             if "path" in ctx.params and ctx.info_name != "check":
                 path = common.readable(os.fsencode(shlex.quote(os.fspath(ctx.params["path"]))))
-                if ctx.parent is not None and ctx.parent.info_name == "log":
-                    found = f"`oxidbm log check {path}` lists all faults, `oxidbm log scan --skip {path}` shows"
+                group = None if ctx.parent is None else ctx.parent.info_name
+                if group == "queue":
+                    found = f"`oxidbm queue check {path}` lists all faults, `oxidbm queue peek --skip {path}` shows"
                     failure.add_note(f"{found} what is sound")
+                elif group == "log":
+                    found = f"`oxidbm log check {path}` lists all faults, `oxidbm log scan --skip {path}` shows"
+                    failure.add_note(f"{found} what is sound, `oxidbm log salvage {path} NEW` saves it")
                 else:
                     found = f"`oxidbm check {path}` lists all faults, `oxidbm salvage {path} NEW` saves"
                     failure.add_note(f"{found} what is sound")
@@ -204,6 +216,7 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {
 for name, command in COMMANDS.items():
     app.command(name, cls=Command)(command)
 app.add_typer(log.group(TyperGroup, Command), name="log")
+app.add_typer(queue.group(TyperGroup, Command), name="queue")
 
 
 def show_version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias, cast
 
@@ -11,17 +12,27 @@ import oxidbm
 from oxidbm._plain import Plain, bytes_to_json, to_base64
 from oxidbm.cli import common
 from oxidbm.cli.bar import progress
-from oxidbm.cli.common import AsJson, Limit
+from oxidbm.cli.common import AsJson, Limit, counted
+from oxidbm.cli.copies import line_of
 
 LOG: Final = typer.Argument(metavar="LOG", help="The log's directory.", show_default=False)
 LogPath: TypeAlias = Annotated[Path, LOG]
 Address: TypeAlias = Annotated[int, typer.Argument(metavar="ADDRESS", help="An entry's address.", show_default=False)]
+Skip: TypeAlias = Annotated[
+    bool, typer.Option("--skip", help="Pass over what is damaged, also in a log that does not open any more.")
+]
 TAIL_ENTRIES: Final = 10
 
 
-def reading(path: Path, **options: Any) -> "oxidbm.Log[Any]":
-    """Open a log to read its last commit, also beside a writer; entries are their bytes."""
-    return oxidbm.Log(path, read_only=True, codec=oxidbm.codecs.RAW, **options)
+def reading(path: Path, skip: bool = False) -> "oxidbm.Log[Any]":
+    """Open a log to read its last commit, also beside a writer; entries are their bytes.
+
+    With `skip` also one that is damaged: what kept it from opening is said, and its scans pass over what is damaged.
+    """
+    log = oxidbm.Log(path, read_only=True, codec=oxidbm.codecs.RAW, on_error="skip" if skip else "raise")
+    for fault in log.recovery.faults:
+        common.note(fault)
+    return log
 
 
 def writing(path: Path, create: bool) -> "oxidbm.Log[Any]":
@@ -74,29 +85,19 @@ def tail(
     path: LogPath,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is committed from now on.")] = False,
     count: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many entries.")] = TAIL_ENTRIES,
+    skip: Skip = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the last entries of a log, and with -f those that come, until Ctrl-C."""
-    with reading(path) as log:
+    with reading(path, skip) as log:
         shown = Shown(log, as_json)
-        for address, data in last_entries(log, count):
+        for address, data in log.last(count):
             shown.show(address, data)
         if follow:
             sys.stdout.flush()
             for address, data in log.follow(log.committed):
                 shown.show(address, data)
                 sys.stdout.flush()
-
-
-def last_entries(log: "oxidbm.Log[Any]", count: int) -> list[tuple[int, bytes]]:
-    """Return the last entries; ever longer pieces of the log's end are read until one has so many."""
-    size = 1 << 16
-    while count > 0:
-        found = list(log.scan(max(log.committed - size, log.begin)))
-        if len(found) >= count or size >= log.committed - log.begin:
-            return found[-count:]
-        size *= 8
-    return []
 
 
 def append(
@@ -106,9 +107,21 @@ def append(
     """Append each line of stdin as an entry, without its end, and commit. Prints how many, and where they begin."""
     with common.of_stream("stdin"), writing(path, create) as log:
         plain = Plain(log.codec)
-        before = len(log)
-        first, following = log.append_many(plain.from_text(line.rstrip(b"\n")) for line in common.stdin())
-        appended = len(log) - before
+        first = log.tail
+        appended = 0
+        for number, line in enumerate(common.stdin(), 1):
+            try:
+                address = log.append(plain.from_text(line.rstrip(b"\n")))
+            except ValueError as failure:
+                log.commit()
+                failure.add_note(
+                    f"line {number} of stdin is not appended, nor is what follows; before it, {entries(appended)} were "
+                    "appended and committed"
+                )
+                raise
+            first = address if appended == 0 else first
+            appended += 1
+        following = log.tail
         log.commit()
     common.print_line(f"{path}: {entries(appended)} from address {first} to {following}")
 
@@ -130,13 +143,13 @@ def scan(
     ] = None,
     end: Annotated[int | None, typer.Option("--end", help="Up to this address.", show_default="its end")] = None,
     limit: Limit = None,
-    skip: Annotated[bool, typer.Option("--skip", help="Pass over what is damaged.")] = False,
+    skip: Skip = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the committed entries of a log in order, each with its address."""
-    with reading(path) as log:
+    with reading(path, skip) as log:
         shown = Shown(log, as_json)
-        for number, (address, data) in enumerate(log.scan(begin, end, on_error="skip" if skip else "raise")):
+        for number, (address, data) in enumerate(log.scan(begin, end)):
             if limit is not None and number >= limit:
                 break
             shown.show(address, data)
@@ -162,10 +175,10 @@ def check(path: LogPath, as_json: AsJson = False) -> None:
     """Verify every entry of a log; list what is wrong, and end with exit code 5 where something is."""
     count: int | None = None
     try:
-        with reading(path) as log, progress("checking"):
+        with oxidbm.Log(path, read_only=True, codec=oxidbm.codecs.RAW, on_error="skip") as log, progress("checking"):
             count = len(log)
             faults = log.check()
-    except oxidbm.CorruptionError as failure:  # of a log that does not open, all that can be told
+    except oxidbm.CorruptionError as failure:  # of a superblock, without which no entry can be told from other bytes
         faults = [str(failure)]
     if as_json:
         common.print_json({"entries": count, "faults": faults})
@@ -174,6 +187,66 @@ def check(path: LogPath, as_json: AsJson = False) -> None:
             common.print_line(fault)
     if faults:
         raise typer.Exit(5)
+
+
+def backup(
+    path: LogPath,
+    to: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TO", help="The backup's directory: a new one, or an earlier backup.", show_default=False
+        ),
+    ],
+    link: Annotated[
+        bool, typer.Option("--link", help="Take complete files as hard links, where that is possible.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a log as of its last commit, also beside a writer; onto an earlier backup of it, only what is new."""
+    with reading(path) as log, progress("backing up") as report:
+        made = log.backup(to, link=link, progress=report)
+    if as_json:
+        common.print_json(made.as_dict())
+    else:
+        common.print_line(line_of(made))
+
+
+def salvage(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The damaged log's directory.", show_default=False)],
+    target: Annotated[
+        Path, typer.Argument(metavar="TARGET", help="The new log's directory, not there yet.", show_default=False)
+    ],
+    codec: Annotated[
+        str | None, typer.Option("--codec", help="The entries' codec, where STORE is lost.", show_default="bytes")
+    ] = None,
+    committed_only: Annotated[
+        bool, typer.Option("--committed-only", help="Leave out what stands behind the last commit that is left.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write every sound entry of a damaged log, which is only read, into a new log, and list what was lost."""
+    with progress("salvaging") as report:
+        found = oxidbm.salvage_log(source, target, codec=codec, committed_only=committed_only, progress=report)
+    if as_json:
+        common.print_json({**found.as_dict(), "cookie": bytes_to_json(found.cookie)})
+        return
+    for line in [*found.faults, *map(str, found.lost)]:
+        common.print_line(line)
+    if found.lost_ranges > len(found.lost):
+        common.print_line(f"{counted(found.lost_ranges - len(found.lost), 'more range')} of bytes are lost")
+    common.print_line(f"{found.target}: {entries(found.entries)}")
+    if found.lost_ranges:
+        common.print_line(f"lost: {common.size(found.lost_bytes)} in {counted(found.lost_ranges, 'range')}")
+    if found.missing:
+        common.print_line(f"missing: {entries(found.missing)} that commits have counted, or others lie around")
+    commit = "none"
+    if found.commit_time is not None:
+        commit = time.strftime(f"{found.commit_number}, %Y-%m-%d %H:%M:%S UTC", time.gmtime(found.commit_time))
+    common.print_line(f"last commit that is left: {commit}")
+    if found.behind_commit:
+        common.print_line(f"behind it: {entries(found.behind_commit)}, taken as well")
+    if found.below_begin:
+        common.print_line(f"left out: {entries(found.below_begin)} from before the log begins")
 
 
 def entries(count: int) -> str:
@@ -189,6 +262,8 @@ COMMANDS: Final[dict[str, Any]] = {
     "read": read,
     "truncate": truncate,
     "check": check,
+    "backup": backup,
+    "salvage": salvage,
 }
 
 

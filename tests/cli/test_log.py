@@ -114,6 +114,74 @@ def test_damage(tmp_path: Path) -> None:
     assert len(shown.stdout.splitlines()) == 4
 
 
+def test_a_line_that_the_codec_does_not_take(tmp_path: Path) -> None:
+    """It is named by its number, with how many before it are there to stay."""
+    path = tmp_path / "log"
+    oxidbm.Log(path, codec="json").close()
+    done = run("log", "append", path, stdin=b'{"a":1}\n[2]\nnot json\n4\n')
+    assert done.returncode == 2
+    assert "line 3 of stdin is not appended, nor is what follows" in done.stderr.decode()
+    assert "before it, 2 entries were appended and committed" in done.stderr.decode()
+    with oxidbm.Log(path, codec="json") as log:
+        assert [entry for _, entry in log] == [{"a": 1}, [2]]
+    done = run("log", "append", path, stdin=b"")
+    assert done.stdout.decode() == f"{path}: 0 entries from address 224 to 224\n"
+
+
+def test_the_last_entries_of_a_damaged_log(tmp_path: Path) -> None:
+    """Damage before them is none of theirs; --skip passes over what is, and over a log's end that is lost."""
+    path = tmp_path / "log"
+    addresses = made(path, 5)
+    segment = path / "log" / "0000000000.seg"
+    sound = segment.read_bytes()
+    flip(segment, addresses[1] + 26)
+    assert invoke("log", "tail", path, "-n", 1).stdout == f"{addresses[4]}\tentry 4\n"
+    assert run("log", "tail", path, "-n", 4).returncode == 5
+    assert len(invoke("log", "tail", path, "-n", 4, "--skip").stdout.splitlines()) == 4
+    segment.write_bytes(sound)
+    flip(path / "CLEAN", 20)
+    stopped = run("log", "tail", path)
+    assert stopped.returncode == 5
+    assert f"oxidbm log salvage {path} NEW" in stopped.stderr.decode()
+    shown = run("log", "tail", path, "--skip")
+    assert (shown.returncode, shown.stdout.count(b"\n")) == (0, 5)
+    assert b"CLEAN: the checksum" in shown.stderr
+    checked = run("log", "check", path, "--json")
+    assert checked.returncode == 5
+    assert json.loads(checked.stdout)["entries"] == 5
+
+
+def flip(file: Path, offset: int) -> None:
+    """Change one byte of a file."""
+    data = bytearray(file.read_bytes())
+    data[offset] ^= 1
+    file.write_bytes(data)
+
+
+def test_a_backup_and_a_salvage(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    addresses = made(path, 5)
+    with oxidbm.Log(path):  # beside a writer
+        done = run("log", "backup", path, tmp_path / "copy")
+        assert done.returncode == 0
+        assert done.stdout.decode().startswith(f"{tmp_path / 'copy'}: commit 1, ")
+        assert json.loads(run("log", "backup", path, tmp_path / "copy", "--json").stdout)["commit_sequence"] == 1
+    flip(path / "log" / "0000000000.seg", addresses[1] + 26)
+    done = run("log", "salvage", path, tmp_path / "new")
+    assert done.returncode == 0
+    lines = done.stdout.decode().splitlines()
+    assert f"offset {addresses[1]}: 32 bytes are lost" in lines[0]
+    assert lines[1:4] == [
+        f"{tmp_path / 'new'}: 4 entries",
+        "lost: 32 B in 1 range",
+        "missing: 1 entry that commits have counted, or others lie around",
+    ]
+    found = json.loads(run("log", "salvage", path, tmp_path / "again", "--json").stdout)
+    assert (found["entries"], found["missing"], found["cookie"]) == (4, 1, "")
+    assert invoke("log", "scan", tmp_path / "new").stdout.count("\n") == 4
+    assert run("log", "salvage", path, tmp_path / "new").returncode == 6
+
+
 def test_what_is_no_log(tmp_path: Path) -> None:
     oxidbm.Store(tmp_path / "store").close()
     made(tmp_path / "log", 1)

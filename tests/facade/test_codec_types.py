@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import oxidbm
 from oxidbm import codecs
 from tests.facade.models import Box, Colour, Movie, Pair, Place, Point, Point3
 from tests.support import ROOT
@@ -251,3 +252,35 @@ def test_type_checkers_see_the_types(tmp_path: Path) -> None:
         env={**os.environ, "OXIDBM_PURE": "1", "MYPY_CACHE_DIR": str(tmp_path / "cache"), "MYPYPATH": str(ROOT)},
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("kind", ["log", "store"])
+def test_a_class_of_a_script_is_told_apart(tmp_path: Path, kind: str) -> None:
+    """It is __main__'s there, and another module's elsewhere; the error says the name with which it opens."""
+    script = f"""
+from dataclasses import dataclass
+import oxidbm
+@dataclass
+class Event:
+    n: int
+if __name__ == "__main__":
+    if {kind!r} == "log":
+        with oxidbm.Log({str(tmp_path / "kept")!r}, codec=Event) as log:
+            log.append(Event(1))
+    else:
+        with oxidbm.Store({str(tmp_path / "kept")!r}, key=str, value=Event) as store:
+            store["a"] = Event(1)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    scope: dict[str, Any] = {"__name__": "events"}
+    exec(script, scope)
+    event = scope["Event"]
+
+    def opened(codec: Any) -> Any:
+        path = tmp_path / "kept"
+        return oxidbm.Log(path, codec=codec) if kind == "log" else oxidbm.Store(path, key=str, value=codec)
+
+    with pytest.raises(oxidbm.CodecError, match=r"codecs\.Msgpack\(CLASS, name='__main__\.Event'\)"):
+        opened(event)
+    with opened(codecs.Msgpack(event, name="__main__.Event")) as kept:
+        assert list(kept.scan() if kind == "log" else kept.values())[-1] in (event(1), (64, event(1)))

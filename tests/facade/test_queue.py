@@ -12,38 +12,10 @@ import pytest
 
 import oxidbm
 from oxidbm import ClosedError, CodecError, FormatError, LockedError, Queue
-from oxidbm._deliveries import ITEM
+from oxidbm._queue_entries import ITEM
 from oxidbm.queue import Message
-from tests.facade.queues import drain
+from tests.facade.queues import Clock, drain, waits_in
 from tests.support import scaled
-
-
-class Clock:
-    """Seconds that pass when they are told to."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def waits_in(queue: Queue[Any], call: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
-    """Have a thread make a call, and return it once it waits, with the list that gets the result, or what it raised."""
-    results: list[object] = []
-
-    def run() -> None:
-        try:
-            results.append(call())
-        except Exception as failure:
-            results.append(failure)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    lines = (queue.exchange.takers, queue.exchange.putters, queue.exchange.joiners)
-    while not any(lines):
-        time.sleep(0.001)
-    return thread, results
 
 
 def test_items_come_in_order_and_survive_a_reopening(tmp_path: Path) -> None:
@@ -389,3 +361,11 @@ def test_what_a_queue_refuses() -> None:
             copy.copy(queue)
         assert isinstance(queue, Queue)
         assert not isinstance(queue, Message)
+
+
+@pytest.mark.parametrize("items", ["hello", b"hello", bytearray(b"hello"), memoryview(b"hello")])
+def test_put_many_takes_no_single_item(items: Any) -> None:
+    with Queue() as queue:
+        with pytest.raises(TypeError, match=r"put_many\(\) takes an iterable of items, not \w+; put\(\) one"):
+            queue.put_many(items)
+        assert queue.empty()

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from oxidbm import ClosedError, Queue
+from oxidbm._queue_async import acknowledge
+from oxidbm.queue import ShutDown
 from tests.support import scaled
 
 
@@ -149,7 +151,7 @@ def test_what_is_on_disk_is_read_by_another_thread(tmp_path: Path) -> None:
 
     async def run(queue: Queue[int]) -> list[int]:
         nonlocal reads
-        inside = queue.exchange.deliveries.read_ahead
+        inside = queue.exchange.deliveries.cursor.read_ahead
 
         def counted() -> None:
             nonlocal reads
@@ -157,7 +159,7 @@ def test_what_is_on_disk_is_read_by_another_thread(tmp_path: Path) -> None:
             reads += 1
             inside()
 
-        queue.exchange.deliveries.read_ahead = counted  # type: ignore[method-assign]
+        queue.exchange.deliveries.cursor.read_ahead = counted  # type: ignore[method-assign]
         return [(await queue.atake(0)).item for _ in range(count)]
 
     with Queue(tmp_path / "q", codec=int) as queue:
@@ -207,3 +209,66 @@ def test_a_loop_that_has_ended_is_passed_over() -> None:
         assert queue.in_flight == 1
         for task in tasks:
             task.get_coro().close()
+
+
+def test_blocks_and_loops_of_tasks(tmp_path: Path) -> None:
+    async def work(queue: Queue[str], done: list[str]) -> None:
+        async for message in queue.amessages():
+            async with message as item:
+                await asyncio.sleep(0)
+                if item == "b" and message.attempts == 1:
+                    queue.shutdown()
+                    raise ValueError
+                done.append(item)
+
+    async def run() -> None:
+        done: list[str] = []
+        async with Queue(tmp_path / "q", codec=str) as queue:
+            assert await queue.ajoin()
+            for item in ("a", "b", "c"):
+                await queue.aput(item)
+            workers = [asyncio.create_task(work(queue, done)) for _ in range(2)]
+            results = await asyncio.gather(*workers, return_exceptions=True)
+            assert sorted(str(type(result)) for result in results) == ["<class 'NoneType'>", "<class 'ValueError'>"]
+            assert await queue.ajoin()
+            for call in (queue.atake(), queue.aput("d")):
+                with pytest.raises(ShutDown):
+                    await call
+            assert [message async for message in queue.amessages()] == []
+            assert await queue.ajoin(timeout=0)
+        assert queue.closed
+        assert sorted(done) == ["a", "b", "c"]
+
+    asyncio.run(run())
+
+
+def test_a_task_waits_for_all_to_be_done() -> None:
+    async def run() -> None:
+        async with Queue() as queue:
+            queue.put(b"a")
+            message = queue.take()
+            assert not await queue.ajoin(timeout=0.01)
+            waiting = asyncio.create_task(queue.ajoin())
+            while not queue.exchange.joiners:
+                await asyncio.sleep(0)
+            message.ack()
+            assert await waiting
+
+    asyncio.run(run())
+
+
+def test_an_acknowledgement_for_which_memory_has_no_room(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with Queue(tmp_path / "q", durability="manual", memory="1MiB") as queue:
+            for _ in range(scaled(300, least=50)):
+                await queue.aput(b"x" * 20_000)
+            for _ in range(scaled(300, least=50)):
+                message = await queue.atake(0)
+                async with message:
+                    pass
+                assert not await acknowledge(queue.exchange, message.delivery)
+            assert await queue.ajoin(timeout=0)
+
+    asyncio.run(run())
+    with Queue(tmp_path / "q") as queue:
+        assert len(queue) == 0

@@ -11,7 +11,7 @@ import pytest
 
 from oxidbm import CorruptionError, Queue
 from oxidbm._core.faster_log.queue_log import QueueLog
-from oxidbm._deliveries import ACK, ADDRESS, ITEM, MOVED
+from oxidbm._queue_entries import ACK, ADDRESS, ITEM, MOVED, NOTE, NOTES
 from tests.facade.queues import drain
 from tests.inside import abandon_queue
 from tests.support import scaled
@@ -47,7 +47,8 @@ def test_space_goes_back_behind_a_message_that_stays_out(tmp_path: Path) -> None
         assert queue.stats()["log_bytes"] <= 20 * 4096
         abandon_queue(queue)
     with Queue(tmp_path / "q", page_size="4KiB", memory="1MiB") as queue:
-        assert drain(queue) == [b"stuck", b"given back"]
+        assert (len(queue), queue.stats()["delayed"]) == (2, 1)
+        assert drain(queue) == [b"stuck"]
     del stuck
 
 
@@ -68,7 +69,10 @@ def test_an_item_that_was_moved_is_acknowledged_where_it_stands(tmp_path: Path) 
 
 HOSTILE = {
     "an empty entry": [b""],
-    "an unknown kind": [ITEM + b"a", b"\3abc"],
+    "an unknown kind": [ITEM + b"a", b"\4abc"],
+    "short notes": [ITEM + b"a", NOTES + b"abc"],
+    "no notes": [ITEM + b"a", NOTES],
+    "notes of what comes later": [ITEM + b"a", NOTES + NOTE.pack(64, 0, 1) + NOTE.pack(1 << 20, 0, 1)],
     "a short acknowledgement": [ITEM + b"a", ACK + b"1234567"],
     "a long one": [ITEM + b"a", ACK + ADDRESS.pack(64) + b"x"],
     "an item that comes later": [ACK + ADDRESS.pack(1 << 20)],
@@ -108,7 +112,7 @@ def interrupt(call: Callable[[], object], lines: int) -> bool:
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         nonlocal left
-        if Path(frame.f_code.co_filename).name not in ("_deliveries.py", "_exchange.py"):
+        if Path(frame.f_code.co_filename).name not in ("_deliveries.py", "_exchange.py", "_queue_cursor.py"):
             return None
         # between the end of a block and giving back its lock no signal is looked for
         if event == "line" and "with self.lock" not in linecache.getline(frame.f_code.co_filename, frame.f_lineno):

@@ -36,7 +36,9 @@ class QueueMachine(RuleBasedStateMachine):
         self.delayed: dict[bytes, float] = {}
         self.flying: dict[bytes, float] = {}
         self.done: set[bytes] = set()
-        self.committed: tuple[set[bytes], set[bytes]] = (set(), set())  # what was put, and what is done
+        self.attempts: dict[bytes, int] = {}
+        # what was put, what is done, what is delayed, and how often each was handed out
+        self.committed: tuple[set[bytes], set[bytes], set[bytes], dict[bytes, int]] = (set(), set(), set(), {})
         self.open()
 
     def open(self) -> None:
@@ -83,11 +85,22 @@ class QueueMachine(RuleBasedStateMachine):
         expected = self.again.pop(0) if self.again else self.never.pop(0)
         assert message.item == expected
         self.flying[expected] = self.now + REDELIVER
+        self.attempts[expected] = self.attempts.get(expected, 0) + 1
+        assert message.attempts == self.attempts[expected]
         return message
+
+    @rule(message=consumes(out), seconds=st.sampled_from([1, 60, 200]))
+    def extend(self, message: Message[bytes] | None, seconds: int) -> None:
+        if message is None or message.exchange is not self.queue.exchange:
+            return
+        newest = message.item in self.flying and message.attempts == message.delivery.attempts
+        assert message.extend(seconds) == newest
+        if newest:
+            self.flying[message.item] = self.now + seconds
 
     @rule(message=consumes(out))
     def ack(self, message: Message[bytes] | None) -> None:
-        if message is None or message.queue is not self.queue:
+        if message is None or message.exchange is not self.queue.exchange:
             return
         item = message.item
         assert message.ack() == (item not in self.done)
@@ -99,7 +112,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(message=consumes(out), delay=st.sampled_from([0, 0, 5, 100]))
     def nack(self, message: Message[bytes] | None, delay: int) -> None:
-        if message is None or message.queue is not self.queue:
+        if message is None or message.exchange is not self.queue.exchange:
             return
         item = message.item
         newest = item in self.flying and message.attempts == message.delivery.attempts
@@ -121,28 +134,36 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def commit(self) -> None:
         self.queue.commit()
-        self.committed = (self.all_put(), set(self.done))
+        self.committed = (self.all_put(), set(self.done), set(self.delayed), dict(self.attempts))
 
     @rule(crash=st.booleans())
     def reopen(self, crash: bool) -> None:
         if crash:
             abandon_queue(self.queue)
-            put, self.done = self.committed[0], set(self.committed[1])
+            put, done, delayed, attempts = self.committed
+            self.done = set(done)
         else:
             self.queue.close()
-            put = self.all_put()
-        self.flying.clear()
-        self.delayed.clear()
-        self.again.clear()
+            put, delayed, attempts = self.all_put(), set(self.delayed), dict(self.attempts)
         self.open()
-        order = [message.item for message in self.queue.messages(timeout=0)]  # moved ones stand elsewhere
-        assert sorted(order) == sorted(put - self.done)
+        assert self.queue.stats()["delayed"] <= len(delayed - self.done)  # the system's time goes on
+        seen = {message.item: message for message in self.queue.messages(timeout=0)}
+        assert put - self.done - delayed <= set(seen) <= put - self.done
+        self.now += 1000
+        for message in self.queue.messages(timeout=0):
+            seen.setdefault(message.item, message)
+        assert set(seen) == put - self.done
+        assert all(message.attempts > attempts.get(item, 0) for item, message in seen.items())
+        order = sorted(seen, key=lambda item: seen[item].delivery.address)  # moved ones stand elsewhere
         self.queue.close()
         self.open()
+        self.attempts = {item: message.delivery.attempts for item, message in seen.items()}
+        for held in (self.flying, self.delayed, self.again):
+            held.clear()
         self.never = order
         ranks = sorted(self.rank[item] for item in order)  # below that of whatever is put from now on
         self.rank.update(zip(order, ranks, strict=True))
-        self.committed = (put, set(self.done))
+        self.committed = (put, set(self.done), set(), dict(self.attempts))
 
     @invariant()
     def counts(self) -> None:

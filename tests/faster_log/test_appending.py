@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import oxidbm
 from oxidbm import Log
 from tests.faster_log.helpers import FIRST, HEADER, SMALL_PAGE, Place, data_of, entries, pairs, push_to_disk, until_true
+from tests.inside import hybrid_log_of
 from tests.support import run, scaled
 
 
@@ -214,3 +216,32 @@ def test_the_tail_moves_under_stress(tmp_path: Path) -> None:
     assert found == [count // 2 * 2] * threads
     assert len(log) == sum(found)
     log.close()
+
+
+@pytest.mark.compiled_only("the sources breathe in another way")
+def test_others_run_while_room_is_made_for_a_large_entry(files: Place) -> None:
+    """What a signal handler raises meanwhile comes out, and neither room nor the entry is lost or kept."""
+    log = files.open(memory="64MiB")
+    budget = hybrid_log_of(log).budget
+    before = budget.total
+    turns = 0
+
+    def raise_sometimes(frame: Any, event: str, arg: object) -> None:
+        nonlocal turns
+        if event == "call" and frame.f_code.co_name == "be_interpreted":
+            turns += 1
+            if turns == 3:
+                raise KeyError(turns)
+
+    sys.setprofile(raise_sometimes)
+    try:
+        with pytest.raises(KeyError):
+            log.append(bytes(16 << 20))
+    finally:
+        sys.setprofile(None)
+    assert budget.total - before < 1 << 20
+    assert len(log) == 0
+    address = log.append(b"x" * (16 << 20))
+    assert log.read(address) == b"x" * (16 << 20)
+    assert len(log) == 1
+    log.commit()

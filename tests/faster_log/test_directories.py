@@ -1,6 +1,8 @@
 """Directories: where a log can be, its sizes at their limits, and what stores and their tools say of a log's."""
 
 import dbm
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,3 +235,33 @@ def test_small_and_large_segments(files: Place) -> None:
     assert len(list((files.path / "log").iterdir())) > 10
     log = files.open()
     assert list(log) == expected
+
+
+@pytest.mark.parametrize("make", [Log, Store])
+def test_an_empty_path(make: Callable[..., Any]) -> None:
+    for options in ({}, {"read_only": True}):
+        with pytest.raises(ValueError, match=r"the path of a (log|store) is empty; name a directory"):
+            make("", **options)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of descriptors")
+def test_fewer_descriptors_than_files(files: Place) -> None:
+    import resource
+
+    log = files.open()
+    for number in range(40):
+        log.append(data_of(number, 100))
+        hybrid_log_of(log).close_tail_page()
+        hybrid_log_of(log).device.roll()
+        log.commit()
+    log.close()
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = {int(name) for name in os.listdir("/dev/fd")}
+    free = [number for number in range(limit[0]) if number not in used]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[20], limit[1]))
+    try:
+        with pytest.raises(OSError, match=r"each of its \d+ files open\. Let the process have more \(ulimit -n"):
+            files.open()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    assert len(files.open()) == 40

@@ -312,3 +312,68 @@ def test_a_read_only_log_keeps_positions_only(files: Place) -> None:
             reading.append(b"no")
     after = {file: file.read_bytes() for file in files.path.rglob("*") if file.is_file()}
     assert {file.name for file in after if after[file] != before.get(file)} == {"billing.pos"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of a file's size")
+def test_a_reader_that_could_not_be_made_is_none(files: Place) -> None:
+    """A full disk lets a file be made and nothing be written to it."""
+    import resource
+
+    log, addresses = filled(files, 10)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limit[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            log.reader("late", begin=log.tail)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert log.readers() == []
+    assert not log.forget_reader("late")
+    assert log.truncate(addresses[5]) == 5
+    assert log.truncate() == 5
+    with log.reader("late") as reader:
+        assert reader.position == log.begin
+
+
+@pytest.mark.parametrize("data", [b"", bytes(128)], ids=["empty", "zeros"])
+def test_a_position_that_was_never_written_is_no_reader(files: Place, data: bytes) -> None:
+    """As a process leaves it that is killed while it makes the reader, or a power cut before that was synced."""
+    log, _ = filled(files, 10)
+    (files.path / "readers").mkdir()
+    (files.path / "readers" / "late.pos").write_bytes(data)
+    assert log.readers() == []
+    assert log.truncate() == 10
+    log.append(b"new")
+    log.commit()
+    with log.reader("late") as reader:
+        assert [data for _, data in reader] == [b"new"]
+    assert [found.name for found in log.readers()] == ["late"]
+
+
+def test_a_position_knows_what_was_durable(files: Place) -> None:
+    """A log that ends before what a reader knew to be durable has lost it; nothing is cut off."""
+    log, _ = filled(files, 10)
+    with log.reader("billing") as reader:
+        next(reader)
+    committed = log.committed
+    abandon_log(log)
+    (segment,) = (files.path / "log").iterdir()
+    sound = segment.read_bytes()
+    data = bytearray(sound)
+    data[committed - 60] ^= 1
+    segment.write_bytes(data)
+    with pytest.raises(CorruptionError, match=r"billing\.pos knew commit 1 to be durable"):
+        files.open()
+    assert segment.read_bytes() == bytes(data)
+    segment.write_bytes(sound)
+    assert len(files.open()) == 10
+
+
+def test_a_position_before_the_first_commit_knows_nothing(files: Place) -> None:
+    """A reader of what is not committed yet may be ahead of what a crash leaves, which is no damage."""
+    log = files.open()
+    log.append(b"never committed")
+    with log.reader("billing") as reader:
+        assert list(reader) == []
+    abandon_log(log)
+    assert len(files.open()) == 0

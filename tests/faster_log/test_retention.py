@@ -1,5 +1,8 @@
 """What a log forgets by itself: whole files, by number, bytes and age, and nothing that a named reader has not done."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +11,34 @@ import pytest
 from oxidbm import Log
 from tests.faster_log.helpers import Place, data_of
 from tests.inside import commits_of_log, hybrid_log_of
+from tests.support import ROOT
 
 PER_FILE = 10
 SECOND = 1_000_000_000
+SCRIPT_OF_ANOTHER_USER = """
+import os, signal, oxidbm
+from pathlib import Path
+path = Path("log")
+path.mkdir()
+with oxidbm.Log() as log:
+    log.append(b"imports what it needs")
+os.chown(path, 65534, 65534)
+os.seteuid(65534)
+log = oxidbm.Log(path, memory="1MiB", page_size="4KiB", keep_bytes="1MiB")
+log.append_many([bytes(1000)] * 20_000)
+log.commit()
+with log.reader("mine") as reader:
+    next(reader)
+os.seteuid(0)
+(path / "readers" / "theirs.pos").touch(0o600)
+os.seteuid(65534)
+for _ in range(4):
+    log.append_many([bytes(1000)] * 2000)
+    log.commit()
+    assert log.committed == log.tail
+print(log.stats()["maintenance_failure"])
+log.close()
+"""
 
 
 def files_of(log: Log[Any], count: int) -> list[int]:
@@ -144,3 +172,48 @@ def test_a_log_in_memory_or_to_read_only_has_none(files: Place) -> None:
     for where in ({"path": None}, {"path": files.path, "read_only": True}):
         with pytest.raises(ValueError, match="keep_entries"):
             Log(**where, keep_entries=5)
+
+
+@pytest.mark.parametrize("what", ["a directory", "a damaged file"])
+def test_a_position_that_cannot_be_read_is_in_no_commits_way(files: Place, what: str) -> None:
+    """Nothing is forgotten, since nobody knows what the reader has done; it is said, and every commit is made."""
+    log = files.open(keep_entries=5)
+    files_of(log, 2)
+    (files.path / "readers").mkdir()
+    position = files.path / "readers" / "theirs.pos"
+    if what == "a directory":
+        position.mkdir()
+    else:
+        position.write_bytes(b"damage" * 30)
+    begin = log.begin
+    files_of(log, 4)
+    looked_anew(log)
+    assert log.committed == log.tail
+    assert log.begin == begin
+    assert "nothing is forgotten: " in log.stats()["maintenance_failure"]
+    assert "theirs.pos" in log.stats()["maintenance_failure"]
+    with pytest.raises(OSError, match=r"theirs\.pos"):
+        log.truncate()
+    assert log.begin == begin
+    if what == "a directory":
+        position.rmdir()
+    else:
+        position.unlink()
+    looked_anew(log)
+    assert log.begin > begin
+    assert log.stats()["maintenance_failure"] == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user")
+def test_a_position_of_another_user(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT_OF_ANOTHER_USER],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,  # by a path from there: the other user may not come through the folders above
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "theirs.pos" in done.stdout

@@ -167,10 +167,11 @@ def test_the_file_of_a_reader(tmp_path: Path) -> None:
             start = int(row["offset"])
             said[row["field"]] = slot[start : start + int(row["size"])]
         assert said["magic"] == bytes.fromhex(content("Readers", "magic").strip("`"))
-        assert int.from_bytes(said["checksum"], "little") == zlib.crc32(slot[:40])
-        assert not any(slot[44:])
+        assert int.from_bytes(said["checksum"], "little") == zlib.crc32(slot[:48])
+        assert not any(slot[52:])
         counter = word_at(said["counter"], 0)
         assert counter & 1 == index
         found.append((counter, word_at(said["address"], 0), word_at(said["number"], 0)))
+        assert word_at(said["durable_sequence"], 0) == 1
         assert abs(word_at(said["time_ns"], 0) - time.time_ns()) < 10**12
     assert sorted(found) == [(2, addresses[1], 1), (3, addresses[3], 3)]

@@ -22,6 +22,7 @@ OUTSIDE = (
     "oxidbm._breath",
     "oxidbm._buffers",
     "oxidbm._key_codecs",
+    "oxidbm._log_backup",
     "oxidbm._views",
     "oxidbm.codecs",
     "oxidbm._memoize",

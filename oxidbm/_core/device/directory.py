@@ -22,12 +22,14 @@ STORE: Final = "STORE"  # the superblock; what has one is a store
 LOCK: Final = "LOCK"
 CLEAN: Final = "CLEAN"  # there only while the store is closed cleanly
 LOG: Final = "log"  # the directory of the log's segments
+READERS: Final = "readers"  # of a log by itself: where each of its named readers stands
+POSITION_SUFFIX: Final = ".pos"
 CHECKPOINTS: Final = "checkpoints"  # a directory, which there need not be
 SEGMENT_SUFFIX: Final = ".seg"
 METADATA_SUFFIX: Final = ".json"  # of a checkpoint
 IMAGE_SUFFIX: Final = ".index.zst"  # of its image of the index
 SNAPSHOT_SUFFIX: Final = ".snapshot.zst"  # of its copy of what was in memory alone
-INNER_SUFFIXES: Final = (SEGMENT_SUFFIX, METADATA_SUFFIX, IMAGE_SUFFIX, SNAPSHOT_SUFFIX)
+INNER_SUFFIXES: Final = (SEGMENT_SUFFIX, METADATA_SUFFIX, IMAGE_SUFFIX, SNAPSHOT_SUFFIX, POSITION_SUFFIX)
 ASIDE_SUFFIX: Final = ".new"
 NO_WAITING: Final[int] = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for its other end
 NOTE_BYTES_MAX: Final = 4096
@@ -447,7 +449,7 @@ if hasattr(os, "register_at_fork"):
 def foreign_name(path: str) -> str:
     """Return a name in a directory that is no part of a store; "" where there is none."""
     for name in sorted(os.listdir(path)):
-        if name in (LOG, CHECKPOINTS):
+        if name in (LOG, CHECKPOINTS, READERS):
             for inner in sorted(os.listdir(os.path.join(path, name))):
                 if not inner.removesuffix(ASIDE_SUFFIX).endswith(INNER_SUFFIXES):
                     return f"{name}/{inner}"
@@ -458,7 +460,7 @@ def foreign_name(path: str) -> str:
 
 def remove_directory(path: str) -> None:
     """Delete a store's directory, in which nothing foreign is."""
-    for below in (LOG, CHECKPOINTS):
+    for below in (LOG, CHECKPOINTS, READERS):
         directory = os.path.join(path, below)
         if os.path.isdir(directory):
             for name in os.listdir(directory):

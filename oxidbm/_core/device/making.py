@@ -28,6 +28,8 @@ class Making:
 
 def prepare_directory(path: str, making: Making) -> None:
     """See that the path is the directory of a store, or of a log that stands alone, or may become one."""
+    if not path:
+        raise ValueError(f"the path of a {making.what} is empty; name a directory, or leave it out for one in memory")
     log = os.path.join(path, LOG)
     if os.path.lexists(os.path.join(path, STORE)) and os.path.isdir(log):
         return  # what the names would say, at a third of the system calls

@@ -36,6 +36,7 @@ from oxidbm._core.device.system import (
     nonzero_end,
     read_at,
     sync_file,
+    with_advice,
     write_at,
 )
 from oxidbm._core.errors import CorruptionError
@@ -90,8 +91,12 @@ class FileDevice(Device):
 
     def open_segments(self) -> None:
         """Open every segment in the directory."""
-        for name, start in self.named_segments():
-            self.open_segment(name, start)
+        named = self.named_segments()
+        for name, start in named:
+            try:
+                self.open_segment(name, start)
+            except OSError as failure:
+                raise with_advice(failure, len(named)) from None
         self.end_with_the_next(0)
         if self.segments:
             last = self.segments[-1]
@@ -394,6 +399,11 @@ class FileDevice(Device):
             segment = self.segments[held - 1]
             segment.size = file_size(segment.descriptor)  # less than before where the writer cut its surplus off
         self.end_with_the_next(max(held - 1, i64(0)))
+
+    def first_named(self) -> i64:
+        """Return where the first segment starts that the directory has now, 0 where it has none."""
+        named = self.named_segments()
+        return named[0][1] if named else 0
 
     def roll(self) -> None:
         """Begin a new segment with the next write that starts a page."""

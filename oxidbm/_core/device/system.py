@@ -149,3 +149,14 @@ def host_name() -> str:
     import socket
 
     return socket.gethostname()
+
+
+def with_advice(failure: OSError, count: int) -> OSError:
+    """Return the failure of opening one of so many files; where the system allows no more of them, what to do too."""
+    if failure.errno not in (errno.EMFILE, errno.ENFILE):
+        return failure
+    why = (
+        f"{failure.strerror}: the log keeps each of its {count} files open. Let the process have more (ulimit -n, "
+        "RLIMIT_NOFILE), or close others"
+    )
+    return OSError(failure.errno, why, failure.filename)

@@ -23,6 +23,7 @@ from oxidbm._core.durability.session_record import SERIAL_MAX
 from oxidbm._core.errors import CorruptionError, FormatError
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.log.record import KEY_LENGTH_MAX
+from oxidbm._core.seconds import check_timeout, to_wait
 
 FOLD_OVER: Final = "fold-over"
 SNAPSHOT: Final = "snapshot"
@@ -336,7 +337,8 @@ class Checkpoint:
 
     def result(self, timeout: float | None = None) -> "Checkpoint":
         """Return the checkpoint once it is there; raise what kept it from that, TimeoutError after so many seconds."""
-        if not self.finished and self.running.acquire(True, -1.0 if timeout is None else timeout):
+        check_timeout(timeout)
+        if not self.finished and self.running.acquire(True, to_wait(timeout)):
             self.running.release()
         if not self.finished:
             raise TimeoutError(f"the checkpoint is not there after {timeout} seconds; it is still being made")

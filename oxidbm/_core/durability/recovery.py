@@ -5,7 +5,8 @@ of it is not what the last commit says, with the log's first record.
 
 What lies past the last commit that counts (see replay) is cut off, physically and durably, before anything is appended,
 or a later crash could take stale records for new ones. It is a torn tail, and not corruption, unless 1. the store was
-closed cleanly, or 2. a later commit record says that a commit past that place was known durable.
+closed cleanly, 2. a later commit record says that a commit past that place was known durable, or 3. what stands there
+belongs somewhere else (see misplaced).
 """
 
 from typing import final
@@ -24,6 +25,7 @@ from oxidbm._core.durability.commit_record import (
 )
 from oxidbm._core.durability.image_file import ImageHeader, ImageReader
 from oxidbm._core.durability.live_bytes import count_live_bytes
+from oxidbm._core.durability.misplaced import check_damaged_commit, check_misplaced
 from oxidbm._core.durability.page_size import check_page_size
 from oxidbm._core.durability.rebuild import (
     buried_in,
@@ -37,6 +39,7 @@ from oxidbm._core.durability.torn_tail import later_durable_commit
 from oxidbm._core.errors import CorruptionError, FormatError
 from oxidbm._core.index.hash_index import HashIndex
 from oxidbm._core.log.hybrid_log import HybridLog
+from oxidbm._core.log.reader import bytes_behind
 from oxidbm._core.log.record import (
     HEADER_BYTES,
 )
@@ -80,6 +83,8 @@ def recover(commits: Commits, mark: CleanMark | None, read_only: bool, source: S
         raise CorruptionError(f"{log.device.place(replay.cursor.following)}: the log does not lead on to a commit")
     if at is None:
         check_end(log, replay, mark)
+        if last is None:
+            check_never_durable(log, source)
     if replay.cursor.address >= replay.last_end and len(replay.pages) > 0:  # records past the commit were applied
         count: i64 = last.table.count if last is not None else 0
         count = min(max(count, i64(0)), replay.last_end // HEADER_BYTES, log.budget.limit // 8)
@@ -97,7 +102,7 @@ def recover(commits: Commits, mark: CleanMark | None, read_only: bool, source: S
             f"{at.token} is of commit {at.sequence}, ending at {at.end}"
         )
     if device.end() > tail:
-        report.bytes_cut = int(device.end() - tail) if at is None else 0
+        report.bytes_cut = bytes_behind(device, tail) if at is None else 0
         if not read_only:
             device.truncate_after(tail)
         elif isinstance(device, FileDevice):
@@ -310,11 +315,24 @@ def check_end(log: HybridLog, replay: Replay, mark: CleanMark | None) -> None:
         return
     if replay.cursor.following > replay.last_end or replay.fault is not None or log.device.end() > replay.last_end:
         check_page_size(log, replay)
+        if replay.fault is not None:
+            check_damaged_commit(log, replay.cursor.following)
+        check_misplaced(log, replay.last_end)
         later = later_durable_commit(log, replay.last_end, sequence)
         if later:
             raise CorruptionError(
                 f"{why}. That is not a torn tail: a later commit record, {log.device.place(later)}, knew more than "
                 f"commit {sequence} to be durable. Restore the store from a copy"
+            )
+
+
+def check_never_durable(log: HybridLog, source: Source) -> None:
+    """Raise where a log without a commit has a checkpoint, each of which is of a commit that was durable before."""
+    for metadata in source.known:
+        if not metadata.has_copy():
+            raise CorruptionError(
+                f"{log.life.path}: no commit is left in the log, and the checkpoint {metadata.token} is of commit "
+                f"{metadata.sequence}, which was durable. Restore the store from a copy; nothing was cut off"
             )
 
 

@@ -37,12 +37,6 @@ def too_large(size: int, limit: i64) -> ValueError:
     )
 
 
-def check_timeout(timeout: float | None) -> None:
-    """Raise ValueError for what is no number of seconds to wait."""
-    if timeout is not None and not timeout >= 0:  # nor is NaN
-        raise ValueError(f"timeout is a number of seconds, at least 0, or None, not {timeout!r}")
-
-
 def checked_number(number: object) -> int:
     """Return a commit's number; TypeError, ValueError."""
     if isinstance(number, bool) or not isinstance(number, int):

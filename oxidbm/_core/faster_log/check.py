@@ -1,4 +1,7 @@
-"""Checking a log: every entry and every record of the log's own is read and verified, and what is wrong is listed."""
+"""Checking a log: every entry and every record of the log's own is read and verified, and what is wrong is listed.
+
+What kept a damaged log from opening, and positions of named readers that do not verify, are listed too.
+"""
 
 from typing import Final
 
@@ -6,14 +9,16 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.coder import ENTRIES, plain
-from oxidbm._core.faster_log.commits import EntryCommits
+from oxidbm._core.faster_log.handle import LogHandle
+from oxidbm._core.faster_log.position_file import faults_of_positions
 from oxidbm._core.faster_log.scan import EntryIterator
 
 SLICE_ENTRIES: Final = 512
 
 
-def check(commits: EntryCommits) -> list[str]:
+def check(handle: LogHandle) -> list[str]:
     """Return every fault found in a log, as sentences. O(the log), in bounded memory but for the faults."""
+    commits = handle.commits
     wanted = commits.length()
     entries = EntryIterator(commits, plain(ENTRIES), commits.begin, commits.log.tail, True, None)
     faults: list[str] = []
@@ -25,4 +30,6 @@ def check(commits: EntryCommits) -> list[str]:
             _breath.breathe()
     if found < wanted and (faults or wanted == commits.length()):
         faults.append(f"{commits.log.life.called()} has {found} sound entries of {wanted}; the others are lost")
-    return faults
+    if handle.directory is not None:
+        faults += faults_of_positions(handle.directory)
+    return handle.recovery.faults + faults

@@ -18,6 +18,7 @@ from oxidbm._core.durability.committer import Committer
 from oxidbm._core.durability.holds import Holds, Truncation
 from oxidbm._core.durability.notices import Notice
 from oxidbm._core.faster_log.arguments import NUMBER_LAST
+from oxidbm._core.faster_log.drain import Drains
 from oxidbm._core.faster_log.entry import append_cookie, append_entry
 from oxidbm._core.faster_log.position_file import PositionFile
 from oxidbm._core.locks import CUTTING, StoreLock
@@ -36,6 +37,10 @@ class BeforeCommit:
     def __init__(self) -> None:
         self.failure = ""
 
+    def pending(self) -> bool:
+        """Return whether there is something to commit though nothing was appended."""
+        return False
+
     def run(self) -> None:
         """Truncate what need not be kept any more, which the commit then says."""
 
@@ -51,6 +56,7 @@ class EntryCommits(Committer):
         self.address: i64 = 0  # of the last commit record
         self.end: i64 = FIRST_ADDRESS  # behind it
         self.durable_tail: i64 = FIRST_ADDRESS
+        self.known_durable: i64 = 0  # the last commit that is durable for sure, also where a writer is beside a reader
         self.records_before: i64 = 0  # appended up to and with the last commit record
         self.following: i64 = 0  # the number of the next entry
         self.begin: i64 = FIRST_ADDRESS  # of what may be read
@@ -67,6 +73,7 @@ class EntryCommits(Committer):
         self.before = BeforeCommit()
         self.positions: list[PositionFile] = []  # of the named readers that are open here
         self.appends: list[Notice] = []  # who is to be told of the next append
+        self.drains = Drains(log)
 
     def start(self) -> i64:
         """Return the address before which nothing is: a first record that fills a page leaves the first page out."""
@@ -85,9 +92,10 @@ class EntryCommits(Committer):
 
     def commit(self) -> None:
         """Return when every entry that was appended so far is durable; PoisonedError where that cannot be."""
-        if self.durable_tail >= self.log.tail and not self.unlogged:
+        pending: bool = self.before.pending()
+        if self.durable_tail >= self.log.tail and not self.unlogged and not pending:
             return
-        fresh: bool = self.unlogged or self.log.tail != self.end
+        fresh: bool = pending or self.unlogged or self.log.tail != self.end
         self.commit_until(self.sequence + 1 if fresh else self.sequence)
 
     def commit_alone(self, cookie: bytes | None, number: i64) -> i64:
@@ -127,7 +135,7 @@ class EntryCommits(Committer):
             flush_to(log, target)
             self.sync_device(log)
         self.durable_tail = target
-        self.durable_sequence = sequence
+        self.durable_sequence = self.known_durable = sequence
         self.durable_begin = begin
         self.durable_cookie = cookie
         self.give_back(begin)
@@ -212,6 +220,12 @@ class EntryCommits(Committer):
             self.cookie_address = address
         self.cookie_new = False
         return 0
+
+    def release(self, ticket: int) -> None:
+        """Give a hold back, and with it the space of the segments that nobody else needs."""
+        self.holds.release(ticket)
+        if self.log.life.can_write():
+            self.log.epoch.bump(Truncation(self.log, self.holds, self.log.begin).delete)
 
     def close_positions(self) -> None:
         """Make durable what the named readers that are open here have done, and let others have them."""

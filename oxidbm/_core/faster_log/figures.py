@@ -26,7 +26,7 @@ def figures(handle: LogHandle) -> dict[str, Any]:
         "memory_bytes": int(log.budget.total),
         "memory_budget": int(log.budget.limit),
         "page_bytes": int(log.page_bytes),
-        "maintenance_failure": "" if keeper is None else keeper.failure or commits.before.failure,
+        "maintenance_failure": "" if keeper is None else keeper.said_failure(),
         "poisoned": handle.life.poison,
         "read_only_log": handle.options.read_only,
         "durability": handle.options.durability,

@@ -9,7 +9,7 @@ from typing import final
 from oxidbm._core.device.directory import Directory, DirectoryLock
 from oxidbm._core.durability.source import Recovery
 from oxidbm._core.durability.superblock import CleanMark, StorePrelude, Superblock, write_mark
-from oxidbm._core.errors import error
+from oxidbm._core.errors import CorruptionError, error
 from oxidbm._core.exits import HANDLES, Openable, attempt
 from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.keeper import LogKeeper
@@ -39,6 +39,10 @@ class LogHandle(Openable):
         self.refresher: Refresher | None = None  # of one that is open to read only, and moves on
         self.commits_at_end = True
         HANDLES[id(self)] = self
+
+    def faulty(self) -> bool:
+        """Return whether the log is damaged, and was opened as far as it can be read."""
+        return len(self.recovery.faults) > 0
 
     def codec(self) -> str:
         """Return the name of the entries' codec."""
@@ -146,8 +150,9 @@ class LogHandle(Openable):
         log.shut_down()
         failure = attempt(self.commits.close_positions)
         failure = attempt(log.epoch.drain) or failure
-        failure = attempt(log.give_up_device) or failure
-        failure = attempt(log.let_go) or failure
+        if not self.commits.drains.end(self.commits.durable_tail):
+            failure = attempt(log.give_up_device) or failure
+            failure = attempt(log.let_go) or failure
         failure = attempt(self.commits.waiters.close) or failure
         failure = attempt(self.commits.notices.ended) or failure
         failure = attempt(self.commits.tell_of_append) or failure
@@ -157,3 +162,13 @@ class LogHandle(Openable):
             failure = attempt(self.directory.close) or failure
         if failure is not None:
             raise failure
+
+
+def not_to_copy(handle: LogHandle) -> Exception:
+    """Return the error for a log that has no files, or not all of them, to make a backup of."""
+    if handle.recovery.faults:
+        return CorruptionError(
+            f"{handle.life.called()} is damaged, and no backup can be made of it: {handle.recovery.faults[0]}. "
+            "oxidbm.salvage_log(path, to) saves what is left"
+        )
+    return ValueError("a log in memory has no files to copy; append its entries to one that has a path")

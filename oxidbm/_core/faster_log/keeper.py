@@ -92,6 +92,10 @@ class LogKeeper:
         """End the thread and wait for it."""
         self.worker.stop()
 
+    def said_failure(self) -> str:
+        """Return what has ended the thread, or what it could not do the last time; "" for nothing."""
+        return self.worker.failure or self.failure or self.commits.before.failure
+
     def loop(self) -> None:
         """Work while there is any, else sleep until woken or the interval is over."""
         life = self.log.life

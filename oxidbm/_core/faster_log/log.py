@@ -4,47 +4,51 @@ Under the GIL an append is one stretch of compiled code, so any number of thread
 """
 
 import os
-import threading
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from types import GenericAlias
 from typing import Any, Final, cast
 
 from mypy_extensions import i64
 
 from oxidbm import _breath
+from oxidbm._core.address import ADDRESS_MAX
 from oxidbm._core.coder import PLAIN, Coder
 from oxidbm._core.cookies import to_cookie
 from oxidbm._core.device.device import Device
-from oxidbm._core.durability.notices import ThreadNotice
 from oxidbm._core.durability.source import Recovery
 from oxidbm._core.durability.superblock import A_LOG, Kind
 from oxidbm._core.errors import MissingError
-from oxidbm._core.faster_log.arguments import (
-    as_address,
-    check_timeout,
-    checked_number,
-    nearest_address,
-    to_entry,
-    too_large,
-)
+from oxidbm._core.faster_log.arguments import as_address, checked_number, nearest_address, to_entry, too_large
 from oxidbm._core.faster_log.batch import LogBatch
 from oxidbm._core.faster_log.check import check
 from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.figures import figures
-from oxidbm._core.faster_log.follow import LogFollower
-from oxidbm._core.faster_log.handle import LogHandle
+from oxidbm._core.faster_log.finding import address_at, last_entries
+from oxidbm._core.faster_log.follow import LogFollower, wait_until
+from oxidbm._core.faster_log.handle import LogHandle, not_to_copy
 from oxidbm._core.faster_log.keeper import LogKeeper
-from oxidbm._core.faster_log.log_reader import LogReader, ReaderInfo, directory_of, infos, lowest
+from oxidbm._core.faster_log.log_reader import (
+    LogReader,
+    ReaderInfo,
+    before_readers,
+    beginning,
+    copy_readers,
+    directory_of,
+    infos,
+    open_reader,
+    stays,
+)
 from oxidbm._core.faster_log.opening import open_memory, open_path
-from oxidbm._core.faster_log.options import LogOptions
-from oxidbm._core.faster_log.position_file import Position, forget, hold, known
-from oxidbm._core.faster_log.reading import checked_address, number_behind, read_entry, size_of_entry, truncation
+from oxidbm._core.faster_log.options import LogOptions, skips
+from oxidbm._core.faster_log.position_file import forget, known
+from oxidbm._core.faster_log.reading import checked_address, read_entry, size_of_entry, truncation
 from oxidbm._core.faster_log.refresh import LOOK_SECONDS, Refresher
 from oxidbm._core.faster_log.scan import EntryIterator, decoded
 from oxidbm._core.life import COMMITTED, OPEN, WRITABLE, Life
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.record import VALUE_LENGTH_MAX
 from oxidbm._core.log.room import room_for
+from oxidbm._core.seconds import check_timeout
 from oxidbm._core.sizes import parse_size
 
 SLICE_ENTRIES: Final = 512
@@ -76,6 +80,7 @@ class Log:
         lock: bool = True,
         device: Device | None = None,
         commit: object = None,
+        on_error: object = None,
     ) -> None:
         options = LogOptions(
             parse_size("memory", memory), parse_size("page_size", page_size), durability, interval, codec
@@ -94,6 +99,7 @@ class Log:
             if not read_only:
                 raise ValueError("an earlier commit is opened with read_only=True")
             options.commit = checked_number(commit)
+        options.pass_over(on_error)
         if path is None:
             if read_only:
                 raise ValueError("a log without a path is always new, so read_only=True makes no sense")
@@ -170,10 +176,12 @@ class Log:
         while True:
             address = self.commits.append(entry)
             if address > 0:
+                _breath.breathe()  # each of the steps of a large entry takes its time: room, this copy, the checksum
                 return address
             self.life.check_not_poisoned()
             self.life.check_open()
             self.writer().make_room(room_for(-address, log.page_bytes))
+            _breath.breathe()
 
     def try_append(self, data: object) -> int | None:
         """Append an entry and return its address; None where the memory is full, instead of waiting."""
@@ -273,18 +281,10 @@ class Log:
         """Return True once the entry at an address is durable, False where that takes longer than `timeout`."""
         check_timeout(timeout)
         self.life.check_open()
+        wanted = -1 if address is None else as_address(address)
         if self.refresher is not None:
-            return self.refresher.wait(-1 if address is None else as_address(address), timeout)
-        commits = self.commits
-        wanted: i64 = self.log.tail if address is None else checked_address(self.commits, address) + 1
-        if commits.durable_tail >= wanted:
-            return True
-        notice = ThreadNotice(commits.sequence if commits.end >= wanted else commits.sequence + 1)
-        try:
-            commits.notices.add(notice, commits.durable_sequence)
-            return notice.wait(-1.0 if timeout is None else min(timeout, threading.TIMEOUT_MAX))
-        finally:
-            commits.notices.discard(notice)
+            return self.refresher.wait(wanted, timeout)
+        return wait_until(self.commits, self.log.tail if address is None else nearest_address(wanted) + 1, timeout)
 
     def read(self, address: object) -> Any:
         """Return the entry at an address."""
@@ -303,36 +303,48 @@ class Log:
         return int(size_of_entry(self.commits, checked_address(self.commits, address)))
 
     def scan(
-        self, begin: object = None, end: object = None, *, uncommitted: bool = False, on_error: object = "raise"
+        self, begin: object = None, end: object = None, *, uncommitted: bool = False, on_error: object = None
     ) -> EntryIterator:
         """Return an iterator over (address, entry), in order."""
         self.life.check_open()
-        if on_error not in ("raise", "skip"):
-            raise ValueError(f'on_error is "raise" or "skip", not {on_error!r}')
         commits = self.commits
         stop: i64 = self.log.tail if uncommitted else commits.durable_tail
         if end is not None:
             stop = min(stop, nearest_address(end))
         start: i64 = commits.begin if begin is None else nearest_address(begin)
-        return EntryIterator(commits, self.coder, start, stop, on_error == "skip", self)
+        return EntryIterator(commits, self.coder, start, stop, skips(on_error, self.handle.options.skips), self)
 
-    def follow(self, begin: object = None, *, timeout: float | None = None, uncommitted: bool = False) -> LogFollower:
-        """Return an iterator over the entries from an address on, and over those that come."""
+    def last(self, count: object = 1, *, on_error: object = None) -> list[tuple[int, Any]]:
+        """Return the last committed entries, in order, each with its address."""
         self.life.check_open()
+        if isinstance(count, bool) or not isinstance(count, int):
+            raise TypeError(f"count is a number of entries, not {type(count).__name__}")
+        wanted = max(min(count, ADDRESS_MAX), 0)
+        passes = skips(on_error, self.handle.options.skips)
+        return cast(list[tuple[int, Any]], last_entries(self.commits, self.coder, wanted, passes))
+
+    def address_at(self, time: float) -> int:
+        """Return the address from which on the entries were committed at a time, in seconds since 1970, or later."""
+        self.life.check_open()
+        return int(address_at(self.commits, time))
+
+    def follow(
+        self, begin: object = None, *, timeout: float | None = None, uncommitted: bool = False, on_error: object = None
+    ) -> LogFollower:
+        """Return an iterator over the entries from an address on, and over those that come."""
         check_timeout(timeout)
-        if self.read_only and self.refresher is None:
-            raise ValueError("an earlier commit stays as it is; open the log without commit= to follow it")
-        commits = self.commits
-        start: i64 = commits.begin if begin is None else nearest_address(begin)
-        return LogFollower(commits, self.coder, start, timeout, uncommitted, self.refresher, self)
+        start = beginning(self.handle, begin)
+        passes = skips(on_error, self.handle.options.skips)
+        drains = self.kind is A_LOG
+        return LogFollower(self.commits, self.coder, start, timeout, uncommitted, passes, self.refresher, self, drains)
 
     def aiter(
-        self, begin: object = None, *, timeout: float | None = None, uncommitted: bool = False
+        self, begin: object = None, *, timeout: float | None = None, uncommitted: bool = False, on_error: object = None
     ) -> AsyncIterator[tuple[int, Any]]:
         """As `follow`, for `async for`."""
         from oxidbm import _async  # asyncio takes time to import, and few ask for it
 
-        follower = self.follow(begin, timeout=timeout, uncommitted=uncommitted)
+        follower = self.follow(begin, timeout=timeout, uncommitted=uncommitted, on_error=on_error)
         return cast(AsyncIterator[tuple[int, Any]], _async.AsyncEntries(follower, timeout, LOOK_SECONDS))
 
     def refresh(self) -> bool:
@@ -341,8 +353,8 @@ class Log:
         refresher = self.refresher
         if refresher is not None:
             return refresher.refresh()
-        if self.handle.options.commit:
-            raise ValueError("an earlier commit stays as it is; open the log without commit= to move on")
+        if self.read_only:
+            raise stays(self.handle)
         return False
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
@@ -361,45 +373,27 @@ class Log:
         commits = self.commits
         before = commits.first
         wanted: i64 = self.log.tail if until is None else nearest_address(until)
-        directory = self.handle.directory
-        if directory is not None and not past_readers:
-            who, where = lowest(known(directory), commits.begin)
-            if who and where < wanted:
-                if until is not None:
-                    raise ValueError(
-                        f"the reader {who!r} stands at address {where}, before {until}; truncate() up to there, "
-                        "forget_reader() it, or say past_readers=True"
-                    )
-                wanted = where
+        if not past_readers:
+            wanted = before_readers(self.handle, wanted, until)
         truncation(commits, wanted)
         if self.always:
             commits.commit()
         return int(commits.first - before)
 
     def reader(
-        self, name: str, *, begin: object = None, follow: bool = False, timeout: float | None = None
+        self,
+        name: str,
+        *,
+        begin: object = None,
+        follow: bool = False,
+        timeout: float | None = None,
+        on_error: object = None,
     ) -> LogReader:
         """Return the reader of a name, which goes on where it last stood."""
-        self.life.check_open()
         check_timeout(timeout)
-        commits = self.commits
-        if self.read_only and self.refresher is None:
-            raise ValueError("an earlier commit stays as it is; open the log without commit= to read on in it")
-        file = hold(directory_of(self.handle.directory), name, self.handle.options.mode)
-        try:
-            kept = file.position
-            start: i64 = commits.begin if begin is None else nearest_address(begin)
-            if kept is not None:
-                start = kept.address
-            else:
-                file.store(Position(start, number_behind(commits, start), 0))
-            wait = timeout if follow else 0.0
-            entries = LogFollower(commits, self.coder, start, wait, False, self.refresher, self)
-            commits.positions.append(file)
-            return LogReader(commits, name, file, entries)
-        except BaseException:
-            file.close()
-            raise
+        start = beginning(self.handle, begin)
+        passes = skips(on_error, self.handle.options.skips)
+        return open_reader(self.handle, self.coder, name, start, timeout if follow else 0.0, passes, self)
 
     def readers(self) -> list[ReaderInfo]:
         """Return what is known of each named reader."""
@@ -469,10 +463,24 @@ class Log:
         """What the opening found and did."""
         return self.handle.recovery
 
+    def backup(self, to: object, *, link: bool = False, progress: Callable[[int, int], None] | None = None) -> Any:
+        """Copy the log as of a commit that is made now to another directory; return a report."""
+        self.life.check_open()
+        handle = self.handle
+        if handle.directory is None or handle.superblock is None or handle.recovery.faults:
+            raise not_to_copy(handle)
+        from oxidbm import _log_backup
+
+        backup = _log_backup.LogBackup(handle.commits, handle.directory, handle.superblock, cast(Any, to), copy_readers)
+        if self.refresher is None:
+            return backup.make(link, progress)
+        with self.refresher.lock:
+            return backup.make(link, progress)
+
     def check(self) -> list[str]:
         """Return every fault found in the log, as sentences."""
         self.life.check_open()
-        return check(self.commits)
+        return check(self.handle)
 
     def stats(self) -> dict[str, Any]:
         """Return figures about the log."""

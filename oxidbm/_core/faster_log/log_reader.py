@@ -10,13 +10,17 @@ from typing import final
 
 from mypy_extensions import i64
 
+from oxidbm._core.coder import Coder
 from oxidbm._core.device.directory import Directory
+from oxidbm._core.durability.found_commit import FoundCommit
 from oxidbm._core.errors import ClosedError
+from oxidbm._core.faster_log.arguments import nearest_address
 from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.entry import end_of, number_at
 from oxidbm._core.faster_log.follow import LogFollower
-from oxidbm._core.faster_log.position_file import Position, PositionFile
-from oxidbm._core.faster_log.reading import found_entry
+from oxidbm._core.faster_log.handle import LogHandle
+from oxidbm._core.faster_log.position_file import Position, PositionFile, give_up, hold, known
+from oxidbm._core.faster_log.reading import found_entry, number_behind
 from oxidbm._core.life import FORKED
 
 
@@ -43,7 +47,7 @@ class LogReader:
         found = self.entries.__next__()
         cursor = self.entries.entries.cursor
         self.before = self.last
-        self.last = Position(cursor.following, self.entries.entries.number() + 1, 0)
+        self.last = Position(cursor.following, self.entries.entries.number() + 1, 0, 0)
         return found
 
     def __enter__(self) -> "LogReader":
@@ -74,11 +78,12 @@ class LogReader:
         start = found_entry(self.commits, address)
         log = self.commits.log
         number = number_at(log, start)
-        self.keep(Position(end_of(log, start), number + 1, 0))
+        self.keep(Position(end_of(log, start), number + 1, 0, 0))
 
     def keep(self, position: Position) -> None:
         """Write where to go on."""
         position.time_ns = i64(max(time.time_ns(), 0))
+        position.durable_sequence = self.commits.known_durable
         self.file.store(position)
 
     def sync(self) -> None:
@@ -126,26 +131,96 @@ class ReaderInfo:
         )
 
 
-def infos(commits: EntryCommits, found: list[tuple[str, Position | None, bool]]) -> list[ReaderInfo]:
+def stays(handle: LogHandle) -> ValueError:
+    """Return the error for a log that cannot move on to newer commits."""
+    if handle.recovery.faults:
+        return ValueError(
+            f"{handle.life.called()} is damaged, and was opened as far as it can be read; it stays so, and can be "
+            "scanned"
+        )
+    return ValueError("an earlier commit stays as it is; open the log without commit= to move on, or to follow it")
+
+
+def beginning(handle: LogHandle, begin: object) -> i64:
+    """Return where somebody begins who follows a log: at an address, or at its begin; ValueError where it stays."""
+    handle.life.check_open()
+    if handle.keeper is None and handle.refresher is None:
+        raise stays(handle)
+    return handle.commits.begin if begin is None else nearest_address(begin)
+
+
+def open_reader(
+    handle: LogHandle, coder: Coder, name: str, begin: i64, timeout: float | None, skips: bool, owner: object
+) -> LogReader:
+    """Return the reader of a name, which begins at an address if it is a new one."""
+    commits = handle.commits
+    directory = directory_of(handle.directory)
+    file = hold(directory, name, handle.options.mode)
+    try:
+        kept = file.position
+        start = begin
+        if kept is not None:
+            start = kept.address
+        else:
+            file.store(Position(start, number_behind(commits, start, skips), 0, commits.known_durable))
+        entries = LogFollower(commits, coder, start, timeout, False, skips, handle.refresher, owner, False)
+        commits.positions.append(file)
+        return LogReader(commits, name, file, entries)
+    except BaseException:
+        give_up(directory, file, name)
+        raise
+
+
+def copy_readers(store: Directory, into: Directory, found: FoundCommit, mode: int) -> None:
+    """Have a copy of a log, which ends with a commit, know the readers; one that stands behind that goes on there."""
+    for name, position, _ in known(store):
+        file = hold(into, name, mode)
+        try:
+            if position.address > found.end():
+                position = Position(found.end(), found.record.table.count, position.time_ns, 0)
+            position.durable_sequence = min(position.durable_sequence, found.record.log.sequence)
+            file.store(position)
+            file.sync()
+        finally:
+            file.close()
+
+
+def before_readers(handle: LogHandle, wanted: i64, until: object) -> i64:
+    """Return up to where a log may be truncated: an address, or, where none was asked for, no farther than its readers.
+
+    ValueError where one was, and a reader stands before it.
+    """
+    if handle.directory is None:
+        return wanted
+    who, where = lowest(known(handle.directory))
+    if not who or where >= wanted:
+        return wanted
+    if until is not None:
+        raise ValueError(
+            f"the reader {who!r} stands at address {where}, before {until}; truncate() up to there, forget_reader() "
+            "it, or say past_readers=True"
+        )
+    return where
+
+
+def infos(commits: EntryCommits, found: list[tuple[str, Position, bool]]) -> list[ReaderInfo]:
     """Return what is known of each reader."""
     listed: list[ReaderInfo] = []
-    for name, kept, held in found:
-        position = Position(commits.begin, commits.first, 0) if kept is None else kept
+    for name, position, held in found:
         lag = max(commits.following - max(position.number, commits.first), i64(0))
         address = max(position.address, commits.begin)
         listed.append(ReaderInfo(name, int(address), int(lag), int(position.time_ns) / 1e9, held))
     return listed
 
 
-def lowest(found: list[tuple[str, Position | None, bool]], begin: i64) -> tuple[str, i64]:
+def lowest(found: list[tuple[str, Position, bool]]) -> tuple[str, i64]:
     """Return the reader that stands lowest, and where; "" where there is none."""
     who = ""
     where: i64 = 0
     for name, kept, _ in found:
-        address = begin if kept is None else kept.address
-        if not who or address < where:
+        if not who or kept.address < where:
             who = name
-            where = address
+            where = kept.address
     return who, where
 
 

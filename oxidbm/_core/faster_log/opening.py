@@ -8,7 +8,7 @@ from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS, power_of_two
 from oxidbm._core.budget import Budget
-from oxidbm._core.coder import ANY_NAME, BYTES_NAME
+from oxidbm._core.coder import ANY_NAME, BYTES_NAME, script_hint
 from oxidbm._core.device.device import Device, NullDevice
 from oxidbm._core.device.directory import LOG, STORE, Directory, DirectoryLock, note_recovery
 from oxidbm._core.device.making import Making, prepare_directory
@@ -16,6 +16,7 @@ from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.beside import open_beside_writer
 from oxidbm._core.durability.found_commit import FoundCommit
 from oxidbm._core.durability.superblock import (
+    A_LOG,
     StorePrelude,
     Superblock,
     never_durable,
@@ -27,12 +28,15 @@ from oxidbm._core.errors import CodecError, CorruptionError
 from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.handle import LogHandle
 from oxidbm._core.faster_log.keeper import LogKeeper
+from oxidbm._core.faster_log.left_over import stand_at_what_is_left
 from oxidbm._core.faster_log.options import LogOptions
+from oxidbm._core.faster_log.position_file import known_durable
 from oxidbm._core.faster_log.recover import commit_numbered, last_commit
 from oxidbm._core.faster_log.refresh import Refresher, stand_at
 from oxidbm._core.faster_log.retention import Retention
 from oxidbm._core.life import READ_ONLY, Life
 from oxidbm._core.log.hybrid_log import HybridLog
+from oxidbm._core.log.reader import bytes_behind
 from oxidbm._core.paging import check_memory, check_pages
 
 
@@ -72,7 +76,7 @@ def open_once(path: str, options: LogOptions) -> LogHandle:
             write_superblock(directory, block, options.mode)
         block = read_superblock(directory, options.kind)
         check_codec(path, options, block)
-        handle = open_log(directory, options, block)
+        handle = open_as_asked(directory, options, block)
         if handle.prelude is not None and not handle.prelude.mark_present:
             note_recovery(directory, options.mode)
         handle.directory = directory
@@ -86,6 +90,43 @@ def open_once(path: str, options: LogOptions) -> LogHandle:
         raise
 
 
+def open_as_asked(directory: Directory, options: LogOptions, block: Superblock) -> LogHandle:
+    """Open the log; where it is damaged, as far as it can be read, if that is asked for, else say how to."""
+    try:
+        return open_log(directory, options, block)
+    except CorruptionError as damage:
+        if options.skips:
+            return open_what_is_left(directory, options, block, str(damage))
+        if options.kind is not A_LOG:
+            raise
+        raise CorruptionError(
+            f'{damage}. What is left of the log is read with read_only=True, on_error="skip", and saved by '
+            "oxidbm.salvage_log(path, to)"
+        ) from None
+
+
+def open_what_is_left(directory: Directory, options: LogOptions, block: Superblock, fault: str) -> LogHandle:
+    """Open a damaged log to be read: by its last commit where only the mark of a clean end is damaged, else to its end.
+
+    It stays as it is then, since nobody writes it.
+    """
+    device = device_for(directory, options, block)
+    try:
+        life = Life(directory.path, options.kind.what)
+        log = HybridLog(device, life, Budget(i64(options.memory)), block.page_bits, False)
+        log.checksum_key = i64(block.checksum_key())
+        commits = EntryCommits(log)
+        stand_at_what_is_left(commits)
+    except BaseException:
+        device.close()
+        raise
+    life.writable = READ_ONLY
+    handle = LogHandle(commits, options, None)
+    handle.recovery.faults.append(fault)
+    handle.recovery.commit = int(commits.sequence)
+    return handle
+
+
 def check_codec(path: str, options: LogOptions, block: Superblock) -> None:
     """Raise CodecError where a log was made with another codec than it is opened with."""
     name = options.coder.name
@@ -93,7 +134,7 @@ def check_codec(path: str, options: LogOptions, block: Superblock) -> None:
         given = "none (bytes as they are)" if name == BYTES_NAME else repr(name)
         raise CodecError(
             f"{path} keeps entries of the codec {block.value_codec!r}, and was opened with {given}; open it with the "
-            "codec it was made with, codec=..."
+            f"codec it was made with, codec=...{script_hint(block.value_codec, name)}"
         )
 
 
@@ -118,10 +159,12 @@ def open_log(directory: Directory, options: LogOptions, block: Superblock) -> Lo
         log.checksum_key = i64(block.checksum_key())
         commits = EntryCommits(log)
         last, durable_to = last_commit(log, mark)
+        if mark is None and not options.read_only:
+            check_readers(directory, last)
         if options.commit:
             last = at_number(log, last, options.commit)
         end = i64(FIRST_ADDRESS) if last is None else last.end()
-        cut = max(int(device.end() - end), 0) if options.commit == 0 and device.size() > 0 else 0
+        cut = bytes_behind(device, end) if options.commit == 0 else 0
         if device.end() > end:
             if not options.read_only:
                 device.truncate_after(end)
@@ -156,6 +199,18 @@ def open_log(directory: Directory, options: LogOptions, block: Superblock) -> Lo
     handle.recovery.commit = int(commits.sequence)
     handle.recovery.seconds = time.monotonic() - started
     return handle
+
+
+def check_readers(directory: Directory, last: FoundCommit | None) -> None:
+    """Raise CorruptionError where a named reader knew a later commit to be durable than the log's last one."""
+    place, known = known_durable(directory)
+    sequence: i64 = 0 if last is None else last.record.log.sequence
+    if known > sequence:
+        raise CorruptionError(
+            f"{directory.place(LOG)}: the last commit that counts has the number {sequence}, and the reader of the "
+            f"file {place} knew commit {known} to be durable. Restore the log from a copy; where an older copy was put "
+            "there on purpose, delete that file. Nothing was cut off"
+        )
 
 
 def sync_behind(device: Device, durable_to: i64) -> None:

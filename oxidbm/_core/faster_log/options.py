@@ -11,6 +11,15 @@ from oxidbm._core.paging import check_durability, page_bits_for
 SECONDS_MAX: Final = 4e9  # more than a century
 
 
+def skips(on_error: object, default: bool) -> bool:
+    """Return whether what is damaged is passed over, as `on_error` says; None stands for the default."""
+    if on_error is None:
+        return default
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f'on_error is "raise" or "skip", not {on_error!r}')
+    return on_error == "skip"
+
+
 @final
 class LogOptions:
     """What a log is opened with; `Log` documents each."""
@@ -33,6 +42,7 @@ class LogOptions:
         self.device: Device | None = None
         self.kind: Kind = A_LOG
         self.commit = 0  # the number of the commit that is opened, 0 for the last one
+        self.skips = False  # a damaged log is opened as far as it can be read, and scans pass over what is damaged
 
     def keep(self, entries: object, size: int, seconds: object) -> None:
         """Have a log forget what it need not keep; ValueError for what is no limit."""
@@ -49,6 +59,12 @@ class LogOptions:
                 raise ValueError(f"keep_seconds is a number above 0 and below {SECONDS_MAX:g}, not {seconds}")
             self.keep_seconds = float(seconds)
         self.keep_bytes = size
+
+    def pass_over(self, on_error: object) -> None:
+        """Have a damaged log open, where that is asked for; ValueError where it is not to be read only."""
+        self.skips = skips(on_error, False)
+        if self.skips and (not self.read_only or self.commit):
+            raise ValueError('on_error="skip" is for read_only=True, without commit=: a damaged log is not written')
 
     def keeps(self) -> bool:
         """Return whether there is a limit to what is kept."""

@@ -2,8 +2,9 @@
 
 The file, `readers/NAME.pos`, has two slots of 64 bytes, which are written in turn, so that a crash in the middle of one
 leaves the other: magic, a counter that grows with each write, the address to go on at, the number of the entry there,
-when it was written in nanoseconds since 1970, and a checksum; numbers are words, little-endian. The slot with the
-larger counter counts. Who has a reader open holds a lock on its file, so that no two have one of the same name.
+when it was written in nanoseconds since 1970, the last commit that was known durable then, and a checksum; numbers are
+words, little-endian. The slot with the larger counter counts. Who has a reader open holds a lock on its file, so that
+no two have one of the same name. A file without a slot is none of a reader yet: who was making it was killed.
 """
 
 import os
@@ -14,15 +15,14 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MAX
-from oxidbm._core.device.directory import Directory
+from oxidbm._core.device.directory import POSITION_SUFFIX, READERS, Directory
 from oxidbm._core.device.system import read_at, sync_file, try_lock, unlock, write_at
 from oxidbm._core.durability.superblock import SUM, with_sum
 from oxidbm._core.errors import BusyError, CorruptionError
+from oxidbm._core.handlers import came_from_handler
 
-READERS: Final = "readers"
-POSITION_SUFFIX: Final = ".pos"
 SLOT_BYTES: Final = 64
-SLOT: Final = struct.Struct("<8sQQQQ")
+SLOT: Final = struct.Struct("<8sQQQQQ")
 MAGIC: Final = b"\x89oxipos\n"
 FILE_NAME_MAX: Final = 240
 ATTEMPTS_MAX: Final = 4
@@ -63,12 +63,13 @@ def reader_name(name: str) -> str:
 
 @final
 class Position:
-    """Where a reader stands: the address to go on at, the number of the entry there, and when that was noted."""
+    """Where a reader stands: the address to go on at, the number of the entry there, and what was known by then."""
 
-    def __init__(self, address: i64, number: i64, time_ns: i64) -> None:
+    def __init__(self, address: i64, number: i64, time_ns: i64, durable_sequence: i64) -> None:
         self.address: i64 = address
         self.number: i64 = number
         self.time_ns: i64 = time_ns
+        self.durable_sequence: i64 = durable_sequence
 
 
 @final
@@ -82,21 +83,23 @@ class PositionFile:
         self.counter: i64 = 0
         self.dirty = False
         self.position: Position | None = None
+        self.fault = ""  # of one slot, where the other one counts
 
     def load(self) -> None:
         """Read where the reader stands; CorruptionError where the file holds something else."""
         data = read_at(self.descriptor, 2 * SLOT_BYTES + 1, 0)
         for start in (0, SLOT_BYTES):
             slot = data[start : start + SLOT.size]
-            if len(data) < start + SLOT_BYTES or slot[:8] != MAGIC:
+            sound: bool = len(data) >= start + SLOT_BYTES and slot[:8] == MAGIC
+            if not sound or with_sum(slot) != data[start : start + SLOT.size + SUM.size]:
+                if data[start : start + SLOT_BYTES].strip(b"\0"):  # the second one is empty until it is written
+                    self.fault = f"{self.place} at offset {start}: the slot is no reader's position, or a torn one"
                 continue
-            if with_sum(slot) != data[start : start + SLOT.size + SUM.size]:
-                continue
-            _, counter, address, number, time_ns = SLOT.unpack(slot)
-            if self.counter < counter <= ADDRESS_MAX and address <= ADDRESS_MAX and number <= ADDRESS_MAX:
+            _, counter, address, number, time_ns, durable_sequence = SLOT.unpack(slot)
+            if self.counter < counter and max(counter, address, number, durable_sequence) <= ADDRESS_MAX:
                 self.counter = counter
-                self.position = Position(address, number, min(time_ns, ADDRESS_MAX * 16384))
-        if data and self.position is None:
+                self.position = Position(address, number, min(time_ns, ADDRESS_MAX * 16384), durable_sequence)
+        if any(data) and self.position is None:
             raise CorruptionError(
                 f"{self.place} at offset 0: neither of its two slots holds a reader's position; delete the file to let "
                 "the reader begin anew"
@@ -105,7 +108,11 @@ class PositionFile:
     def store(self, position: Position) -> None:
         """Write where the reader stands from now on, in the slot that is not the newest; durable with `sync`."""
         self.counter += 1
-        slot = with_sum(SLOT.pack(MAGIC, self.counter, position.address, position.number, position.time_ns))
+        slot = with_sum(
+            SLOT.pack(
+                MAGIC, self.counter, position.address, position.number, position.time_ns, position.durable_sequence
+            )
+        )
         write_at(self.descriptor, memoryview(slot.ljust(SLOT_BYTES, b"\0")), (self.counter & 1) * SLOT_BYTES)
         self.position = position
         self.dirty = True
@@ -168,11 +175,84 @@ def hold(store: Directory, name: str, mode: int) -> PositionFile:
         directory.close()
 
 
-def known(store: Directory, held: bool = False) -> list[tuple[str, Position | None, bool]]:
+def known(store: Directory, held: bool = False) -> list[tuple[str, Position, bool]]:
     """Return the readers that there are: name, position, and, where that is asked, whether somebody holds them."""
     if store.status(READERS) is None:
         return []
-    found: list[tuple[str, Position | None, bool]] = []
+    found: list[tuple[str, Position, bool]] = []
+    directory = store.sub(READERS)
+    try:
+        for quoted in directory.names():
+            name = reader_name(quoted)
+            file = None if not name else looked_at(directory, quoted, held)
+            if file is not None and file.position is not None:
+                found.append((name, file.position, held and not file.held))
+    finally:
+        directory.close()
+    return found
+
+
+def looked_at(directory: Directory, quoted: str, held: bool) -> PositionFile | None:
+    """Return a reader's file, read and closed, None where it was forgotten meanwhile."""
+    try:
+        descriptor = directory.open(quoted, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    file = PositionFile(directory, quoted, descriptor, False)
+    free = False
+    try:
+        file.load()
+        free = file.held = held and try_lock(descriptor)
+    finally:
+        file.close()
+    file.held = free
+    return file
+
+
+def known_durable(store: Directory) -> tuple[str, i64]:
+    """Return the file of the reader that knew the latest commit to be durable, and its number; those that can be read.
+
+    One that cannot be read says nothing, and is in nobody's way.
+    """
+    place = ""
+    latest: i64 = 0
+    if store.status(READERS) is None:
+        return place, latest
+    directory = store.sub(READERS)
+    try:
+        for quoted in directory.names():
+            try:
+                file = looked_at(directory, quoted, False) if reader_name(quoted) else None
+            except OSError as failure:
+                if came_from_handler(failure):
+                    raise
+                continue
+            if file is not None and file.position is not None and file.position.durable_sequence > latest:
+                latest = file.position.durable_sequence
+                place = file.place
+    finally:
+        directory.close()
+    return place, latest
+
+
+def give_up(store: Directory, file: PositionFile, name: str) -> None:
+    """Close a reader's file, and delete it where nothing could be written to it, so that there is no such reader."""
+    try:
+        if file.position is None:
+            directory = store.sub(READERS)
+            try:
+                directory.unlink(file_name(name))
+            finally:
+                directory.close()
+    finally:
+        file.close()
+
+
+def faults_of_positions(store: Directory) -> list[str]:
+    """Return what is wrong with the readers' files, as sentences."""
+    if store.status(READERS) is None:
+        return []
+    faults: list[str] = []
     directory = store.sub(READERS)
     try:
         for quoted in directory.names():
@@ -180,19 +260,19 @@ def known(store: Directory, held: bool = False) -> list[tuple[str, Position | No
             if not name:
                 continue
             try:
-                descriptor = directory.open(quoted, os.O_RDONLY)
-            except FileNotFoundError:  # forgotten meanwhile
+                file = looked_at(directory, quoted, False)
+            except CorruptionError as failure:
+                faults.append(str(failure))
                 continue
-            file = PositionFile(directory, quoted, descriptor, False)
-            try:
-                file.load()
-                file.held = held and try_lock(descriptor)
-                found.append((name, file.position, held and not file.held))
-            finally:
-                file.close()
+            position = None if file is None else file.position
+            if file is not None and file.fault and position is not None:
+                faults.append(
+                    f"{file.fault}. The reader {name!r} goes on from the other one, at address {position.address}, "
+                    "and may get entries once more"
+                )
     finally:
         directory.close()
-    return found
+    return faults
 
 
 def forget(store: Directory, name: str) -> bool:

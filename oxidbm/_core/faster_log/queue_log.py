@@ -1,10 +1,37 @@
 """The log below a queue: a log whose directory says that it is a queue's, so that neither is opened as the other."""
 
+from collections.abc import Callable
 from typing import final
 
+from mypy_extensions import i64
+
+from oxidbm._core.coder import ENTRIES, plain
+from oxidbm._core.durability.commit_record import COMMIT_SHAPE, decode
 from oxidbm._core.durability.superblock import A_QUEUE, Kind
+from oxidbm._core.errors import CorruptionError
+from oxidbm._core.faster_log.commits import BeforeCommit
 from oxidbm._core.faster_log.follow import LogFollower
 from oxidbm._core.faster_log.log import Log
+from oxidbm._core.faster_log.scan import EntryIterator
+from oxidbm._core.log.cursor import Cursor
+
+
+@final
+class BeforeQueueCommit(BeforeCommit):
+    """Has the queue append what it has to say before a commit; both functions hold no queue alive."""
+
+    def __init__(self, wanted: Callable[[], bool], note: Callable[[], None]) -> None:
+        super().__init__()
+        self.wanted = wanted
+        self.note = note
+
+    def pending(self) -> bool:
+        """Return whether the queue has something to say."""
+        return self.wanted()
+
+    def run(self) -> None:
+        """Have it be said."""
+        self.note()
 
 
 @final
@@ -16,3 +43,56 @@ class QueueLog(Log):
     def on_disk(self, follower: LogFollower) -> bool:
         """Return whether the next entry has to be read from the device, which may take its time."""
         return follower.entries.cursor.following < self.log.head
+
+    def walk(self, begin: int, noted: list[str]) -> tuple[EntryIterator, int, int]:
+        """Return an iterator over all entries from one on, as bytes, the number that follows, and the address up to it.
+
+        It passes over what is damaged, and notes the faults.
+        """
+        self.life.check_open()
+        commits = self.commits
+        stop: i64 = commits.durable_tail if self.read_only else self.log.tail
+        entries = EntryIterator(commits, plain(ENTRIES), max(i64(begin), commits.begin), stop, True, self)
+        entries.noted = noted
+        return entries, int(commits.following), int(stop)
+
+    def cursor(self, begin: int, noted: list[str]) -> LogFollower:
+        """Return a follower of all entries at or behind an address, which passes over damage as `walk` does."""
+        follower = LogFollower(
+            self.commits, plain(ENTRIES), max(i64(begin), self.commits.begin), None, True, True, None, self, False
+        )
+        follower.entries.noted = noted
+        return follower
+
+    def first_number(self) -> int:
+        """Return the number of the log's first entry."""
+        return int(self.commits.first)
+
+    def next_number(self) -> int:
+        """Return the number of the entry that will come next."""
+        return int(self.commits.following)
+
+    def commit_time(self, address: int) -> float:
+        """Return when the first commit behind an entry was cut, in seconds since 1970; 0 where there is none yet.
+
+        Where what stands before that one is damaged, the last commit has to do.
+        """
+        cursor = Cursor(self.log, i64(address), self.commits.durable_tail)
+        slot = self.log.epoch.protect()
+        try:
+            while cursor.step():
+                if cursor.shape == COMMIT_SHAPE:
+                    return int(decode(cursor.value()).log.time_ns) / 1e9
+        except (CorruptionError, ValueError):
+            return int(self.commits.time_ns) / 1e9
+        finally:
+            self.log.epoch.release(slot)
+        return 0.0
+
+    def before_commits(self, wanted: Callable[[], bool], note: Callable[[], None]) -> None:
+        """Have the queue say something before commits, at the latest when the interval is over."""
+        self.commits.before = BeforeQueueCommit(wanted, note)
+
+    def start_rhythm(self) -> None:
+        """Have the thread run that commits at the interval, also where nothing was appended yet."""
+        self.writer().call()

@@ -1,9 +1,11 @@
 """Reading one entry by its address, and truncating to one: an address that is no entry's start is told so."""
 
+from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.coder import ENTRIES, plain
+from oxidbm._core.durability.commit_record import COMMIT_SHAPE, COUNT_OFFSET
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.faster_log.arguments import as_address
 from oxidbm._core.faster_log.commits import EntryCommits
@@ -11,7 +13,7 @@ from oxidbm._core.faster_log.entry import is_entry, number_at, starts_in_memory,
 from oxidbm._core.faster_log.scan import EntryIterator, start_for
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import Record, read_disk, value_of
-from oxidbm._core.log.record import HEADER_BYTES, VALUE_LENGTH_MASK
+from oxidbm._core.log.record import HEADER_BYTES, VALUE_LENGTH_MASK, previous_address
 
 
 def read_entry(commits: EntryCommits, address: i64) -> bytes:
@@ -86,6 +88,21 @@ def ends_records(commits: EntryCommits, address: i64) -> bool:
     return end == address
 
 
+def number_before(commits: EntryCommits, address: i64) -> i64:
+    """Return the number that the entry at an address should have, as what stands before it says; -1 where nothing does.
+
+    O(a page).
+    """
+    cursor = Cursor(commits.log, start_for(commits, address), address)
+    number: i64 = -1
+    while cursor.step():
+        if is_entry(cursor.shape):
+            number = previous_address(cursor.info) + 1
+        elif cursor.shape == COMMIT_SHAPE:
+            number = read_i64_le(cursor.value(), COUNT_OFFSET)
+    return number
+
+
 def is_lost(commits: EntryCommits, address: i64) -> bool:
     """Return whether what stands around an address on disk, at which no record verifies, is damaged. O(a page).
 
@@ -110,9 +127,12 @@ def no_entry(commits: EntryCommits, address: i64) -> ValueError:
     return ValueError(f"no entry of {log.life.called()} starts at address {address}{hint}. Use what append() returned")
 
 
-def next_entry(commits: EntryCommits, address: i64) -> i64:
-    """Return where the first entry at or behind an address starts, -1 where none does."""
+def next_entry(commits: EntryCommits, address: i64, skips: bool = False) -> i64:
+    """Return where the first entry at or behind an address starts, -1 where none does; `skips` what is damaged."""
     log = commits.log
+    if skips:
+        walk = EntryIterator(commits, plain(ENTRIES), address, log.tail, True, None)
+        return walk.cursor.address if walk.step() else -1
     cursor = Cursor(log, start_for(commits, address), log.tail)
     slot = log.epoch.protect()
     try:
@@ -124,9 +144,9 @@ def next_entry(commits: EntryCommits, address: i64) -> i64:
     return -1
 
 
-def number_behind(commits: EntryCommits, address: i64) -> i64:
+def number_behind(commits: EntryCommits, address: i64, skips: bool = False) -> i64:
     """Return the number of the first entry at or behind an address, that of the next one where none is there."""
-    start = next_entry(commits, address)
+    start = next_entry(commits, address, skips)
     return commits.following if start < 0 else number_at(commits.log, start)
 
 
@@ -141,7 +161,14 @@ def truncation(commits: EntryCommits, until: i64) -> None:
         tail = log.tail
         begin: i64 = -1
         if until < tail:
-            begin = next_entry(commits, until)  # which may read the disk, while others append
+            try:
+                begin = next_entry(commits, until)  # which may read the disk, while others append
+            except CorruptionError:
+                number = number_before(commits, until)
+                if number < 0:
+                    raise
+                commits.move_begin(until, number)
+                return
         if begin > 0:
             number = number_at(log, begin)
             commits.move_begin(begin, number)

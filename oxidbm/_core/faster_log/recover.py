@@ -13,16 +13,17 @@ from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.address import FIRST_ADDRESS, PAGE_BITS_MAX, PAGE_BITS_MIN
 from oxidbm._core.device.device import Device
 from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES, COMMIT_SHAPE, decode
 from oxidbm._core.durability.found_commit import FoundCommit, commit_at, commit_in
+from oxidbm._core.durability.misplaced import check_damaged_commit, check_misplaced, other_pages
 from oxidbm._core.durability.superblock import CleanMark
 from oxidbm._core.errors import CorruptionError, MissingError
 from oxidbm._core.faster_log.entry import is_entry
 from oxidbm._core.log.cursor import CHUNK_BYTES, Cursor
 from oxidbm._core.log.hybrid_log import HybridLog
-from oxidbm._core.log.reader import read_disk, read_or_nothing
+from oxidbm._core.log.reader import log_to_read, read_disk, read_or_nothing
 from oxidbm._core.log.record import SHAPE_COMMIT, previous_address
 
 SLICE_RECORDS: Final = 512
@@ -44,13 +45,41 @@ def last_commit(log: HybridLog, mark: CleanMark | None) -> tuple[FoundCommit | N
             raise CorruptionError(
                 f"{device.place(device.begin())}: no commit is left in a log that begins there. Restore it from a copy"
             )
+        walk = Verification(log, None)
+        walk.go_on(device.end())
+        check_torn(log, walk)
         return None, FIRST_ADDRESS
     base = durable_before(log, newest, gave_back)
     walk = Verification(log, base)
     walk.go_on(device.end())
     if (0 if walk.last is None else walk.last.record.log.sequence) < newest.record.log.durable_sequence:
         raise lost(log, newest, walk)
+    if walk.last is None or walk.last.end() < device.end():
+        check_pages_fit(log, base, newest, walk)
+        check_torn(log, walk)
     return walk.last, FIRST_ADDRESS if base is None else base.end()
+
+
+def check_torn(log: HybridLog, walk: "Verification") -> None:
+    """Raise CorruptionError where what stands behind the last commit that counts is there by no crash."""
+    if walk.fault is not None:
+        check_damaged_commit(log, walk.cursor.following)
+    check_misplaced(log, FIRST_ADDRESS if walk.last is None else walk.last.end())
+
+
+def check_pages_fit(log: HybridLog, base: FoundCommit | None, newest: FoundCommit, walk: "Verification") -> None:
+    """Raise CorruptionError where the newest commit does not count, and does with pages of another size."""
+    if walk.last is not None and walk.last.address >= newest.address:
+        return
+    bits: i64 = PAGE_BITS_MIN
+    while bits <= PAGE_BITS_MAX:
+        if bits != log.page_bits:
+            trial = log_to_read(log.device, log.life.path, bits, log.checksum_key, i64(FIRST_ADDRESS))
+            other = Verification(trial, base)
+            other.go_on(newest.end())
+            if other.last is not None and other.last.address == newest.address:
+                raise other_pages(log, bits)
+        bits += 1
 
 
 def has_given_back(log: HybridLog) -> bool:

@@ -2,7 +2,8 @@
 
 What was appended since is verified record by record, and once: the walk stays where it came to, and goes on there. A
 reader sees a commit when all before it verifies. It asks nothing of the writer, and looks at a few bytes of the file
-where there is nothing new.
+where there is nothing new. Where the walk does not lead on, since the writer has truncated past it, or since something
+is damaged, the log's end is looked for as an opening does it.
 """
 
 import time
@@ -12,12 +13,12 @@ from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS
-from oxidbm._core.device.directory import Directory, recovery_in
+from oxidbm._core.device.directory import LOG, Directory, appearance, recovery_in
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.found_commit import FoundCommit, commit_at
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.faster_log.commits import EntryCommits
-from oxidbm._core.faster_log.recover import Verification
+from oxidbm._core.faster_log.recover import Verification, last_commit
 from oxidbm._core.locks import REFRESHING, StoreLock
 from oxidbm._core.log.reader import log_to_read, read_disk, read_or_nothing, value_of
 from oxidbm._core.log.record import SHAPE_SESSION
@@ -25,6 +26,9 @@ from oxidbm._core.log.record import SHAPE_SESSION
 LOOK_SECONDS: Final = 0.002
 LOOKS_EACH: Final = 4  # of so many looks one is at the directory, too: the log may have gone on in another file
 FAULTS_MAX: Final = 8  # in a row at one place, which may be just being written; then the walk begins anew
+PATIENCE_MAX: Final = 1 << 20  # so many, at the most, where it came to nothing: each time it asks twice as many
+ATTEMPTS_MAX: Final = 100
+PAUSE_SECONDS: Final = 0.0005  # before the second attempt, and as much more before each later one
 
 
 def stand_at(commits: EntryCommits, last: FoundCommit) -> None:
@@ -54,6 +58,7 @@ def stand_at(commits: EntryCommits, last: FoundCommit) -> None:
             raise CorruptionError(f"{place}: no cookie stands at address {cookie_address}, as it says")
         cookie = value_of(log, found)
     commits.sequence = commits.durable_sequence = record.log.sequence
+    commits.known_durable = record.log.durable_sequence
     commits.address = last.address
     commits.end = commits.durable_tail = end
     commits.following = record.table.count
@@ -81,6 +86,7 @@ class Refresher:
         self.ahead = log_to_read(known.device, known.life.path, known.page_bits, known.checksum_key, i64(FIRST_ADDRESS))
         self.looks: i64 = 0
         self.faults: i64 = 0
+        self.patience: i64 = FAULTS_MAX
         self.walk = self.walk_anew()
 
     def walk_anew(self) -> Verification:
@@ -116,25 +122,88 @@ class Refresher:
             return len(data) < 8 or read_i64_le(data, 0) != 0
 
     def refresh(self) -> bool:
-        """Move to the newest commit; False where it is the one that was seen before."""
+        """Move to the newest commit; False where it is the one that was seen before.
+
+        CorruptionError where a commit that was durable does not verify, as an opening would raise.
+        """
         log = self.log
         log.life.check_open()
         with self.lock:
             log.life.check_open()
             self.notice_recovery()
-            log.device.look_again()
-            walk = self.walk
-            moved = walk.go_on(log.device.end())
-            if walk.fault is not None:
+            moved = self.look_again() and self.go_on()
+            if self.walk.fault is not None:
                 self.faults += 1
-                if walk.broken or self.faults >= FAULTS_MAX:
-                    self.walk = self.walk_anew()
-                    self.faults = 0
             else:
                 self.faults = 0
-            if moved and walk.last is not None:
-                self.move(walk.last)
+                self.patience = FAULTS_MAX
+            stuck: bool = self.walk.broken or self.faults >= self.patience
+            if (stuck or not moved) and (stuck or self.passed_by()):
+                moved = self.begin_anew() or moved
             return moved
+
+    def look_again(self) -> bool:
+        """Know the files as they are; False where the writer has deleted one of them meanwhile."""
+        try:
+            self.log.device.look_again()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def go_on(self) -> bool:
+        """Walk on as far as it leads, and stand at the last commit there; return whether there was one."""
+        walk = self.walk
+        if not walk.go_on(self.log.device.end()) or walk.last is None:
+            return False
+        self.move(walk.last)
+        return True
+
+    def passed_by(self) -> bool:
+        """Return whether the writer has truncated what the walk would go on with."""
+        device = self.log.device
+        return isinstance(device, FileDevice) and device.first_named() > self.walk.cursor.following
+
+    def begin_anew(self) -> bool:
+        """Stand at the commit that an opening would find now, and walk from there; False where it is the same one."""
+        found = self.newest()
+        self.faults = 0
+        self.patience = min(2 * self.patience, PATIENCE_MAX)
+        moved = False
+        if found is not None and found.record.log.sequence > self.commits.durable_sequence:
+            attempts: i64 = ATTEMPTS_MAX
+            while not self.look_again() and attempts > 0:  # each time it is the next file that is gone
+                attempts -= 1
+            self.move(found)
+            moved = True
+            self.patience = FAULTS_MAX
+        self.walk = self.walk_anew()
+        return (moved and self.go_on()) or moved
+
+    def newest(self) -> FoundCommit | None:
+        """Return the last commit of the files that there are now, None for none; CorruptionError twice is believed."""
+        known = self.log
+        if not isinstance(known.device, FileDevice):
+            return last_commit(self.ahead, None)[0]
+        said = ""
+        attempt = 0
+        while True:
+            attempt += 1
+            before = appearance(self.directory.path)
+            try:
+                device = FileDevice(self.directory.sub(LOG), known.page_bits, read_only=True)
+                try:
+                    log = log_to_read(device, known.life.path, known.page_bits, known.checksum_key, i64(FIRST_ADDRESS))
+                    return last_commit(log, None)[0]
+                finally:
+                    device.close()
+            except FileNotFoundError:  # listed, and then deleted
+                if attempt >= ATTEMPTS_MAX:
+                    return None
+            except CorruptionError as failure:
+                if attempt >= ATTEMPTS_MAX or (str(failure) == said and appearance(self.directory.path) == before):
+                    raise
+                said = str(failure)
+            time.sleep(PAUSE_SECONDS * attempt)
 
     def notice_recovery(self) -> None:
         """Begin anew behind the last commit where a writer has recovered the log: what was walked over is cut off."""

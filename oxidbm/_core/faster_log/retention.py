@@ -10,12 +10,12 @@ from mypy_extensions import i64
 
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.durability.found_commit import commit_at
-from oxidbm._core.errors import CorruptionError
 from oxidbm._core.faster_log.commits import BeforeCommit, EntryCommits
 from oxidbm._core.faster_log.log_reader import lowest
 from oxidbm._core.faster_log.options import LogOptions
 from oxidbm._core.faster_log.position_file import known
 from oxidbm._core.faster_log.reading import number_behind, truncation
+from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.record import SHAPE_COMMIT
 
@@ -56,15 +56,17 @@ class Retention(BeforeCommit):
             if until > self.commits.begin:
                 truncation(self.commits, until)
             self.failure = ""
-        except CorruptionError as damage:  # it is in the way of forgetting, and not of committing
-            self.failure = str(damage)
+        except OSError as failure:  # a damaged entry or a reader's file that cannot be read is in no commit's way
+            if came_from_handler(failure):
+                raise
+            self.failure = f"nothing is forgotten: {failure}"
 
     def until(self, following: i64) -> i64:
         """Return up to where the log may go, from the end of its first file on: the start of a file, 0 for nowhere."""
         log = self.log
         durable = self.commits.durable_tail
         most = durable
-        who, where = lowest(known(self.directory), self.commits.begin)
+        who, where = lowest(known(self.directory))
         if who:
             most = min(most, where)
         until: i64 = 0

@@ -106,6 +106,7 @@ class EntryIterator:
         self.commits = commits
         self.coder = coder
         self.log = commits.log
+        self.life = commits.log.life
         self.skips = skips
         self.plain: bool = coder.kind == PLAIN
         self.least: i64 = begin  # entries before it are not asked for: where no record begins, the walk does before it
@@ -136,8 +137,8 @@ class EntryIterator:
         """Move to the next entry; False at the end."""
         cursor = self.cursor
         while True:
-            if self.log.life.state != OPEN:
-                self.log.life.blocked_read()
+            if self.life.state != OPEN:
+                self.life.blocked_read()
             if cursor.following <= self.commits.begin:
                 cursor.following = self.commits.begin
                 self.expected = self.commits.first
@@ -198,11 +199,14 @@ class EntryIterator:
             try:
                 return self.cursor.step()
             except CorruptionError as failure:
-                if not self.skips:
+                asked: bool = self.cursor.following >= self.least
+                if asked and not self.skips:
+                    raise
+                self.pass_over()
+                if self.cursor.following > self.least and not self.skips:  # what is asked for may be damaged, too
                     raise
                 if self.noted is not None:
                     self.noted.append(str(failure))
-                self.pass_over()
             finally:
                 epoch.release(slot)
 
@@ -211,6 +215,8 @@ class EntryIterator:
         cursor = self.cursor
         log = self.log
         stop = min(cursor.stop, log.head)
+        if not self.skips:
+            stop = min(stop, self.least + 1)  # what is asked for has to be sound
         at = cursor.following + 8
         allowance = Allowance(log, at, stop)
         self.expected = -1

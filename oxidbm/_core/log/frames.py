@@ -7,12 +7,13 @@ frame; 2. a slot of a vec of frames or views is cleared before it is popped; 3. 
 budget, whole frames, spare ones included.
 """
 
-from typing import final
+from typing import Final, final
 
 from librt.strings import read_i64_le
 from librt.vecs import append, pop, vec
 from mypy_extensions import i64
 
+from oxidbm import _breath
 from oxidbm._core.address import power_of_two
 from oxidbm._core.budget import PAGES, RUNS, Budget
 from oxidbm._core.memory import (
@@ -25,6 +26,8 @@ from oxidbm._core.memory import (
     reserve_words,
     view_of,
 )
+
+PIECE_WORDS: Final = 131072
 
 
 @final
@@ -96,13 +99,26 @@ class Frames:
         self.page_frames += 1
         self.budget.add(PAGES, size << 3)
 
-    def prepare_run(self, words: i64) -> None:
-        """Have one more frame of `words` ready for a record larger than a page; as `prepare`."""
-        frame = extend_zero(reserve_words(bytes_header(words << 3), VIEW_WORDS + words, True), words)
-        view = view_of(frame)
-        self.run_words = append(self.run_words, frame)
-        self.run_views = append(self.run_views, view)
+    def prepare_run(self, words: i64, breathes: bool = False) -> None:
+        """Have one more frame of `words` ready for a record larger than a page; as `prepare`.
+
+        A large one takes its time; where others may run meanwhile, they do, so the budget is drawn from first.
+        """
         self.budget.add(RUNS, words << 3)
+        try:
+            frame = reserve_words(bytes_header(words << 3), VIEW_WORDS + words, True)
+            left = words
+            while left > PIECE_WORDS and breathes:
+                frame = extend_zero(frame, PIECE_WORDS)
+                left -= PIECE_WORDS
+                _breath.breathe()
+            frame = extend_zero(frame, left)
+            view = view_of(frame)
+            self.run_words = append(self.run_words, frame)
+            self.run_views = append(self.run_views, view)
+        except BaseException:
+            self.budget.add(RUNS, -(words << 3))
+            raise
 
     def find_run(self, words: i64) -> i64:
         """Return which prepared run has that many words, -1 for none."""

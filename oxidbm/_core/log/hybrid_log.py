@@ -299,7 +299,7 @@ class HybridLog:
         while size > self.budget.free() or not self.slots_free(pages):
             if not self.frames.drop_spare() and (self.memory_only or not self.evict_page()):
                 return False
-        self.frames.prepare_run(size >> 3)
+        self.frames.prepare_run(size >> 3, True)
         return True
 
     def prepare_all(self, room: Room) -> bool:

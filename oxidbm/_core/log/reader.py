@@ -36,6 +36,7 @@ from oxidbm._core.log.record import (
 
 READ_GUESS_MIN: Final = 128
 READ_GUESS_MAX: Final = 16384
+LOOK_BYTES: Final = 4096  # as the smallest page
 
 
 def log_to_read(device: Device, path: str, page_bits: i64, checksum_key: i64, begin: i64) -> HybridLog:
@@ -126,6 +127,28 @@ def read_or_nothing(log: HybridLog, address: i64, size: i64) -> bytes:
         return log.read(address, size)
     except CorruptionError:
         return b""
+
+
+def bytes_behind(device: Device, address: i64) -> int:
+    """Return how many bytes of records stand behind an address: a file's surplus of zeros at the end is none."""
+    at = device.end()
+    while at > address:
+        start = max(address, (at - 1) & -LOOK_BYTES)  # so that no piece is in two files
+        try:
+            found = len(device.read(start, at - start).rstrip(b"\0"))
+        except CorruptionError:  # the file was cut meanwhile
+            found = 0
+        if found > 0:
+            return int(((start + found + 7) & -8) - address)
+        at = start
+        size: i64 = LOOK_BYTES
+        while at > address:  # a hole can be as long as a file system lets it be
+            low = max(address, at - size)
+            if device.data_from(low) < at:
+                break
+            at = low
+            size *= 2
+    return 0
 
 
 def record_at(log: HybridLog, address: i64) -> Record:

@@ -1,16 +1,13 @@
 """Keys and values at the API's edge: whatever the caller gives becomes `bytes` here, or an error that names it."""
 
-from typing import Final
-
 from mypy_extensions import i64
 
 from oxidbm._buffers import bytes_of
 from oxidbm._core.coder import CALLED, INT, PLAIN
 from oxidbm._core.durability.checkpoint import CHECKPOINT_NAME_MAX, Checkpoint
 from oxidbm._core.log.record import HEADER_BYTES, KEY_LENGTH_MAX, VALUE_LENGTH_MAX
+from oxidbm._core.seconds import EXPIRE_SECONDS_MAX
 from oxidbm._core.store.handle import Handle
-
-EXPIRE_SECONDS_MAX: Final = 1e12
 
 
 def to_key(handle: Handle, key: object) -> bytes:

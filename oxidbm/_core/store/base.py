@@ -23,6 +23,7 @@ from oxidbm._core.durability.compression import checked_level
 from oxidbm._core.durability.source import Recovery
 from oxidbm._core.errors import RecoveryWarning
 from oxidbm._core.life import COMMITTED, Life
+from oxidbm._core.seconds import check_every
 from oxidbm._core.sizes import parse_size
 from oxidbm._core.store.arguments import to_key, to_name, to_token
 from oxidbm._core.store.batch import Batch
@@ -45,18 +46,23 @@ from oxidbm._core.table.iterate import LogScan
 from oxidbm._core.table.table import Table
 
 SPLIT_SLICE: Final = 64
-FOLLOW_MAX: Final = 1e9  # seconds; no lock can be waited for much longer
 
 
 def checked_follow(seconds: float, read_only: bool, checkpoint: str | None) -> float:
     """Return how often a reader looks for a newer commit; ValueError where it cannot."""
-    if not 0 < seconds < float("inf"):
-        raise ValueError(f"follow is a positive number of seconds, not {seconds!r}")
+    check_every("follow", seconds)
     if not read_only:
         raise ValueError("follow= is for stores opened with read_only=True; one that is open to write is at its newest")
     if checkpoint is not None:
         raise ValueError("a checkpoint that is opened stays as it is; leave follow= out, or checkpoint=")
-    return min(seconds, FOLLOW_MAX)
+    return seconds
+
+
+def checked_clock(clock: Callable[[], float]) -> Callable[[], float]:
+    """Return a clock as it is; TypeError for what cannot be called."""
+    if not callable(clock):
+        raise TypeError(f"clock is a function that returns seconds, not {type(clock).__name__}")
+    return clock
 
 
 class StoreBase:
@@ -104,7 +110,7 @@ class StoreBase:
         options.coders = Coders(coder_for(KEYS, key), coder_for(VALUES, value))
         options.size_limit = 0 if size_limit is None else parse_size("size_limit", size_limit)
         if clock is not None:
-            options.clock = clock
+            options.clock = checked_clock(clock)
         if options.checkpoint is not None and not read_only:
             raise ValueError("a checkpoint is opened with read_only=True; oxidbm.recover() goes back to one")
         if follow is not None:

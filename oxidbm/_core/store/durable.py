@@ -1,6 +1,5 @@
 """Waiting until a session's operations are durable, and being told when they are."""
 
-import threading
 from typing import Any
 
 from mypy_extensions import i64
@@ -8,6 +7,7 @@ from mypy_extensions import i64
 from oxidbm._core.durability.notices import FutureNotice, ThreadNotice
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.locks import COMPACTING
+from oxidbm._core.seconds import check_timeout, to_wait
 from oxidbm._core.store.handle import Handle
 
 
@@ -31,8 +31,7 @@ def is_durable(handle: Handle, state: SessionState, serial: int) -> bool:
 
 def wait_durable(handle: Handle, state: SessionState, serial: int | None, timeout: float | None) -> bool:
     """Return whether operations up to a serial number are durable, after waiting up to so many seconds for that."""
-    if timeout is not None and not timeout >= 0:  # nor is NaN
-        raise ValueError(f"timeout is a number of seconds, at least 0, or None, not {timeout!r}")
+    check_timeout(timeout)
     wanted = serial_to_reach(state, serial)
     commits = handle.commits
     if is_durable(handle, state, wanted):
@@ -46,7 +45,7 @@ def wait_durable(handle: Handle, state: SessionState, serial: int | None, timeou
     notice = ThreadNotice(state.commit_of(i64(wanted)))
     try:
         commits.notices.add(notice, commits.durable_sequence)
-        return notice.wait(-1.0 if timeout is None else min(timeout, threading.TIMEOUT_MAX))
+        return notice.wait(to_wait(timeout))
     finally:
         commits.notices.discard(notice)
 

@@ -8,7 +8,7 @@ from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS, power_of_two
 from oxidbm._core.budget import Budget
-from oxidbm._core.coder import ANY_NAME, BYTES_NAME, Coder
+from oxidbm._core.coder import ANY_NAME, BYTES_NAME, Coder, script_hint
 from oxidbm._core.counters import Counters
 from oxidbm._core.device.device import Device, NullDevice
 from oxidbm._core.device.directory import (
@@ -120,7 +120,7 @@ def check_codec(path: str, coder: Coder, kept: str) -> None:
         given = "none (bytes as they are)" if coder.name == BYTES_NAME else repr(coder.name)
         raise CodecError(
             f"{path} keeps {coder.what} of the codec {kept!r}, and was opened with {given}; open it with the codec it "
-            f"was made with, {coder.what[:-1]}=..."
+            f"was made with, {coder.what[:-1]}=...{script_hint(kept, coder.name)}"
         )
 
 

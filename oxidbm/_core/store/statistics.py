@@ -18,7 +18,6 @@ def statistics(handle: Handle, order: KeyOrder | None) -> dict[str, Any]:
     budget = log.budget
     commits = handle.commits
     disk = handle.disk
-    follower = handle.follower
     checkpoints = checkpoints_of(handle)
     if order is not None:
         order.catch_up()
@@ -57,7 +56,7 @@ def statistics(handle: Handle, order: KeyOrder | None) -> dict[str, Any]:
         "checkpoint_failure": disk.checkpoints.failure if disk is not None else "",
         "evicted_keys": int(handle.counters.evicted_keys),
         "size_limit": int(handle.options.size_limit),
-        "maintenance_failure": disk.failure if disk is not None else follower.failure if follower is not None else "",
+        "maintenance_failure": maintenance_failure(handle),
         "poisoned": handle.life.poison,
         "read_only_store": handle.options.read_only,
         "durability": handle.options.durability,
@@ -75,3 +74,12 @@ def held_bytes(handle: Handle, checkpoints: list[Checkpoint]) -> int:
     if lowest == log.begin:
         return 0
     return int(max(log.device.size() - (log.device.end() - log.begin), i64(0)))
+
+
+def maintenance_failure(handle: Handle) -> str:
+    """Return what has ended the background thread, or what it could not do the last time; "" for nothing."""
+    disk = handle.disk
+    if disk is not None:
+        return disk.worker.failure or disk.failure
+    follower = handle.follower
+    return "" if follower is None else follower.worker.failure or follower.failure
