@@ -10,7 +10,7 @@ import pytest
 
 from oxidbm._core.device import residence
 from oxidbm._core.device.directory import Directory
-from oxidbm._core.device.residence import LOOK_EVERY, ROW_TOLD, ROW_UNTOLD, Residence
+from oxidbm._core.device.residence import LOOK_EVERY, REST_READS, ROW_TOLD, ROW_UNTOLD, Residence
 from oxidbm._core.device.segments import FileDevice
 from tests.unit.helpers import disk_store, push_to_disk
 
@@ -91,6 +91,7 @@ def test_a_miss_begins_the_row_anew(descriptor: int, faults: Faults, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(os, "preadv", missing)
         read_in_a_row(held, descriptor, 1)
+    read_in_a_row(held, descriptor, REST_READS)
     read_in_a_row(held, descriptor, ROW_TOLD)
     assert held.may_map()
 

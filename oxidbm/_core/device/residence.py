@@ -18,6 +18,7 @@ from oxidbm._core.device.system import optional_module, read_at
 
 ROW_TOLD: Final = 32  # reads in a row for which the disk was not needed, where the system tells
 ROW_UNTOLD: Final = 1024  # reads, where it does not
+REST_READS: Final = 15  # without asking, after one that waited: each time that the GIL is given away others keep it
 LOOK_EVERY: Final = 64  # reads through a map between two looks at the number of faults
 RANDOM_ACCESS: Final[int] = getattr(mmap, "MADV_RANDOM", -1)
 ADVICE: Final[int] = getattr(os, "POSIX_FADV_WILLNEED", -1)
@@ -52,6 +53,7 @@ class Residence:
     def __init__(self, always: bool) -> None:
         self.told = NO_WAIT != 0
         self.row: i64 = 0
+        self.rest: i64 = 0  # reads before the system is asked again
         self.left: i64 = ADDRESS_MAX if always else 0  # reads through a map before the next look
         self.faults: i64 = -1  # when it was looked last, -1 while no map is touched
 
@@ -83,14 +85,17 @@ class Residence:
 
     def read(self, descriptor: int, size: i64, offset: i64) -> bytes:
         """Return up to `size` bytes at `offset`, as read_at does, and take note of whether they were in memory."""
-        if self.told:
+        if not self.told:
+            self.row += 1
+        elif self.rest > 0:
+            self.rest -= 1
+        else:
             data = self.read_there(descriptor, size, offset)
             if len(data) == size:
                 self.row += 1
                 return data
             self.row = 0
-        else:
-            self.row += 1
+            self.rest = REST_READS
         return read_at(descriptor, size, offset)
 
     def read_there(self, descriptor: int, size: i64, offset: i64) -> bytes:
