@@ -17,7 +17,7 @@ from oxidbm._core.log.record import KEY_LENGTH_MAX
 from oxidbm._core.store.arguments import expiry_at, to_key, to_value
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.table import operations
-from oxidbm._core.table.advice import AHEAD, has_cold, tell_of_keys
+from oxidbm._core.table.advice import AHEAD, Ahead, has_cold, tell_of_keys
 from oxidbm._core.table.retry import make_room, put, remove
 
 SLICE: Final = 1024  # keys between two breaths
@@ -42,8 +42,9 @@ def get_many(handle: Handle, keys: object, default: object) -> list[object]:
     coders = handle.coders
     found: list[object] = []
     if has_cold(table.log):
+        ahead = Ahead(table)
         for group in grouped(handle, keys):
-            get_group(handle, group, default, found)
+            get_group(handle, ahead, group, default, found)
             _breath.breathe()
         return found
     left: i64 = SLICE
@@ -64,31 +65,45 @@ def get_many(handle: Handle, keys: object, default: object) -> list[object]:
 
 
 def grouped(handle: Handle, keys: object) -> Iterator[list[bytes]]:
-    """Yield the keys in their order, some at a time, when the device has been told what they will ask for."""
+    """Yield the keys in their order, some at a time, those that come before one that cannot be one too."""
     group: list[bytes] = []
     failure: Exception | None = None
     try:
         for key in cast(Iterable[object], keys):
             group.append(to_key(handle, key))
             if len(group) == AHEAD:
-                tell_of_keys(handle.table, group)
                 yield group
                 group = []
     except Exception as stop:  # those before it come first
         failure = stop
-    tell_of_keys(handle.table, group)
     yield group
     if failure is not None:
         raise failure
 
 
-def get_group(handle: Handle, keys: list[bytes], default: object, found: list[object]) -> None:
+def get_group(handle: Handle, ahead: Ahead, keys: list[bytes], default: object, found: list[object]) -> None:
     """As `get_many`, of some keys; the values are appended."""
-    for key in keys:
+    ahead.begin(keys)
+    for place, key in enumerate(keys):
         if handle.life.state != OPEN:
             handle.life.blocked_read()
         value = operations.read(handle.table, key)
         found.append(default if value is None else handle.coders.value_of(key, value))
+        ahead.after(place)
+
+
+def delete_group(handle: Handle, ahead: Ahead, keys: list[bytes]) -> int:
+    """As `delete_many`, of some keys."""
+    table = handle.table
+    ahead.begin(keys)
+    count = 0
+    for place, key in enumerate(keys):
+        handle.life.check_writable()
+        count += 1 if remove(table, key) else 0
+        ahead.after(place)
+        if table.log.due:
+            table.maintainer.step()
+    return count
 
 
 def prefetch(handle: Handle, keys: object) -> None:
@@ -96,7 +111,8 @@ def prefetch(handle: Handle, keys: object) -> None:
     check_keys(keys)
     handle.life.check_open()
     if has_cold(handle.table.log):
-        for _ in grouped(handle, keys):
+        for group in grouped(handle, keys):
+            tell_of_keys(handle.table, group)
             _breath.breathe()
 
 
@@ -188,12 +204,9 @@ def delete_many(handle: Handle, keys: object) -> int:
     table = handle.table
     count = 0
     if has_cold(table.log):
+        ahead = Ahead(table)
         for group in grouped(handle, keys):
-            for one in group:
-                handle.life.check_writable()
-                count += 1 if remove(table, one) else 0
-                if table.log.due:
-                    table.maintainer.step()
+            count += delete_group(handle, ahead, group)
             _breath.breathe()
         return count
     left: i64 = SLICE

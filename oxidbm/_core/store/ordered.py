@@ -21,7 +21,7 @@ from oxidbm._core.locks import ORDERING, LockOrder, StoreLock
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.iterator import KEYS, StoreIterator
 from oxidbm._core.table import operations
-from oxidbm._core.table.advice import AHEAD, has_cold, tell_of_keys
+from oxidbm._core.table.advice import AHEAD, Ahead
 from oxidbm._core.table.table import Watcher
 
 CHANGED_MAX: Final = 8192  # notes that have not been taken up yet; then a writer sees to it
@@ -255,6 +255,7 @@ class RangeIterator:
         self.owner = owner  # a store that is iterated stays open
         self.order = order.pinned()
         self.handle = order.handle
+        self.ahead = Ahead(self.order.table)
         self.low = low
         self.low_in = True
         self.high = high
@@ -277,8 +278,9 @@ class RangeIterator:
                 self.load()
                 if not self.chunk:
                     break
-            if self.position % AHEAD == 0 and has_cold(self.order.table.log):
-                tell_of_keys(self.order.table, self.chunk[self.position : self.position + AHEAD])
+            place: i64 = self.position % AHEAD
+            if place == 0:
+                self.ahead.begin(self.chunk[self.position : self.position + AHEAD])
             key = self.chunk[self.position]
             self.position += 1
             if self.reverse:
@@ -287,6 +289,7 @@ class RangeIterator:
                 self.low = key
                 self.low_in = False
             value = operations.read(self.order.table, key)
+            self.ahead.after(place)
             if value is not None:
                 return handle.coders.from_key(key), handle.coders.value_of(key, value)
         self.ended = True

@@ -2,10 +2,11 @@
 
 The device is told what will be read of it, some keys ahead, and reads as usual find it there. On Linux that is
 posix_fadvise(WILLNEED), which begins a read and does not wait for it: as fast as io_uring, with nothing to install
-(docs/design.md has both). A device that has all in memory says so at once, and no key is looked at.
+(docs/design.md has both). A device that has all in memory says so at once. Keys that are read are only looked at ahead
+once one of them has needed the device, so that those in memory are not looked up twice.
 """
 
-from typing import Final
+from typing import Final, final
 
 from mypy_extensions import i64
 
@@ -38,6 +39,32 @@ def tell_of_keys(table: Table, keys: list[bytes]) -> None:
         for entry in table.index.matching(hash_key(key, table.seed)):
             if not tell(table.log, address_of(entry)):
                 return
+
+
+@final
+class Ahead:
+    """Reads of many keys, group by group: whether the device is told of them, since the last ones have needed it."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.log = table.log
+        self.cold_reads: i64 = table.log.cold_reads  # when the group began
+        self.told = False
+        self.keys: list[bytes] = []
+
+    def begin(self, keys: list[bytes]) -> None:
+        """Begin with a group, of up to AHEAD keys."""
+        self.keys = keys
+        self.told = self.log.cold_reads != self.cold_reads
+        self.cold_reads = self.log.cold_reads
+        if self.told:
+            tell_of_keys(self.table, keys)
+
+    def after(self, place: i64) -> None:
+        """Go on behind the key at a place of the group, which was read."""
+        if not self.told and self.log.cold_reads != self.cold_reads:
+            self.told = True
+            tell_of_keys(self.table, self.keys[place + 1 :])
 
 
 def tell_of_pending(table: Table, count: i64) -> None:
