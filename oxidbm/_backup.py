@@ -52,7 +52,7 @@ from oxidbm._core.durability.superblock import (
 )
 from oxidbm._core.errors import CorruptionError, FormatError, LockedError, error
 from oxidbm._core.log.hybrid_log import HybridLog
-from oxidbm._publish import UNFINISHED, Path, beside_no_writer, discard, path_of
+from oxidbm._publish import UNFINISHED, Path, beside_no_writer, discard, path_of, sync_name
 
 EARLIER: Final = ".earlier"  # what an earlier backup is called meanwhile, where two names cannot be exchanged
 CHUNK_BYTES: Final = 1 << 20
@@ -420,11 +420,7 @@ class Backup:
             os.rename(self.target, old)
             os.rename(self.unfinished, self.target)
         self.published = True
-        above = Directory(self.target)
-        try:
-            above.sync_parent()
-        finally:
-            above.close()
+        sync_name(self.target)
         if earlier is not None:
             remove_directory(old)
 

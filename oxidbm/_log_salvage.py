@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from oxidbm._core.coder import BYTES_NAME, coder_for
-from oxidbm._core.device.directory import LOG, STORE, Directory
+from oxidbm._core.device.directory import STORE, Directory
 from oxidbm._core.durability.carve import Carver
 from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES, CommitRecord, decode
-from oxidbm._core.durability.superblock import A_LOG, Superblock, encode_name, write_superblock
+from oxidbm._core.durability.superblock import A_LOG, Superblock, encode_name
 from oxidbm._core.errors import CodecError, CorruptionError, LockedError
 from oxidbm._core.faster_log.entry import is_entry
 from oxidbm._core.faster_log.log import Log
@@ -22,7 +22,7 @@ from oxidbm._core.faster_log.position_file import Position, hold, known
 from oxidbm._core.log.record import previous_address
 from oxidbm._core.paging import FRAMES_MIN
 from oxidbm._core.sizes import parse_size
-from oxidbm._publish import UNFINISHED, Path, beside_no_writer, discard, path_of
+from oxidbm._publish import UNFINISHED, Path, beside_no_writer, discard, make_empty, path_of, sync_name
 from oxidbm._remains import Remains, SegmentFile
 from oxidbm._salvage import MEMORY_FACTOR, RECORDS_A_STEP, Progress, check_target
 from oxidbm._survey import LISTED_MAX, LostRange, carver_of
@@ -227,7 +227,10 @@ def write_target(
     assert remains.page_bits is not None
     unfinished = report.target + UNFINISHED
     try:
-        make_empty(unfinished, report.codec, remains.page_bits)
+        block = Superblock(os.urandom(16), 0, remains.page_bits)
+        block.kind = A_LOG
+        block.value_codec = report.codec  # which need not be there to be imported
+        make_empty(unfinished, block)
         log = Log(unfinished, memory=budget, create=False, codec=RAW)
         try:
             readers = Readers(remains, report)
@@ -241,27 +244,10 @@ def write_target(
             log.handle.abandon()
             raise
         os.rename(unfinished, report.target)
-        above = Directory(report.target)
-        try:
-            above.sync_parent()
-        finally:
-            above.close()
+        sync_name(report.target)
     except BaseException as failure:
         discard(unfinished, failure)
         raise
-
-
-def make_empty(path: str, codec: str, page_bits: int) -> None:
-    """Make an empty log with the codec's name of the source, which need not be one that can be imported."""
-    os.makedirs(os.path.join(path, LOG))
-    block = Superblock(os.urandom(16), 0, page_bits)
-    block.kind = A_LOG
-    block.value_codec = codec
-    directory = Directory(path)
-    try:
-        write_superblock(directory, block, 0o666)
-    finally:
-        directory.close()
 
 
 def copy(

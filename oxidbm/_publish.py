@@ -8,7 +8,8 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
-from oxidbm._core.device.directory import LOCK, Directory, remove_directory
+from oxidbm._core.device.directory import LOCK, LOG, Directory, remove_directory
+from oxidbm._core.durability.superblock import Superblock, write_superblock
 
 UNFINISHED: Final = ".unfinished"
 
@@ -40,6 +41,25 @@ def beside_no_writer(directory: Directory) -> Iterator[bool]:
         yield free
     finally:
         os.close(descriptor)
+
+
+def make_empty(path: str, block: Superblock) -> None:
+    """Make the directory of a store or log in which nothing is, with this superblock."""
+    os.makedirs(os.path.join(path, LOG))
+    directory = Directory(path)
+    try:
+        write_superblock(directory, block, 0o666)
+    finally:
+        directory.close()
+
+
+def sync_name(target: str) -> None:
+    """Make a directory's name durable."""
+    above = Directory(target)
+    try:
+        above.sync_parent()
+    finally:
+        above.close()
 
 
 def discard(unfinished: str, failure: BaseException) -> None:

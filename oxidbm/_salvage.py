@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from oxidbm._core.address import ADDRESS_MAX
 from oxidbm._core.coder import BYTES_NAME, coder_for
-from oxidbm._core.device.directory import CHECKPOINTS, LOG, STORE, Directory
-from oxidbm._core.durability.superblock import Superblock, encode_name, write_superblock
+from oxidbm._core.device.directory import CHECKPOINTS, STORE
+from oxidbm._core.durability.superblock import Superblock, encode_name
 from oxidbm._core.errors import CodecError, CorruptionError, FormatError, LockedError, MissingError
 from oxidbm._core.paging import FRAMES_MIN
 from oxidbm._core.sizes import parse_size
@@ -21,7 +21,7 @@ from oxidbm._core.store.opening import random_seed
 from oxidbm._core.store.store import Store
 from oxidbm._core.table import operations, retry
 from oxidbm._plain import Plain
-from oxidbm._publish import UNFINISHED, Path, beside_no_writer, discard, path_of
+from oxidbm._publish import UNFINISHED, Path, beside_no_writer, discard, make_empty, path_of, sync_name
 from oxidbm._recover import opened_quietly
 from oxidbm._remains import Remains
 from oxidbm._survey import LostRange, Survey, carver_of
@@ -267,7 +267,10 @@ def write_target(
     unfinished = report.target + UNFINISHED
     budget = max(budget, FRAMES_MIN << remains.page_bits, MEMORY_FACTOR * survey.largest)
     try:
-        make_empty(unfinished, report, remains.page_bits)
+        block = Superblock(os.urandom(16), random_seed(), remains.page_bits)
+        block.key_codec = report.key_codec  # whose codecs need not be there to be imported
+        block.value_codec = report.value_codec
+        make_empty(unfinished, block)
         store = Store(unfinished, memory=budget, durability="manual", create=False, key=RAW, value=RAW)
         try:
             copy(report, remains, survey, store, survey.counted_end if committed_only else ADDRESS_MAX, progress)
@@ -279,27 +282,10 @@ def write_target(
             store.handle.abandon()
             raise
         os.rename(unfinished, report.target)
-        above = Directory(report.target)
-        try:
-            above.sync_parent()
-        finally:
-            above.close()
+        sync_name(report.target)
     except BaseException as failure:
         discard(unfinished, failure)
         raise
-
-
-def make_empty(path: str, report: SalvageReport, page_bits: int) -> None:
-    """Make an empty store with the codecs' names of the source, which need not be codecs that can be imported."""
-    os.makedirs(os.path.join(path, LOG))
-    block = Superblock(os.urandom(16), random_seed(), page_bits)
-    block.key_codec = report.key_codec
-    block.value_codec = report.value_codec
-    directory = Directory(path)
-    try:
-        write_superblock(directory, block, 0o666)
-    finally:
-        directory.close()
 
 
 def copy(

@@ -112,15 +112,12 @@ def open_what_is_left(directory: Directory, options: LogOptions, block: Superblo
     """
     device = device_for(directory, options, block)
     try:
-        life = Life(directory.path, options.kind.what)
-        log = HybridLog(device, life, Budget(i64(options.memory)), block.page_bits, False)
-        log.checksum_key = i64(block.checksum_key())
-        commits = EntryCommits(log)
+        commits = unrecovered(directory, device, options, block)
         stand_at_what_is_left(commits)
     except BaseException:
         device.close()
         raise
-    life.writable = READ_ONLY
+    commits.log.life.writable = READ_ONLY
     handle = LogHandle(commits, options, None)
     handle.recovery.faults.append(fault)
     handle.recovery.commit = int(commits.sequence)
@@ -145,6 +142,14 @@ def device_for(directory: Directory, options: LogOptions, block: Superblock) -> 
     return FileDevice(directory.sub(LOG), block.page_bits, read_only=options.read_only, mode=options.mode)
 
 
+def unrecovered(directory: Directory, device: Device, options: LogOptions, block: Superblock) -> EntryCommits:
+    """Return a log on a device, as nothing has been read of it yet."""
+    life = Life(directory.path, options.kind.what)
+    log = HybridLog(device, life, Budget(i64(options.memory)), block.page_bits, False)
+    log.checksum_key = i64(block.checksum_key())
+    return EntryCommits(log)
+
+
 def open_log(directory: Directory, options: LogOptions, block: Superblock) -> LogHandle:
     """Open the log, recover it, and return the handle."""
     page_bytes = int(power_of_two(block.page_bits))
@@ -154,10 +159,8 @@ def open_log(directory: Directory, options: LogOptions, block: Superblock) -> Lo
     mark = read_mark(directory, block)
     device = device_for(directory, options, block)
     try:
-        life = Life(directory.path, options.kind.what)
-        log = HybridLog(device, life, Budget(i64(options.memory)), block.page_bits, False)
-        log.checksum_key = i64(block.checksum_key())
-        commits = EntryCommits(log)
+        commits = unrecovered(directory, device, options, block)
+        log = commits.log
         last, durable_to = last_commit(log, mark)
         if mark is None and not options.read_only:
             check_readers(directory, last)
@@ -179,7 +182,7 @@ def open_log(directory: Directory, options: LogOptions, block: Superblock) -> Lo
         device.close()
         raise
     if options.read_only:
-        life.writable = READ_ONLY
+        log.life.writable = READ_ONLY
         handle = LogHandle(commits, options, None)
         if options.commit == 0:
             handle.refresher = Refresher(commits, directory)
