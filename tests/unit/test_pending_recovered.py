@@ -1,6 +1,7 @@
 """What is pending at a commit is pending behind an opening: the records alone say which ones, and nothing is read."""
 
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -250,4 +251,35 @@ def test_a_key_that_was_set_and_deleted_behind_its_tombstone(tmp_path: Path) -> 
         assert store.recovery.records == 2
         assert store.recovery.faults == []
         assert dict(store.items()) == {b"b": b"1"}
+        assert store.check() == []
+
+
+def test_a_key_in_front_of_another_ones_tombstone_by_a_replay_of_the_whole_log(tmp_path: Path) -> None:
+    """The replay knows no entry that leads to the tombstone, behind which stand the other key's records."""
+    path = tmp_path / "store"
+    a, b = colliding_key(SEED, 0, 0), colliding_key(SEED, 0, 1)
+    with disk_store(path) as store:
+        store[a] = b"1"
+        push_to_disk(store)
+        store[a] = b"blind"
+        store.checkpoint()
+        abandon(store)
+    with disk_store(path, checkpoints=False) as store:
+        disk_of(store).stop()
+        del store[a]
+        push_to_disk(store)
+        store[b] = b"in front of the tombstone"
+        store.sync()
+        abandon(store)
+    shutil.rmtree(path / "checkpoints")
+    with disk_store(path, checkpoints=False) as store:
+        disk_of(store).stop()
+        assert store.recovery.checkpoint is None
+        store[a] = b"again"
+        push_to_disk(store)
+        store[a] = b"once more"  # in memory, so that what is set next is written blindly
+        store[b] = b"blind again"
+        assert store.get_many([a, b]) == [b"once more", b"blind again"]
+        assert dict(store.items()) == {a: b"once more", b: b"blind again"}
+        assert len(store) == 2
         assert store.check() == []

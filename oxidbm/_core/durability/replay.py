@@ -225,6 +225,9 @@ class Replay:
         if not tombstone:
             if self.mixed and index.holds(key_hash, 0, ADDRESS_MAX) != 0:
                 self.leave_chains(key, key_hash, NO_ENTRY)
+            if cursor.info < 0:  # its chain goes on with other keys, be they dead
+                fresh = with_sign(fresh)
+                self.mixed = True
             index.insert(key_hash, fresh)
         if self.settles or cursor.info >= 0:
             self.count += 0 if tombstone else 1
