@@ -1,6 +1,7 @@
 """What many keys will ask of the disk is told to the device before it is read, and as long as that is of use."""
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,29 @@ def test_settling(store: oxidbm.Store, told: Told) -> None:
     assert len(store) == NUMBER
     assert len(told) == 2 * NUMBER
     assert store.stats()["unverified"] == 0
+    assert store.check() == []
+
+
+@pytest.mark.parametrize("at", [1, 10, AHEAD + 1, AHEAD + 10])
+def test_another_thread_settles_while_the_device_is_told(
+    store: oxidbm.Store, told: Told, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    for key in KEYS:
+        store[key] = b"blind"
+    push_to_disk(store)
+    counted: list[int] = []
+    calls: list[int] = []
+
+    def meanwhile(*_arguments: object) -> None:
+        calls.append(1)
+        if len(calls) == at:
+            other = threading.Thread(target=lambda: counted.append(len(store)))
+            other.start()
+            other.join(60)
+
+    monkeypatch.setattr(os, "posix_fadvise", meanwhile)
+    assert len(store) == NUMBER
+    assert counted == [NUMBER]
     assert store.check() == []
 
 

@@ -1,6 +1,7 @@
 """Devices: segments rotate at page boundaries, are cut at either end, and say where an address stands."""
 
 import mmap
+import os
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,9 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> FileDevice:
     return FileDevice(Directory(str(tmp_path)), PAGE_BITS, mapped=request.param)
 
 
-def fill(files: FileDevice, pages: int, *, each_a_segment: bool = False) -> None:
-    """Write so many pages."""
-    for number in range(pages):
+def fill(files: FileDevice, pages: int, *, start: int = 0, each_a_segment: bool = False) -> None:
+    """Write pages, up to so many."""
+    for number in range(start, pages):
         if each_a_segment:
             files.roll()
         files.write(number * PAGE, page_of(number))
@@ -270,3 +271,35 @@ def test_what_cannot_be_mapped_is_read(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.undo()
     assert device.read(0, PAGE) == bytes(page_of(0))
     device.close()
+
+
+def test_a_reader_holds_what_the_writer_deleted_while_it_looked(files: FileDevice, tmp_path: Path) -> None:
+    """By what another device had opened before; and a file that ended where the next one was made goes on to there."""
+    fill(files, 2)
+    reader, fresh = (FileDevice(Directory(str(tmp_path)), PAGE_BITS, read_only=True) for _ in range(2))
+    files.write(2 * PAGE, page_of(2))  # in the last file that both know
+    fill(files, 8, start=3, each_a_segment=True)
+    fresh.look_again()
+    files.truncate_before(7 * PAGE)
+    reader.take_over(fresh)
+    assert fresh.segments == []
+    assert [reader.read(page * PAGE, PAGE) for page in range(8)] == [bytes(page_of(page)) for page in range(8)]
+    reader.see_from(7 * PAGE)
+    assert [segment.name for segment in reader.segments] == names(files)
+    reader.close()
+
+
+def test_a_file_that_is_gone_when_it_is_opened_leaves_none_before_it_cut(
+    files: FileDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(files, 2)
+    reader = FileDevice(Directory(str(tmp_path)), PAGE_BITS, read_only=True)
+    files.write(2 * PAGE, page_of(2))
+    fill(files, 4, start=3, each_a_segment=True)
+    gone = [*names(files), segment_name(4)]
+    monkeypatch.setattr(os, "listdir", lambda _place: gone)
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            reader.look_again()
+        assert [reader.read(page * PAGE, PAGE) for page in range(4)] == [bytes(page_of(page)) for page in range(4)]
+    reader.close()

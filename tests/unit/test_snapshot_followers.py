@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 import oxidbm
-from tests.inside import abandon
+from oxidbm._core.device.segments import FileDevice
+from tests.inside import abandon, log_of
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -16,6 +17,13 @@ def open_writer(path: Path) -> oxidbm.Store:
 
 def open_reader(path: Path) -> oxidbm.Store:
     return oxidbm.Store(path, read_only=True, memory="4MiB")
+
+
+def files_of(store: oxidbm.Store) -> FileDevice:
+    """Return the store's files."""
+    device = log_of(store).device
+    assert isinstance(device, FileDevice)
+    return device
 
 
 def write(store: oxidbm.Store, model: dict[bytes, bytes], turn: int) -> None:
@@ -87,3 +95,32 @@ def test_a_damaged_snapshot_is_looked_at_once_and_passed_by(tmp_path: Path) -> N
             writer.sync()
             assert reader.refresh()
             assert dict(reader.items()) == model
+
+
+def test_a_reader_at_a_snapshot_goes_on_where_the_log_behind_it_was_compacted_away(tmp_path: Path) -> None:
+    """Nothing leads from the snapshot to the newer commits then: neither it nor the log's part behind it is there."""
+    model: dict[bytes, bytes] = {}
+    with open_writer(tmp_path / "store") as writer:
+        write(writer, model, 0)
+        writer.sync()
+        files_of(writer).roll()
+        for number in range(4):  # the next page begins another file, and the snapshot is taken there
+            writer[b"large %d" % number] = model[b"large %d" % number] = bytes(40_000)
+        writer.checkpoint("snapshot")
+        with open_reader(tmp_path / "store") as reader:
+            assert dict(reader.items()) == model
+            first = files_of(writer).first_named()
+            for turn in range(1, 5):
+                write(writer, model, turn)
+                writer.sync()
+                files_of(writer).roll()
+                writer[b"large"] = model[b"large"] = bytes(70_000)  # the next page begins another file
+                writer.sync()
+                writer.purge(keep=0)
+                writer.reorganize()
+            writer.sync()
+            assert files_of(writer).first_named() > first
+            assert reader.refresh()
+            assert dict(reader.items()) == model
+            assert reader.check() == []
+            assert not reader.refresh()

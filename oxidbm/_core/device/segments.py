@@ -392,9 +392,32 @@ class FileDevice(Device):
             return
         held: i64 = len(self.segments)
         last: i64 = self.segments[-1].start if self.segments else -1
-        for name, start in self.named_segments():
-            if start > last:
-                self.open_segment(name, start)
+        try:
+            for name, start in self.named_segments():
+                if start > last:
+                    self.open_segment(name, start)
+        finally:
+            self.end_behind(held)
+
+    def take_over(self, other: "FileDevice") -> None:
+        """Hold what another device of these files does behind the last segment here; it lets go of all, and is closed.
+
+        As `look_again`, with files that the writer may have deleted since the other one was opened.
+        """
+        held: i64 = len(self.segments)
+        last: i64 = self.segments[-1].start if self.segments else -1
+        left: list[Segment] = []
+        for segment in other.segments:
+            if segment.start > last:
+                self.add_segment(segment)
+            else:
+                left.append(segment)
+        other.segments = left
+        other.close()
+        self.end_behind(held)
+
+    def end_behind(self, held: i64) -> None:
+        """Let what was the last of so many segments end where it does now that others may stand behind it."""
         if held > 0:
             segment = self.segments[held - 1]
             segment.size = file_size(segment.descriptor)  # less than before where the writer cut its surplus off

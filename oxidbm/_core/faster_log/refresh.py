@@ -168,22 +168,21 @@ class Refresher:
         found = self.newest()
         self.faults = 0
         self.patience = min(2 * self.patience, PATIENCE_MAX)
-        moved = False
-        if found is not None and found.record.log.sequence > self.commits.durable_sequence:
-            attempts: i64 = ATTEMPTS_MAX
-            while not self.look_again() and attempts > 0:  # each time it is the next file that is gone
-                attempts -= 1
+        moved = found is not None
+        if found is not None:
             self.move(found)
-            moved = True
             self.patience = FAULTS_MAX
         self.walk = self.walk_anew()
         return (moved and self.go_on()) or moved
 
     def newest(self) -> FoundCommit | None:
-        """Return the last commit of the files that there are now, None for none; CorruptionError twice is believed."""
+        """Return the last commit of the files that there are now, and hold them; None where it is the one known here.
+
+        CorruptionError twice is believed.
+        """
         known = self.log
         if not isinstance(known.device, FileDevice):
-            return last_commit(self.ahead, None)[0]
+            return self.later(last_commit(self.ahead, None)[0])
         said = ""
         attempt = 0
         while True:
@@ -193,7 +192,10 @@ class Refresher:
                 device = FileDevice(self.directory.sub(LOG), known.page_bits, read_only=True)
                 try:
                     log = log_to_read(device, known.life.path, known.page_bits, known.checksum_key, i64(FIRST_ADDRESS))
-                    return last_commit(log, None)[0]
+                    found = self.later(last_commit(log, None)[0])
+                    if found is not None:
+                        known.device.take_over(device)
+                    return found
                 finally:
                     device.close()
             except FileNotFoundError:  # listed, and then deleted
@@ -204,6 +206,10 @@ class Refresher:
                     raise
                 said = str(failure)
             time.sleep(PAUSE_SECONDS * attempt)
+
+    def later(self, found: FoundCommit | None) -> FoundCommit | None:
+        """Return a commit where it is a later one than that which is known here, else None."""
+        return found if found is not None and found.record.log.sequence > self.commits.durable_sequence else None
 
     def notice_recovery(self) -> None:
         """Begin anew behind the last commit where a writer has recovered the log: what was walked over is cut off."""

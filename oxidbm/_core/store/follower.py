@@ -13,7 +13,7 @@ from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.catch_up import LOST, MOVED, Ground, anything_new, catch_up, commit_end
 from oxidbm._core.durability.commit import Commits
-from oxidbm._core.durability.rebuild import OverlayDevice, went_on
+from oxidbm._core.durability.rebuild import OverlayDevice, log_start_before, went_on
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.locks import REFRESHING, StoreLock
 from oxidbm._core.log.reader import log_to_read
@@ -74,11 +74,20 @@ class Follower:
                 device.see_until(commit_end(commits) if commits.log is log else log.tail)
 
     def leaves(self, device: OverlayDevice) -> bool:
-        """Return whether there is a later state than that of a snapshot, to which the log leads, or another one."""
+        """Return whether there is a later state than that of a snapshot, to which the log leads, or another one.
+
+        Where the writer has given back what would lead there, only a later commit has let it.
+        """
         commits = self.commits
-        device.device.look_again()
+        files = device.device
+        try:
+            files.look_again()
+        except FileNotFoundError:
+            return True
         known = commits.log
-        log = log_to_read(device.device, self.life.path, known.page_bits, known.checksum_key, FIRST_ADDRESS)
+        log = log_to_read(files, self.life.path, known.page_bits, known.checksum_key, FIRST_ADDRESS)
+        if isinstance(files, FileDevice) and files.first_named() > log_start_before(log, device.metadata):
+            return True
         return self.ground.newer_snapshot(commits.sequence) or went_on(log, device.metadata)
 
     def go_on(self) -> bool:

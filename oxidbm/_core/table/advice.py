@@ -69,15 +69,10 @@ class Ahead:
 
 def tell_of_pending(table: Table, count: i64) -> None:
     """Tell the device what settling the oldest pending records will ask for; the caller is inside the epoch."""
-    pending = table.pending
-    stop = min(pending.first + count, i64(len(pending.items)))
-    i = pending.first
-    while i < stop:
-        if not tell(table.log, pending.items[i] & ADDRESS_MASK):
+    items = table.pending.some(count)  # other threads may settle some while the device is told
+    for item in items:
+        if not tell(table.log, item & ADDRESS_MASK):
             return
-        i += 1
-    i = pending.first
-    while i < min(stop, i64(len(pending.items))):  # other threads may settle some while the device reads
-        if not tell(table.log, previous_address(record_at(table.log, pending.items[i] & ADDRESS_MASK).info)):
+    for item in items:
+        if not tell(table.log, previous_address(record_at(table.log, item & ADDRESS_MASK).info)):
             return
-        i += 1

@@ -43,6 +43,10 @@ class Pending:
         """Return the oldest item: its address, with WAS_PLAIN or without; 0 where there is none."""
         return self.items[self.first] if self.first < len(self.items) else i64(0)
 
+    def some(self, count: i64) -> vec[i64]:
+        """Return the oldest items, up to so many."""
+        return self.items[self.first : self.first + count]
+
     def pass_over(self) -> None:
         """Take the oldest item away, since it is settled."""
         self.first += 1
