@@ -31,8 +31,8 @@ from oxidbm._core.faster_log.batch import LogBatch  # noqa: E402
 from oxidbm._core.faster_log.follow import LogFollower  # noqa: E402
 from oxidbm._core.faster_log.log import Log  # noqa: E402
 from oxidbm._core.faster_log.log_reader import LogReader, ReaderInfo  # noqa: E402
-from oxidbm._core.faster_log.queue_log import QueueLog  # noqa: E402
 from oxidbm._core.faster_log.scan import EntryIterator  # noqa: E402
+from oxidbm._core.queue.queue_log import QueueLog  # noqa: E402
 from oxidbm._core.store.base import StoreBase  # noqa: E402
 from oxidbm._core.store.batch import Batch  # noqa: E402
 from oxidbm._core.store.database import Database  # noqa: E402

@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from oxidbm._deliveries import NEVER, Delivery
-from oxidbm._waiting import Waiter, Waiters
+from oxidbm._core.queue.deliveries import NEVER, Delivery
+from oxidbm._core.queue.waiting import Waiter, Waiters
+from oxidbm._queue_helper import Helper
 
 if TYPE_CHECKING:
-    from oxidbm._exchange import Exchange
+    from oxidbm._core.queue.exchange import Exchange
 
 R = TypeVar("R")
 
@@ -45,11 +46,19 @@ class TaskWaiter(Waiter):
         await asyncio.wait([self.future], timeout=None if seconds == NEVER else seconds)
 
 
+def helper(exchange: Exchange) -> Helper:
+    """Return the thread that works for the tasks of a queue."""
+    found = exchange.helping
+    if not isinstance(found, Helper):
+        found = exchange.helping = Helper()
+    return found
+
+
 async def attempt(exchange: Exchange, waiters: Waiters, once: Callable[[], R | None], deadline: float) -> R | None:
     """Return what a function returns once that is not None; None after the deadline. As `Exchange.attempt`."""
     while True:
         if waiters is exchange.takers and exchange.deliveries.cursor.slow():
-            await exchange.helper().run(exchange.read_ahead)
+            await helper(exchange).run(exchange.read_ahead)
         waiter = TaskWaiter()
         found = exchange.try_once(waiters, once, waiter)
         if found is not None:
@@ -84,22 +93,11 @@ async def join(exchange: Exchange, deadline: float) -> bool:
 async def put(exchange: Exchange, entry: bytes, deadline: float) -> bool:
     """Append an item, durably where that is asked; False where there is no room for it until the deadline."""
     exchange.log.life.check_writable()
-    if exchange.maxsize > 0:
-        if await attempt(exchange, exchange.putters, lambda: exchange.reserve(1), deadline) is None:
-            return False
-    else:
-        with exchange.lock:
-            exchange.reserve(1)
-    if not exchange.try_append(entry):
-        await exchange.helper().run(lambda: exchange.append([entry]), lambda: exchange.release(1))
+    appended = await attempt(exchange, exchange.putters, lambda: exchange.put_now(entry), deadline)
+    if appended is None:
+        return False
+    if not appended:
+        await helper(exchange).run(lambda: exchange.append([entry]), lambda: exchange.release(1))
     if exchange.commits_puts:
-        await exchange.helper().run(exchange.log.commit)
+        await helper(exchange).run(exchange.log.commit)
     return True
-
-
-async def acknowledge(exchange: Exchange, delivery: Delivery) -> bool:
-    """Have an item be done; False where it was. Where the log has no room now, others run meanwhile."""
-    entry = exchange.settle_ack(delivery)
-    if entry:
-        await exchange.helper().run(lambda: exchange.append_ack(entry), lambda: exchange.append_ack(entry))
-    return entry is not None

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
+from oxidbm._core.queue.waiting import Helping
+
 
 class Job:
     """A call that a task waits for; it is begun by the thread, or given up by the task, whichever comes first."""
@@ -57,10 +59,11 @@ def work(jobs: "SimpleQueue[Job | None]") -> None:
         del job
 
 
-class Helper:
+class Helper(Helping):
     """The thread that does for the tasks of one queue what may take its time."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.jobs: SimpleQueue[Job | None] = SimpleQueue()
         self.thread = threading.Thread(target=work, args=(self.jobs,), name="oxidbm-queue", daemon=True)
         self.thread.start()

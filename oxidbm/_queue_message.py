@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections import deque
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from oxidbm._core.errors import ClosedError
 
@@ -15,24 +15,30 @@ if TYPE_CHECKING:
     import asyncio
 
     from oxidbm import codecs
-    from oxidbm._deliveries import Delivery
-    from oxidbm._exchange import Exchange
+    from oxidbm._core.queue.deliveries import Delivery
+    from oxidbm._core.queue.exchange import Exchange
 
 T = TypeVar("T")
+
+
+class Origin(Protocol[T]):
+    """What a message needs of its queue, which it keeps open."""
+
+    codec: codecs.Codec[T]
+    exchange: Exchange
 
 
 class Message(Generic[T]):
     """An item that was handed out by `Queue.take`, to be acknowledged; in a `with` block, that is done at its end.
 
-    The block's variable is the item. It is given back, and comes again, where the block ends by an exception. In a
-    task, `async with` is the same, and holds up no other task where the acknowledgement has to wait for the disk.
+    The block's variable is the item. It is given back, and comes again, where the block ends by an exception. `async
+    with` is the same: an acknowledgement waits for nothing.
     """
 
-    __slots__ = ("attempts", "codec", "data", "delivery", "exchange", "kept")
+    __slots__ = ("attempts", "data", "delivery", "kept", "queue")
 
-    def __init__(self, codec: codecs.Codec[T], exchange: Exchange, delivery: Delivery, data: bytes) -> None:
-        self.codec = codec
-        self.exchange = exchange
+    def __init__(self, queue: Origin[T], delivery: Delivery, data: bytes) -> None:
+        self.queue = queue
         self.delivery = delivery
         self.data: bytes | None = data
         self.attempts = delivery.attempts
@@ -42,7 +48,7 @@ class Message(Generic[T]):
     def item(self) -> T:
         """The item; raises what the codec raises, a DecodeError for bytes that it did not write."""
         if self.data is not None:
-            self.kept = self.codec.decode(self.data)
+            self.kept = self.queue.codec.decode(self.data)
             self.data = None
         found: T = self.kept
         return found
@@ -57,7 +63,7 @@ class Message(Generic[T]):
 
         It is done also where it had come again meanwhile, since redeliver_after= had passed.
         """
-        return self.exchange.acknowledge(self.delivery)
+        return self.queue.exchange.acknowledge(self.delivery)
 
     def nack(self, delay: float = 0) -> bool:
         """Give the item back, to come again after so many seconds, before items that were never out.
@@ -65,14 +71,14 @@ class Message(Generic[T]):
         False where it was acknowledged, or was given back, or has come again meanwhile. The delay goes on where the
         queue is closed and opened again, by the system's clock.
         """
-        return self.exchange.give_back(self.delivery, self.attempts, delay)
+        return self.queue.exchange.give_back(self.delivery, self.attempts, delay)
 
     def extend(self, seconds: float) -> bool:
         """Have the item come again only where it is not acknowledged within so many seconds from now.
 
         That stands in place of what redeliver_after= says of this delivery, be it sooner or later. False as for `nack`.
         """
-        return self.exchange.extend(self.delivery, self.attempts, seconds)
+        return self.queue.exchange.extend(self.delivery, self.attempts, seconds)
 
     def __enter__(self) -> T:
         try:
@@ -96,12 +102,7 @@ class Message(Generic[T]):
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            from oxidbm import _queue_async
-
-            await _queue_async.acknowledge(self.exchange, self.delivery)
-        else:
-            self.__exit__(kind, value, trace)
+        self.__exit__(kind, value, trace)
 
     def __repr__(self) -> str:
         return f"<oxidbm.queue.Message {self.id}, attempt {self.attempts}{', done' if self.delivery.done else ''}>"

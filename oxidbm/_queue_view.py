@@ -13,13 +13,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from oxidbm._core.errors import CorruptionError
-from oxidbm._queue_entries import Note, body_of
-from oxidbm._queue_survey import Survey, refused
+from oxidbm._core.queue.entries import Note, body_of
+from oxidbm._core.queue.survey import Survey, refused
 
 if TYPE_CHECKING:
     from oxidbm import codecs
-    from oxidbm._core.faster_log.queue_log import QueueLog
-    from oxidbm._exchange import Exchange
+    from oxidbm._core.queue.exchange import Exchange
+    from oxidbm._core.queue.queue_log import QueueLog
 
 T = TypeVar("T")
 UNTOUCHED = Note(1, 0)

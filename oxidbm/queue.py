@@ -4,12 +4,13 @@ Items are kept in an `oxidbm.Log` of their own until they are acknowledged. One 
 acknowledged comes again: when it is given back, when redeliver_after= has passed, or when the queue is opened the next
 time. So each comes at least once, and a consumer has to bear one that comes twice.
 
-oxidbm/_deliveries.py says what the log holds.
+oxidbm/_core/queue/ has what happens, and its entries.py what the log holds.
 """
 
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from queue import Empty, Full
 from types import TracebackType
@@ -17,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast, ov
 
 from oxidbm import codecs
 from oxidbm._core.errors import ClosedError
-from oxidbm._core.faster_log.queue_log import QueueLog
-from oxidbm._exchange import Exchange
-from oxidbm._queue_entries import HEAD_BYTES, ITEM
+from oxidbm._core.queue.entries import HEAD_BYTES, ITEM
+from oxidbm._core.queue.exchange import Exchange
+from oxidbm._core.queue.queue_log import QueueLog
 from oxidbm._queue_errors import ShutDown, SkippedWarning
 from oxidbm._queue_message import Holdings, Message
 from oxidbm._queue_options import check_options
@@ -197,9 +198,13 @@ class Queue(Generic[T]):
                 self.exchange = cast(Exchange, Refusal(self.log))
                 self.view = View(self.log, None, skips)
             else:
-                self.exchange = Exchange(
-                    self.log, maxsize, redeliver_after, always, clock, interval=seconds, skips=skips
-                )
+                self.exchange = Exchange(self.log, maxsize, redeliver_after, always, clock, seconds, skips)
+                if self.exchange.resting:
+                    known = weakref.ref(self)  # the log's thread must not keep a queue open that nobody holds
+                    self.log.before_commits(
+                        lambda: (found := known()) is not None and found.exchange.has_notes(),
+                        lambda: None if (found := known()) is None else found.exchange.note_in_time(),
+                    )
                 self.view = View(self.log, self.exchange, skips)
         except BaseException:
             self.log.close(commit=False)
@@ -258,7 +263,7 @@ class Queue(Generic[T]):
         found = self.exchange.take(self.exchange.deadline(block, timeout))
         if found is None:
             raise Empty
-        return Message(self.codec, self.exchange, *found)
+        return Message(self, *found)
 
     def get(self, block: bool = True, timeout: float | None = None) -> T:
         """Hand out the next item; `ack`, `nack` and `task_done` are about the oldest that the thread still has."""
@@ -321,7 +326,7 @@ class Queue(Generic[T]):
         found = await _queue_async.take(self.exchange, self.exchange.deadline(True, timeout))
         if found is None:
             raise Empty
-        return Message(self.codec, self.exchange, *found)
+        return Message(self, *found)
 
     async def aget(self, timeout: float | None = None) -> T:
         """As `get`, in a task, to which the item belongs then."""
@@ -391,8 +396,7 @@ class Queue(Generic[T]):
 
     def commit(self) -> None:
         """Return once all that was put and acknowledged is durable, and how often what is out was handed out."""
-        self.exchange.note()
-        self.log.commit()
+        self.exchange.commit()
 
     def check(self) -> list[str]:
         """Return every fault found, as sentences: what is damaged or missing, and what no queue writes. O(the log)."""

@@ -20,6 +20,7 @@ COMMITTING: Final = 4
 CUTTING: Final = 5
 FLUSHING: Final = 6
 ORDERING: Final = 7
+QUEUEING: Final = 8  # in an order of its own, which comes before that of the log below
 
 DOING: Final = (
     "reorganizing or closing",
@@ -30,6 +31,7 @@ DOING: Final = (
     "cutting a commit",
     "writing to its device",
     "looking into the order of its keys",
+    "handing out or counting items",
 )
 
 
@@ -51,6 +53,17 @@ class StoreLock:
 
     def __exit__(self, kind: object, value: object, trace: object) -> None:
         self.lock.release()
+
+    def take_surely(self) -> BaseException | None:
+        """Take it, whatever a signal's handler raises meanwhile, and return that: for what has to be put in order."""
+        self.order.check(self.place)
+        interrupted: BaseException | None = None
+        while True:
+            try:
+                self.lock.acquire()
+                return interrupted
+            except BaseException as stop:
+                interrupted = stop
 
     def release(self) -> None:
         """Give it back."""

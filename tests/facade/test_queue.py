@@ -12,7 +12,7 @@ import pytest
 
 import oxidbm
 from oxidbm import ClosedError, CodecError, FormatError, LockedError, Queue
-from oxidbm._queue_entries import ITEM
+from oxidbm._core.queue.entries import ITEM
 from oxidbm.queue import Message
 from tests.facade.queues import Clock, drain, waits_in
 from tests.support import scaled
@@ -336,7 +336,7 @@ def test_a_forked_child_is_told(tmp_path: Path) -> None:
     with Queue(tmp_path / "q") as queue:
         queue.put(b"a")
         message = queue.take()
-        queue.exchange.lock.acquire()  # as another thread may hold it
+        queue.exchange.lock.take()  # as another thread may hold it
         child = os.fork()
         if child == 0:
             told = 0

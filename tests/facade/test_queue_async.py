@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from queue import Empty, Full
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from oxidbm import ClosedError, Queue
-from oxidbm._queue_async import acknowledge
+from oxidbm._queue_helper import Helper
 from oxidbm.queue import ShutDown
 from tests.support import scaled
 
@@ -143,28 +143,29 @@ def test_cancellation_at_every_moment_loses_nothing(tmp_path: Path) -> None:
         assert sorted(asyncio.run(run(queue))) == list(range(count))
 
 
-def test_what_is_on_disk_is_read_by_another_thread(tmp_path: Path) -> None:
+def test_what_is_on_disk_is_read_by_another_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     count = scaled(2000, least=200)
     with Queue(tmp_path / "q", codec=int) as queue:
         queue.put_many(range(count))
-    reads = 0
+    threads: list[str] = []
+    inside = Helper.run
+
+    async def counted(helper: Helper, function: Callable[[], object], *others: Any) -> None:
+        def noted() -> None:
+            threads.append(threading.current_thread().name)
+            function()
+
+        await inside(helper, noted, *others)
+
+    monkeypatch.setattr(Helper, "run", counted)
 
     async def run(queue: Queue[int]) -> list[int]:
-        nonlocal reads
-        inside = queue.exchange.deliveries.cursor.read_ahead
-
-        def counted() -> None:
-            nonlocal reads
-            assert threading.current_thread() is not threading.main_thread()
-            reads += 1
-            inside()
-
-        queue.exchange.deliveries.cursor.read_ahead = counted  # type: ignore[method-assign]
         return [(await queue.atake(0)).item for _ in range(count)]
 
     with Queue(tmp_path / "q", codec=int) as queue:
         assert asyncio.run(run(queue)) == list(range(count))
-    assert reads
+    assert threads
+    assert set(threads) == {"oxidbm-queue"}
 
 
 def test_a_full_memory_is_waited_for_by_another_thread(tmp_path: Path) -> None:
@@ -257,7 +258,7 @@ def test_a_task_waits_for_all_to_be_done() -> None:
     asyncio.run(run())
 
 
-def test_an_acknowledgement_for_which_memory_has_no_room(tmp_path: Path) -> None:
+def test_acknowledgements_wait_for_no_room(tmp_path: Path) -> None:
     async def run() -> None:
         async with Queue(tmp_path / "q", durability="manual", memory="1MiB") as queue:
             for _ in range(scaled(300, least=50)):
@@ -266,7 +267,7 @@ def test_an_acknowledgement_for_which_memory_has_no_room(tmp_path: Path) -> None
                 message = await queue.atake(0)
                 async with message:
                     pass
-                assert not await acknowledge(queue.exchange, message.delivery)
+                assert not message.ack()
             assert await queue.ajoin(timeout=0)
 
     asyncio.run(run())

@@ -191,6 +191,8 @@ def test_a_put_is_durable_when_it_returns_and_an_acknowledgement_soon(tmp_path: 
     with Queue(tmp_path / "q", codec=int, interval=0.01) as queue:
         queue.put_many([1, 2])
         queue.take().ack()
+        while queue.exchange.deliveries.owed:
+            time.sleep(0.002)
         tail = queue.log.tail
         while queue.log.committed < tail:
             time.sleep(0.002)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from oxidbm import CorruptionError, Queue
-from oxidbm._core.faster_log.queue_log import QueueLog
-from oxidbm._queue_entries import ACK, ADDRESS, ITEM
+from oxidbm._core.queue.entries import ACK, ADDRESS, ITEM
+from oxidbm._core.queue.queue_log import QueueLog
 from oxidbm.queue import Message, SkippedWarning
 from tests.facade.queues import drain, flip
 from tests.inside import abandon_queue

@@ -12,8 +12,8 @@ import pytest
 
 import oxidbm
 from oxidbm import ClosedError, Queue, ReadOnlyError
-from oxidbm._core.faster_log.queue_log import QueueLog
-from oxidbm._queue_entries import ACK, ADDRESS, ITEM, NOTES
+from oxidbm._core.queue.entries import ACK, ADDRESS, ITEM, NOTES
+from oxidbm._core.queue.queue_log import QueueLog
 from oxidbm.queue import ShutDown
 from tests.facade.queues import Clock, drain, waits_in
 from tests.inside import abandon_queue

@@ -1,17 +1,12 @@
 """What oxidbm.Queue keeps in its log: space that goes back, entries that no queue writes, and what Ctrl-C leaves."""
 
-import linecache
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 
 from oxidbm import CorruptionError, Queue
-from oxidbm._core.faster_log.queue_log import QueueLog
-from oxidbm._queue_entries import ACK, ADDRESS, ITEM, MOVED, NOTE, NOTES
+from oxidbm._core.queue.entries import ACK, ADDRESS, ITEM, MOVED, NOTE, NOTES
+from oxidbm._core.queue.queue_log import QueueLog
 from tests.facade.queues import drain
 from tests.inside import abandon_queue
 from tests.support import scaled
@@ -100,66 +95,6 @@ def test_a_second_acknowledgement_says_nothing_new(tmp_path: Path) -> None:
         log.append_many([ACK + ADDRESS.pack(addresses[0])] * 2)
     with Queue(tmp_path / "q") as queue:
         assert drain(queue) == [b"b"]
-
-
-class Interrupted(BaseException):
-    """What Ctrl-C raises, of our own."""
-
-
-def interrupt(call: Callable[[], object], lines: int) -> bool:
-    """Make a call, with an interruption before so many lines of the queue have run; return whether it came."""
-    left = lines
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal left
-        if Path(frame.f_code.co_filename).name not in ("_deliveries.py", "_exchange.py", "_queue_cursor.py"):
-            return None
-        # between the end of a block and giving back its lock no signal is looked for
-        if event == "line" and "with self.lock" not in linecache.getline(frame.f_code.co_filename, frame.f_lineno):
-            left -= 1
-            if left == 0:
-                raise Interrupted
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        call()
-    except Interrupted:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
-
-
-@pytest.mark.parametrize("name", ["take", "ack", "nack", "put"])
-def test_an_interruption_loses_nothing(tmp_path: Path, name: str) -> None:
-    line = 0
-    came = True
-    while came:
-        line += 1
-        with Queue(tmp_path / str(line), page_size="4KiB", memory="1MiB", durability="manual") as queue:
-            queue.put_many([b"a", b"b", b"c"])
-            queue.take().ack()
-            message = queue.take()
-            calls: dict[str, Callable[[], object]] = {
-                "take": queue.get_nowait,
-                "ack": message.ack,
-                "nack": message.nack,
-                "put": lambda queue=queue: queue.put(b"d"),  # type: ignore[misc]
-            }
-            came = interrupt(calls[name], line)
-            sure = {b"b", b"c"}
-            if name in ("take", "ack"):
-                message.ack()  # so that the log is truncated behind it
-                sure.remove(b"b")
-            queue.put(b"last")
-            seen = {found.item: found for found in queue.messages(timeout=0)}
-            seen.pop(b"last").ack()
-        with Queue(tmp_path / str(line), memory="1MiB") as queue:
-            items = set(drain(queue))
-        assert sure <= items <= {b"b", b"c", b"d"}
-    assert line > 3
 
 
 def test_an_item_that_an_interrupted_put_has_not_counted(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(message=consumes(out), seconds=st.sampled_from([1, 60, 200]))
     def extend(self, message: Message[bytes] | None, seconds: int) -> None:
-        if message is None or message.exchange is not self.queue.exchange:
+        if message is None or message.queue is not self.queue:
             return
         newest = message.item in self.flying and message.attempts == message.delivery.attempts
         assert message.extend(seconds) == newest
@@ -100,7 +100,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(message=consumes(out))
     def ack(self, message: Message[bytes] | None) -> None:
-        if message is None or message.exchange is not self.queue.exchange:
+        if message is None or message.queue is not self.queue:
             return
         item = message.item
         assert message.ack() == (item not in self.done)
@@ -112,7 +112,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(message=consumes(out), delay=st.sampled_from([0, 0, 5, 100]))
     def nack(self, message: Message[bytes] | None, delay: int) -> None:
-        if message is None or message.exchange is not self.queue.exchange:
+        if message is None or message.queue is not self.queue:
             return
         item = message.item
         newest = item in self.flying and message.attempts == message.delivery.attempts

@@ -8,11 +8,15 @@ from tests.tidy.sources import CORE, Example, Sources, trees
 
 # The folders of oxidbm/_core from the bottom up, below them all the files beside the folders. A file imports from its
 # own folder and from those before it.
-FLOORS = ("device", "log", "index", "table", "durability", "store", "faster_log")
+FLOORS = ("device", "log", "index", "table", "durability", "store", "faster_log", "queue")
 
 # A folder that may not import all that is below it, and the folders and modules below it that it may: an index maps
 # hashes to addresses and knows nothing of what stands there; a log that stands alone has neither index nor table.
-NARROW: dict[str, tuple[str, ...]] = {"index": (), "faster_log": ("device", "log", "durability")}
+NARROW: dict[str, tuple[str, ...]] = {
+    "index": (),
+    "faster_log": ("device", "log", "durability"),
+    "queue": ("device", "log", "durability", "faster_log"),
+}
 
 # What the core imports from outside of itself besides the standard library; of oxidbm what is interpreted, because that
 # is what each is for.
@@ -26,6 +30,7 @@ OUTSIDE = (
     "oxidbm._views",
     "oxidbm.codecs",
     "oxidbm._memoize",
+    "oxidbm._queue_errors",
     "librt",
     "mypy_extensions",
     "sortedcontainers",

@@ -4,12 +4,11 @@ Entries are numbered, so it is known how many are gone between two that are soun
 acknowledged are no loss.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import NamedTuple, cast, final
 
-from oxidbm._queue_entries import (
+from oxidbm._core.faster_log.scan import EntryIterator
+from oxidbm._core.queue.entries import (
     ACK,
     ADDRESS,
     HEAD_BYTES,
@@ -20,9 +19,7 @@ from oxidbm._queue_entries import (
     Note,
     fault_of,
 )
-
-if TYPE_CHECKING:
-    from oxidbm._core.faster_log.queue_log import QueueLog
+from oxidbm._core.queue.queue_log import QueueLog
 
 
 class Gap(NamedTuple):
@@ -38,6 +35,7 @@ class Gap(NamedTuple):
         return [address for address in addresses if self.low < address < self.high]
 
 
+@final
 class Survey:
     """What the entries of a log say from one on; `done` and `notes` are about items from there on alone."""
 
@@ -54,9 +52,9 @@ class Survey:
         self.read(log.first_number() if number is None else number)
         self.check_done()
 
-    def entries(self, noted: list[str]) -> tuple[Any, int, int]:
+    def entries(self, noted: list[str]) -> tuple[EntryIterator, int, int]:
         """Return an iterator over the entries, the number behind the last one, and the address behind it."""
-        return cast("tuple[Any, int, int]", self.log.walk(self.begin, noted))
+        return self.log.walk(self.begin, noted)
 
     def read(self, number: int) -> None:
         """Read all entries. O(the log from there on), in memory O(acknowledgements)."""
@@ -67,7 +65,7 @@ class Survey:
         done = self.done
         unpack = ADDRESS.unpack_from
         items = 0
-        for address, entry in entries:
+        for address, entry in pairs(entries):
             if noted:
                 number = self.find_gap(low, address, number, entries.number(), noted)
             number += 1
@@ -99,6 +97,10 @@ class Survey:
             if of >= self.begin:
                 self.done.add(of)
             return True
+        elif entry[:1] == ACK:
+            for (of,) in ADDRESS.iter_unpack(entry[1:]):
+                if of >= self.begin:
+                    self.done.add(of)
         else:
             for of, due_ns, attempts in NOTE.iter_unpack(entry[1:]):
                 self.notes[of] = Note(due_ns, attempts)
@@ -116,7 +118,7 @@ class Survey:
         """Find what is acknowledged and no item, and let it be acknowledged no more."""
         left = set(self.done)
         last = max(left, default=0)
-        for address, entry in self.entries([])[0] if left else ():
+        for address, entry in pairs(self.entries([])[0]) if left else ():
             if address > last:
                 break
             if entry and entry[0] in ITEM_KINDS:
@@ -135,7 +137,7 @@ class Survey:
 
     def unfinished(self, *other: Collection[int]) -> Iterator[tuple[int, bytes]]:
         """Iterate the items that are not done, nor in other sets, in order, each with its entry."""
-        for address, entry in self.entries([])[0]:
+        for address, entry in pairs(self.entries([])[0]):
             if address >= self.end:
                 return
             if entry and entry[0] in ITEM_KINDS and address not in self.done and address not in self.faults:
@@ -155,6 +157,11 @@ class Survey:
             for address, fault in self.faults.items()
         ]
         return sorted(found)
+
+
+def pairs(entries: EntryIterator) -> Iterator[tuple[int, bytes]]:
+    """Return an iterator of entries as what it yields."""
+    return cast("Iterator[tuple[int, bytes]]", entries)
 
 
 def refused(why: str) -> str:

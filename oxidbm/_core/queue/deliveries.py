@@ -9,17 +9,14 @@ numbers say how many items of `reserved` it has. Ctrl-C may come anywhere: where
 the cursor goes back to what it has passed. The queue's lock is held by whoever calls.
 """
 
-from __future__ import annotations
-
 import heapq
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Final, final
 
 from oxidbm._core.errors import CorruptionError
-from oxidbm._queue_cursor import QueueCursor
-from oxidbm._queue_entries import (
+from oxidbm._core.queue.entries import (
     ACK,
     ADDRESS,
     ATTEMPTS_MAX,
@@ -30,21 +27,20 @@ from oxidbm._queue_entries import (
     TIME_MAX_NS,
     body_of,
 )
-from oxidbm._queue_survey import Gap, Survey, passed_over, refused
+from oxidbm._core.queue.queue_cursor import QueueCursor
+from oxidbm._core.queue.queue_log import QueueLog
+from oxidbm._core.queue.survey import Gap, Survey, passed_over, refused
 
-if TYPE_CHECKING:
-    from oxidbm._core.faster_log.queue_log import QueueLog
-
-MOVE_PAGES = 16  # as far as the cursor may leave an outstanding item behind
-MOVE_SHARE = 4  # what is outstanding is moved where it is less than such a part of what lies behind the cursor
-NOTES_MAX = 1000  # in one entry
-NEVER = float("inf")
+MOVE_PAGES: Final = 16  # as far as the cursor may leave an outstanding item behind
+MOVE_SHARE: Final = 4  # what is outstanding is moved where it is less than such a part of what lies behind the cursor
+ACKS_MAX: Final = 2000  # in one entry
+NOTES_MAX: Final = 1000  # in one entry
+NEVER: Final = float("inf")
 
 
+@final
 class Delivery:
     """An item that was handed out, until it is acknowledged."""
-
-    __slots__ = ("address", "attempts", "deadline", "done", "id", "noted", "size")
 
     def __init__(self, address: int, size: int) -> None:
         self.id = address  # which stays when the item is moved
@@ -55,10 +51,14 @@ class Delivery:
         self.deadline = NEVER  # until when it is out, or from when on it waits
         self.done = False
 
-    def __lt__(self, other: Delivery) -> bool:
+    def __hash__(self) -> int:
+        return self.id
+
+    def __lt__(self, other: "Delivery") -> bool:
         return self.id < other.id
 
 
+@final
 class Deliveries:
     """The items of one open queue."""
 
@@ -79,6 +79,7 @@ class Deliveries:
         self.extended_due: list[tuple[float, Delivery]] = []  # a heap of these, and of some that are not any more
         self.again: list[Delivery] = []  # a heap
         self.delayed: list[tuple[float, Delivery]] = []  # a heap
+        self.owed: list[int] = []  # of what is acknowledged, and the log does not say so yet
         self.changed: dict[Delivery, None] = {}  # of which the log does not say where they are now
         self.skipped = 0  # entries that were passed over
         self.reports: list[str] = []  # what was passed over, to be told
@@ -144,7 +145,7 @@ class Deliveries:
     def entry_of(self, delivery: Delivery) -> bytes | None:
         """Return the entry of an item that was out before; None where it is damaged, and passed over."""
         try:
-            return self.log.read(delivery.address)  # type: ignore[no-any-return]
+            return entry_at(self.log, delivery.address)
         except (CorruptionError, ValueError) as failure:
             self.lose(1, str(failure), delivery.address)
         self.acknowledge(delivery)
@@ -191,10 +192,11 @@ class Deliveries:
         left = (note.due_ns - time.time_ns()) / 1e9
         if left <= 0:
             return False
+        deadline = self.clock() + left
         if delivery.address not in self.outstanding:
             self.outstanding[delivery.address] = delivery
             self.outstanding_bytes += delivery.size
-        delivery.deadline = self.clock() + left
+        delivery.deadline = deadline
         heapq.heappush(self.delayed, (delivery.deadline, delivery))
         del self.notes[delivery.address]
         return True
@@ -210,8 +212,8 @@ class Deliveries:
         held = [address for address, note in self.notes.items() if note.due_ns == 0]
         for first in range(0, len(held), NOTES_MAX):
             part = held[first : first + NOTES_MAX]
-            entry = NOTES + b"".join(NOTE.pack(address, now_ns, self.notes[address].attempts) for address in part)
-            self.own += self.log.try_append(entry) is not None
+            entry = NOTES + b"".join([NOTE.pack(address, now_ns, self.notes[address].attempts) for address in part])
+            self.say(entry)
 
     def oldest(self) -> int | None:
         """Return the address of the first item that is not done, None where there is none that can be read."""
@@ -300,6 +302,8 @@ class Deliveries:
         if self.outstanding.pop(delivery.address, None) is None:
             del self.moved[delivery.address]
             self.acked.add(delivery.address)
+        if self.durable:
+            self.owed.append(delivery.address)
         self.outstanding_bytes -= delivery.size
         if self.changed:
             self.changed.pop(delivery, None)
@@ -320,6 +324,11 @@ class Deliveries:
         if self.durable:
             self.changed[delivery] = None
         return True
+
+    def take_back(self, delivery: Delivery) -> None:
+        """Have an item wait that was handed out just now, and did not arrive."""
+        self.give_back(delivery, delivery.attempts, None)
+        delivery.attempts -= 1
 
     def extend(self, delivery: Delivery, attempts: int, deadline: float) -> bool:
         """Let an item be out until another time; False where it is not out any more, or out anew."""
@@ -371,27 +380,58 @@ class Deliveries:
                 left = min(max(delivery.deadline - now, 0), TIME_MAX_NS // 10**9)
                 due_ns = min(now_ns + int(left * 1e9), TIME_MAX_NS)
             parts.append(NOTE.pack(delivery.address, due_ns, min(delivery.attempts, ATTEMPTS_MAX)))
-        if self.log.try_append(b"".join(parts)) is None:
+        if not self.say(b"".join(parts)):
             return False
-        self.own += 1
         for delivery in deliveries:
             delivery.noted = delivery.attempts
             self.changed.pop(delivery, None)
         return True
 
-    def append_ack(self, address: int) -> bool:
-        """Let the log say that an item is done; False where it has no room now."""
-        if self.log.try_append(ACK + ADDRESS.pack(address)) is None:
-            return False
+    def say(self, entry: bytes) -> bool:
+        """Append an entry that is no item; False where the log has no room now."""
+        address, failure = self.log.add(entry, False)
+        if address >= 0:
+            self.own += 1
+        if failure is not None:
+            raise failure
+        return address >= 0
+
+    def pay(self) -> None:
+        """Let the log say what is done, as far as it has room now: it begins behind the most of that."""
+        if not self.owed:
+            return
+        if self.log.tail > self.log.begin:
+            self.give_back_space(1)
+        begin = self.log.begin
+        self.owed = [address for address in self.owed if address >= begin]
+        while self.owed:
+            entry = self.first_owed()
+            address, failure = self.log.add(entry, False)
+            if address < 0:
+                return
+            self.paid(entry)
+            if failure is not None:
+                raise failure
+
+    def first_owed(self) -> bytes:
+        """Return the acknowledgements that are to be appended first, as an entry."""
+        return ACK + b"".join([ADDRESS.pack(address) for address in self.owed[:ACKS_MAX]])
+
+    def paid(self, entry: bytes) -> None:
+        """Take note that acknowledgements were appended; another thread may have appended them, too."""
         self.own += 1
-        return True
+        said = {found[0] for found in ADDRESS.iter_unpack(entry[1:])}
+        self.owed = [address for address in self.owed if address not in said]
 
     def settle(self, all_of_it: bool = False) -> None:
         """Give back the space of what is done, page by page or all of it."""
-        log = self.log
         least = 1 if all_of_it else self.page_bytes
-        if log.tail - log.begin < least:
-            return
+        if self.log.tail - self.log.begin >= least:
+            self.give_back_space(least)
+
+    def give_back_space(self, least: int) -> None:
+        """Let the log begin with the first item that is not done, unless that gives back less than so many bytes."""
+        log = self.log
         if self.idle():
             self.settle_idle()
             return
@@ -426,14 +466,14 @@ class Deliveries:
             if span < MOVE_PAGES * self.page_bytes or self.outstanding_bytes * MOVE_SHARE > span:
                 return
             try:
-                body = body_of(self.log.read(delivery.address))
+                body = body_of(entry_at(self.log, delivery.address))
             except (CorruptionError, ValueError):  # which is told when it is due
                 return
             entry = MOVED + ADDRESS.pack(delivery.address) + body
             if len(entry) > self.log.value_limit:
                 return
-            address = self.log.try_append(entry)
-            if address is None:
+            address, failure = self.log.add(entry, False)
+            if address < 0:
                 return
             self.own += 1
             old = delivery.address
@@ -441,5 +481,14 @@ class Deliveries:
             delivery.address = address
             del self.outstanding[old]
             self.changed[delivery] = None
+            if failure is not None:
+                raise failure
             self.append_notes([delivery])
             delivery.noted = 0  # it says nothing of those that were handed out before it; see `unnoted`
+
+
+def entry_at(log: QueueLog, address: int) -> bytes:
+    """Return the entry at an address."""
+    found = log.read(address)
+    assert isinstance(found, bytes)
+    return found

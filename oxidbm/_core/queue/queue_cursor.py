@@ -4,19 +4,16 @@ It passes over what is damaged, and says how many entries are missing before the
 passed only when that is said, so that an interruption, or an error, leaves the cursor before it.
 """
 
-from __future__ import annotations
-
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final, final
 
-from oxidbm._queue_survey import Gap
+from oxidbm._core.queue.queue_log import QueueLog
+from oxidbm._core.queue.survey import Gap
 
-if TYPE_CHECKING:
-    from oxidbm._core.faster_log.queue_log import QueueLog
-
-AHEAD_ENTRIES = 64
+AHEAD_ENTRIES: Final = 64
 
 
+@final
 class QueueCursor:
     """Reads the entries of one open queue."""
 

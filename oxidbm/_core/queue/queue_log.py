@@ -5,6 +5,7 @@ from typing import final
 
 from mypy_extensions import i64
 
+from oxidbm import _breath
 from oxidbm._core.coder import ENTRIES, plain
 from oxidbm._core.durability.commit_record import COMMIT_SHAPE, decode
 from oxidbm._core.durability.superblock import A_QUEUE, Kind
@@ -13,7 +14,9 @@ from oxidbm._core.faster_log.commits import BeforeCommit
 from oxidbm._core.faster_log.follow import LogFollower
 from oxidbm._core.faster_log.log import Log
 from oxidbm._core.faster_log.scan import EntryIterator
+from oxidbm._core.life import OPEN, WRITABLE
 from oxidbm._core.log.cursor import Cursor
+from oxidbm._core.log.room import room_for
 
 
 @final
@@ -43,6 +46,34 @@ class QueueLog(Log):
     def on_disk(self, follower: LogFollower) -> bool:
         """Return whether the next entry has to be read from the device, which may take its time."""
         return follower.entries.cursor.following < self.log.head
+
+    def add(self, entry: bytes, waits: bool) -> tuple[int, BaseException | None]:
+        """Append an entry; return its address, or -1 where it is not to wait and there is no room now.
+
+        And what a signal's handler raised, or failed, when it was there already: so whoever counts entries can.
+        """
+        log = self.log
+        if self.life.writable != WRITABLE or self.life.state != OPEN:
+            self.life.blocked_write()
+        address = self.commits.append(entry)
+        while address < 0:
+            room = room_for(-address, log.page_bytes)
+            if waits:
+                self.life.check_not_poisoned()
+                self.life.check_open()
+                self.writer().make_room(room)
+                _breath.breathe()
+            elif not log.prepare(room):
+                self.writer().ask_for_room()
+                return -1, None
+            address = self.commits.append(entry)
+        failure: BaseException | None = None
+        if log.due:
+            try:
+                self.step()
+            except BaseException as stop:
+                failure = stop
+        return int(address), failure
 
     def walk(self, begin: int, noted: list[str]) -> tuple[EntryIterator, int, int]:
         """Return an iterator over all entries from one on, as bytes, the number that follows, and the address up to it.

@@ -1,33 +1,32 @@
 """The exchange: those who put, take and wait, and the one lock below which they meet; a queue without its face.
 
 A put reserves its place below the lock, appends outside of it, since an append may wait for the disk, and commits
-outside of it, so that threads share a sync. An acknowledgement is decided below the lock and appended outside of it.
+outside of it, so that threads share a sync. An acknowledgement is decided below the lock, and said by the next commit.
 Who is about to wait stands in the line before it looks for the last time, and who has appended looks at the line
 afterwards: one of them sees the other.
 """
 
-from __future__ import annotations
-
-import threading
 import time
-import warnings
-import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import Final, TypeVar, final
 
-from oxidbm._core.faster_log.queue_log import QueueLog
+from mypy_extensions import i64
+
+from oxidbm import _queue_errors
+from oxidbm._core.locks import QUEUEING, LockOrder, StoreLock
+from oxidbm._core.queue.deliveries import NEVER, Deliveries, Delivery
+from oxidbm._core.queue.queue_log import QueueLog
+from oxidbm._core.queue.reserve import Reserve
+from oxidbm._core.queue.waiting import Helping, ThreadWaiter, Waiter, Waiters
 from oxidbm._core.seconds import check_timeout
-from oxidbm._deliveries import NEVER, Deliveries, Delivery
-from oxidbm._queue_entries import ACK, ADDRESS
-from oxidbm._queue_errors import ShutDown, SkippedWarning
-from oxidbm._waiting import ThreadWaiter, Waiter, Waiters
-
-if TYPE_CHECKING:
-    from oxidbm._queue_helper import Helper
 
 R = TypeVar("R")
 
+OWED_MAX: Final = 4096
+ENTRY_BYTES: Final = 32  # around an item's bytes, at the most
 
+
+@final
 class Exchange:
     """What the threads and tasks of one queue share."""
 
@@ -38,7 +37,6 @@ class Exchange:
         redeliver_after: float | None,
         commits_puts: bool,
         clock: Callable[[], float],
-        *,
         interval: float,
         skips: bool,
     ) -> None:
@@ -47,22 +45,17 @@ class Exchange:
         self.commits_puts = commits_puts
         self.clock = clock
         self.deliveries = Deliveries(log, redeliver_after, clock, skips)
-        self.lock = threading.Lock()
+        self.lock = StoreLock(LockOrder(log.life.called()), QUEUEING)
+        self.room = Reserve(log)
         self.takers = Waiters()
         self.putters = Waiters()
         self.joiners = Waiters()
-        self.helping: Helper | None = None
+        self.helping: Helping | None = None
         self.shut = False  # nothing is to be put any more
         self.ended = False  # nor to be handed out, though something may wait
         self.interval = interval  # seconds until the log says what is out, 0 for when it is asked to
         self.resting = interval > 0 and self.deliveries.durable  # until something is handed out
         self.noted_at = time.monotonic()
-        if self.resting:
-            known = weakref.ref(self)  # the log's thread must not keep a queue open that nobody holds
-            log.before_commits(
-                lambda: (found := known()) is not None and found.has_notes(),
-                lambda: None if (found := known()) is None else found.note_in_time(),
-            )
         self.tell_skipped(None)
 
     def deadline(self, block: bool, timeout: float | None) -> float:
@@ -76,6 +69,7 @@ class Exchange:
         """Append items, durably where that is asked; False where there is no room for them until the deadline."""
         count = len(entries)
         self.log.life.check_writable()
+        self.check_reserve(entries)
         if self.maxsize > 0:
             if self.attempt(self.putters, lambda: self.reserve(count), deadline) is None:
                 return False
@@ -87,10 +81,17 @@ class Exchange:
             self.log.commit()
         return True
 
+    def check_reserve(self, entries: list[bytes]) -> None:
+        """Raise OSError where the disk has too little left for some items."""
+        size: i64 = 0
+        for entry in entries:
+            size += len(entry) + ENTRY_BYTES
+        self.room.check(size)
+
     def reserve(self, count: int) -> bool | None:
         """Count items that are about to be appended; None where there is no room for them."""
         if self.shut:
-            raise ShutDown("the queue was shut down, and takes no more items")
+            raise _queue_errors.ShutDown("the queue was shut down, and takes no more items")
         deliveries = self.deliveries
         if 0 < self.maxsize < deliveries.waiting + count:
             return None
@@ -100,40 +101,64 @@ class Exchange:
 
     def release(self, count: int) -> None:
         """Count items no more that were not appended."""
-        with self.lock:
+        interrupted = self.lock.take_surely()
+        try:
             self.deliveries.waiting -= count
             self.deliveries.reserved -= count
             self.pass_on(self.putters)
+        finally:
+            self.lock.release()
+        if interrupted is not None:
+            raise interrupted
 
     def append(self, entries: list[bytes]) -> None:
         """Append items that were counted, and wake who waits for them."""
         done = 0
+        failure: BaseException | None = None
         try:
             for entry in entries:
-                self.log.append(entry)
+                _, failure = self.log.add(entry, True)
                 done += 1
+                if failure is not None:
+                    break
         finally:
-            if done < len(entries):
-                self.release(len(entries) - done)
-            self.wake_takers(done)
+            try:
+                self.wake_takers(done)
+            finally:
+                if done < len(entries):
+                    self.release(len(entries) - done)
+        if failure is not None:
+            raise failure
 
-    def try_append(self, entry: bytes) -> bool:
-        """Append an item that was counted, unless that has to wait."""
+    def put_now(self, entry: bytes) -> bool | None:
+        """Count and append an item; None where there is no room for it, False where only the append has to wait."""
+        self.room.check(i64(len(entry) + ENTRY_BYTES))
+        if self.reserve(1) is None:
+            return None
+        address = -1
+        failure: BaseException | None = None
         try:
-            address = self.log.try_append(entry)
+            address, failure = self.log.add(entry, False)
         except BaseException:
-            self.release(1)
+            self.deliveries.waiting -= 1
+            self.deliveries.reserved -= 1
             raise
-        if address is None:
-            return False
-        self.wake_takers(1)
-        return True
+        if address >= 0:
+            self.takers.wake()
+        if failure is not None:
+            raise failure
+        return address >= 0
 
     def wake_takers(self, count: int) -> None:
         """Wake so many of those that wait for an item."""
         if self.takers:
-            with self.lock:
+            interrupted = self.lock.take_surely()
+            try:
                 self.takers.wake(count)
+            finally:
+                self.lock.release()
+            if interrupted is not None:
+                raise interrupted
 
     def take(self, deadline: float) -> tuple[Delivery, bytes] | None:
         """Hand out the next item, once there is one; None where there is none until the deadline."""
@@ -142,8 +167,6 @@ class Exchange:
             self.start_rhythm()
         with self.lock:
             found = self.take_now()
-            if found is not None and self.takers:
-                self.pass_on(self.takers)
         if found is None:
             found = self.attempt(self.takers, self.take_now, deadline)
         if self.deliveries.reports:
@@ -153,39 +176,40 @@ class Exchange:
     def take_now(self) -> tuple[Delivery, bytes] | None:
         """Hand out the next item, where there is one."""
         if self.ended:
-            raise ShutDown("the queue was shut down, and hands out no more items")
+            raise _queue_errors.ShutDown("the queue was shut down, and hands out no more items")
         found = self.deliveries.take(self.clock())
         if found is None and self.shut:
-            raise ShutDown("the queue was shut down, and no item is left that could be handed out")
-        if found is not None and self.putters:
-            self.pass_on(self.putters)
+            raise _queue_errors.ShutDown("the queue was shut down, and no item is left that could be handed out")
+        if found is not None and (self.putters or self.takers):
+            try:
+                self.pass_on(self.putters)
+                self.pass_on(self.takers)
+            except BaseException:  # of a signal's handler: whoever asked does not get it
+                self.deliveries.take_back(found[0])
+                raise
         return found
 
     def acknowledge(self, delivery: Delivery) -> bool:
         """Have an item be done; False where it was."""
-        entry = self.settle_ack(delivery)
-        if entry:
-            self.append_ack(entry)
-        return entry is not None
-
-    def settle_ack(self, delivery: Delivery) -> bytes | None:
-        """Have an item be done; None where it was, else what is still to be appended, b"" for nothing."""
         deliveries = self.deliveries
         self.log.life.check_writable()
         with self.lock:
             if not deliveries.acknowledge(delivery):
-                return None
-            if deliveries.durable and not deliveries.append_ack(delivery.address):
-                return ACK + ADDRESS.pack(delivery.address)
+                return False
+            if len(deliveries.owed) >= OWED_MAX:
+                deliveries.pay()
             self.go_on()
-        return b""
+        return True
 
-    def append_ack(self, entry: bytes) -> None:
-        """Append an acknowledgement, as soon as there is room for it."""
-        self.log.append(entry)
-        with self.lock:
-            self.deliveries.own += 1
-            self.go_on()
+    def append_owed(self) -> None:
+        """Append the acknowledgements that found no room, as soon as there is some."""
+        deliveries = self.deliveries
+        while deliveries.owed:
+            entry = deliveries.first_owed()
+            _, failure = self.log.add(entry, True)
+            deliveries.paid(entry)
+            if failure is not None:
+                raise failure
 
     def go_on(self) -> None:
         """Give back the space of what is done, and let those go on who wait for the last of it."""
@@ -272,7 +296,8 @@ class Exchange:
                 if found is None and not self.log.closed:  # else close() has woken those that stood there
                     return None
                 waiters.leave(waiter)
-            self.pass_on(waiters)
+            if waiters is not self.takers:
+                self.pass_on(waiters)
         self.log.life.check_open()
         return found
 
@@ -285,18 +310,26 @@ class Exchange:
 
     def leave(self, waiters: Waiters, waiter: Waiter, deadline: float) -> bool:
         """Let a waiter go that was woken or has waited; return whether it is not to try again."""
-        with self.lock:
+        interrupted = self.lock.take_surely()
+        try:
             waiters.leave(waiter)
-            if waiter.woken or self.clock() < deadline:
-                return False
-            self.pass_on(waiters)
-        return True
+            over: bool = interrupted is not None or not (waiter.woken or self.clock() < deadline)
+            if over:
+                self.pass_on(waiters)
+        finally:
+            self.lock.release()
+        if interrupted is not None:
+            raise interrupted
+        return over
 
     def give_up(self, waiters: Waiters, waiter: Waiter) -> None:
-        """Let a waiter go that was interrupted; another one has what it was woken for."""
-        with self.lock:
+        """Let a waiter go that was interrupted, and have another one get what it was woken for."""
+        self.lock.take_surely()
+        try:
             waiters.leave(waiter)
             self.pass_on(waiters)
+        finally:
+            self.lock.release()
 
     def pass_on(self, waiters: Waiters) -> None:
         """Wake the next one in a line where there may be something for it."""
@@ -307,7 +340,7 @@ class Exchange:
             due = deliveries.waiting < self.maxsize
         else:
             due = False
-            if self.is_done():
+            if waiters and self.is_done():
                 waiters.wake_all()
         if due:
             waiters.wake()
@@ -325,8 +358,8 @@ class Exchange:
             self.deliveries.reports = []
         try:
             for report in reports:
-                warnings.warn(report, SkippedWarning, stacklevel=4)
-        except SkippedWarning:
+                _queue_errors.warn(report)
+        except BaseException:
             if found is not None:
                 self.give_back(found[0], found[0].attempts, 0)
             raise
@@ -337,38 +370,41 @@ class Exchange:
         self.log.start_rhythm()
 
     def has_notes(self) -> bool:
-        """Return whether the log is to say now what is out."""
+        """Return whether the log is to say now what is done, or what is out."""
+        if self.deliveries.owed:
+            return True
         if time.monotonic() - self.noted_at < self.interval:
             return False
         with self.lock:
             return bool(self.deliveries.unnoted())
 
     def note_in_time(self) -> None:
-        """Let the log say what is out, unless it did so just now."""
-        if time.monotonic() - self.noted_at >= self.interval:
-            self.note()
-
-    def note(self) -> None:
-        """Let the log say what is out, how often it was, and from when on what was given back waits."""
+        """Let the log say what is done, and what is out, unless it did the latter just now."""
+        now = time.monotonic()
         with self.lock:
+            self.deliveries.pay()
+            if now - self.noted_at >= self.interval:
+                self.noted_at = now
+                self.deliveries.note()
+
+    def commit(self) -> None:
+        """Commit what was put, what is done, what is out and how often, and until when what was given back waits."""
+        with self.lock:
+            self.deliveries.pay()
             self.noted_at = time.monotonic()
             self.deliveries.note()
-
-    def helper(self) -> Helper:
-        """Return the thread that works for tasks."""
-        if self.helping is None:
-            from oxidbm import _queue_helper  # asyncio takes time to import, and few ask for it
-
-            self.helping = _queue_helper.Helper()
-        return self.helping
+        self.append_owed()
+        self.log.commit()
 
     def close(self) -> None:
         """Give back the space of what is done, close the log, and tell everybody."""
         try:
-            with self.lock:
-                if self.log.life.can_write():
+            if self.log.life.can_write():
+                with self.lock:
                     self.deliveries.settle(all_of_it=True)
+                    self.deliveries.pay()
                     self.deliveries.note()
+                self.append_owed()
         finally:
             try:
                 self.log.close()
@@ -380,5 +416,6 @@ class Exchange:
         with self.lock:
             for waiters in (self.takers, self.putters, self.joiners):
                 waiters.wake_all()
-        if self.helping is not None:
-            self.helping.stop()
+        helping = self.helping
+        if helping is not None:
+            helping.stop()

@@ -4,13 +4,17 @@ One is woken for each thing that there is to have. Whoever leaves wakes the next
 that was told to one who has given up is lost. The queue's lock is held by whoever calls, but for waiting itself.
 """
 
-from __future__ import annotations
-
 import _thread
 import threading
 from collections import deque
+from typing import Final, final
+
+from mypy_extensions import mypyc_attr
+
+ATTEMPTS_MAX: Final = 100
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Waiter:
     """One who waits; `woken` once it need not any more."""
 
@@ -22,6 +26,7 @@ class Waiter:
         raise NotImplementedError
 
 
+@final
 class ThreadWaiter(Waiter):
     """A thread that waits."""
 
@@ -40,6 +45,7 @@ class ThreadWaiter(Waiter):
         self.gate.acquire(True, min(seconds, threading.TIMEOUT_MAX))
 
 
+@final
 class Waiters:
     """Those that wait for the same."""
 
@@ -47,7 +53,7 @@ class Waiters:
         self.line: deque[Waiter] = deque()
 
     def __bool__(self) -> bool:
-        return bool(self.line)
+        return len(self.line) > 0
 
     def add(self, waiter: Waiter) -> None:
         """Have one wait."""
@@ -59,12 +65,34 @@ class Waiters:
             self.line.remove(waiter)
 
     def wake(self, count: int = 1) -> None:
-        """Wake those that wait longest, so many of them."""
+        """Wake those that wait longest, so many of them.
+
+        A task is told by code that a signal's handler may end: then it is told once more, since once is not enough.
+        """
+        interrupted: BaseException | None = None
         while count > 0 and self.line:
             waiter = self.line.popleft()
             waiter.woken = True
-            count -= waiter.tell()
+            told = False
+            for _ in range(ATTEMPTS_MAX):
+                try:
+                    told = waiter.tell()
+                    break
+                except BaseException as failure:
+                    interrupted = failure
+            count -= told
+        if interrupted is not None:
+            raise interrupted
 
     def wake_all(self) -> None:
         """Wake everybody."""
         self.wake(len(self.line))
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Helping:
+    """A thread that works for the tasks of a queue; see _queue_helper."""
+
+    def stop(self) -> None:
+        """End it, once it has done what it was given."""
+        raise NotImplementedError

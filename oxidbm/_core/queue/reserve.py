@@ -1,0 +1,51 @@
+"""The reserve: space on the disk that items are not given, so that what is there can be taken and acknowledged.
+
+A commit needs space, also one that gives some back. Where a disk that is full kept a queue from committing, nothing
+could empty it any more; so a put is refused while there is still some left. How much is free is asked for as seldom as
+what is free allows.
+"""
+
+import errno
+import os
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from oxidbm._core.queue.queue_log import QueueLog
+
+RESERVE_BYTES: Final = 4 << 20  # what emptying a queue takes until a file of 16 MiB is given back
+SHARE: Final = 8  # of a small disk less is kept
+LOOK_BYTES: Final = 1 << 20  # after so much was put there is another look, at the latest
+
+
+@final
+class Reserve:
+    """Looks after the disk of one queue."""
+
+    def __init__(self, log: QueueLog) -> None:
+        self.log = log
+        self.path: str | None = log.life.path
+        self.next_look: i64 = 0  # a tail of the log
+
+    def check(self, size: i64) -> None:
+        """Raise OSError, ENOSPC, where items of so many bytes would leave too little; nothing was put then."""
+        log = self.log.log
+        if self.path is None or log.tail + size < self.next_look:
+            return
+        try:
+            status = os.statvfs(self.path)
+        except OSError:  # a write says better what is wrong
+            return
+        if status.f_blocks == 0:  # a file system that does not tell
+            return
+        kept: i64 = min(i64(RESERVE_BYTES), status.f_blocks * status.f_frsize // SHARE)
+        free: i64 = status.f_bavail * status.f_frsize
+        left: i64 = free - (log.tail - log.flushed) - size - kept
+        if left < 0:
+            raise OSError(
+                errno.ENOSPC,
+                f"the disk has {free} bytes free, and the last {kept} are kept for acknowledging what is in "
+                "the queue; nothing was put. Take and acknowledge items, or free space",
+                self.path,
+            )
+        self.next_look = log.tail + size + min(i64(LOOK_BYTES), left >> 1)

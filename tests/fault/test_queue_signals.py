@@ -1,0 +1,213 @@
+"""Ctrl-C at any moment of what is done to a queue: it comes out, the counts are right, no item is lost or doubled."""
+
+import gc
+import itertools
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from oxidbm import BusyError, Queue
+from oxidbm.queue import Full, Message
+from tests.fault.test_interrupts import interrupts
+from tests.inside import abandon_queue
+from tests.support import soaked
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer"),
+    pytest.mark.compiled_only("on the sources an exception may come between any two lines"),
+]
+
+T = TypeVar("T")
+
+ROUNDS = soaked(60, 10)
+
+
+def drained(queue: Queue[T]) -> list[T]:
+    """Take and acknowledge all that waits, and hold what the queue says against it; return the items."""
+    waiting = queue.qsize()
+    items = []
+    for message in queue.messages(timeout=0):
+        items.append(message.item)
+        assert message.ack()
+    assert len(items) == waiting
+    assert queue.in_flight == 0
+    assert queue.join(timeout=0)
+    return items
+
+
+@pytest.mark.parametrize("maxsize", [0, 20])
+@pytest.mark.parametrize("durability", ["manual", "always"])
+def test_puts(tmp_path: Path, durability: Any, maxsize: int) -> None:
+    """An interrupted put has put its item, or not; a queue with a size does not shrink."""
+    with Queue(tmp_path / "q", codec=int, maxsize=maxsize, durability=durability, memory="1MiB") as queue:
+        done: list[int] = []
+        number = 0
+
+        def work() -> None:
+            nonlocal number
+            while True:
+                number += 1
+                try:
+                    queue.put(number, timeout=0.001)
+                except Full:
+                    queue.take().ack()
+                    continue
+                done.append(number)
+
+        with interrupts() as interrupted:
+            for _ in range(ROUNDS):
+                assert interrupted(work)
+                queue.in_flight, queue.qsize()
+                if not maxsize:
+                    continue
+                for message in held_by(queue):
+                    message.nack()
+        out = queue.in_flight
+        seen = [message.item for message in queue.messages(timeout=0)]
+        assert seen == sorted(set(seen))
+        assert queue.qsize() == 0
+        assert queue.in_flight == out + len(seen)
+        if not maxsize:
+            assert out == 0
+            assert set(done) <= set(seen)
+            assert len(seen) <= len(done) + ROUNDS
+
+
+def held_by(queue: Queue[T]) -> list[Message[T]]:
+    """Return what is out, as messages: who took them was interrupted before it had them."""
+    deliveries = queue.exchange.deliveries
+    return [Message(queue, delivery, b"") for delivery in list(deliveries.flying)]
+
+
+@pytest.mark.parametrize("seed", range(soaked(4, 1)))
+def test_consumers(tmp_path: Path, seed: int) -> None:
+    """What was acknowledged durably does not come again, each other item comes once; however much was moved."""
+    path = tmp_path / "q"
+    queue = Queue(path, durability="manual", memory="1MiB", page_size="4KiB")
+    held: list[Message[bytes]] = []
+    tried: list[Message[bytes]] = []
+    put: list[int] = []
+    numbers = itertools.count()
+
+    def step() -> None:
+        number = next(numbers)
+        queue.put(b"%800d" % number)
+        put.append(number)
+        message = queue.take(timeout=0)
+        held.append(message)
+        if number % 50 == seed:
+            return  # it keeps the space of those behind it, until it is moved
+        held.pop()
+        if number % 7 == 0:
+            message.nack(0.0001)
+            return
+        tried.append(message)
+        message.ack()
+
+    def work() -> None:
+        while True:
+            step()
+
+    with interrupts() as interrupted:
+        for _ in range(ROUNDS):
+            assert interrupted(work)
+            kept = {message.id for message in held}
+            for message in held_by(queue):
+                if message.id not in kept:
+                    message.nack()
+            for _ in range(20):
+                step()
+    assert len(queue.exchange.deliveries.moved) > 3
+    queue.commit()
+    waiting = queue.qsize() + queue.in_flight
+    done = {int(message.item) for message in tried if message.delivery.done}
+    abandon_queue(queue)
+    with Queue(path, memory="1MiB") as queue:
+        assert queue.qsize() == waiting
+        items = [int(item) for item in drained(queue)]
+        assert len(items) == len(set(items))
+        assert not done.intersection(items)
+        assert set(put) <= done | set(items)
+        assert queue.check() == []
+
+
+@pytest.mark.parametrize("name", ["put", "take", "ack", "commit"])
+def test_a_finalizer_in_the_middle_of_a_call(tmp_path: Path, name: str) -> None:
+    """What would wait for a lock that its own thread holds is told so."""
+    with Queue(tmp_path / "q", durability="manual") as queue:
+        queue.put_many([b"a", b"b"])
+        message = queue.take()
+        calls: dict[str, Callable[[], object]] = {
+            "put": lambda: queue.put(b"c"),
+            "take": lambda: queue.take(timeout=0),
+            "ack": message.ack,
+            "commit": queue.commit,
+        }
+        with queue.exchange.lock, pytest.raises(BusyError, match="handing out or counting items in this very thread"):
+            calls[name]()
+        calls[name]()
+        assert queue.qsize() + queue.in_flight == {"put": 3, "take": 2, "ack": 1, "commit": 2}[name]
+
+
+def test_handlers_that_put(tmp_path: Path) -> None:
+    """A handler may use the queue wherever it comes; where it cannot, it is told, and nothing hangs."""
+    with Queue(tmp_path / "q", codec=int, durability="manual", memory="1MiB", page_size="4KiB") as queue:
+        put = busy = 0
+
+        def handler(number: int, frame: object) -> None:
+            nonlocal put, busy
+            try:
+                queue.put(-1)
+                put += 1
+            except BusyError:
+                busy += 1
+
+        before = signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+        try:
+            taken = 0
+            for number in range(4000):
+                queue.put(number)
+                with queue.take():
+                    taken += 1
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        assert put > 0
+        assert queue.qsize() == 4000 + put - taken
+        drained(queue)
+
+
+def test_interrupted_waiters_leave_the_line(tmp_path: Path) -> None:
+    """Beside threads that put and take: who was woken and interrupted has another one go on."""
+    with Queue(tmp_path / "q", codec=int, durability="manual", maxsize=2) as queue:
+        stop = threading.Event()
+
+        def others() -> None:
+            while not stop.is_set():
+                with queue.take(timeout=60):
+                    pass
+
+        def work() -> None:
+            while True:
+                queue.put(1, timeout=60)
+
+        threads = [threading.Thread(target=others) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            with interrupts() as interrupted:
+                assert all(interrupted(work) for _ in range(ROUNDS))
+        finally:
+            stop.set()
+            queue.put_many([1, 1], timeout=60)
+            for thread in threads:
+                thread.join(60)
+        assert not queue.exchange.putters
+        assert not queue.exchange.takers
+        drained(queue)
+    gc.collect()
