@@ -8,7 +8,6 @@ and says so in stats(): reads go on with the commit that is there.
 
 from typing import final
 
-from oxidbm import _breath
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.catch_up import LOST, MOVED, Ground, anything_new, catch_up, commit_end
@@ -17,8 +16,6 @@ from oxidbm._core.durability.rebuild import OverlayDevice, log_start_before, wen
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.locks import REFRESHING, StoreLock
 from oxidbm._core.log.reader import log_to_read
-from oxidbm._core.store.maintainers import SETTLE_SLICE
-from oxidbm._core.table.settle import settle
 from oxidbm._core.worker import Worker
 
 
@@ -95,8 +92,6 @@ class Follower:
         commits = self.commits
         if not anything_new(commits):
             return False
-        while not settle(self.table, SETTLE_SLICE):
-            _breath.breathe()
         stop = commits.log.device.end()
         moved = False
         while not self.worker.stopping:
