@@ -55,6 +55,29 @@ def test_clean_mark_that_cannot_be(tmp_path: Path, words: tuple[int, int, int]) 
         superblock.read_mark(Directory(str(tmp_path)), block)
 
 
+def test_names_while_others_list_the_same_directory(tmp_path: Path) -> None:
+    """All of them, however far somebody else has come who reads by the same descriptor."""
+    names = [f"{number:02}" for number in range(40)]
+    for name in names:
+        (tmp_path / name).touch()
+    directory = Directory(str(tmp_path))
+    if directory.descriptor >= 0:
+        with os.scandir(directory.descriptor) as other:
+            next(other)
+            assert directory.names() == names
+    assert directory.names() == names
+    directory.close()
+
+
+def test_names_of_a_removed_directory(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    directory = Directory(str(tmp_path / "gone"))
+    if directory.descriptor >= 0:
+        (tmp_path / "gone").rmdir()
+        assert directory.names() == []
+    directory.close()
+
+
 def test_written_aside(tmp_path: Path) -> None:
     (tmp_path / "X").write_bytes(b"old")
     (tmp_path / "X.new").write_bytes(b"left by a crash, and longer")

@@ -111,8 +111,18 @@ class Directory:
         return False
 
     def names(self) -> list[str]:
-        """Return the names of all that is in it, sorted."""
-        return sorted(os.listdir(self.descriptor if self.descriptor >= 0 else self.absolute))
+        """Return the names of all that is in it, sorted.
+
+        How far it was read is kept with the descriptor and its duplicates: of two threads that list it by the same one
+        each may get a part of the names.
+        """
+        if self.descriptor < 0:
+            return sorted(os.listdir(self.absolute))
+        own = os.open(".", os.O_RDONLY | os.O_DIRECTORY | OPEN_FLAGS, dir_fd=self.descriptor)
+        try:
+            return sorted(os.listdir(own))
+        finally:
+            os.close(own)
 
     def status(self, name: str) -> os.stat_result | None:
         """Return a file's status, None only where there is no such name: every other failure is raised."""
