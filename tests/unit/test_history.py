@@ -69,6 +69,21 @@ def test_a_deletion_ends_the_chain_and_a_scan_goes_on(tmp_path: Path) -> None:
         assert None not in times(reader, b"a", scan=True)
 
 
+def test_a_deletion_that_the_index_leads_to_ends_the_chain_too(tmp_path: Path) -> None:
+    """Where a key is written blindly its entry stays when it is deleted, and leads to what comes next."""
+    with disk_store(tmp_path / "store") as store:
+        store[b"a"] = b"1"
+        push_to_disk(store)
+        store[b"a"] = b"2"  # blindly
+        store.sync()
+        del store[b"a"]
+        assert values(store, b"a") == []
+        push_to_disk(store)
+        store[b"a"] = b"3"
+        assert values(store, b"a") == [b"3"]
+        assert values(store, b"a", scan=True) == [b"3", None, b"2", b"1"]
+
+
 def test_what_was_cleared_is_not_shown(tmp_path: Path) -> None:
     with disk_store(tmp_path / "store") as store:
         store[b"a"] = b"1"

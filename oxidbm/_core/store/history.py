@@ -126,6 +126,8 @@ class KeyHistory:
             found = record_at(self.log, self.following)
             self.following = previous_address(found.info)
             if key_of(self.log, found) == self.key:
+                if found.tombstone():  # one that the entry leads to, or a blind write: the key had no value here
+                    return None
                 self.hit = True
                 return self.version_of(found)
             if not self.hit and not self.mixed:
