@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -382,3 +383,26 @@ def test_it_ends_and_does_not_raise_whatever_is_written(seed: int, tmp_path: Pat
         for _ in range(draw.choice([1, 1, 2, 5])):
             wound(store, draw, head, tail)
         assert all(isinstance(fault, str) and fault for fault in store.check())
+
+
+@pytest.mark.parametrize("kind", ["fold-over", "log", "snapshot"])
+def test_checkpoints_that_were_made_behind_a_recovery_that_passed_a_reader_by(tmp_path: Path, kind: Any) -> None:
+    """They are not of the log that it has, and no faults of the store."""
+    path = tmp_path / "store"
+    with disk_store(path, checkpoints=False) as store:
+        store[b"a"] = b"1"
+        first = store.checkpoint("log")
+        for number in range(20):
+            store[b"b"] = b"%d" % number * 100
+            store.sync()
+    with disk_store(path, read_only=True) as reader, disk_store(path, read_only=True, checkpoint=first.token) as then:
+        oxidbm.recover(path, first.token)
+        with disk_store(path, checkpoints=False) as store:
+            store[b"c"] = b"3"
+            made = store.checkpoint(kind)
+            assert first.commit < made.commit < reader.stats()["commit_sequence"]
+            for other in (reader, then, store):
+                assert other.check() == []
+            (path / "checkpoints" / f"{made.token}.json").write_bytes(b"damaged")
+            for other in (reader, then, store):
+                assert [made.token in fault for fault in other.check()] == [True]

@@ -65,6 +65,12 @@ def checked_clock(clock: Callable[[], float]) -> Callable[[], float]:
     return clock
 
 
+def faults_of(handle: Handle) -> list[str]:
+    """Return every fault found in an open store, as sentences."""
+    recovery = handle.recovery_word if handle.options.read_only else None
+    return check(handle.commits) + check_checkpoints(handle.commits, handle.files, recovery)
+
+
 class StoreBase:
     """Documented in oxidbm/__init__.pyi, with Store."""
 
@@ -308,9 +314,9 @@ class StoreBase:
         self.life.check_open()
         handle = self.handle
         if handle.follower is None:
-            return check(handle.commits) + check_checkpoints(handle.commits, handle.files)
+            return faults_of(handle)
         with handle.follower.lock:  # it moves to no newer commit meanwhile
-            return check(handle.commits) + check_checkpoints(handle.commits, handle.files)
+            return faults_of(handle)
 
     def stats(self) -> dict[str, Any]:
         """Return figures about the store; see docs."""
