@@ -62,6 +62,32 @@ def test_what_is_updated_in_place_behind_one(tmp_path: Path, kind: Any) -> None:
         assert store.check() == []
 
 
+@pytest.mark.parametrize("end", ["close", "close in its middle", "sync", "purge"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_that_has_nothing_but_its_number(tmp_path: Path, kind: Any, end: str) -> None:
+    """The log has all of it, and yet its commit is in the log too, before that is closed or the snapshot goes."""
+    path = tmp_path / "store"
+    store = disk_store(path, checkpoints=False)
+    if kind == "incremental":
+        store[b"a"] = b"1"
+        store.checkpoint("snapshot")
+        store.sync()
+    made = begun(store, kind) if end == "close in its middle" else store.checkpoint(kind)
+    if end.startswith("close"):
+        store.close()
+    elif end == "sync":
+        store.sync()
+        shutil.rmtree(path / "checkpoints")
+    else:
+        store.purge(keep=0)
+    abandon(store)
+    assert made.kind == kind
+    with disk_store(path, read_only=True) as reader:
+        assert reader.recovery.commit > made.commit
+        assert len(reader) == (kind == "incremental")
+        assert reader.check() == []
+
+
 def test_what_is_written_while_it_is_copied_is_copied_to_the_tail(tmp_path: Path) -> None:
     path = tmp_path / "store"
     with disk_store(path, checkpoints=False) as store:

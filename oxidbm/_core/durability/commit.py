@@ -265,6 +265,7 @@ class Commits(Committer):
             return 0
         log.freeze_awhile()
         self.sequence = aside.record.log.sequence
+        self.unlogged = True  # its number, where the log has all else that it says
         self.watcher.cut_made_aside(aside)
         return aside.address
 
