@@ -95,6 +95,8 @@ class Checkpointer(CutWatcher):
         self.expiring = False
         self.swept = False
         self.failure = ""
+        self.taking_sessions = False  # by who makes the commit durable
+        self.unknown = ""  # why the sessions are not
         self.finishing: i64 = 0  # threads that bring the one that is being made to its end
         self.broken: BaseException | None = None  # what the one that is being made fails with, until it is put away
 
@@ -151,17 +153,23 @@ class Checkpointer(CutWatcher):
         self.pending_stop = len(self.pending)
         self.expiring = self.log.expiring
         self.sessions_taken = self.named = False
+        self.unknown = ""
         if self.with_image:
             self.taker.begin(self.table.index)
         self.phase = IMAGE
 
     def cut_durable(self) -> None:
         """Take the sessions as the cut stated them, which the next cut will state anew."""
-        if self.phase == IMAGE and not self.sessions_taken and self.commits.sequence == self.sequence:
+        if IMAGE <= self.phase <= DURABLE and not self.sessions_taken and self.commits.sequence == self.sequence:
+            self.taking_sessions = True
             try:
                 self.take_sessions()
             except OSError as failure:  # the commit is durable, whatever becomes of the checkpoint
-                self.failure = str(failure)
+                self.unknown = str(failure)
+            finally:
+                self.taking_sessions = False
+            if self.phase == DURABLE:
+                self.table.maintainer.wake()  # the thread has nothing more to wait for
 
     def take_sessions(self) -> None:
         """Read what the sessions' records say; the caller holds the commits' lock."""
@@ -347,8 +355,10 @@ class Checkpointer(CutWatcher):
         elif self.commits.durable_sequence < self.sequence:
             return False
         if not self.sessions_taken:
+            if self.taking_sessions:
+                return False
             raise error(
-                f"what commit {self.sequence} says of the sessions is not known: {self.failure or 'it was interrupted'}"
+                f"what commit {self.sequence} says of the sessions is not known: {self.unknown or 'it was interrupted'}"
             )
         return True
 

@@ -102,6 +102,10 @@ class DiskMaintainer(Maintainer):
         """Let the thread find out that there is something to compact."""
         self.worker.wake.set()
 
+    def wake(self) -> None:
+        """Let the thread look whether there is something to do."""
+        self.worker.wake.set()
+
     def call(self) -> None:
         """Have the thread do what there is to do."""
         if not self.worker.running:
@@ -146,10 +150,7 @@ class DiskMaintainer(Maintainer):
         log = self.log
         if log.sealed - log.flushed >= FLUSH_BYTES >> 2:
             flush_to(log, log.sealed)
-        if self.interval > 0 and time.monotonic() - self.last_commit >= self.interval:
-            self.commits.commit()
-            log.epoch.drain()
-            self.last_commit = time.monotonic()
+        self.commit_in_time()
         making = self.checkpoints.finishing == 0 and self.checkpoints.advance()
         if wants_warming(log, WARM_READS_BESIDE):
             making = warm(log) or making
@@ -159,6 +160,13 @@ class DiskMaintainer(Maintainer):
             self.compacts = False
             self.failure = str(failure)
             return making
+
+    def commit_in_time(self) -> None:
+        """Commit where the interval since the last time is over."""
+        if self.interval > 0 and time.monotonic() - self.last_commit >= self.interval:
+            self.commits.commit()
+            self.log.epoch.drain()
+            self.last_commit = time.monotonic()
 
     def compact_some(self) -> bool:
         """Do a slice of the compaction under way, or begin one when enough of the log is dead; False for neither."""
@@ -208,6 +216,7 @@ class DiskMaintainer(Maintainer):
         try:
             while pending.settled < last and not settle(self.table, SETTLE_SLICE):
                 time.sleep(0)
+                self.commit_in_time()
         finally:
             self.settling = False
         if not self.commits.move_begin(current.until):
@@ -253,6 +262,7 @@ class DiskMaintainer(Maintainer):
                 flush_for(log, current.wanted_room())
             at = current.cursor.following
             _breath.breathe()
+            self.commit_in_time()  # which the thread does not, while it is stopped
         while not self.finish(current):
             self.checkpoints.finish()
 

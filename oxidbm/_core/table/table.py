@@ -53,6 +53,9 @@ class Maintainer:
     def cleared(self) -> None:
         """Take note that the whole log is dead."""
 
+    def wake(self) -> None:
+        """Take note that what was waited for may have come."""
+
     def compact_all(self) -> None:
         """Give back the space of everything dead now."""
 
