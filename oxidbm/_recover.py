@@ -108,17 +108,9 @@ def looked_into(path: str) -> Iterator[CheckpointFiles]:
 def checkpoints_at(path: str) -> tuple[list[Checkpoint], list[str]]:
     """Return a store's checkpoints, the oldest first, and what is wrong with others, without opening the store."""
     with looked_into(path) as files:
-        attempt = 0
-        while True:
-            attempt += 1
-            source, report = Source(files), Recovery()
-            try:
-                source.read_all(report)
-            except FileNotFoundError:  # a writer has removed one since they were listed
-                if attempt == ATTEMPTS_MAX:
-                    raise
-                continue
-            return [made_of(metadata) for metadata in source.known], report.faults
+        source, report = Source(files), Recovery()
+        source.read_all(report)
+        return [made_of(metadata) for metadata in source.known], report.faults
 
 
 def made_of(metadata: Metadata) -> Checkpoint:

@@ -2,15 +2,19 @@
 
 import gc
 import json
+import os
 import random
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import oxidbm
 from oxidbm._core.durability.checkpointer import CUT, IMAGE, NAMES, REST, Checkpointer
+from oxidbm._recover import checkpoints_at, loss_of
 from tests.inside import abandon, checkpointer_of, disk_of, handle_of, log_of, table_of
 from tests.support import scaled
 from tests.unit.helpers import begun, disk_store, opened_at, steps_until
@@ -416,3 +420,40 @@ def test_values_that_change_size_between_checkpoints(tmp_path: Path) -> None:
     with disk_store(path) as store:
         assert dict(store.items()) == state
         assert store.check() == []
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda path, token: oxidbm.recover(path, token, to=path.with_name("copy")).checkpoint,
+        lambda path, token: loss_of(str(path), token).checkpoint.token,
+        lambda path, token: checkpoints_at(str(path))[0][0].token,
+    ],
+    ids=["recover", "loss", "list"],
+)
+def test_one_that_is_removed_while_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[[Path, str], str]
+) -> None:
+    """A writer's next automatic one takes the place of the one before it; who lists them begins anew."""
+    path = tmp_path / "store"
+    opened = os.open
+    with disk_store(path) as store:
+        disk_of(store).stop()
+        store[b"a"] = b"1"
+        made = store.checkpoint()
+        store[b"b"] = b"2"
+        checkpointer_of(store).make_automatic()
+        automatic = store.checkpoints()[-1]
+        assert automatic.automatic
+        removed: list[str] = []
+
+        def replaced(name: Any, *arguments: Any, **more: Any) -> int:
+            if name == f"{automatic.token}.json" and not removed:
+                removed.append(name)
+                store[b"c"] = b"3"
+                checkpointer_of(store).make_automatic()
+            return opened(name, *arguments, **more)
+
+        monkeypatch.setattr(os, "open", replaced)
+        assert look(path, made.token) == made.token
+        assert len(removed) == 1

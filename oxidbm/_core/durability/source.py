@@ -1,6 +1,6 @@
 """What recovery begins with: the checkpoints of a store, and whether the log is the one that each was made of."""
 
-from typing import final
+from typing import Final, final
 
 from mypy_extensions import i64
 
@@ -22,6 +22,8 @@ from oxidbm._core.log.reader import read_disk, value_of
 from oxidbm._core.log.record import (
     CHECKSUM_MASK,
 )
+
+ATTEMPTS_MAX: Final = 100
 
 
 @final
@@ -55,21 +57,41 @@ class Source:
         self.rebuilt: Metadata | None = None  # a snapshot from which the log was completed
 
     def read_all(self, report: Recovery) -> None:
-        """Read what every checkpoint says of itself."""
+        """Read what every checkpoint says of itself; begin anew where a writer has removed one since they were listed.
+
+        The one that takes its place may not have been there yet.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            faults: list[str] = []
+            try:
+                self.known = self.read_listed(faults)
+            except FileNotFoundError:
+                if attempt == ATTEMPTS_MAX:
+                    raise
+                continue
+            report.faults += faults
+            return
+
+    def read_listed(self, faults: list[str]) -> list[Metadata]:
+        """Return what there is, the oldest first, and say what is wrong with others."""
+        known: list[Metadata] = []
         files = self.files
         if files is None:
-            return
+            return known
         try:
             tokens = files.tokens()
         except FormatError as fault:
-            report.faults.append(str(fault))
-            return
+            faults.append(str(fault))
+            return known
         for token in tokens:
             try:
-                self.known.append(files.read(token))
+                known.append(files.read(token))
             except (CorruptionError, FormatError) as failure:
-                report.faults.append(str(failure))
-        self.known.sort(key=age)  # tokens of one commit sort as it happens
+                faults.append(str(failure))
+        known.sort(key=age)  # tokens of one commit sort as it happens
+        return known
 
     def find(self, token: str) -> Metadata:
         """Return the checkpoint of a token; MissingError, which tells a name from a token, where there is none."""

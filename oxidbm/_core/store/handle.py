@@ -5,7 +5,7 @@ handle is void: the life says so, and the child's copy of the lock's file is clo
 parent's alone.
 """
 
-from typing import Final, final
+from typing import final
 
 from oxidbm._core.counters import Counters
 from oxidbm._core.device.directory import Directory, DirectoryLock
@@ -22,8 +22,6 @@ from oxidbm._core.locks import COMPACTING
 from oxidbm._core.store.follower import Follower
 from oxidbm._core.store.maintainers import ClosedMaintainer, DiskMaintainer
 from oxidbm._core.store.options import Options
-
-ATTEMPTS_MAX: Final = 100
 
 
 @final
@@ -219,23 +217,12 @@ def checkpoints_of(handle: Handle) -> list[Checkpoint]:
     if disk is not None:
         known = disk.checkpoints.kept.known
     elif files is not None:
-        known = known_now(files)
+        source = Source(files)
+        source.read_all(Recovery())
+        known = source.known
     found: list[Checkpoint] = []
     for metadata in known:
         checkpoint = Checkpoint(metadata)
         checkpoint.finish(None)
         found.append(checkpoint)
     return found
-
-
-def known_now(files: CheckpointFiles) -> list[Metadata]:
-    """Return what there is now, though a writer may remove one while they are read."""
-    source = Source(files)
-    for _ in range(ATTEMPTS_MAX):
-        source = Source(files)
-        try:
-            source.read_all(Recovery())
-        except FileNotFoundError:
-            continue
-        break
-    return source.known
