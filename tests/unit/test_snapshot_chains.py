@@ -10,10 +10,11 @@ import pytest
 
 import oxidbm
 from oxidbm._core.durability.checkpointer import COPY
+from oxidbm._core.log.flush import flush_to, seal_to
 from oxidbm._salvage import salvage
 from tests.inside import abandon, checkpointer_of, handle_of, log_of
 from tests.support import scaled
-from tests.unit.helpers import begun, disk_store, opened_at, push_to_disk, steps_until
+from tests.unit.helpers import PAGE_BYTES, begun, disk_store, opened_at, push_to_disk, steps_until
 from tests.unit.test_checkpoint import Model, change
 
 States = list[tuple[oxidbm.Checkpoint, Model]]
@@ -411,3 +412,28 @@ def chain_on(store: oxidbm.Store, model: Model) -> States:
     made = store.checkpoint("incremental")
     assert made.kind == "incremental"
     return [(made, dict(model))]
+
+
+def test_files_from_before_one_that_came_before_the_first_commit_were_given_back(tmp_path: Path) -> None:
+    """The log's first commit counts more records than are left; that it was made says that the log went on."""
+    path = tmp_path / "store"
+    store = disk_store(path, checkpoints=False)
+    store.update((b"%d" % number, bytes(300)) for number in range(100))
+    store.clear()
+    store[b"a"] = b"1"
+    made = store.checkpoint("snapshot")
+    log = log_of(store)
+    seal_to(log, PAGE_BYTES)
+    flush_to(log, PAGE_BYTES)
+    log.device.roll()
+    store[b"b"] = b"2"
+    store.sync()
+    store.reorganize()
+    assert PAGE_BYTES == log.device.begin() < made.begin
+    abandon(store)
+    assert opened_at(path, made) == {b"a": b"1"}
+    for read_only in (True, False):
+        with disk_store(path, read_only=read_only) as store:
+            assert dict(store.items()) == {b"a": b"1", b"b": b"2"}
+            assert store.recovery.faults == []
+            assert store.check() == []

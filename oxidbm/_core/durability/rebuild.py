@@ -311,8 +311,10 @@ def went_on(log: HybridLog, metadata: Metadata) -> bool:
     if device.begin() > start:
         return True  # what stood there was given back, and only a later commit lets that happen
     last = i64(metadata.previous)
+    less = start > commit_end_before(metadata)  # a part of it was given back, if no page was left out
     while True:
-        address, sequence = commit_behind(log, start, device.end(), last)
+        address, sequence = commit_behind(log, start, device.end(), last, less)
+        less = False
         if address == 0 or sequence > metadata.sequence:
             return address != 0
         last = address
@@ -328,10 +330,11 @@ def log_start_before(log: HybridLog, metadata: Metadata) -> i64:
     return start
 
 
-def commit_behind(log: HybridLog, start: i64, stop: i64, last: i64) -> tuple[i64, i64]:
+def commit_behind(log: HybridLog, start: i64, stop: i64, last: i64, less: bool) -> tuple[i64, i64]:
     """Return where the first commit record from `start` on stands, and its number; 0 and 0 for none that counts.
 
-    It counts when it names `last` as the one before it, and all records up to it verify.
+    It counts when it names `last` as the one before it, and all records up to it verify: as many as it says, or, with
+    `less`, fewer.
     """
     cursor = Cursor(log, start, stop)
     records: i64 = 0
@@ -341,7 +344,8 @@ def commit_behind(log: HybridLog, start: i64, stop: i64, last: i64) -> tuple[i64
                 value = cursor.value()
                 if len(value) != COMMIT_BYTES or previous_address(cursor.info) != last:
                     return 0, 0
-                return (cursor.address, read_i64_le(value, 0)) if read_i64_le(value, 40) == records else (0, 0)
+                missing = read_i64_le(value, 40) - records
+                return (cursor.address, read_i64_le(value, 0)) if missing == 0 or (less and missing > 0) else (0, 0)
             records += 1
             if records & (SLICE_RECORDS - 1) == 0:
                 _breath.breathe()
@@ -358,7 +362,7 @@ def check_whole(log: HybridLog, metadata: Metadata, spill: Spill) -> None:
     device = log.device
     log.device = OverlayDevice(device, spill, metadata)
     try:
-        found = commit_behind(log, log_start_before(log, metadata), i64(metadata.end), i64(metadata.previous))
+        found = commit_behind(log, log_start_before(log, metadata), i64(metadata.end), i64(metadata.previous), False)
     finally:
         log.device = device
     if found != (metadata.commit, metadata.sequence):
