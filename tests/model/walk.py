@@ -31,7 +31,6 @@ Kind = Literal["fold-over", "index", "log", "snapshot", "incremental"]
 
 KINDS: tuple[Kind, ...] = ("fold-over", "index", "log", "snapshot", "snapshot", "incremental", "incremental")
 STEPS = 250
-KEPT_MAX = 6
 
 
 class Walk(WriteSteps, ReaderSteps):
@@ -92,13 +91,13 @@ class Walk(WriteSteps, ReaderSteps):
     def checkpoint(self) -> None:
         self.finish_checkpoint()
         kind = self.chance.choice(KINDS)
-        if len(self.kept) < KEPT_MAX:
+        if len(self.kept) < self.kept_max:
             self.keep(self.store.checkpoint(kind, level=self.chance.choice([None, 1])))
 
     def begin_checkpoint(self) -> None:
         """Ask for one, which others steps bring on."""
         self.finish_checkpoint()
-        if len(self.kept) < KEPT_MAX:
+        if len(self.kept) < self.kept_max:
             if self.alone():
                 self.begun = cast(Checkpoint, checkpointer_of(self.store).request(self.chance.choice(KINDS), None))
                 number = int(checkpointer_of(self.store).sequence)

@@ -22,10 +22,13 @@ from tests.unit.helpers import SEED, STORE_ID, Clock, make_superblock
 SHAPES = ((12, 4), (2, 8), (40, 2), (60, 1), (6, 3), (6, 1))
 SIZES = (0, 1, 8, 20, 30, 30, 60, 60, 90, 90, 400, 1500, 4000, 4100, 9000)
 EXPIRING = 5
+KEPT_MAX = 6
 PAGES = (8, 12, 12, 24, 60)
 MEMORIES = ("1MiB", "1MiB", "2MiB", "8MiB")
 DURABILITIES: tuple[Durability, ...] = ("manual", "manual", "manual", "manual", "always", "interval")
+WIDE = ("16MiB",)  # the memory of a store whose index takes an image several steps
 BUCKETS_MAX = 5_000
+BUCKETS_MAX_WIDE = 40_000
 
 Items = dict[bytes, bytes]
 
@@ -108,7 +111,11 @@ class WalkBase:
         self.shape = self.chance.choice(SHAPES)
         self.sizes = self.chance.sample(SIZES, 5)
         self.ordered = self.chance.choice([0.0, 0.0, 0.3, 1.0])  # how often
-        self.automatic = self.chance.random() < 0.7
+        wide = self.chance.random() < 0.15
+        self.memories = WIDE if wide else MEMORIES
+        self.buckets_max = BUCKETS_MAX_WIDE if wide else BUCKETS_MAX
+        self.kept_max = self.chance.choice([0, KEPT_MAX, KEPT_MAX, KEPT_MAX])
+        self.automatic = self.kept_max > 0 and self.chance.random() < 0.7  # without, each replay is of the whole log
         self.state = State()
         self.passed: list[State] = [State()]  # what a commit may be of that was cut since the last look
         self.commits: dict[int, list[State]] = {0: [State()]}
@@ -121,6 +128,9 @@ class WalkBase:
         (self.path / "log").mkdir(parents=True)
         make_superblock(self.path, STORE_ID, SEED)
         self.store = self.open()
+        if wide:
+            self.grow()
+            self.grow()
         self.note()
 
     def alone(self) -> bool:
@@ -131,7 +141,7 @@ class WalkBase:
         """Open the store to write, with other memory than before; or one at another path."""
         store = Store(
             path or self.path,
-            memory=self.chance.choice(MEMORIES),
+            memory=self.chance.choice(self.memories),
             durability=self.durability,
             interval=0.001,
             compaction=not self.alone(),
@@ -215,6 +225,13 @@ class WalkBase:
     def compare(self, what: str) -> None:
         """Hold the store against its state."""
         verify(self.store, [self.state], self.clock.now, what)
+
+    def grow(self) -> None:
+        """Double the index, beside the store's few pages."""
+        if self.store.stats()["index_buckets"] < self.buckets_max:
+            log_of(self.store).budget.limit = 1 << 30
+            self.store.grow_index()
+            shrink(self.store, self.chance.choice(PAGES))
 
     def finish_checkpoint(self) -> None:
         """Bring a checkpoint that is being made to its end."""

@@ -73,7 +73,7 @@ class ReaderSteps(WalkBase):
             store = Store(
                 self.path,
                 read_only=True,
-                memory=self.chance.choice(["1MiB", "8MiB"]),
+                memory=self.chance.choice(self.memories),
                 ordered=self.chance.random() < 0.3,
                 checkpoint=None if at is None else at.token,
                 follow=0.001 if how == "follow" else None,

@@ -1,7 +1,6 @@
 """Steps of a walk that write: one key or many, blindly or after a look, through sessions, batches and the store."""
 
-from tests.inside import log_of, table_of
-from tests.model.walk_base import BUCKETS_MAX, EXPIRING, WalkBase
+from tests.model.walk_base import EXPIRING, WalkBase
 from tests.unit.helpers import push_to_disk
 
 NAMES = ("north", "south", "worker")
@@ -191,8 +190,4 @@ class WriteSteps(WalkBase):
         assert len(self.store) == len(self.state.items)
 
     def grow_index(self) -> None:
-        if self.store.stats()["index_buckets"] < BUCKETS_MAX:
-            limit = log_of(self.store).budget.limit
-            log_of(self.store).budget.limit = limit + (1 << 20)
-            self.store.grow_index()
-            table_of(self.store).log.trim()
+        self.grow()
