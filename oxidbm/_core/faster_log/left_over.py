@@ -12,9 +12,9 @@ from mypy_extensions import i64
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.coder import ENTRIES, plain
 from oxidbm._core.durability.found_commit import FoundCommit
+from oxidbm._core.durability.newest_commit import newest_commit
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.faster_log.commits import EntryCommits
-from oxidbm._core.faster_log.recover import newest_commit
 from oxidbm._core.faster_log.scan import EntryIterator
 from oxidbm._core.log.reader import read_disk, value_of
 from oxidbm._core.log.record import SHAPE_SESSION

@@ -9,21 +9,20 @@ verified when it is read. What has to be read is what was appended since the las
 import errno
 from typing import Final, final
 
-from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.address import FIRST_ADDRESS, PAGE_BITS_MAX, PAGE_BITS_MIN
-from oxidbm._core.device.device import Device
-from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES, COMMIT_SHAPE, decode
-from oxidbm._core.durability.found_commit import FoundCommit, commit_at, commit_in
+from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES, decode
+from oxidbm._core.durability.found_commit import FoundCommit, commit_at
 from oxidbm._core.durability.misplaced import check_damaged_commit, check_misplaced, other_pages
+from oxidbm._core.durability.newest_commit import newest_commit
 from oxidbm._core.durability.superblock import CleanMark
 from oxidbm._core.errors import CorruptionError, MissingError
 from oxidbm._core.faster_log.entry import is_entry
-from oxidbm._core.log.cursor import CHUNK_BYTES, Cursor
+from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.hybrid_log import HybridLog
-from oxidbm._core.log.reader import log_to_read, read_disk, read_or_nothing
+from oxidbm._core.log.reader import log_to_read, read_disk
 from oxidbm._core.log.record import SHAPE_COMMIT, previous_address
 
 SLICE_RECORDS: Final = 512
@@ -127,59 +126,6 @@ def lost(log: HybridLog, newest: FoundCommit, walk: "Verification") -> Corruptio
         f"{why}. That is not a torn tail: a later commit record, {log.device.place(newest.address)}, knew commit "
         f"{newest.record.log.durable_sequence} to be durable. Restore the log from a copy"
     )
-
-
-def segments_of(device: Device) -> list[int]:
-    """Return where the segments start."""
-    found: list[int] = []
-    start = device.begin()
-    while start < device.end():
-        found.append(int(start))
-        following = device.segment_end(start)
-        if following <= start:
-            break
-        start = following
-    return found
-
-
-def hole_before(device: Device, start: i64, at: i64) -> i64:
-    """Return from where on, `start` at the earliest, up to an address all is a hole; the address where none is.
-
-    O(log(the hole)) calls of the device.
-    """
-    size: i64 = CHUNK_BYTES
-    while at > start:
-        low = max(start, at - size)
-        if device.data_from(low) < at:
-            break
-        at = low
-        size *= 2
-    return at
-
-
-def newest_commit(log: HybridLog, stop: i64) -> FoundCommit | None:
-    """Return the last commit record before an address that verifies, None for none. O(the bytes behind it)."""
-    device = log.device
-    for first in reversed(segments_of(device)):
-        start = max(i64(first), i64(FIRST_ADDRESS))
-        at = min(device.segment_end(i64(first)), stop)
-        while True:
-            at = hole_before(device, start, at)
-            if at <= start:
-                break
-            low = max(start, at - CHUNK_BYTES)
-            size: i64 = at - low + COMMIT_RECORD_BYTES - 8  # one that begins before `at` may end behind it
-            chunk = read_or_nothing(log, low, size)
-            offset: i64 = (min(i64(len(chunk)), size) - COMMIT_RECORD_BYTES) & -8
-            while offset >= 0:
-                if read_i64_le(chunk, offset + 8) == COMMIT_SHAPE:
-                    found = commit_in(log, chunk, offset, low)
-                    if found is not None:
-                        return found
-                offset -= 8
-            at = low
-            _breath.breathe()
-    return None
 
 
 def durable_before(log: HybridLog, newest: FoundCommit, gave_back: bool) -> FoundCommit | None:

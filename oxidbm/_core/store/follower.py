@@ -6,17 +6,23 @@ between two looks at the files; it never asks a writer for anything. What it cou
 and says so in stats(): reads go on with the commit that is there.
 """
 
-from typing import final
+from typing import Final, final
+
+from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.catch_up import LOST, MOVED, Ground, anything_new, catch_up, commit_end
 from oxidbm._core.durability.commit import Commits
+from oxidbm._core.durability.newest_commit import newest_commit
 from oxidbm._core.durability.rebuild import OverlayDevice, log_start_before, went_on
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.locks import REFRESHING, StoreLock
+from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import log_to_read
 from oxidbm._core.worker import Worker
+
+UNSURE_BYTES: Final = 64 << 20  # more than a file's surplus and what one write brings but for a record's inside
 
 
 @final
@@ -32,6 +38,8 @@ class Follower:
         self.lock = StoreLock(self.life.locks, REFRESHING)
         self.worker = Worker()
         self.failure = ""
+        self.looked: i64 = 0  # there is no newer commit before
+        self.looked_in: HybridLog | None = None  # in this log
 
     def refresh(self) -> bool:
         """Move to the newest commit; False where it is the one that was seen before."""
@@ -92,9 +100,9 @@ class Follower:
         commits = self.commits
         if not anything_new(commits):
             return False
-        stop = commits.log.device.end()
+        stop = self.reach()
         moved = False
-        while not self.worker.stopping:
+        while stop > 0 and not self.worker.stopping:
             outcome = catch_up(commits, stop, self.ground)
             if outcome == LOST:
                 return self.ground.begin_anew() or moved
@@ -102,6 +110,26 @@ class Follower:
                 break
             moved = True
         return moved
+
+    def reach(self) -> i64:
+        """Return where the newest commit ends that stands behind the present one, 0 for none.
+
+        What a writer has not committed yet may be as much as it likes, and is not replayed; nor is it looked through
+        each time, but for its last part, which may not have been written when it was.
+        """
+        commits = self.commits
+        known = commits.log
+        end = known.device.end()
+        begin = commit_end(commits)
+        if self.looked_in is known:
+            begin = max(begin, self.looked)
+        log = log_to_read(known.device, self.life.path, known.page_bits, known.checksum_key, FIRST_ADDRESS)
+        found = newest_commit(log, end, begin)
+        if found is not None:
+            return found.end()
+        self.looked_in = known
+        self.looked = max(begin, end - UNSURE_BYTES)
+        return 0
 
     def start(self) -> None:
         """Start the thread, where there is one to be and none is alive."""
