@@ -7,7 +7,7 @@ import pytest
 
 import oxidbm
 from oxidbm._core.log.flush import flush_to, seal_to
-from oxidbm._core.store.follower import UNSURE_BYTES
+from oxidbm._core.store.follower import FAR_RECORDS, RECORD_BYTES, UNSURE_BYTES
 from tests.inside import abandon, handle_of, log_of
 
 
@@ -90,3 +90,30 @@ def test_commits_are_seen_one_after_the_other(tmp_path: Path, rest: bytes) -> No
             assert reader.refresh()
             assert dict(reader.items()) == dict(store.items())
             abandon(store)
+
+
+@pytest.mark.compiled_only("writes many keys")
+def test_much_in_one_commit_is_come_to_by_opening_anew(tmp_path: Path) -> None:
+    """As a bulk load is, or a reorganization; iterations under way stay with their commit."""
+    path = tmp_path / "store"
+    count = FAR_RECORDS * RECORD_BYTES // 40
+    with oxidbm.Store(path, durability="manual", memory="64MiB") as store:
+        store[b"first"] = b"1"
+        store.sync()
+        with oxidbm.Store(path, read_only=True, ordered=True, memory="64MiB") as reader:
+            known = log_of(reader)
+            walk = iter(reader.items())
+            store[b"second"] = b"2"
+            store.sync()
+            assert reader.refresh()
+            assert log_of(reader) is known
+            store.set_many((b"%d" % number, b"%d" % number) for number in range(count))
+            store.sync()
+            assert reader.refresh()
+            assert log_of(reader) is not known
+            assert list(walk) == [(b"first", b"1")]
+            assert len(reader) == count + 2
+            assert reader.get_many([b"0", b"%d" % (count - 1)]) == [b"0", b"%d" % (count - 1)]
+            assert list(reader.range(b"f")) == [(b"first", b"1"), (b"second", b"2")]
+            assert reader.check() == []
+            assert not reader.refresh()

@@ -23,6 +23,9 @@ from oxidbm._core.log.reader import log_to_read
 from oxidbm._core.worker import Worker
 
 UNSURE_BYTES: Final = 64 << 20  # more than a file's surplus and what one write brings but for a record's inside
+FAR_RECORDS: Final = 262144
+FAR_SHARE: Final = 8  # of the keys
+RECORD_BYTES: Final = 64  # of a small record, about; large ones are no more work each, but are read, too
 
 
 @final
@@ -102,6 +105,8 @@ class Follower:
             return False
         stop = self.reach()
         moved = False
+        if self.is_far(stop):
+            return self.ground.begin_anew()
         while stop > 0 and not self.worker.stopping:
             outcome = catch_up(commits, stop, self.ground)
             if outcome == LOST:
@@ -130,6 +135,15 @@ class Follower:
         self.looked_in = known
         self.looked = max(begin, end - UNSURE_BYTES)
         return 0
+
+    def is_far(self, stop: i64) -> bool:
+        """Return whether opening the store anew costs less than going there record by record, twenty times less each.
+
+        And nothing of how many there are is to be held meanwhile but an index.
+        """
+        commits = self.commits
+        least = max(i64(FAR_RECORDS), self.table.count // FAR_SHARE) * RECORD_BYTES
+        return stop - commit_end(commits) > least and isinstance(commits.log.device, FileDevice)
 
     def start(self) -> None:
         """Start the thread, where there is one to be and none is alive."""
