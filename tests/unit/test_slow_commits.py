@@ -40,10 +40,10 @@ def test_an_image_that_is_ready_before_its_commit_is_durable(tmp_path: Path, dur
             fill(store)
             store[b"turn"] = b"%d" % turn
             have_much_written(store)
-            disk_of(store).worker.stopping = False
             device.before("sync", meanwhile, times=1)
             store.sync()
             assert phases.pop() == "DURABLE"
+            disk_of(store).worker.stopping = False
             deadline = time.monotonic() + 60
             while checkpointer.making() and time.monotonic() < deadline:
                 disk_of(store).call()
