@@ -404,24 +404,23 @@ class Deliveries:
             self.give_back_space(1)
         begin = self.log.begin
         self.owed = [address for address in self.owed if address >= begin]
+        self.say_owed(False)
+
+    def say_owed(self, waits: bool) -> None:
+        """Append what is owed, as far as the log has room now, or all of it, without the queue's lock, which may wait.
+
+        Other threads may append the same meanwhile, which says nothing new.
+        """
         while self.owed:
-            entry = self.first_owed()
-            address, failure = self.log.add(entry, False)
+            said = self.owed[:ACKS_MAX]
+            address, failure = self.log.add(ACK + b"".join([ADDRESS.pack(done) for done in said]), waits)
             if address < 0:
                 return
-            self.paid(entry)
+            self.own += 1
+            gone = set(said)
+            self.owed = [done for done in self.owed if done not in gone]
             if failure is not None:
                 raise failure
-
-    def first_owed(self) -> bytes:
-        """Return the acknowledgements that are to be appended first, as an entry."""
-        return ACK + b"".join([ADDRESS.pack(address) for address in self.owed[:ACKS_MAX]])
-
-    def paid(self, entry: bytes) -> None:
-        """Take note that acknowledgements were appended; another thread may have appended them, too."""
-        self.own += 1
-        said = {found[0] for found in ADDRESS.iter_unpack(entry[1:])}
-        self.owed = [address for address in self.owed if address not in said]
 
     def settle(self, all_of_it: bool = False) -> None:
         """Give back the space of what is done, page by page or all of it."""

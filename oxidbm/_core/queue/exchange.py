@@ -201,16 +201,6 @@ class Exchange:
             self.go_on()
         return True
 
-    def append_owed(self) -> None:
-        """Append the acknowledgements that found no room, as soon as there is some."""
-        deliveries = self.deliveries
-        while deliveries.owed:
-            entry = deliveries.first_owed()
-            _, failure = self.log.add(entry, True)
-            deliveries.paid(entry)
-            if failure is not None:
-                raise failure
-
     def go_on(self) -> None:
         """Give back the space of what is done, and let those go on who wait for the last of it."""
         self.deliveries.settle()
@@ -393,7 +383,7 @@ class Exchange:
             self.deliveries.pay()
             self.noted_at = time.monotonic()
             self.deliveries.note()
-        self.append_owed()
+        self.deliveries.say_owed(True)
         self.log.commit()
 
     def close(self) -> None:
@@ -404,7 +394,7 @@ class Exchange:
                     self.deliveries.settle(all_of_it=True)
                     self.deliveries.pay()
                     self.deliveries.note()
-                self.append_owed()
+                self.deliveries.say_owed(True)
         finally:
             try:
                 self.log.close()
