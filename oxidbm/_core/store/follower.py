@@ -18,7 +18,6 @@ from oxidbm._core.durability.newest_commit import newest_commit
 from oxidbm._core.durability.rebuild import OverlayDevice, log_start_before, went_on
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.locks import REFRESHING, StoreLock
-from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import log_to_read
 from oxidbm._core.worker import Worker
 
@@ -41,8 +40,7 @@ class Follower:
         self.lock = StoreLock(self.life.locks, REFRESHING)
         self.worker = Worker()
         self.failure = ""
-        self.looked: i64 = 0  # there is no newer commit before
-        self.looked_in: HybridLog | None = None  # in this log
+        self.looked: i64 = 0  # in the log that is open there is no newer commit before
 
     def refresh(self) -> bool:
         """Move to the newest commit; False where it is the one that was seen before."""
@@ -54,7 +52,7 @@ class Follower:
             except CorruptionError:
                 if self.ground.same():
                     raise
-                moved = self.ground.begin_anew()  # a recovery has cut off what was being read
+                moved = self.begin_anew()  # a recovery has cut off what was being read
             self.commits.log.epoch.drain()
         for watcher in self.table.watchers:
             watcher.catch_up_if_far_behind()
@@ -63,23 +61,28 @@ class Follower:
     def move(self) -> bool:
         """As `refresh`, under the lock."""
         if not self.ground.same():
-            return self.ground.begin_anew()
+            return self.begin_anew()
         commits = self.commits
         log = commits.log
         device = log.device
         if isinstance(device, OverlayDevice):
-            return self.leaves(device) and self.ground.begin_anew()
+            return self.leaves(device) and self.begin_anew()
         try:
             log.device.look_again()
         except FileNotFoundError:  # the writer has passed it by meanwhile
-            return self.ground.begin_anew()
+            return self.begin_anew()
         try:
             moved = self.go_on()
-            return (self.ground.newer_snapshot(commits.sequence) and self.ground.begin_anew()) or moved
+            return (self.ground.newer_snapshot(commits.sequence) and self.begin_anew()) or moved
         finally:
             device = log.device
             if isinstance(device, FileDevice):  # which was exchanged where the store was opened anew
                 device.see_until(commit_end(commits) if commits.log is log else log.tail)
+
+    def begin_anew(self) -> bool:
+        """Open the store anew, see `Ground`; what was looked through was another log."""
+        self.looked = 0
+        return self.ground.begin_anew()
 
     def leaves(self, device: OverlayDevice) -> bool:
         """Return whether there is a later state than that of a snapshot, to which the log leads, or another one.
@@ -106,11 +109,11 @@ class Follower:
         stop = self.reach()
         moved = False
         if self.is_far(stop):
-            return self.ground.begin_anew()
+            return self.begin_anew()
         while stop > 0 and not self.worker.stopping:
             outcome = catch_up(commits, stop, self.ground)
             if outcome == LOST:
-                return self.ground.begin_anew() or moved
+                return self.begin_anew() or moved
             if outcome != MOVED:
                 break
             moved = True
@@ -125,14 +128,11 @@ class Follower:
         commits = self.commits
         known = commits.log
         end = known.device.end()
-        begin = commit_end(commits)
-        if self.looked_in is known:
-            begin = max(begin, self.looked)
+        begin = max(commit_end(commits), self.looked)
         log = log_to_read(known.device, self.life.path, known.page_bits, known.checksum_key, FIRST_ADDRESS)
         found = newest_commit(log, end, begin)
         if found is not None:
             return found.end()
-        self.looked_in = known
         self.looked = max(begin, end - UNSURE_BYTES)
         return 0
 
