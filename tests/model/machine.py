@@ -19,12 +19,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 import oxidbm
 from oxidbm import Session, Store
 from oxidbm._core.device.device import Device
-from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.table.compaction import Compaction
 from tests.collisions import colliding_key
 from tests.inside import abandon, disk_of, log_of, table_of
 from tests.model.iteration import Iteration
 from tests.support import make_room, shrink
+from tests.unit.helpers import live_bytes
 
 PAGE_BYTES = 4096
 MUTABLE_PAGES = 12
@@ -37,17 +37,6 @@ HELD_MAX = 3
 
 keys = st.integers(0, KEYS - 1)
 sizes = st.sampled_from(SIZES)
-
-
-def live_bytes(store: Store) -> int:
-    """Return what the records that hold the store's live keys take of the log, by reading it."""
-    live = {record.address for record in store.scan()}
-    cursor = Cursor(log_of(store), store.stats()["begin"], store.stats()["tail"])
-    total = 0
-    while cursor.step():
-        if cursor.address in live:
-            total += log_of(store).footprint(cursor.size())
-    return total
 
 
 class StoreMachine(RuleBasedStateMachine):

@@ -11,12 +11,11 @@ from pathlib import Path
 
 from oxidbm import Checkpoint, Session, Store
 from oxidbm._core.durability.checkpointer import PURGE
-from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.table.compaction import Compaction
 from tests.collisions import colliding_key
 from tests.inside import checkpointer_of, disk_of, log_of
 from tests.support import Durability, shrink
-from tests.unit.helpers import SEED, STORE_ID, Clock, make_superblock
+from tests.unit.helpers import SEED, STORE_ID, Clock, live_bytes, make_superblock
 
 # groups of keys that share an index entry when one of them is written blindly, and how many are in each
 SHAPES = ((12, 4), (2, 8), (40, 2), (60, 1), (6, 3), (6, 1))
@@ -55,17 +54,6 @@ class State:
         for key in self.expired(now):
             del items[key]
         return items
-
-
-def live_bytes(store: Store) -> int:
-    """Return what the records that hold the store's live keys take of the log, by reading it."""
-    live = {record.address for record in store.scan()}
-    cursor = Cursor(log_of(store), store.stats()["begin"], store.stats()["tail"])
-    total = 0
-    while cursor.step():
-        if cursor.address in live:
-            total += log_of(store).footprint(cursor.size())
-    return total
 
 
 def verify(store: Store, states: list[State], now: float, what: str) -> State:

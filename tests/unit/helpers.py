@@ -15,6 +15,7 @@ from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import TAG_BITS
 from oxidbm._core.index.hash_index import FIRST_BITS, HashIndex
 from oxidbm._core.life import Life
+from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.store.maintainers import MemoryMaintainer
 from oxidbm._core.store.size_limit import SizeLimit
@@ -137,3 +138,14 @@ def value_filling(key: bytes, size: int) -> bytes:
     """Return a value that makes the record of a key `size` bytes long, a multiple of eight."""
     room = size - HEADER - ((len(key) + 7) & -8)
     return (b"%d;" % size * room)[:room]
+
+
+def live_bytes(store: oxidbm.Store) -> int:
+    """Return what the records that hold the store's live keys take of the log, by reading it."""
+    live = {record.address for record in store.scan()}
+    cursor = Cursor(log_of(store), store.stats()["begin"], store.stats()["tail"])
+    total = 0
+    while cursor.step():
+        if cursor.address in live:
+            total += log_of(store).footprint(cursor.size())
+    return total
