@@ -25,6 +25,7 @@ from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.device.directory import (
+    CHECKPOINTS,
     LOCK,
     LOG,
     READERS,
@@ -85,6 +86,9 @@ class BackupReport:
     bytes_copied: bytes of the log that were written.
     bytes_linked: bytes of segments that are the store's own files, by a second name.
     bytes_kept: bytes of segments that the earlier backup had already.
+    checkpoint: of a store, the token of the checkpoint whose image of the index is in the backup, so that opening it
+        goes on from there; None for none.
+    checkpoint_bytes: bytes of that image.
     """
 
     path: str
@@ -93,6 +97,8 @@ class BackupReport:
     bytes_copied: int = 0
     bytes_linked: int = 0
     bytes_kept: int = 0
+    checkpoint: str | None = None
+    checkpoint_bytes: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it."""
@@ -315,7 +321,7 @@ class Backup:
         finally:
             into.close()
         with naming(self.unfinished):
-            self.fill_beside(lock.directory, found)
+            self.fill_beside(lock.directory, found, earlier, link)
             lock.note_backup(mark.sequence)
             write_mark(lock.directory, self.block, mark, self.mode)
             write_superblock(lock.directory, self.block, self.mode)
@@ -326,8 +332,9 @@ class Backup:
         table = found.record.table
         return CleanMark(int(found.end()), int(found.record.log.sequence), int(table.count + table.pending))
 
-    def fill_beside(self, into: Directory, found: FoundCommit | None) -> None:
-        """Put what is beside the log into the directory: of a store, nothing."""
+    def fill_beside(self, into: Directory, found: FoundCommit | None, earlier: Earlier | None, link: bool) -> None:
+        """Put what is beside the log into the directory."""
+        raise NotImplementedError
 
     def pieces(self, begin: int, tail: int) -> list[Piece]:
         """Return what the backup has of each segment, from the one that `begin` stands in to the one with the end."""
@@ -458,7 +465,7 @@ def naming(path: str) -> Iterator[None]:
 
 def empty(directory: Directory, path: str) -> None:
     """Delete what a backup that was killed has left in its directory, but for the lock."""
-    for inner in (LOG, READERS):
+    for inner in (LOG, CHECKPOINTS, READERS):
         if directory.status(inner) is not None:
             below = directory.sub(inner)
             try:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from oxidbm._backup import Backup, Copied
+from oxidbm._backup import Backup, Copied, Earlier
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.durability.found_commit import FoundCommit
 from oxidbm._core.durability.superblock import CleanMark, Superblock
@@ -26,7 +26,7 @@ class LogBackup(Backup):
         table = found.record.table
         return CleanMark(int(found.end()), int(found.record.log.sequence), int(table.count - table.live_bytes))
 
-    def fill_beside(self, into: Directory, found: FoundCommit | None) -> None:
+    def fill_beside(self, into: Directory, found: FoundCommit | None, earlier: Earlier | None, link: bool) -> None:
         """Have the named readers go on where they stand in the log, and not behind the backup's end."""
         if found is not None:
             self.copy_readers(self.directory, into, found, self.mode)

@@ -16,7 +16,7 @@ import pytest
 
 import oxidbm
 from oxidbm import _pure
-from tests.support import PURE, build_fault, scaled
+from tests.support import PURE, Free, build_fault, scaled
 
 EXAMPLES = {"dev": 50, "ci": 100, "long": 5_000}
 
@@ -62,3 +62,19 @@ def pytest_collection_finish() -> None:
     """Take what stays to the end out of the garbage collector's sight: each collection would look through all of it."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> Free:
+    """Return a function that has the disk say how many bytes it has free."""
+    inside = os.statvfs
+
+    def set_free(count: int) -> None:
+        def statvfs(path: str) -> os.statvfs_result:
+            found = list(inside(path))
+            found[1], found[2], found[4] = 1, 1 << 40, count  # the unit, how many there are, and are free to anybody
+            return os.statvfs_result(found)
+
+        monkeypatch.setattr(os, "statvfs", statvfs)
+
+    return set_free

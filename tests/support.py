@@ -67,6 +67,9 @@ class MoreOptions(Options, total=False):
     device: Device
 
 
+Free = Callable[[int], None]  # the fixture `free`: have every disk say that so many bytes of it are free
+
+
 def scaled(count: int, least: int = 1) -> int:
     """Return `count` where the core is compiled; a twentieth of it, but never under `least`, in pure mode."""
     return max(least, count // PURE_DIVISOR) if PURE else count
@@ -175,3 +178,9 @@ def build_fault(core: Path) -> str | None:
         if built < sources[name].stat().st_mtime_ns:
             return f"the compiled core is older than {name}.py: {REBUILD}"
     return None
+
+
+def pending_is_known(store: Store[Any, Any]) -> bool:
+    """Return whether a store's opening found out what was pending: by all of the log there is, without an image."""
+    used = [found for found in store.checkpoints() if found.token == store.recovery.checkpoint]
+    return not used or used[0].end <= store.stats()["begin"]

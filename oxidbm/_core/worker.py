@@ -72,9 +72,14 @@ class Worker:
         self.stopping = True
         self.wake.set()
         if self.running and threading.get_ident() != self.ident and not sys.is_finalizing():
-            self.ended.acquire()  # the thread gives it back when it ends
-            self.running = False
-            self.ended.release()
+            with self.ended:  # the thread gives it back when it ends
+                self.running = False
+
+    def sleep(self, seconds: float) -> None:
+        """Let the thread wait until it is woken, stopped, or so many seconds are over; 0 waits for ever."""
+        self.wake.clear()
+        if not self.stopping:  # asked behind the clearing, which may have taken what `stop` had set
+            self.wake.wait(seconds)
 
     def run(self, work: Callable[[], None]) -> None:
         """The thread's whole life."""

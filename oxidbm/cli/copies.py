@@ -44,4 +44,6 @@ def line_of(made: oxidbm.BackupReport) -> str:
         parts.append(f"{common.size(made.bytes_linked)} linked")
     if made.bytes_kept:
         parts.append(f"{common.size(made.bytes_kept)} kept")
+    if made.checkpoint is not None:
+        parts.append(f"and an index of {common.size(made.checkpoint_bytes)}")
     return f"{made.path}: {commit}: {', '.join(parts)}"

@@ -24,6 +24,7 @@ from oxidbm.cli.common import AsJson, StorePath
 VALUE_BYTES = (16, 128, 1024)
 WATCHED = (
     "keys",
+    "unverified",
     "commit_sequence",
     "begin",
     "tail",
@@ -38,8 +39,7 @@ WATCHED = (
 def snapshot(path: Path) -> dict[str, Any]:
     """Return the figures of a store's last commit, and when they were taken."""
     with common.reading(path, quiet=True) as store:
-        keys = len(store)
-        stats = store.stats() | {"keys": keys}
+        stats = reading.figures_of(store)
     return {"time": time.time(), **{name: stats[name] for name in WATCHED}}
 
 

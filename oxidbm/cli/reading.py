@@ -30,6 +30,7 @@ OF_THIS_PROCESS = {
     "checkpoint_running",
     "checkpoint_failure",
 }
+SETTLED_MAX = 10_000  # blind writes that a look settles; each may be a read of the disk, one after the other
 OF_RECOVERY = ("checkpoint", "commit", "records", "bytes_cut", "seconds", "faults")
 
 
@@ -43,7 +44,9 @@ def figures(stats: dict[str, Any], title: str, rates: dict[str, float] | None = 
     for name, figure in stats.items():
         if name in OF_THIS_PROCESS:
             continue
-        if name == "size_limit":
+        if name == "keys" and stats.get("unverified"):
+            shown = f"{figure:,} to {figure + stats['unverified']:,}"
+        elif name == "size_limit":
             shown = common.size(figure) if figure else "none"
         elif name.endswith("_bytes") or name == "memory_budget":
             shown = common.size(figure)
@@ -56,11 +59,20 @@ def figures(stats: dict[str, Any], title: str, rates: dict[str, float] | None = 
     return table
 
 
+def figures_of(store: Store[Any, Any]) -> dict[str, Any]:
+    """Return what a store says of itself; with the exact number of keys, where that costs no more than some reads."""
+    if store.stats()["unverified"] <= SETTLED_MAX:
+        len(store)
+    return store.stats()
+
+
 def stat(path: StorePath, checkpoint: AtCheckpoint = None, as_json: AsJson = False) -> None:
-    """Print a store's figures: keys, sizes, addresses of its log."""
+    """Print a store's figures: keys, sizes, addresses of its log.
+
+    Where more than 10,000 blind writes have not been verified yet, the number of keys is said as a range.
+    """
     with common.reading(path, checkpoint) as store:
-        keys = len(store)
-        stats = store.stats() | {"keys": keys}
+        stats = figures_of(store)
         found = store.recovery
     if as_json:
         common.print_json(stats | {"recovery": {name: getattr(found, name) for name in OF_RECOVERY}})

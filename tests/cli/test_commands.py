@@ -9,7 +9,9 @@ import pytest
 
 from oxidbm import Store, codecs, dump
 from tests.cli.helpers import ODD_ITEMS, contents, files, invoke, json_line, make
-from tests.support import ROOT
+from tests.inside import abandon
+from tests.support import ROOT, MoreOptions
+from tests.unit.helpers import push_to_disk
 
 pytest.importorskip("typer", reason="typer is not installed: pip install oxidbm[cli]")
 pytest.importorskip("rich", reason="rich is not installed: pip install oxidbm[cli]")
@@ -121,6 +123,28 @@ def test_stat(fruit: Path) -> None:
     assert any(line.split() == ["memory", "budget", "256.0", "MiB"] for line in text.splitlines())
     assert any(line.split() == ["size", "limit", "none"] for line in text.splitlines())
     assert [line for line in text.splitlines() if line != line.rstrip()] == []
+
+
+def test_stat_reads_no_more_of_the_disk_than_it_has_to(tmp_path: Path) -> None:
+    """Where many blind writes are pending, and the store begins with an image, the number of keys is a range."""
+    from oxidbm.cli.reading import SETTLED_MAX
+
+    options: MoreOptions = {"memory": "8MiB", "durability": "manual", "compaction": False, "page_size": 4096}
+    with Store(tmp_path / "s", **options) as store:
+        for turn in (b"a", b"b"):
+            push_to_disk(store)
+            store.update((b"%d" % number, turn * 100) for number in range(SETTLED_MAX + 5000))
+        store.checkpoint()
+        pending = store.stats()["unverified"]
+        abandon(store)
+    assert pending > SETTLED_MAX
+    stats = json.loads(invoke("stat", tmp_path / "s", "--json").stdout)
+    assert stats["unverified"] == pending
+    assert stats["keys"] <= SETTLED_MAX + 5000 <= stats["keys"] + pending
+    (line,) = [line for line in invoke("stat", tmp_path / "s").stdout.splitlines() if line.startswith("keys")]
+    assert line.split() == ["keys", f"{stats['keys']:,}", "to", f"{stats['keys'] + pending:,}"]
+    (look,) = invoke("watch", tmp_path / "s", "--count", 1, "--json").stdout.splitlines()
+    assert json.loads(look)["unverified"] == pending
 
 
 def test_the_document_has_the_figures_that_stat_prints(fruit: Path) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from oxidbm._core.queue.exchange import OWED_MAX
 from oxidbm._core.queue.reserve import RESERVE_BYTES
 from tests.facade.queues import drain
 from tests.inside import abandon_queue
-from tests.support import scaled
+from tests.support import Free, scaled
 
 
 def acks_in(queue: Queue[Any]) -> int:
@@ -73,25 +72,6 @@ def test_a_close_says_all_of_them_however_little_memory_there_is(tmp_path: Path)
             message.ack()
     with Queue(tmp_path / "q") as queue:
         assert [int(item) for item in drain(queue)] == [0]
-
-
-Free = Callable[[int], None]
-
-
-@pytest.fixture
-def free(monkeypatch: pytest.MonkeyPatch) -> Free:
-    """Return a function that has the disk say how many bytes it has free."""
-    inside = os.statvfs
-
-    def set_free(count: int) -> None:
-        def statvfs(path: str) -> os.statvfs_result:
-            found = list(inside(path))
-            found[1], found[2], found[4] = 1, 1 << 40, count  # the unit, how many there are, and are free to anybody
-            return os.statvfs_result(found)
-
-        monkeypatch.setattr(os, "statvfs", statvfs)
-
-    return set_free
 
 
 def test_a_put_leaves_the_reserve(tmp_path: Path, free: Free) -> None:

@@ -22,7 +22,7 @@ def test_any_damage_ends_in_a_result_or_an_error(tmp_path: Path) -> None:
     """A hang ends the process, with the stack; a case alone is `run_case` with its number."""
     appended = log_fuzz.make_bases(tmp_path / "bases")
     opened = 0
-    for number in range(soaked(CASES, least=24)):
+    for number in range(soaked(CASES, least=8)):
         faulthandler.dump_traceback_later(CASE_SECONDS, exit=True)
         tracemalloc.start()
         try:
@@ -35,7 +35,7 @@ def test_any_damage_ends_in_a_result_or_an_error(tmp_path: Path) -> None:
             tracemalloc.stop()
             faulthandler.cancel_dump_traceback_later()
         shutil.rmtree(tmp_path / "room")
-    assert 0 < opened < soaked(CASES, least=24)
+    assert 0 < opened < soaked(CASES, least=8)
 
 
 def test_a_case_is_the_same_each_time(tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ NARROW: dict[str, tuple[str, ...]] = {
 # is what each is for.
 OUTSIDE = (
     "oxidbm._async",
-    "oxidbm._backup",
     "oxidbm._breath",
     "oxidbm._buffers",
     "oxidbm._key_codecs",
@@ -31,6 +30,7 @@ OUTSIDE = (
     "oxidbm.codecs",
     "oxidbm._memoize",
     "oxidbm._queue_errors",
+    "oxidbm._store_backup",
     "librt",
     "mypy_extensions",
     "sortedcontainers",

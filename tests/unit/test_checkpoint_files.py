@@ -183,6 +183,32 @@ def test_one_of_a_newer_release(tmp_path: Path) -> None:
         assert store[b"a"] == b"value"
 
 
+def test_one_that_cannot_be_read_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    """Asked for by its token; an opening at the last commit passes over it, with a warning."""
+    path = tmp_path / "store"
+    with disk_store(path) as store:
+        store[b"a"] = b"1"
+        made = store.checkpoint()
+    file = path / "checkpoints" / f"{made.token}.json"
+    said = json.loads(file.read_text())
+    del said["checksum"]
+    for change, error, words in (
+        ({"format_version": 2}, oxidbm.FormatError, "format version 2; this release reads 1. Upgrade"),
+        ({"begin": "64"}, oxidbm.CorruptionError, "its checksum None does not match"),
+    ):
+        file.write_text(json.dumps(said | change))
+        for attempt in (
+            lambda: disk_store(path, read_only=True, checkpoint=made.token),
+            lambda: oxidbm.recover(path, made.token),
+            lambda: oxidbm.recover(path, made.token, to=tmp_path / "copy"),
+        ):
+            with pytest.raises(error, match=words):
+                attempt()
+    file.unlink()
+    with pytest.raises(oxidbm.MissingError, match=f"no checkpoint of the token {made.token}; there are: none"):
+        oxidbm.recover(path, made.token)
+
+
 def test_going_back(tmp_path: Path) -> None:
     path = tmp_path / "store"
     with disk_store(path) as store:
@@ -197,7 +223,7 @@ def test_going_back(tmp_path: Path) -> None:
         newer = store.checkpoint()
         with pytest.raises(oxidbm.LockedError):
             oxidbm.recover(path, made.token)
-    with pytest.raises(oxidbm.MissingError, match="no checkpoint of the token '7', or it is damaged; there are: 0000"):
+    with pytest.raises(oxidbm.MissingError, match="no checkpoint of the token '7'; there are: 0000"):
         oxidbm.recover(path, "7")
     with pytest.raises(oxidbm.MissingError, match="there is no store"):
         oxidbm.recover(tmp_path / "nowhere", made.token)

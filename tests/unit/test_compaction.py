@@ -1,5 +1,6 @@
 """Compaction: space comes back, nothing live is lost, readers inside keep what they read."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 import oxidbm
 from oxidbm._core.table.compaction import Compaction
 from tests.inside import abandon, disk_of, handle_of, log_of, table_of
-from tests.support import make_room, scaled
+from tests.support import Free, make_room, scaled
 from tests.unit.helpers import disk_store, push_to_disk
 
 
@@ -34,6 +35,27 @@ def test_reorganize_gives_space_back(tmp_path: Path) -> None:
     with disk_store(path) as store:
         assert dict(store.items()) == expected
         assert len(store) == len(expected)
+        assert store.check() == []
+
+
+def test_reorganize_where_the_copies_would_fill_the_disk(tmp_path: Path, free: Free) -> None:
+    """It says so before it begins: a write that fails would poison the store."""
+    with disk_store(tmp_path / "store") as store:
+        expected = overwrite(store, 6)
+        needed = store.stats()["live_bytes"] + 4096
+        before = store.stats()
+        free(needed - 1)
+        with pytest.raises(OSError, match=f"some {needed} bytes.*has {needed - 1} bytes free") as refused:
+            store.reorganize()
+        assert refused.value.errno == errno.ENOSPC
+        assert refused.value.filename == str(tmp_path / "store")
+        assert store.stats()["file_bytes"] == before["file_bytes"]
+        assert dict(store.items()) == expected
+        expected[b"more"] = store[b"more"] = b"of it"
+        free(1 << 30)
+        store.reorganize()
+        assert dict(store.items()) == expected
+        assert store.stats()["file_bytes"] < before["file_bytes"] / 3
         assert store.check() == []
 
 

@@ -160,3 +160,14 @@ def with_advice(failure: OSError, count: int) -> OSError:
         "RLIMIT_NOFILE), or close others"
     )
     return OSError(failure.errno, why, failure.filename)
+
+
+def disk_space(path: str) -> tuple[int, int] | None:
+    """Return the bytes of a path's file system and how many of them are free; None where it does not tell."""
+    try:
+        status = os.statvfs(path)
+    except (AttributeError, OSError):
+        return None
+    if status.f_blocks == 0:
+        return None
+    return status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize

@@ -26,6 +26,7 @@ from oxidbm._core.durability.commit_record import (
 from oxidbm._core.durability.image_file import ImageHeader, ImageReader
 from oxidbm._core.durability.live_bytes import count_live_bytes
 from oxidbm._core.durability.misplaced import check_damaged_commit, check_misplaced
+from oxidbm._core.durability.newest_commit import newest_commit
 from oxidbm._core.durability.page_size import check_page_size
 from oxidbm._core.durability.rebuild import (
     buried_in,
@@ -76,8 +77,11 @@ def recover(commits: Commits, mark: CleanMark | None, read_only: bool, source: S
     if at is not None:
         check_pages_of(log, at)
     stop = device.end() if at is None else end_of(at, log)
-    replay = begin_replay(commits, mark, stop, source, report)
-    replay.read_all()
+    if at is None:
+        replay = replay_to_newest(commits, mark, stop, source, report)
+    else:
+        replay = begin_replay(commits, mark, stop, source, report, None)
+        replay.read_all()
     last = replay.last
     if replay.inside:
         raise CorruptionError(f"{log.device.place(replay.cursor.following)}: the log does not lead on to a commit")
@@ -85,11 +89,8 @@ def recover(commits: Commits, mark: CleanMark | None, read_only: bool, source: S
         check_end(log, replay, mark)
         if last is None:
             check_never_durable(log, source)
-    if replay.cursor.address >= replay.last_end and len(replay.pages) > 0:  # records past the commit were applied
-        count: i64 = last.table.count if last is not None else 0
-        count = min(max(count, i64(0)), replay.last_end // HEADER_BYTES, log.budget.limit // 8)
-        table.index = HashIndex(count, log.budget)
-        replay = begin_replay(commits, None, replay.last_end, source, Recovery())
+    if replay.records > 0:  # applied, and past the commit
+        replay = begin_replay(commits, None, replay.last_end, source, Recovery(), last)
         replay.read_all()
         last = replay.last
     report.records = int(replay.total)
@@ -123,10 +124,41 @@ def end_of(at: Metadata, log: HybridLog) -> i64:
     return i64(at.end)
 
 
-def begin_replay(commits: Commits, mark: CleanMark | None, stop: i64, source: Source, report: Recovery) -> Replay:
-    """Return a replay that goes on from the newest checkpoint that verifies, else from the log's first record on."""
+def replay_to_newest(commits: Commits, mark: CleanMark | None, stop: i64, source: Source, report: Recovery) -> Replay:
+    """Replay up to the log's newest commit, see what stands behind it, and return the replay.
+
+    That may be all that a bulk load wrote before it was killed: applied, it would have to be taken back.
+    """
+    newest = newest_commit(commits.log, stop)
+    replay = begin_replay(commits, mark, stop, source, report, None if newest is None else newest.record)
+    end = replay.cursor.following if newest is None else max(replay.cursor.following, newest.end())
+    replay.cursor.go_on_to(end)
+    replay.read_all()
+    if replay.fault is None:
+        came_there = replay.cursor.following == end and replay.look_on(stop)
+    else:  # a torn tail, with a commit that it tore in it
+        came_there = not replay.begun_empty
+    if not came_there:
+        replay = begin_replay(commits, mark, stop, source, Recovery(), None)
+        replay.read_all()
+    return replay
+
+
+def begin_replay(
+    commits: Commits, mark: CleanMark | None, stop: i64, source: Source, report: Recovery, newest: CommitRecord | None
+) -> Replay:
+    """Return a replay that goes on from the newest checkpoint that verifies, else from the log's first record on.
+
+    `newest` is the commit that it is to come to, where that is known.
+    """
     table = commits.table
     log = commits.log
+    count: i64 = 0
+    if newest is not None:
+        count = newest.table.count + newest.table.pending
+    elif mark is not None:
+        count = mark.count
+    expected: i64 = max(min(count, log.device.size() // HEADER_BYTES, log.budget.limit // 8), i64(0))
     for metadata in reversed(source.known):
         if not source.images or not metadata.has_image() or metadata.end > stop:
             continue
@@ -135,7 +167,10 @@ def begin_replay(commits: Commits, mark: CleanMark | None, stop: i64, source: So
         if metadata.has_copy() and not is_in_log(log, metadata):
             continue  # the log went on in another way
         try:
-            replay = from_image(table, source, metadata, stop)
+            if newest is not None and newest.log.begin >= metadata.end and not metadata.has_copy():
+                replay = from_nothing(table, metadata, stop, expected)
+            else:
+                replay = from_image(table, source, metadata, stop)
         except FileNotFoundError as missing:
             report.faults.append(f"{missing.filename} is missing, which belongs to the checkpoint {metadata.token}")
         except (CorruptionError, FormatError, ImportError) as failure:
@@ -143,10 +178,19 @@ def begin_replay(commits: Commits, mark: CleanMark | None, stop: i64, source: So
         else:
             report.checkpoint = metadata.token
             return replay
-    count: i64 = 0 if mark is None else mark.count
-    table.index = HashIndex(min(count, log.device.size() // HEADER_BYTES, log.budget.limit // 8), log.budget)
+    table.index = HashIndex(expected, log.budget)
     replay = Replay(table, stop)
     log.read_from_device(replay.start)
+    return replay
+
+
+def from_nothing(table: Table, metadata: Metadata, stop: i64, expected: i64) -> Replay:
+    """Return a replay that goes on from a checkpoint of which nothing is left, as behind `clear`, but its commit."""
+    table.log.read_from_device(i64(metadata.begin))
+    record = commit_of(table.log, metadata)
+    table.index = HashIndex(expected, table.log.budget)
+    replay = Replay(table, stop)
+    replay.go_on_empty(record, i64(metadata.commit), i64(metadata.end), metadata.sessions)
     return replay
 
 

@@ -68,6 +68,7 @@ class Replay:
         self.pending: vec[i64] = vec[i64]()  # at the commit that it went on from, and where nothing is looked at, since
         self.unsure: i64 = 0  # records of which that many more keys than `count` may have come, besides pending ones
         self.inside = False  # begun where no commit ends, and come to none
+        self.begun_empty = False  # good only for a commit at which all that stands before is gone
 
     def go_on_from(self, record: CommitRecord, address: i64, end: i64, sessions: list[SessionState]) -> None:
         """Begin behind a commit, whose state the index has and whose sessions these are."""
@@ -80,6 +81,13 @@ class Replay:
         self.chains = Chains(self.table, self.begin)
         for state in sessions:
             self.sessions[state.name] = state
+
+    def go_on_empty(self, record: CommitRecord, address: i64, end: i64, sessions: list[SessionState]) -> None:
+        """Begin behind a commit whose records are all gone at the one to come, as if the log began there."""
+        self.go_on_from(record, address, end, sessions)
+        self.begin = end
+        self.chains = Chains(self.table, end)
+        self.begun_empty = True
 
     def go_on_inside(self, record: CommitRecord, previous: i64, start: i64, sessions: list[SessionState]) -> None:
         """As `go_on_from`, behind what a snapshot's commit record counted, which has no place in the log itself.
@@ -145,6 +153,26 @@ class Replay:
             ) from unknown
         finally:
             RUNNING.remove(self)
+
+    def look_on(self, stop: i64) -> bool:
+        """See how far what stands behind the range verifies, which `fault` says; False where it has a commit."""
+        cursor = self.cursor
+        cursor.go_on_to(stop)
+        left: i64 = SLICE_RECORDS
+        RUNNING.append(self)
+        try:
+            while cursor.step():
+                if cursor.shape & SHAPE_COMMIT:
+                    return False
+                left -= 1
+                if left == 0:
+                    left = SLICE_RECORDS
+                    _breath.breathe()
+        except CorruptionError as failure:
+            self.fault = failure
+        finally:
+            RUNNING.remove(self)
+        return True
 
     def take_commit(self) -> None:
         """Check a commit record and take it as the last one."""

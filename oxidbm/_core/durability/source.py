@@ -15,7 +15,7 @@ from oxidbm._core.durability.commit_record import (
     CommitRecord,
     decode,
 )
-from oxidbm._core.durability.tokens import shown_token
+from oxidbm._core.durability.tokens import is_token, shown_token
 from oxidbm._core.errors import CorruptionError, FormatError, MissingError
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import read_disk, value_of
@@ -94,10 +94,18 @@ class Source:
         return known
 
     def find(self, token: str) -> Metadata:
-        """Return the checkpoint of a token; MissingError, which tells a name from a token, where there is none."""
+        """Return the checkpoint of a token; MissingError, which tells a name from a token, where there is none.
+
+        Where there is one that cannot be read, what reading it raises: CorruptionError, or FormatError for a newer one.
+        """
         for metadata in self.known:
             if metadata.token == token:
                 return metadata
+        if self.files is not None and is_token(token):
+            try:
+                return self.files.read(token)
+            except FileNotFoundError:
+                pass
         path = "" if self.files is None else self.files.store.place(CHECKPOINTS)
         raise MissingError(2, said_of_missing(self.known, token), path)
 
@@ -128,7 +136,7 @@ def said_of_missing(known: list[Metadata], token: str) -> str:
         for metadata in known
     ]
     there = ", ".join(tokens) or "none"
-    return f"there is no checkpoint of the token {shown_token(token)}, or it is damaged; there are: {there}"
+    return f"there is no checkpoint of the token {shown_token(token)}; there are: {there}"
 
 
 def age(metadata: Metadata) -> tuple[int, int]:

@@ -6,11 +6,11 @@ what is free allows.
 """
 
 import errno
-import os
 from typing import Final, final
 
 from mypy_extensions import i64
 
+from oxidbm._core.device.system import disk_space
 from oxidbm._core.queue.queue_log import QueueLog
 
 RESERVE_BYTES: Final = 4 << 20  # what emptying a queue takes until a file of 16 MiB is given back
@@ -32,14 +32,11 @@ class Reserve:
         log = self.log.log
         if self.path is None or log.tail + size < self.next_look:
             return
-        try:
-            status = os.statvfs(self.path)
-        except OSError:  # a write says better what is wrong
+        space = disk_space(self.path)
+        if space is None:  # a write says better what is wrong
             return
-        if status.f_blocks == 0:  # a file system that does not tell
-            return
-        kept: i64 = min(i64(RESERVE_BYTES), status.f_blocks * status.f_frsize // SHARE)
-        free: i64 = status.f_bavail * status.f_frsize
+        kept: i64 = min(i64(RESERVE_BYTES), space[0] // SHARE)
+        free: i64 = space[1]
         left: i64 = free - (log.tail - log.flushed) - size - kept
         if left < 0:
             raise OSError(

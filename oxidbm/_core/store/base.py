@@ -349,9 +349,9 @@ class StoreBase:
                 "a store in memory has no files to copy; put its items into one that has, Store(path).update(store), "
                 "or dump them with oxidbm.dump"
             )
-        from oxidbm import _backup
+        from oxidbm import _store_backup
 
-        backup = _backup.Backup(handle.commits, handle.directory, handle.superblock, cast(Any, to))
+        backup = _store_backup.StoreBackup(handle.commits, handle.directory, handle.superblock, cast(Any, to))
         if handle.follower is None:
             return backup.make(link, progress)
         with handle.follower.lock:

@@ -159,8 +159,7 @@ class Follower:
         """Look again each time that so many seconds are over."""
         worker = self.worker
         while not worker.stopping and self.life.alive():
-            worker.wake.clear()
-            worker.wake.wait(self.seconds)
+            worker.sleep(self.seconds)
             if not worker.stopping:
                 self.follow()
 

@@ -8,6 +8,7 @@ new log.
 """
 
 import contextlib
+import errno
 import threading
 import time
 from typing import Final, final
@@ -16,6 +17,8 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.counters import Counters
+from oxidbm._core.device.segments import FileDevice
+from oxidbm._core.device.system import disk_space
 from oxidbm._core.durability.checkpointer import Checkpointer
 from oxidbm._core.durability.commit import Commits
 from oxidbm._core.errors import BusyError, CorruptionError, FullError, error
@@ -141,9 +144,8 @@ class DiskMaintainer(Maintainer):
             except Exception as unknown:  # a fault of the store must not end the thread without a word
                 self.failure = repr(unknown)
                 break
-            if not busy and not self.worker.stopping:
-                self.worker.wake.clear()
-                self.worker.wake.wait(self.interval)
+            if not busy:
+                self.worker.sleep(self.interval)
 
     def work(self) -> bool:
         """Do one piece of work; False when there was none."""
@@ -239,6 +241,7 @@ class DiskMaintainer(Maintainer):
             self.stop()
             if self.compaction is not None:
                 self.go_through(self.compaction)
+            self.check_space()
             self.commits.commit()
             log.close_tail_page()
             log.device.roll()
@@ -247,6 +250,23 @@ class DiskMaintainer(Maintainer):
         finally:
             self.worker.stopping = False
             self.start()
+
+    def check_space(self) -> None:
+        """Raise OSError, ENOSPC, where the disk has no room for the copies; nothing was copied then.
+
+        What is found only by the write that fails poisons the store.
+        """
+        device = self.log.device
+        space = disk_space(self.log.life.path) if isinstance(device, FileDevice) else None
+        wanted: i64 = self.table.live_bytes + self.log.page_bytes
+        if space is not None and wanted > space[1]:
+            raise OSError(
+                errno.ENOSPC,
+                f"reorganize() copies all that is live, some {wanted} bytes, before it gives space back, and the disk "
+                f"has {space[1]} bytes free; nothing was changed. Free some, or leave it to the compaction in the "
+                "background, which goes file by file",
+                self.log.life.path,
+            )
 
     def go_through(self, current: Compaction) -> None:
         """Run a compaction to its end in the caller's thread."""
