@@ -13,7 +13,7 @@ from tests.inside import abandon, table_of
 from tests.support import scaled
 from tests.unit.helpers import PAGE_BYTES, disk_store, push_to_disk
 
-COUNT = scaled(20000, least=4000)
+COUNT = scaled(20000, least=10000)
 IN_IMAGE = 25000  # more than the least index has room for
 Model = dict[bytes, bytes]
 

@@ -10,6 +10,7 @@ no lock, so it looks at that word before and after: the same one says that nothi
 A backup's note says of which commit it is, until a writer takes the lock and writes its own.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -17,6 +18,7 @@ from typing import Final, final
 
 from oxidbm._core.device.system import HAS_DIRECTORY_DESCRIPTORS, OPEN_FLAGS, host_name, sync_file, try_lock, unlock
 from oxidbm._core.errors import FormatError, LockedError
+from oxidbm._core.handlers import came_from_handler
 
 STORE: Final = "STORE"  # the superblock; what has one is a store
 LOCK: Final = "LOCK"
@@ -71,6 +73,8 @@ class Directory:
         """
         if failure.filename == name:
             failure.filename = self.place(name)
+        if failure.errno in (errno.EMFILE, errno.ENFILE) and failure.strerror is not None:
+            failure.strerror += ". Let the process have more of them (ulimit -n, RLIMIT_NOFILE), or close others"
 
     def open(self, name: str, flags: int, mode: int = 0o666) -> int:
         """Return a descriptor of a regular file; FormatError for anything else, which is not waited for."""
@@ -236,11 +240,20 @@ class Directory:
                 written += os.write(descriptor, data[written:])
             if durable:
                 sync_file(descriptor)
+        except OSError as failure:
+            if failure.filename is None and failure.errno is not None and not came_from_handler(failure):
+                failure.filename = self.place(aside)
+            raise
         finally:
             os.close(descriptor)
         self.replace(aside, name)
         if durable:
             self.sync()
+
+    def give_up_aside(self, name: str) -> None:
+        """Take away what `write_aside` left of a file that could not be written, where that can be done."""
+        with contextlib.suppress(OSError):
+            self.unlink(name + ASIDE_SUFFIX)
 
     def read_start(self, name: str, size: int) -> bytes:
         """Return the first `size` bytes of a file, fewer where it ends before."""

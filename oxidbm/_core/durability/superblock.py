@@ -16,6 +16,7 @@ from oxidbm._core.coder import BYTES_NAME
 from oxidbm._core.device.directory import CLEAN, LOG, STORE, Directory
 from oxidbm._core.device.system import sync_file
 from oxidbm._core.errors import CorruptionError, FormatError
+from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.log.hybrid_log import Prelude
 
 MAGIC: Final = b"\x89oxidbm\n"
@@ -273,6 +274,20 @@ class StorePrelude(Prelude):
         if self.mark_present:
             remove_mark(self.directory)
             self.mark_present = False
+
+    def mark_end(self, block: Superblock, mark: CleanMark, mode: int) -> None:
+        """Write the mark of a clean end, where that can be done.
+
+        All is durable by now. Without the mark the next opening finds the end as it does behind a crash, so a full
+        disk, or a directory that may not be written any more, keeps nobody from closing.
+        """
+        self.mark_present = True  # it may be from now on: whatever is written next takes it away first
+        try:
+            write_mark(self.directory, block, mark, mode)
+        except OSError as failure:
+            if came_from_handler(failure):
+                raise
+            self.directory.give_up_aside(CLEAN)
 
     def sync_creation(self) -> None:
         """Make the superblock and the directory itself durable, before the first thing that relies on them."""

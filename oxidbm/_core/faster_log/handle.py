@@ -8,7 +8,7 @@ from typing import final
 
 from oxidbm._core.device.directory import Directory, DirectoryLock
 from oxidbm._core.durability.source import Recovery
-from oxidbm._core.durability.superblock import CleanMark, StorePrelude, Superblock, write_mark
+from oxidbm._core.durability.superblock import CleanMark, StorePrelude, Superblock
 from oxidbm._core.errors import CorruptionError, error
 from oxidbm._core.exits import HANDLES, Openable, attempt
 from oxidbm._core.faster_log.commits import EntryCommits
@@ -140,9 +140,8 @@ class LogHandle(Openable):
         prelude.sync_creation()
         self.log.device.finish()
         if not prelude.mark_present:
-            prelude.mark_present = True  # it may be from now on: whatever is written next takes it away first
             mark = CleanMark(int(commits.end), int(commits.durable_sequence), int(commits.length()))
-            write_mark(directory, block, mark, self.options.mode)
+            prelude.mark_end(block, mark, self.options.mode)
 
     def give_back(self) -> None:
         """Close files, free frames, give up the lock: all of it, whatever fails or interrupts."""

@@ -13,7 +13,7 @@ from oxidbm._core.durability.checkpoint import Checkpoint, Metadata
 from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.commit import Commits, CutWatcher
 from oxidbm._core.durability.source import Recovery, Source
-from oxidbm._core.durability.superblock import CleanMark, StorePrelude, Superblock, write_mark
+from oxidbm._core.durability.superblock import CleanMark, StorePrelude, Superblock
 from oxidbm._core.errors import error
 from oxidbm._core.exits import HANDLES, Openable, attempt
 from oxidbm._core.handlers import came_from_handler
@@ -176,10 +176,9 @@ class Handle(Openable):
         prelude.sync_creation()
         self.table.log.device.finish()
         if not prelude.mark_present:
-            prelude.mark_present = True  # it may be from now on: whatever is written next takes it away first
             count = self.table.count + self.table.pending.count()
             mark = CleanMark(int(self.commits.end), int(self.commits.logged_durable), int(count))
-            write_mark(directory, block, mark, self.options.mode)
+            prelude.mark_end(block, mark, self.options.mode)
 
     def give_back(self) -> None:
         """Close files, free frames and index, give up the lock: all of it, whatever fails or interrupts."""
