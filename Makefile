@@ -41,10 +41,10 @@ bench-smoke: built-3 $(VENV)/.extra-bench
 quick: built-0 $(VENV)/.extra-test
 	OXIDBM_PURE=0 OXIDBM_EXPECT=compiled $(RUN) -m pytest -q -n auto -m 'not slow' $(ARGS)
 
-# What depends on chance, twenty times as often: kills, power failures, failing calls, threads, the state machine. Hours.
+# What depends on chance, twenty times as often: kills, power failures, failing calls, damage, the state machine. Hours.
 soak: built-3 $(VENV)/.extra-test
 	OXIDBM_PURE=0 OXIDBM_EXPECT=compiled OXIDBM_SOAK=$(SOAK) OXIDBM_EXAMPLES=$$(($(SOAK) * 100)) $(RUN) -m pytest -q \
-		tests/crash tests/fault tests/concurrency tests/model $(ARGS)
+		tests/crash tests/fault tests/format tests/concurrency tests/model $(ARGS)
 
 # What the tests reach of the core's sources too, as a summary and, line by line, in build/coverage/index.html.
 coverage: $(VENV)/.extra-test $(VENV)/.extra-dev

@@ -85,7 +85,7 @@ def check_states(scenario: Callable[[Any], None], kind: type[DeviceWriter], tmp_
     finally:
         abandon(writer.store)
     least = 0
-    for number, state in enumerate(crash_states(device, limit=scaled(STATES, least=20), seed=1)):
+    for number, state in enumerate(crash_states(device, limit=scaled(STATES, least=8), seed=1)):
         left = tmp_path / str(number)
         least, most = number_of(state, "durable"), number_of(state, "began")
         assert contents(left, state.restore(str(left))) in writer.states[least : most + 1], str(state)

@@ -291,12 +291,13 @@ def test_a_reader_goes_on_in_the_writers_next_file(tmp_path: Path) -> None:
     log = Log(tmp_path / "log", memory="8MiB")
     log.append(b"first")
     log.commit()
+    entries = scaled(30, least=12)
     with Log(tmp_path / "log", read_only=True) as reader:
         follower = reader.follow(timeout=LONG)
         assert next(follower)[1] == b"first"
-        for number in range(30):
+        for number in range(entries):
             log.append(data_of(number, 1 << 20))
-            if number == 20:
+            if number % 10 == 5:
                 hybrid_log_of(log).device.roll()
             log.commit()
             assert next(follower)[1] == data_of(number, 1 << 20)

@@ -45,7 +45,7 @@ def test_every_bit_of_the_small_files(tmp_path: Path, name: str) -> None:
     def judge(offset: int, said: str) -> None:
         assert str(path / name) in said, f"byte {offset}: {said!r}"
 
-    flip_bits(path, name, range(8 * (path / name).stat().st_size), judge, expected)
+    flip_bits(path, name, range(0, 8 * (path / name).stat().st_size, 5 if PURE else 1), judge, expected)
     assert outcome(path, expected) == ""
 
 
@@ -62,8 +62,8 @@ def test_every_byte_of_the_tiny_segment(tmp_path: Path) -> None:
 
     for bit in range(8):
         stop = 8 * (path / SEGMENT).stat().st_size
-        step = 8 if not PURE else 24  # in pure mode each byte has a third of its bits flipped
-        flip_bits(path, SEGMENT, range(bit + (bit % 3 * 8 if PURE else 0), stop, step), judge, expected)
+        step = 8 if not PURE else 64  # in pure mode each byte has one of its bits flipped
+        flip_bits(path, SEGMENT, range(bit + (bit * 8 if PURE else 0), stop, step), judge, expected)
     assert silent == set(range(64)), "only the unused bytes before the first record may change without an error"
     assert outcome(path, expected) == ""
 

@@ -5,22 +5,35 @@ import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 import oxidbm
 from oxidbm._core.durability.checkpointer import IMAGE, NAMES, REST
+from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES
 from tests.inside import abandon, checkpointer_of, disk_of, log_of, table_of
 from tests.support import PURE, scaled, started
 from tests.unit.helpers import begun, disk_store, opened_at, push_to_disk, steps_until
 
+Kind = Literal["fold-over", "log", "snapshot", "incremental"]
 KEYS = scaled(1000, 200)
+STATES: tuple[Kind, ...] = ("fold-over", "log", "snapshot", "incremental")  # the kinds that a store can go back to
 PLANS: dict[str, list[tuple[str, ...]]] = {
     "the log each time": [("log",)] * 5,
     "all of it each time": [("fold-over",)] * 5,
     "the index once, then the log": [("index", "log"), *[("log",)] * 4],
     "the index, the log": [("index",), ("log",)] * 3,
+    "a snapshot each time": [("snapshot",)] * 4,
+    "a snapshot, then what has changed": [("snapshot",), *[("incremental",)] * 4],
+    "one of each": [
+        ("incremental",),
+        ("fold-over",),
+        ("incremental",),
+        ("log",),
+        ("snapshot",),
+        ("index", "incremental"),
+    ],
 }
 
 
@@ -46,7 +59,7 @@ def addresses_of(store: oxidbm.Store) -> tuple[int, int, list[int]]:
 @pytest.mark.parametrize("cold", [False, True], ids=["", "cold"])
 @pytest.mark.parametrize("mask", [127, 8191], ids=["few buckets", "many buckets"])
 @pytest.mark.parametrize("wait", [True, False], ids=["waiting", "not waiting"])
-@pytest.mark.parametrize("kind", ["fold-over", "log"])
+@pytest.mark.parametrize("kind", STATES)
 def test_a_second_store_has_the_same_addresses(tmp_path: Path, kind: Any, wait: bool, mask: int, cold: bool) -> None:
     path = tmp_path / "store"
     with disk_store(path, checkpoints=False) as store:
@@ -58,7 +71,9 @@ def test_a_second_store_has_the_same_addresses(tmp_path: Path, kind: Any, wait: 
         made = store.checkpoint(kind, wait=wait)
         checkpointer_of(store).finish()
         made.result(60)
-        expected = addresses_of(store)
+        begin, tail, entries = addresses_of(store)
+        assert tail == made.end - (COMMIT_RECORD_BYTES if kind in ("snapshot", "incremental") else 0)
+        expected = begin, made.end, entries  # the commit of a snapshot comes into the log with the next one, or never
         with disk_store(path, read_only=True, checkpoint=made.token) as second:
             assert addresses_of(second) == expected
             assert dict(second.items()) == keys_of(1)
@@ -121,7 +136,7 @@ def test_the_log_at_a_checkpoint_is_read_from_an_earlier_image_on(tmp_path: Path
         assert dict(store.items()) == keys_of(1) | keys_of(2)
 
 
-@pytest.mark.parametrize("kind", ["fold-over", "log"])
+@pytest.mark.parametrize("kind", STATES)
 @pytest.mark.parametrize("clear", [True, False], ids=["cleared", "compacted"])
 def test_where_the_log_begins_comes_back(tmp_path: Path, clear: bool, kind: Any) -> None:
     """What was cut off the log's beginning before a checkpoint stays away, though its files may still be there."""
@@ -174,7 +189,7 @@ def test_sums_are_as_if_it_had_never_stopped(tmp_path: Path) -> None:
                     assert session.serial == serials[name]
                     for number in range(session.serial + 1, min(session.serial + chance.randrange(30), goal) + 1):
                         session.rmw(f"sum of {name}", add(number), b"%d" % number)
-            made = store.checkpoint(chance.choice(("fold-over", "log")))
+            made = store.checkpoint(chance.choice(STATES))
             if turns % 3:
                 token = made.token
                 serials = {known.name: known.serial for known in store.sessions()}
