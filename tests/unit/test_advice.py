@@ -12,7 +12,7 @@ import oxidbm
 from oxidbm._core.device import residence
 from oxidbm._core.device.residence import ROW_TOLD
 from oxidbm._core.table.advice import AHEAD
-from tests.inside import disk_of
+from tests.inside import disk_of, table_of
 from tests.unit.helpers import disk_store, push_to_disk
 
 pytestmark = pytest.mark.skipif(residence.ADVICE < 0, reason="the system takes no advice")
@@ -96,6 +96,37 @@ def test_delete_many(store: oxidbm.Store, told: Told) -> None:
     assert store.delete_many([*KEYS, *KEYS]) == NUMBER
     assert len(told) == NUMBER - 1
     assert len(store) == 0
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+def test_set_many_where_too_many_writes_are_pending(store: oxidbm.Store, told: Told, kind: type) -> None:
+    """A write that may not be left for later reads at once; one that may asks the device for nothing."""
+    pairs = dict.fromkeys(KEYS, b"new")
+    store.set_many(kind({b"before": b"1"}.items()))
+    for key in KEYS[:AHEAD]:
+        store[key] = b"blind"
+    assert told == []
+    table_of(store).pending.most = 0
+    store.set_many(kind(pairs.items()))
+    assert NUMBER - 3 * AHEAD < len(told) < NUMBER - AHEAD + 1  # those of the group that reads first are not told
+    assert dict(store) == pairs | {b"before": b"1"}
+    assert len(store) == NUMBER + 1
+
+
+def test_set_many_takes_nothing_of_what_is_to_come_but_its_key(store: oxidbm.Store, told: Told) -> None:
+    """A pair may give its items once; a generator may depend on what was written; a fault is raised in its place."""
+    table_of(store).pending.most = 0
+    once: list[Any] = [iter((key, b"once")) for key in KEYS[:50]]
+    store.set_many(once)
+    assert told == []
+    store.set_many((key, store[key] + b"!") for key in [b"0", b"0", *KEYS[50:100], b"0"])
+    assert store[b"0"] == b"once!!!"
+    assert told == []
+    wrong: Any = [*((key, b"a") for key in reversed(KEYS)), (5, b"no key"), (b"behind", b"b")]
+    with pytest.raises(TypeError, match="int"):
+        store.set_many(wrong)
+    assert len(told) > 100
+    assert dict(store) == dict.fromkeys(KEYS, b"a")
 
 
 def test_the_items_of_a_range(store: oxidbm.Store, told: Told) -> None:

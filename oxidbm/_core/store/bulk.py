@@ -5,6 +5,7 @@ was written before an error stays written.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final, cast
 
 from mypy_extensions import i64
@@ -12,6 +13,7 @@ from mypy_extensions import i64
 from oxidbm import _breath
 from oxidbm._buffers import is_one_key
 from oxidbm._core.coder import PLAIN
+from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import OPEN, WRITABLE
 from oxidbm._core.log.record import KEY_LENGTH_MAX
 from oxidbm._core.store.arguments import expiry_at, to_key, to_value
@@ -143,14 +145,35 @@ def set_pair(handle: Handle, pair: object, expiry: i64) -> None:
         set_one(handle, key, value, expiry)
 
 
-def set_list(handle: Handle, pairs: list[object], expiry: i64) -> None:
-    """As `set_many`, of a list: tuples of bytes, the common case, cost two calls less."""
+def tell_of_pairs(handle: Handle, pairs: list[object]) -> None:
+    """Tell the device what writing these pairs will ask for; of those before one that is none."""
+    keys: list[bytes] = []
+    try:
+        for pair in pairs:
+            if isinstance(pair, tuple) and len(pair) == 2:  # any other iterable may be one that gives its items once
+                keys.append(to_key(handle, pair[0]))  # noqa: PERF401 - those before a failure count
+    except Exception as failure:  # it is raised where that pair is reached
+        if came_from_handler(failure):
+            raise
+    tell_of_keys(handle.table, keys)
+
+
+def set_list(handle: Handle, pairs: list[object], expiry: i64, cold_reads: i64) -> i64:
+    """As `set_many`, of a list: tuples of bytes, the common case, cost two calls less.
+
+    A write need not read, but where too many are pending it does. Once one has needed the device, which is seen by
+    `cold_reads`, it is told of what the next ones will ask for. Returns that number, for a list that follows.
+    """
     table = handle.table
+    log = table.log
     life = handle.life
     plain: bool = not handle.coders.typed
     limit: i64 = table.value_limit
     left: i64 = SLICE
-    for pair in pairs:
+    for place, pair in enumerate(pairs):
+        if log.cold_reads != cold_reads and place % AHEAD == 0:
+            cold_reads = log.cold_reads
+            tell_of_pairs(handle, pairs[place : place + AHEAD])
         done = False
         if plain and isinstance(pair, tuple) and len(pair) == 2:
             key = pair[0]
@@ -166,23 +189,27 @@ def set_list(handle: Handle, pairs: list[object], expiry: i64) -> None:
         if left == 0:
             left = SLICE
             _breath.breathe()
+    return cold_reads
 
 
 def set_many(handle: Handle, pairs: object, expire: object) -> None:
-    """Store the pairs of a mapping, of what has keys(), or of an iterable of pairs."""
+    """Store the pairs of a mapping, of what has keys(), or of an iterable of pairs.
+
+    Of a list or a dict, which nobody writes meanwhile, the device is told what is to come; the pairs of a generator may
+    depend on those before them.
+    """
     check_pairs(pairs)
     expiry = expiry_at(handle, expire)
-    left: i64 = SLICE
+    cold_reads: i64 = handle.table.log.cold_reads
     if isinstance(pairs, dict):
-        for key, value in pairs.items():
-            set_one(handle, key, value, expiry)
-            left -= 1
-            if left == 0:
-                left = SLICE
-                _breath.breathe()
-        return
+        items = iter(pairs.items())
+        while True:
+            group: list[object] = list(islice(items, SLICE))
+            if not group:
+                return
+            cold_reads = set_list(handle, group, expiry, cold_reads)
     if isinstance(pairs, list):
-        set_list(handle, pairs, expiry)
+        set_list(handle, pairs, expiry, cold_reads)
         return
     if isinstance(pairs, Mapping):
         pairs = pairs.items()
@@ -190,6 +217,7 @@ def set_many(handle: Handle, pairs: object, expire: object) -> None:
         for key in cast(Any, pairs).keys():  # noqa: SIM118 - a mapping need only have keys()
             set_one(handle, key, cast(Any, pairs)[key], expiry)
         return
+    left: i64 = SLICE
     for pair in cast(Iterable[object], pairs):
         set_pair(handle, pair, expiry)
         left -= 1
