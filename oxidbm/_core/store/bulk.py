@@ -201,13 +201,22 @@ def set_many(handle: Handle, pairs: object, expire: object) -> None:
     check_pairs(pairs)
     expiry = expiry_at(handle, expire)
     cold_reads: i64 = handle.table.log.cold_reads
+    left: i64 = SLICE
     if isinstance(pairs, dict):
-        items = iter(pairs.items())
-        while True:
-            group: list[object] = list(islice(items, SLICE))
-            if not group:
-                return
-            cold_reads = set_list(handle, group, expiry, cold_reads)
+        if has_cold(handle.table.log):
+            items = iter(pairs.items())
+            while True:
+                group: list[object] = list(islice(items, SLICE))
+                if not group:
+                    return
+                cold_reads = set_list(handle, group, expiry, cold_reads)
+        for key, value in pairs.items():
+            set_one(handle, key, value, expiry)
+            left -= 1
+            if left == 0:
+                left = SLICE
+                _breath.breathe()
+        return
     if isinstance(pairs, list):
         set_list(handle, pairs, expiry, cold_reads)
         return
@@ -217,7 +226,6 @@ def set_many(handle: Handle, pairs: object, expire: object) -> None:
         for key in cast(Any, pairs).keys():  # noqa: SIM118 - a mapping need only have keys()
             set_one(handle, key, cast(Any, pairs)[key], expiry)
         return
-    left: i64 = SLICE
     for pair in cast(Iterable[object], pairs):
         set_pair(handle, pair, expiry)
         left -= 1
