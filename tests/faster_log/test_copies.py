@@ -50,6 +50,34 @@ def test_a_backup_is_the_log_as_of_a_commit(tmp_path: Path, link: bool) -> None:
                 assert copy.readers()[0].lag == len(log)
 
 
+def test_the_backup_of_an_earlier_commit_goes_on_from_there(tmp_path: Path) -> None:
+    """Each commit of a log, in turn; the log itself is as it was."""
+    with writing(tmp_path / "log") as log:
+        for number in range(5):
+            first, _ = log.append_many([b"%d" % number * 300] * 20)
+            with log.reader("r") as reader:
+                reader.done(first)
+            log.commit(b"cookie %d" % number)
+        whole = list(log)
+        for number in range(1, 6):
+            with Log(tmp_path / "log", read_only=True, commit=number) as earlier:
+                wanted = list(earlier)
+                assert earlier.backup(tmp_path / "copy", link=number % 2 == 0).commit_sequence == number
+            assert wanted == whole[: 20 * number]
+            with writing(tmp_path / "copy") as copy:
+                assert (list(copy), copy.commit_number) == (wanted, number)
+                assert copy.cookie == b"cookie %d" % (number - 1)
+                address = copy.append(b"another way")
+                copy.commit()
+            with Log(tmp_path / "copy", read_only=True) as copy:
+                assert list(copy) == [*wanted, (address, b"another way")]
+                assert copy.check() == []
+                assert copy.readers()[0].lag <= 21
+            shutil.rmtree(tmp_path / "copy")
+        assert list(log) == whole
+        assert log.check() == []
+
+
 def test_a_reader_that_is_ahead_goes_on_at_the_backups_end(tmp_path: Path) -> None:
     """Else it would pass over what is appended to the backup."""
     path = tmp_path / "log"
