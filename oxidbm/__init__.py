@@ -13,6 +13,7 @@ from collections.abc import MutableMapping  # noqa: E402
 from oxidbm._core.durability.checkpoint import Checkpoint  # noqa: E402
 from oxidbm._core.durability.source import Recovery  # noqa: E402
 from oxidbm._core.errors import (  # noqa: E402
+    BudgetWarning,
     BusyError,
     ClosedError,
     CodecError,
@@ -113,6 +114,7 @@ def __dir__() -> list[str]:
 __all__ = [
     "BackupReport",
     "Batch",
+    "BudgetWarning",
     "BusyError",
     "Checkpoint",
     "ClosedError",

@@ -21,6 +21,7 @@ from oxidbm import shelve as shelve
 from oxidbm._backup import BackupReport as BackupReport
 from oxidbm._core.device.device import Device
 from oxidbm._core.errors import (
+    BudgetWarning,
     BusyError,
     ClosedError,
     CodecError,
@@ -51,6 +52,7 @@ __version__: str
 __all__ = [
     "BackupReport",
     "Batch",
+    "BudgetWarning",
     "BusyError",
     "Checkpoint",
     "ClosedError",
@@ -232,7 +234,8 @@ class Store(MutableMapping[_K, _V]):
 
         path: the store's directory; made, with its parents, where it does not exist.
         memory: the whole budget for index and pages, in bytes or as "256MiB"; at least 1 MiB. Resident memory beyond it
-            is of mapped files, which is the system's to take back (see `mapped`).
+            is of mapped files, which is the system's to take back (see `mapped`). On disk the index of more keys than
+            that, 16 to 24 bytes each, is in memory all the same, and a BudgetWarning says so once.
         durability: when writes become durable besides at sync() and close(): "manual" never, "interval" every
             `interval` seconds, "always" before each operation that writes returns.
         read_only: see the last commit of a store, also while another process writes it; takes no lock, changes no file.

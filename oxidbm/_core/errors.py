@@ -72,5 +72,10 @@ class FullError(error):
 
 
 @mypyc_attr(native_class=False)
+class BudgetWarning(UserWarning):
+    """A store's index is larger than its memory budget, which it takes all the same; `stats()` says how much."""
+
+
+@mypyc_attr(native_class=False)
 class RecoveryWarning(UserWarning):
     """A store was opened without a checkpoint that could not be used; `Store.recovery` says which and why."""

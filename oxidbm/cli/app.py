@@ -4,6 +4,7 @@ import errno
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any, Final
@@ -229,6 +230,7 @@ def show_version(wanted: bool) -> None:
 def run() -> None:
     """Run the command that the arguments name, and end."""
     hold_descriptors()
+    warnings.simplefilter("ignore", oxidbm.BudgetWarning)  # a command has no memory= to give
     try:
         app(prog_name="oxidbm")
     except OSError as failure:  # of what typer prints by itself, as help

@@ -32,6 +32,7 @@ from oxidbm._core.store.history import KeyHistory
 from oxidbm._core.store.opening import open_memory, open_path
 from oxidbm._core.store.options import Options
 from oxidbm._core.store.ordered import KeyOrder
+from oxidbm._core.store.over_budget import OverBudget
 from oxidbm._core.store.reopening import attach_follower
 from oxidbm._core.store.session import (
     Session,
@@ -69,6 +70,14 @@ def faults_of(handle: Handle) -> list[str]:
     """Return every fault found in an open store, as sentences."""
     recovery = handle.recovery_word if handle.options.read_only else None
     return check(handle.commits) + check_checkpoints(handle.commits, handle.files, recovery)
+
+
+def say_at_opening(handle: Handle) -> None:
+    """Issue the warnings of what was passed over, and of an index that is larger than the memory budget."""
+    if handle.recovery.faults:
+        warnings.warn("; ".join(handle.recovery.faults), RecoveryWarning, stacklevel=1)
+    over_budget = OverBudget(handle.table) if handle.disk is None else handle.disk.over_budget
+    over_budget.say(0)
 
 
 class StoreBase:
@@ -145,8 +154,8 @@ class StoreBase:
             self.order = KeyOrder(handle)
         if read_only:
             attach_follower(handle)
-        if handle.recovery.faults:
-            warnings.warn("; ".join(handle.recovery.faults), RecoveryWarning, stacklevel=1)
+        if handle.directory is not None:
+            say_at_opening(handle)
 
     def __enter__(self) -> "StoreBase":  # noqa: PYI034
         self.life.check_open()

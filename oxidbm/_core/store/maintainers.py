@@ -27,6 +27,7 @@ from oxidbm._core.locks import COMPACTING, StoreLock
 from oxidbm._core.log.flush import FLUSH_BYTES, flush_for, flush_to
 from oxidbm._core.log.room import Room
 from oxidbm._core.log.warm import WARM_READS_BESIDE, wants_warming, warm
+from oxidbm._core.store.over_budget import OverBudget
 from oxidbm._core.store.size_limit import SizeLimit
 from oxidbm._core.table.compaction import Compaction
 from oxidbm._core.table.settle import settle
@@ -67,6 +68,7 @@ class DiskMaintainer(Maintainer):
         self.settling = False
         self.last_commit = time.monotonic()
         self.failure = ""
+        self.over_budget = OverBudget(commits.table)
 
     def step(self) -> None:
         """Seal what has left the mutable region, and wake the thread."""
@@ -86,6 +88,7 @@ class DiskMaintainer(Maintainer):
                 self.help()
         except BusyError:  # a call from within: its operation is done, and this can wait for the next one
             log.due = True
+        self.over_budget.say(self.worker.ident)
 
     def help(self) -> None:
         """Do a piece of the thread's work: it alone gets too little of the GIL to keep up with writers."""
