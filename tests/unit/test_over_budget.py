@@ -45,12 +45,12 @@ def test_the_background_says_nothing(tmp_path: Path) -> None:
 @pytest.mark.compiled_only("over a million keys")
 def test_it_is_said_by_an_opening(tmp_path: Path) -> None:
     path = tmp_path / "store"
-    with oxidbm.Store(path, memory="64MiB", durability="manual") as store:
+    with oxidbm.Store(path, memory="64MiB", page_size="4KiB", durability="manual") as store:
         store.update((b"%d" % number, b"value") for number in range(1_300_000))
         assert store.stats()["index_bytes"] > LIMIT + BEYOND
     for read_only in (True, False):
         with pytest.warns(oxidbm.BudgetWarning, match="for 1,300,000 keys"):
-            store = oxidbm.Store(path, memory=LIMIT, page_size=4096, read_only=read_only)
+            store = oxidbm.Store(path, memory=LIMIT, read_only=read_only)
         assert len(store) == 1_300_000
         store.close()
         oxidbm.Store(path, memory="64MiB", read_only=read_only).close()
