@@ -11,19 +11,19 @@ from oxidbm import Store
 from oxidbm._core.device.device import Device
 from oxidbm.testing import CrashDevice
 from tests.inside import table_of
-from tests.model.checkpoints import CheckpointRules
+from tests.model.backups import BackupRules
 from tests.model.features import ExpiringRules, OrderedRules, SessionRules
 from tests.model.following import FollowerRules
 from tests.model.machine import PAGE_BYTES, DiskMachine, StoreMachine
 
 
-class MappedMachine(CheckpointRules, ExpiringRules, SessionRules, FollowerRules):
+class MappedMachine(BackupRules, ExpiringRules, SessionRules, FollowerRules):
     """Segment files, read through mmap, wherever they are."""
 
     mapped = True
 
 
-class PreadMachine(CheckpointRules, OrderedRules, SessionRules, FollowerRules):
+class PreadMachine(BackupRules, OrderedRules, SessionRules, FollowerRules):
     """Segment files, read with pread."""
 
     mapped = False
