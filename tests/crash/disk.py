@@ -3,6 +3,9 @@
 What a file system owes: a file's bytes after fsync of the file, a directory's entries after fsync of the directory. All
 else may be lost in part: writes by sectors of 512 bytes in any combination, sizes apart from bytes, and the entries of
 a directory from any of their changes on (they are journalled in order).
+
+A file is a number here, and a directory the path that it was made at with a number behind it: both may be renamed, two
+directories may exchange their names, and a file may have a second name.
 """
 
 import os
@@ -14,9 +17,16 @@ from typing import Any
 
 import pytest
 
+from oxidbm import _backup
+
 SECTOR = 512
-PATCHED = ("open", "close", "pwrite", "write", "ftruncate", "fsync", "fdatasync", "replace", "unlink", "mkdir")
+PATCHED = (
+    "open", "close", "lseek", "pwrite", "write", "ftruncate", "fsync", "fdatasync",
+    "replace", "rename", "link", "unlink", "mkdir", "rmdir",
+)  # fmt: skip
 LOCK = "LOCK"
+
+Entry = int | str  # a file, or a directory
 
 
 @dataclass
@@ -48,12 +58,12 @@ class File:
 
 @dataclass
 class Directory:
-    """A directory: its durable entries (name to file, None for a directory), and the changes since."""
+    """A directory: its durable entries, and the changes since."""
 
-    durable: dict[str, int | None] = field(default_factory=dict)
+    durable: dict[str, Entry] = field(default_factory=dict)
     pending: list[tuple[str, str, Any]] = field(default_factory=list)
 
-    def entries(self, count: int) -> dict[str, int | None]:
+    def entries(self, count: int) -> dict[str, Entry]:
         """Return the entries after the first `count` of the pending changes."""
         found = dict(self.durable)
         for what, name, value in self.pending[:count]:
@@ -61,37 +71,51 @@ class Directory:
                 found[name] = value
             elif what == "rename":
                 found[value] = found.pop(name)
+            elif what == "exchange":
+                found[name], found[value] = found[value], found[name]
             else:
                 found.pop(name, None)
         return found
 
 
 class Disk:
-    """Records what happens below `root`, with notes of the test in between; `events` is the whole story."""
+    """Records what happens below `root`, with notes of the test in between; `events` is the whole story.
 
-    def __init__(self, root: Path) -> None:
+    Locks are left out unless they are asked for: they say nothing about a store's data, but who wrote to a backup.
+    """
+
+    def __init__(self, root: Path, with_locks: bool = False) -> None:
         self.root = str(root)
+        self.with_locks = with_locks
         self.events: list[tuple[Any, ...]] = []
         self.files: dict[str, int] = {}
+        self.directories: dict[str, str] = {}  # by where they are now; of those that were there before it is that path
         self.open_files: dict[int, str] = {}
         self.positions: dict[int, int] = {}
         self.count = 0
         self.guard = threading.RLock()
         self.real = {name: getattr(os, name) for name in PATCHED}
+        self.real_exchange = _backup.exchange
 
     def install(self, patch: pytest.MonkeyPatch) -> None:
-        """Have every call of the os module pass through here."""
+        """Have every call of the os module pass through here, and the one that it has not."""
         for name in PATCHED:
             patch.setattr(os, name, getattr(self, name))
+        patch.setattr(_backup, "exchange", self.exchange)
 
     def note(self, *words: Any) -> None:
         """Put a note of the test into the story."""
         self.events.append(("note", *words))
 
     def record(self, path: str, *event: Any) -> None:
-        """Note an event, unless it is elsewhere or of the lock, which says nothing about the data."""
-        if path.startswith(self.root) and os.path.basename(path) != LOCK:
+        """Note an event, unless it is elsewhere, or of a lock that was not asked for."""
+        if path.startswith(self.root) and (self.with_locks or os.path.basename(path) != LOCK):
             self.events.append(event)
+
+    def placed(self, path: str) -> tuple[str, str]:
+        """Return the directory that a path's last part is a name in, and that name."""
+        above, name = os.path.split(path)
+        return self.directories.get(above, above), name
 
     def located(self, path: Any, descriptor: int | None) -> str:
         """Return the path of a name that is relative to a directory's descriptor."""
@@ -108,7 +132,7 @@ class Disk:
             if made:
                 self.count += 1
                 self.files[name] = self.count
-                self.record(name, "put", os.path.dirname(name), os.path.basename(name), self.count)
+                self.record(name, "put", *self.placed(name), self.count)
             elif flags & os.O_TRUNC and name in self.files:
                 self.record(name, "write", self.files[name], 0, None)
             return descriptor
@@ -117,6 +141,12 @@ class Disk:
         with self.guard:
             self.open_files.pop(descriptor, None)
             self.real["close"](descriptor)
+
+    def lseek(self, descriptor: int, offset: int, whence: int) -> int:
+        with self.guard:
+            found: int = self.real["lseek"](descriptor, offset, whence)
+            self.positions[descriptor] = found
+            return found
 
     def wrote(self, descriptor: int, offset: int, data: bytes | None) -> None:
         name = self.open_files.get(descriptor)
@@ -148,7 +178,7 @@ class Disk:
             if name in self.files:
                 self.record(name, "sync", self.files[name])
             elif os.path.isdir(name):
-                self.record(name, "sync_directory", name)
+                self.record(name, "sync_directory", self.directories.get(name, name))
 
     fdatasync = fsync
 
@@ -157,24 +187,61 @@ class Disk:
             self.real["replace"](source, target, **more)
             source = self.located(source, more.get("src_dir_fd"))
             target = self.located(target, more.get("dst_dir_fd"))
-            self.files[target] = self.files.pop(source)
-            for descriptor, name in self.open_files.items():
-                if name == source:
-                    self.open_files[descriptor] = target
-            self.record(target, "rename", os.path.dirname(target), os.path.basename(source), os.path.basename(target))
+            self.files.pop(target, None)
+            self.moved(source, target)
+            self.record(target, "rename", *self.placed(source), os.path.basename(target))
+
+    rename = replace  # of what has no name in the other's place
+
+    def moved(self, source: str, target: str) -> None:
+        """Take note of where a file, or a directory with all that is in it, is found now."""
+
+        def place(path: str) -> str:
+            return target + path[len(source) :] if path == source or path.startswith(source + os.sep) else path
+
+        self.files = {place(path): file for path, file in self.files.items()}
+        self.directories = {place(path): directory for path, directory in self.directories.items()}
+        self.open_files = {descriptor: place(path) for descriptor, path in self.open_files.items()}
+
+    def exchange(self, one: str, other: str) -> bool:
+        """Exchange the names of two directories, which stand in the same one."""
+        with self.guard:
+            if not self.real_exchange(one, other):
+                return False
+            for source, target in ((one, one + " moves"), (other, one), (one + " moves", other)):
+                self.moved(source, target)
+            self.record(one, "exchange", *self.placed(one), os.path.basename(other))
+            return True
+
+    def link(self, source: Any, target: Any, **more: Any) -> None:
+        with self.guard:
+            self.real["link"](source, target, **more)
+            source = self.located(source, more.get("src_dir_fd"))
+            target = self.located(target, more.get("dst_dir_fd"))
+            self.files[target] = self.files[source]
+            self.record(target, "put", *self.placed(target), self.files[target])
 
     def unlink(self, path: Any, **more: Any) -> None:
         with self.guard:
             self.real["unlink"](path, **more)
             path = self.located(path, more.get("dir_fd"))
             self.files.pop(path, None)
-            self.record(path, "remove", os.path.dirname(path), os.path.basename(path), None)
+            self.record(path, "remove", *self.placed(path), None)
 
     def mkdir(self, path: Any, *arguments: Any, **more: Any) -> None:
         with self.guard:
             self.real["mkdir"](path, *arguments, **more)
             path = self.located(path, more.get("dir_fd"))
-            self.record(path, "put", os.path.dirname(path), os.path.basename(path), None)
+            self.count += 1
+            self.directories[path] = f"{path} {self.count}"
+            self.record(path, "put", *self.placed(path), self.directories[path])
+
+    def rmdir(self, path: Any, **more: Any) -> None:
+        with self.guard:
+            self.real["rmdir"](path, **more)
+            path = self.located(path, more.get("dir_fd"))
+            self.directories.pop(path, None)
+            self.record(path, "remove", *self.placed(path), None)
 
 
 class Platter:
@@ -189,13 +256,13 @@ class Platter:
         """Take one event into account."""
         match event:
             case ("put", directory, name, file):
-                if file is None:
-                    self.directories[os.path.join(directory, name)] = Directory()
+                if isinstance(file, str):
+                    self.directories[file] = Directory()
                 else:
-                    self.files[file] = File()
+                    self.files.setdefault(file, File())
                 if directory in self.directories:
                     self.directories[directory].pending.append(("put", name, file))
-            case ("rename" | "remove" as what, directory, name, value):
+            case ("rename" | "exchange" | "remove" as what, directory, name, value):
                 self.directories[directory].pending.append((what, name, value))
             case ("write", file, offset, data):
                 self.files[file].pending.append((offset, data))
@@ -209,16 +276,22 @@ class Platter:
 
     def restore(self, target: Path, chance: random.Random | None, keep: float) -> None:
         """Write what a power failure leaves below `target`; `keep` is the chance of each piece that was not synced."""
-        self.restore_directory(self.root, target, chance, keep)
+        self.restore_directory(self.root, target, chance, keep, {})
 
-    def restore_directory(self, path: str, target: Path, chance: random.Random | None, keep: float) -> None:
-        directory = self.directories[path]
-        count = len(directory.pending) if keep >= 1 else 0
-        if chance is not None and directory.pending:
-            count = chance.randint(0, len(directory.pending))
+    def restore_directory(
+        self, directory: str, target: Path, chance: random.Random | None, keep: float, written: dict[int, Path]
+    ) -> None:
+        """Write what is left of a directory; a file that was `written` already gets a second name."""
+        held = self.directories[directory]
+        count = len(held.pending) if keep >= 1 else 0
+        if chance is not None and held.pending:
+            count = chance.randint(0, len(held.pending))
         target.mkdir(exist_ok=True)
-        for name, file in directory.entries(count).items():
-            if file is None:
-                self.restore_directory(os.path.join(path, name), target / name, chance, keep)
+        for name, entry in held.entries(count).items():
+            if isinstance(entry, str):
+                self.restore_directory(entry, target / name, chance, keep, written)
+            elif entry in written:
+                (target / name).hardlink_to(written[entry])
             else:
-                (target / name).write_bytes(self.files[file].content(chance, keep))
+                (target / name).write_bytes(self.files[entry].content(chance, keep))
+                written[entry] = target / name

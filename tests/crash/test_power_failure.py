@@ -17,7 +17,7 @@ from oxidbm import Session, Store
 from oxidbm._core.device.segment import SURPLUS_BYTES
 from oxidbm._core.log.flush import flush_to, seal_to
 from oxidbm._core.table.compaction import Compaction
-from tests.crash.disk import Directory, Disk, File, Platter
+from tests.crash.disk import Directory, Disk, Entry, File, Platter
 from tests.inside import abandon, disk_of, handle_of, log_of, table_of
 from tests.support import PURE, leave_memory, make_room, soaked
 
@@ -479,10 +479,10 @@ def test_power_failure_during_recovery(scenario: Callable[[Writer], None], tmp_p
 def adopt(disk: Disk, platter: Platter, root: Path) -> None:
     """Take the files that are there as durable."""
     for directory in [root, *(path for path in root.rglob("*") if path.is_dir())]:
-        entries: dict[str, int | None] = {}
+        entries: dict[str, Entry] = {}
         for path in directory.iterdir():
             if path.is_dir():
-                entries[path.name] = None
+                entries[path.name] = str(path)
             else:
                 disk.count += 1
                 disk.files[str(path)] = disk.count

@@ -335,6 +335,16 @@ class FileDevice(Device):
                 os.ftruncate(last.descriptor, address - last.start)
                 last.size = last.length = address - last.start
                 sync_file(last.descriptor)
+            else:
+                self.own_last()
+
+    def own_last(self) -> None:
+        """Have the last file alone, where a backup has it too, since it was complete: the log goes on in it now."""
+        if self.segments and os.fstat(self.segments[-1].descriptor).st_nlink > 1:
+            last = self.segments[-1]
+            last.unmap()
+            self.take_copy(last, last.size)
+            last.length = last.size
 
     def take_copy(self, segment: Segment, size: i64) -> None:
         """Put a copy of a file's first `size` bytes in its place, durably: a backup has the file by another name."""

@@ -109,6 +109,8 @@ def recover(commits: Commits, mark: CleanMark | None, read_only: bool, source: S
         elif isinstance(device, FileDevice):
             device.see_until(tail)
     if mark is None and not read_only and device.size() > 0:
+        if isinstance(device, FileDevice):
+            device.own_last()  # going back may have been killed when it had deleted what stood behind that
         device.sync()  # a commit may have been written, but not synced, by a process that was killed
     load_pages(log, replay, begin, tail)
     commits.end = commits.durable_tail = log.tail

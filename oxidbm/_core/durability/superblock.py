@@ -127,15 +127,18 @@ def decode_name(path: str, offset: int, data: bytes) -> str:
     return name
 
 
-def write_superblock(directory: Directory, block: Superblock, mode: int) -> None:
-    """Make a store of the directory. Nothing in it is durable yet; the first commit calls `sync_creation`."""
+def write_superblock(directory: Directory, block: Superblock, mode: int, durable: bool = False) -> None:
+    """Make a store of the directory. Nothing in it is durable yet; the first commit calls `sync_creation`.
+
+    durable: else a power failure may leave a torn one.
+    """
     key_codec = encode_name(block.key_codec)
     value_codec = encode_name(block.value_codec)
     kind = block.kind
     data = SUPERBLOCK.pack(
         kind.magic, kind.version, block.store_id, block.seed, block.page_bits, key_codec, value_codec
     )
-    directory.write_aside(STORE, with_sum(data), mode, durable=False)
+    directory.write_aside(STORE, with_sum(data), mode, durable=durable)
 
 
 def never_durable(directory: Directory, superblock: os.stat_result, kind: Kind = A_STORE) -> bool:

@@ -1,13 +1,15 @@
-"""Makes snapshots-1.zip, the stores that tests/format/test_stores_on_disk.py opens for ever; it is run once a format.
+"""Makes the stores that tests/format/test_stores_on_disk.py opens for ever; each file is made once, and never again.
 
-    python -m tests.format.make_snapshot_stores snapshots-2.zip
+    python -m tests.format.make_stores snapshots-2.zip
 
-Each of its stores was killed when a snapshot was its newest state: `chain` behind incremental ones, over pages that are
-in the log, records that changed and were deleted where they stood, blind writes, runs of pages and sessions; `first`
+What is in it goes by the beginning of its name; what is made of a `states` file stands in make_states.py. The stores of
+`snapshots` were killed when a snapshot was their newest state: `chain` behind incremental ones, over pages that are in
+the log, records that changed and were deleted where they stood, blind writes, runs of pages and sessions; `first`
 before anything of its log was written. `expected.json` says what each holds, and what at each checkpoint.
 """
 
 import json
+import re
 import sys
 import tempfile
 import zipfile
@@ -15,20 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import oxidbm
+from tests.format.make_states import FOR_YEARS, SMALL, content_of, make_states
 from tests.inside import abandon
-from tests.support import Quiet
 from tests.unit.helpers import push_to_disk
 
-SMALL: Quiet = {"memory": "1MiB", "page_size": 4096, "durability": "manual", "compaction": False}
-FOR_YEARS = 10**10  # seconds
-
-
-def content_of(store: oxidbm.Store) -> dict[str, Any]:
-    """Return what a store holds."""
-    return {
-        "items": {key.hex(): value.hex() for key, value in store.items()},
-        "sessions": {known.name: known.serial for known in store.sessions() if known.serial},
-    }
+NOTE = re.compile(rb'"pid": \d+, "host": "[^"]*"')  # in LOCK, beside what a backup says there
 
 
 def make_chain(path: Path) -> list[dict[str, Any]]:
@@ -71,15 +64,26 @@ def make_first(path: Path) -> list[dict[str, Any]]:
     return states
 
 
+def make_snapshots(directory: Path) -> dict[str, Any]:
+    """Make the stores of `snapshots`; return what is in them."""
+    return {"chain": make_chain(directory / "chain"), "first": make_first(directory / "first")}
+
+
 def main(target: str) -> None:
     """Make the file, which must not be there yet."""
-    with tempfile.TemporaryDirectory() as name, zipfile.ZipFile(target, "x", zipfile.ZIP_DEFLATED) as file:
+    made = Path(target).name
+    make = make_states if made.startswith("states") else make_snapshots
+    with tempfile.TemporaryDirectory() as name, zipfile.ZipFile(target, "x", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
         directory = Path(name)
-        expected = {"chain": make_chain(directory / "chain"), "first": make_first(directory / "first")}
-        (directory / "expected.json").write_text(json.dumps(expected))
+        (directory / "expected.json").write_text(json.dumps(make(directory)))
         for path in sorted(directory.rglob("*")):
-            if path.name != "LOCK":
+            if path.is_dir():
                 file.write(path, path.relative_to(directory))
+                continue
+            data = path.read_bytes()
+            if path.name == "LOCK":
+                data = NOTE.sub(b'"pid": 1, "host": "host"', data)
+            file.writestr(path.relative_to(directory).as_posix(), data)
 
 
 if __name__ == "__main__":
