@@ -1439,7 +1439,8 @@ class Log(Generic[_V]):
         the log is, behind what was committed by then: files and pages stay until the last follower has come so far, or
         is closed or dropped.
 
-        begin: an address, `begin` for None; `tail` for what is appended from now on.
+        begin: an address, `begin` for None; `tail` for what is appended from now on. One behind `tail` waits until the
+            log has come so far.
         timeout: end where nothing has come for so many seconds; None waits for ever.
         uncommitted: entries as soon as they are appended, in the process that writes.
         on_error: as for `scan`.
@@ -1470,7 +1471,8 @@ class Log(Generic[_V]):
         BusyError where the name is in use.
 
         name: up to 240 letters, digits, - and _; other bytes count as three.
-        begin: where a reader that is not known yet begins, `begin` for None.
+        begin: where a reader that is not known yet begins: an address up to `tail`, behind which IndexError is raised;
+            None for `begin`, which an address before it stands for, too. What is not committed before it is, then.
         follow: wait for more at the end of what is committed, as `follow` does, instead of ending.
         timeout: with follow=True, end where nothing has come for so many seconds.
         on_error: "skip" passes over damaged entries, as `scan` does; they are done with what comes behind them.

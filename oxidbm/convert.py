@@ -100,7 +100,8 @@ def copy(source: Source, store: Store[Any, Any], progress: Callable[[int, int | 
             what = "value of the key"
             value_bytes = value_codec.from_text(value)
         except Refused as failure:
-            raise SourceError(f"the {what} {key[:80]!r} {failure}; {count} items were stored before it") from None
+            before = "1 item was" if count == 1 else f"{count:,} items were"
+            raise SourceError(f"the {what} {key[:80]!r} {failure}; {before} stored before it") from None
         try:
             put_entry(store, key_bytes, value_bytes, 0)
         except ValueError as failure:

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 import oxidbm
 from oxidbm.cli import checkpoints, common, copies, damage, live, log, queue, reading, sessions, transfer, writing
+from oxidbm.cli.common import INTERRUPTED
 from oxidbm.codecs import DecodeError
 from oxidbm.convert import SourceError
 from oxidbm.dump import BadInput
@@ -25,7 +26,6 @@ LOCKED: Final = 4
 CORRUPT: Final = 5
 BAD_INPUT: Final = 6
 FAILED: Final = 7
-INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141
 
 EXIT_CODES: Final = {
@@ -56,6 +56,8 @@ CODES: Final[list[tuple[type[BaseException], int]]] = [
     (ImportError, USAGE),
     (oxidbm.BusyError, USAGE),
     (ValueError, USAGE),
+    (IndexError, USAGE),
+    (OverflowError, USAGE),
     (common.NoValue, NOT_FOUND),
     (common.Declined, INTERRUPTED),
     (OSError, FAILED),

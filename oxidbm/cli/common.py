@@ -52,6 +52,7 @@ WhenDamaged: TypeAlias = Annotated[
     typer.Option("--on-error", help="Where a codec did not write it: end with an error, skip it, or take its bytes."),
 ]
 
+INTERRUPTED: Final = 130  # the exit code
 UNITS: Final = ("KiB", "MiB", "GiB", "TiB")
 
 
@@ -220,6 +221,12 @@ def stdin() -> BinaryIO:
     return sys.stdin.buffer
 
 
+def lines_of_stdin() -> Iterator[bytes]:
+    """Yield the lines of stdin, which its errors name, and those of whoever takes the lines do not."""
+    with of_stream("stdin"):
+        yield from stdin()
+
+
 def stdout() -> BinaryIO:
     """Return stdout for bytes; OSError where it is closed."""
     if sys.stdout is None:
@@ -234,7 +241,7 @@ def is_terminal() -> bool:
 
 @contextmanager
 def of_stream(name: str) -> Iterator[None]:
-    """Name a stream in the errors of writing to it."""
+    """Name a stream, or a path, in the errors of reading and writing it that name nothing."""
     try:
         yield
     except OSError as failure:
@@ -243,10 +250,27 @@ def of_stream(name: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def until_interrupted() -> Iterator[None]:
+    """Run what Ctrl-C is the way to end: it ends the line on which a terminal shows ^C, and says nothing."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if sys.stderr is not None and sys.stderr.isatty():
+            note("")
+        raise typer.Exit(INTERRUPTED) from None
+
+
 def write_bytes(data: bytes) -> None:
     """Write bytes to stdout, in order with what was printed."""
     with of_stream("stdout"):
         stdout().write(data)
+
+
+def flush() -> None:
+    """Have stdout pass on what was printed."""
+    with of_stream("stdout"):
+        stdout().flush()
 
 
 def print_table(table: Any) -> None:

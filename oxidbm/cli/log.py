@@ -1,7 +1,6 @@
 """Commands for logs that stand alone: `oxidbm log ...`."""
 
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias, cast
@@ -9,7 +8,7 @@ from typing import Annotated, Any, Final, TypeAlias, cast
 import typer
 
 import oxidbm
-from oxidbm._plain import Plain, bytes_to_json, to_base64
+from oxidbm._plain import Plain, Refused, bytes_to_json, to_base64
 from oxidbm.cli import common
 from oxidbm.cli.bar import progress
 from oxidbm.cli.common import AsJson, Limit, counted
@@ -88,16 +87,17 @@ def tail(
     skip: Skip = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the last entries of a log, and with -f those that come, until Ctrl-C."""
+    """Show the last entries of a log, and with -f those that come, until Ctrl-C or until the log is gone."""
     with reading(path, skip) as log:
         shown = Shown(log, as_json)
         for address, data in log.last(count):
             shown.show(address, data)
         if follow:
-            sys.stdout.flush()
-            for address, data in log.follow(log.committed):
-                shown.show(address, data)
-                sys.stdout.flush()
+            with common.until_interrupted():
+                common.flush()
+                for address, data in log.follow(log.committed):
+                    shown.show(address, data)
+                    common.flush()
 
 
 def append(
@@ -105,18 +105,19 @@ def append(
     create: Annotated[bool, typer.Option("--create/--no-create", help="Make the log where there is none.")] = True,
 ) -> None:
     """Append each line of stdin as an entry, without its end, and commit. Prints how many, and where they begin."""
-    with common.of_stream("stdin"), writing(path, create) as log:
+    with common.of_stream(os.fspath(path)), writing(path, create) as log:
         plain = Plain(log.codec)
         first = log.tail
         appended = 0
-        for number, line in enumerate(common.stdin(), 1):
+        for number, line in enumerate(common.lines_of_stdin(), 1):
             try:
-                address = log.append(plain.from_text(line.rstrip(b"\n")))
+                address = log.append(entry_of(plain, line.rstrip(b"\n"), number))
             except ValueError as failure:
                 log.commit()
+                were = "was" if appended == 1 else "were"
                 failure.add_note(
-                    f"line {number} of stdin is not appended, nor is what follows; before it, {entries(appended)} were "
-                    "appended and committed"
+                    f"line {number} of stdin is not appended, nor is what follows; before it, {entries(appended)} "
+                    f"{were} appended and committed"
                 )
                 raise
             first = address if appended == 0 else first
@@ -124,6 +125,14 @@ def append(
         following = log.tail
         log.commit()
     common.print_line(f"{path}: {entries(appended)} from address {first} to {following}")
+
+
+def entry_of(plain: Plain, line: bytes, number: int) -> bytes:
+    """Return the entry that a line stands for; ValueError, which names the line, where it stands for none."""
+    try:
+        return plain.from_text(line)
+    except Refused as failure:
+        raise ValueError(f"line {number} of stdin, {common.readable(line[:80])}, {failure}") from None
 
 
 def read(path: LogPath, address: Address, as_json: AsJson = False) -> None:

@@ -1,6 +1,7 @@
 """`oxidbm log`: what it shows, appends and forgets, and what it ends with."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -211,3 +212,91 @@ def test_following(tmp_path: Path) -> None:
         shown.send_signal(signal.SIGINT)
         assert shown.wait(60) == 130
         shown.stdout.close()
+
+
+def ends(process: "subprocess.Popen[bytes]") -> tuple[int, bytes, bytes]:
+    """Return a process's exit code and what was left of its output, once it ends."""
+    rest, said = process.communicate(timeout=60)
+    return process.returncode, rest, said
+
+
+@pytest.mark.parametrize("address", ["0", "5000", "-1", "9" * 23, "-" + "9" * 23])
+@pytest.mark.parametrize("arguments", [("log", "read"), ("log", "truncate", "--past-readers")])
+def test_an_address_outside_of_the_log(arguments: tuple[str, ...], address: str, tmp_path: Path) -> None:
+    """It is a wrong argument, and one line says so; what forgets entries takes the nearest one."""
+    path = tmp_path / "log"
+    made(path, 3)
+    done = run(*arguments, "--", path, address)
+    if "read" in arguments:
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert done.stderr.decode() == f"oxidbm: address {address} is not in the log, which begins at 64 and ends at 256\n"
+    else:
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("codec", "line", "said"),
+    [
+        ("json", b"not json", "line 2 of stdin, not json, is not JSON: "),
+        ("float", b"a\x1bb", "line 2 of stdin, a\\x1bb, is not what the codec 'float' takes: "),
+        ("str", b"\xff", "line 2 of stdin, \\xff, is not UTF-8, which texts are\n"),
+    ],
+)
+def test_a_line_that_is_refused_is_named(codec: str, line: bytes, said: str, tmp_path: Path) -> None:
+    """The sentence has a subject, and the number of those before it is one."""
+    path = tmp_path / "log"
+    oxidbm.Log(path, codec=codec).close()
+    done = run("log", "append", path, stdin=b"1\n" + line + b"\n")
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith(f"oxidbm: {said}")
+    assert "before it, 1 entry was appended and committed\n" in done.stderr.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the limit of a POSIX shell stands for a full disk")
+@pytest.mark.parametrize("blocks", [0, 512])
+def test_a_disk_that_takes_no_more_is_not_stdin(blocks: int, tmp_path: Path) -> None:
+    """The failure names a file of the log, or the log."""
+    path = tmp_path / "log"
+    done = subprocess.run(
+        ["sh", "-c", f'ulimit -f {blocks}; "$@"', "sh", *command("log", "append", path)],
+        input=b"x" * (2 << 20),
+        capture_output=True,
+        timeout=300,
+        env=environment(),
+        check=False,
+    )
+    assert done.returncode == 7
+    assert str(path) in done.stderr.decode()
+    assert "stdin" not in done.stderr.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a directory that is open is not deleted there")
+@pytest.mark.parametrize("anew", [False, True])
+def test_following_a_log_that_is_deleted(anew: bool, tmp_path: Path) -> None:
+    """It ends, and does not wait for ever for what nobody writes."""
+    path = tmp_path / "log"
+    made(path, 1)
+    shown = subprocess.Popen(
+        command("log", "tail", path, "-f"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    )
+    assert shown.stdout is not None
+    assert shown.stdout.readline() == b"64\tentry 0\n"
+    shutil.rmtree(path)
+    if anew:
+        made(path, 3)
+    code, rest, said = ends(shown)
+    assert (code, rest) == (7, b"")
+    assert said.decode().startswith(f"oxidbm: the log {path} was deleted or replaced since this reader opened it. ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent as a POSIX signal")
+def test_ctrl_c_ends_following_without_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    made(path, 1)
+    shown = subprocess.Popen(
+        command("log", "tail", path, "-f"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    )
+    assert shown.stdout is not None
+    assert shown.stdout.readline() == b"64\tentry 0\n"
+    shown.send_signal(signal.SIGINT)
+    assert ends(shown) == (130, b"", b"")

@@ -1,6 +1,7 @@
 """Named readers: where each goes on, who may have one, what they keep from being truncated, and what a crash leaves."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from oxidbm import BusyError, ClosedError, CorruptionError, Log, ReaderInfo, ReadOnlyError
+from oxidbm import BusyError, ClosedError, CorruptionError, Log, ReaderInfo, ReadOnlyError, StaleError
+from oxidbm._core.address import ADDRESS_MAX
 from tests.faster_log.helpers import Place, push_to_disk, until_true
 from tests.inside import abandon_log
 from tests.support import ROOT, scaled
@@ -377,3 +379,59 @@ def test_a_position_before_the_first_commit_knows_nothing(files: Place) -> None:
         assert list(reader) == []
     abandon_log(log)
     assert len(files.open()) == 0
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize("begin", [1 << 70, ADDRESS_MAX, 5000])
+def test_no_reader_begins_behind_the_log(begin: int, read_only: bool, files: Place) -> None:
+    """It would see nothing that comes, and have it truncated unread."""
+    log, _ = filled(files, 3)
+    if read_only:
+        log.close()
+        log = files.open(read_only=True)
+    with pytest.raises(IndexError, match=rf"the reader 'billing' cannot begin at address {begin}: the log .* ends at"):
+        log.reader("billing", begin=begin)
+    assert log.readers() == []
+    with log.reader("billing", begin=-1) as reader:
+        assert len(list(reader)) == 3
+
+
+def test_a_reader_begins_at_what_the_writer_has_committed_since(files: Place) -> None:
+    log, _ = filled(files, 3)
+    beside = files.open(read_only=True)
+    address = log.append(b"new")
+    log.commit()
+    with beside.reader("billing", begin=address) as reader:
+        assert list(reader) == [(address, b"new")]
+
+
+def test_where_a_reader_begins_is_committed(files: Place) -> None:
+    """Else a crash left it behind the log's end, and it would miss what comes there."""
+    log, _ = filled(files, 3)
+    log.append(b"not yet committed")
+    log.reader("billing", begin=log.tail).close()
+    files.crash(log)
+    log = files.open()
+    assert info(log, "billing").lag == 0
+    assert info(log, "billing").address <= log.tail
+    log.append(b"new")
+    log.commit()
+    with log.reader("billing") as reader:
+        assert [data for _, data in reader] == [b"new"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a directory that is open is not deleted there")
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_log_that_is_deleted_has_those_end_who_wait(anew: bool, files: Place) -> None:
+    log, _ = filled(files, 3)
+    log.close()
+    beside = files.open(read_only=True)
+    with beside.reader("billing", follow=True) as reader:
+        assert [next(reader)[1] for _ in range(3)] == [b"0", b"1", b"2"]
+        shutil.rmtree(files.path)
+        if anew:
+            filled(files, 5)
+        for call in (lambda: next(reader), lambda: beside.wait(beside.tail), beside.refresh):
+            with pytest.raises(StaleError, match=r"the log .* was deleted or replaced since this reader opened it"):
+                call()
+    assert len(beside) == 3

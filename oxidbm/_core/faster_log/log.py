@@ -32,6 +32,7 @@ from oxidbm._core.faster_log.log_reader import (
     ReaderInfo,
     before_readers,
     beginning,
+    check_reached,
     copy_readers,
     directory_of,
     infos,
@@ -392,6 +393,7 @@ class Log:
         """Return the reader of a name, which goes on where it last stood."""
         check_timeout(timeout)
         start = beginning(self.handle, begin)
+        check_reached(self.handle, name, begin)
         passes = skips(on_error, self.handle.options.skips)
         return open_reader(self.handle, self.coder, name, start, timeout if follow else 0.0, passes, self)
 

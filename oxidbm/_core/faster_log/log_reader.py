@@ -14,7 +14,7 @@ from oxidbm._core.coder import Coder
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.durability.found_commit import FoundCommit
 from oxidbm._core.errors import ClosedError
-from oxidbm._core.faster_log.arguments import nearest_address
+from oxidbm._core.faster_log.arguments import as_address, nearest_address
 from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.entry import end_of, number_at
 from oxidbm._core.faster_log.follow import LogFollower
@@ -147,6 +147,25 @@ def beginning(handle: LogHandle, begin: object) -> i64:
     if handle.keeper is None and handle.refresher is None:
         raise stays(handle)
     return handle.commits.begin if begin is None else nearest_address(begin)
+
+
+def check_reached(handle: LogHandle, name: str, begin: object) -> None:
+    """Have the log's commits reach up to where a new reader begins; IndexError where the log does not.
+
+    A reader that stood behind the log's end, now or after a crash, would take for done what comes there next.
+    """
+    commits = handle.commits
+    wanted = 0 if begin is None else as_address(begin)
+    if wanted > int(commits.durable_tail):
+        if handle.refresher is not None:
+            handle.refresher.refresh()
+        elif wanted <= int(commits.log.tail):
+            commits.commit()
+    if wanted > int(commits.durable_tail):
+        raise IndexError(
+            f"the reader {name!r} cannot begin at address {wanted}: {handle.life.called()} ends at "
+            f"{commits.durable_tail}. Begin at an address of an entry, or at its end, `committed`"
+        )
 
 
 def open_reader(

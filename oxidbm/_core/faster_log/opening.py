@@ -185,7 +185,7 @@ def open_log(directory: Directory, options: LogOptions, block: Superblock) -> Lo
         log.life.writable = READ_ONLY
         handle = LogHandle(commits, options, None)
         if options.commit == 0:
-            handle.refresher = Refresher(commits, directory)
+            handle.refresher = Refresher(commits, directory, block)
     else:
         keeper = LogKeeper(
             commits, options.interval if options.durability == "interval" else 0.0, i64(options.commit_bytes)

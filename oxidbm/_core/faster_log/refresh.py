@@ -3,7 +3,8 @@
 What was appended since is verified record by record, and once: the walk stays where it came to, and goes on there. A
 reader sees a commit when all before it verifies. It asks nothing of the writer, and looks at a few bytes of the file
 where there is nothing new. Where the walk does not lead on, since the writer has truncated past it, or since something
-is damaged, the log's end is looked for as an opening does it.
+is damaged, the log's end is looked for as an opening does it. Another log in its place has other addresses, so a reader
+does not go on with that, but says that its own is gone.
 """
 
 import time
@@ -13,10 +14,11 @@ from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS
-from oxidbm._core.device.directory import LOG, Directory, appearance, recovery_in
+from oxidbm._core.device.directory import LOG, STORE, Directory, appearance, recovery_in
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.found_commit import FoundCommit, commit_at
-from oxidbm._core.errors import CorruptionError
+from oxidbm._core.durability.superblock import Superblock, read_superblock
+from oxidbm._core.errors import CorruptionError, FormatError, StaleError
 from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.recover import Verification, last_commit
 from oxidbm._core.locks import REFRESHING, StoreLock
@@ -75,9 +77,11 @@ def stand_at(commits: EntryCommits, last: FoundCommit) -> None:
 class Refresher:
     """Moves one log that is open to read only."""
 
-    def __init__(self, commits: EntryCommits, directory: Directory) -> None:
+    def __init__(self, commits: EntryCommits, directory: Directory, block: Superblock) -> None:
         self.commits = commits
         self.directory = directory
+        self.block = block
+        self.superblock_file = file_of(directory)
         self.recovery_word = recovery_in(directory)
         self.log = commits.log
         self.lock = StoreLock(self.log.life.locks, REFRESHING)
@@ -130,6 +134,7 @@ class Refresher:
         log.life.check_open()
         with self.lock:
             log.life.check_open()
+            self.check_there()
             self.notice_recovery()
             moved = self.look_again() and self.go_on()
             if self.walk.fault is not None:
@@ -141,6 +146,23 @@ class Refresher:
             if (stuck or not moved) and (stuck or self.passed_by()):
                 moved = self.begin_anew() or moved
             return moved
+
+    def check_there(self) -> None:
+        """Raise StaleError where the log is gone, or another one stands in its directory."""
+        file = file_of(self.directory)
+        if file and file == self.superblock_file:
+            return
+        if file:
+            try:
+                if read_superblock(self.directory, self.block.kind).store_id == self.block.store_id:
+                    self.superblock_file = file
+                    return
+            except (CorruptionError, FormatError, FileNotFoundError):  # of another one, which is being made
+                pass
+        raise StaleError(
+            f"{self.log.life.called()} was deleted or replaced since this reader opened it. Close it, and open its path "
+            "again where there is one"
+        )
 
     def look_again(self) -> bool:
         """Know the files as they are; False where the writer has deleted one of them meanwhile."""
@@ -230,6 +252,12 @@ class Refresher:
         device = self.log.device
         if isinstance(device, FileDevice):
             self.log.epoch.bump(Passing(device, self.log.begin).let_go)
+
+
+def file_of(directory: Directory) -> str:
+    """Return what tells a directory's superblock from another one, "" where there is none, or none is found again."""
+    status = None if directory.removed() else directory.status(STORE)
+    return "" if status is None else f"{status.st_dev} {status.st_ino} {status.st_mtime_ns}"
 
 
 @final
