@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias, cast
 
@@ -88,16 +89,15 @@ def tail(
     as_json: AsJson = False,
 ) -> None:
     """Show the last entries of a log, and with -f those that come, until Ctrl-C or until the log is gone."""
-    with reading(path, skip) as log:
+    with common.until_interrupted() if follow else nullcontext(), reading(path, skip) as log:
         shown = Shown(log, as_json)
         for address, data in log.last(count):
             shown.show(address, data)
         if follow:
-            with common.until_interrupted():
+            common.flush()
+            for address, data in log.follow(log.committed):
+                shown.show(address, data)
                 common.flush()
-                for address, data in log.follow(log.committed):
-                    shown.show(address, data)
-                    common.flush()
 
 
 def append(
