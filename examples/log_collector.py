@@ -87,7 +87,8 @@ def main() -> int:
         with oxidbm.Log(to, read_only=True) as log:
             found = [entry.decode() for _, entry in log]
         in_order = all(
-            [entry for entry in found if entry.startswith(f"{name} ")] == [f"{name} {number}" for number in range(ENTRIES)]
+            [entry for entry in found if entry.startswith(f"{name} ")]
+            == [f"{name} {number}" for number in range(ENTRIES)]
             for name in names
         )
         print(f"{len(found)} entries of {WRITERS} processes in one log; the collector was killed {KILLS} times")

@@ -1319,6 +1319,9 @@ class Log(Generic[_V]):
     def __del__(self) -> None:
         """Close the log."""
 
+    def __bool__(self) -> bool:
+        """Return True: an empty log is one, too."""
+
     def __len__(self) -> int:
         """Return the number of entries, also of those that are not committed yet, exactly. O(1)."""
 

@@ -189,7 +189,7 @@ class Backup:
         self.directory = directory
         self.block = block
         self.report = BackupReport(path_of(to))
-        self.target = os.path.realpath(to)
+        self.target = os.path.realpath(os.fsdecode(to))
         self.unfinished = self.target + UNFINISHED
         status = directory.status(STORE)
         self.mode = 0o600 if status is None else stat.S_IMODE(status.st_mode)

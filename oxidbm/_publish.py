@@ -13,7 +13,7 @@ from oxidbm._core.durability.superblock import Superblock, write_superblock
 
 UNFINISHED: Final = ".unfinished"
 
-Path = str | os.PathLike[str]
+Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 def path_of(path: Path) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+from oxidbm._core.arguments import as_flag, as_mode, as_seconds, one_of, shown
+
 SECONDS_MAX = 4e9  # more than a century
-
-
-def is_number(value: object) -> bool:
-    """Return whether something is a number of seconds, NaN not among them."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
 def check_options(
@@ -24,19 +22,28 @@ def check_options(
 ) -> None:
     """Raise TypeError or ValueError for what a log does not check."""
     if isinstance(maxsize, bool) or not isinstance(maxsize, int):
-        raise TypeError(f"maxsize is a number of items, 0 or less for any number, not {maxsize!r}")
-    if redeliver_after is not None and not (is_number(redeliver_after) and redeliver_after > 0):
-        raise ValueError(f"redeliver_after is a number of seconds above 0, or None, not {redeliver_after!r}")
-    if durability not in ("manual", "interval", "always"):
-        raise ValueError(f'durability is "manual", "interval" or "always", not {durability!r}')
-    if not (is_number(interval) and 0 < interval < SECONDS_MAX):
-        raise ValueError(f"interval is a number of seconds above 0 and below {SECONDS_MAX:g}, not {interval!r}")
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f'on_error is "raise" or "skip", not {on_error!r}')
+        raise TypeError(f"maxsize is a number of items, 0 or less for any number, not {shown(maxsize)}")
+    if redeliver_after is not None:
+        what = "a number of seconds above 0, or None"
+        if not as_seconds("redeliver_after", what, redeliver_after) > 0:  # nor is NaN
+            raise ValueError(f"redeliver_after is {what}, not {shown(redeliver_after)}")
+    one_of("durability", '"manual", "interval" or "always"', durability, "manual", "interval", "always")
+    what = f"a number of seconds above 0 and below {SECONDS_MAX:g}"
+    if not 0 < as_seconds("interval", what, interval) < SECONDS_MAX:
+        raise ValueError(f"interval is {what}, not {shown(interval)}")
+    one_of("on_error", '"raise" or "skip"', on_error, "raise", "skip")
     for name, value in flags.items():
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} is True or False, not {value!r}")
-    if isinstance(mode, bool) or not isinstance(mode, int):
-        raise TypeError(f"mode is the permissions of new files, an int such as 0o600, not {mode!r}")
+        as_flag(name, value)
+    as_mode(mode)
     if not callable(clock):
-        raise TypeError(f"clock is a function that returns seconds, as time.monotonic is, not {clock!r}")
+        raise TypeError(f"clock is a function that returns seconds, as time.monotonic is, not {shown(clock)}")
+
+
+def checked_limit(limit: Any) -> int | None:
+    """Return how many items are asked for, None for all; TypeError, ValueError."""
+    what = "limit is a number of items, at least 0, or None"
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
+        raise TypeError(f"{what}, not {shown(limit)}")
+    if limit is not None and limit < 0:
+        raise ValueError(f"{what}, not {shown(limit)}")
+    return None if limit is None else min(limit, sys.maxsize)

@@ -23,7 +23,7 @@ from oxidbm._core.queue.exchange import Exchange
 from oxidbm._core.queue.queue_log import QueueLog
 from oxidbm._queue_errors import ShutDown, SkippedWarning
 from oxidbm._queue_message import Holdings, Message
-from oxidbm._queue_options import check_options
+from oxidbm._queue_options import check_options, checked_limit
 from oxidbm._queue_view import Peeked, Refusal, View
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ class Queue(Generic[T]):
 
         O(what the log holds). What is put, taken or acknowledged meanwhile may show or not.
         """
-        return self.view.peek(self.codec, limit)
+        return self.view.peek(self.codec, checked_limit(limit))
 
     @overload
     async def aput(self: Queue[bytes], item: str | ReadableBuffer, timeout: float | None = None) -> None: ...

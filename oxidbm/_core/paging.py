@@ -3,7 +3,7 @@
 from typing import Final
 
 from oxidbm._core.address import PAGE_BITS_MAX, PAGE_BITS_MIN, power_of_two
-from oxidbm._core.seconds import check_every
+from oxidbm._core.arguments import one_of
 
 MEMORY_MIN: Final = 1 << 20
 PAGES_AIM: Final = 8
@@ -11,11 +11,9 @@ PAGES_MAX: Final = 1 << 24
 FRAMES_MIN: Final = 4
 
 
-def check_durability(durability: str, interval: float) -> None:
-    """Raise ValueError for what is no policy of when to commit."""
-    if durability not in ("manual", "interval", "always"):
-        raise ValueError(f'durability is "manual", "interval" or "always", not {durability!r}')
-    check_every("interval", interval)
+def checked_durability(durability: object) -> str:
+    """Return a policy of when to commit; TypeError, ValueError."""
+    return one_of("durability", '"manual", "interval" or "always"', durability, "manual", "interval", "always")
 
 
 def page_bits_for(what: str, memory: int, page_size: int) -> int:

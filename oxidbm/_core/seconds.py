@@ -3,20 +3,33 @@
 import threading
 from typing import Final
 
+from oxidbm._core.arguments import as_seconds, shown
+
 LONGEST: Final = threading.TIMEOUT_MAX  # that a lock can be waited for; who waits longer waits again
 EXPIRE_SECONDS_MAX: Final = 1e12  # that a key can live
 
 
-def check_every(what: str, seconds: float) -> None:
-    """Raise ValueError for what is no time after which something comes again: above 0, finite, and no NaN."""
+def checked_every(name: str, value: object) -> float:
+    """Return after how many seconds something comes again: above 0, finite, and no NaN; TypeError, ValueError."""
+    what = "a positive number of seconds"
+    seconds = as_seconds(name, what, value)
     if not 0 < seconds < float("inf"):
-        raise ValueError(f"{what} is a positive number of seconds, not {seconds!r}")
+        raise ValueError(f"{name} is {what}, not {shown(value)}")
+    return seconds
 
 
-def check_timeout(timeout: float | None) -> None:
-    """Raise ValueError for what is no number of seconds to wait."""
-    if timeout is not None and not timeout >= 0:  # nor is NaN
-        raise ValueError(f"timeout is a number of seconds, at least 0, or None, not {timeout!r}")
+def checked_timeout(timeout: object) -> float | None:
+    """Return a number of seconds to wait, None for ever; TypeError, ValueError."""
+    return None if timeout is None else seconds_from_0("timeout", ", or None", timeout)
+
+
+def seconds_from_0(name: str, more: str, value: object) -> float:
+    """Return a number of seconds of 0 or more; TypeError, ValueError for a negative one and NaN."""
+    what = f"a number of seconds, at least 0{more}"
+    seconds = as_seconds(name, what, value)
+    if not seconds >= 0:
+        raise ValueError(f"{name} is {what}, not {shown(value)}")
+    return seconds
 
 
 def to_wait(timeout: float | None) -> float:

@@ -229,7 +229,9 @@ def test_an_address_outside_of_the_log(arguments: tuple[str, ...], address: str,
     done = run(*arguments, "--", path, address)
     if "read" in arguments:
         assert (done.returncode, done.stdout) == (2, b"")
-        assert done.stderr.decode() == f"oxidbm: address {address} is not in the log, which begins at 64 and ends at 256\n"
+        assert (
+            done.stderr.decode() == f"oxidbm: address {address} is not in the log, which begins at 64 and ends at 256\n"
+        )
     else:
         assert (done.returncode, done.stderr) == (0, b"")
 

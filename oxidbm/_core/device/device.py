@@ -8,6 +8,7 @@ who poisons the store. NullDevice keeps nothing, for stores that live in memory;
 
 from mypy_extensions import i64, mypyc_attr
 
+from oxidbm._core.arguments import shown
 from oxidbm._core.errors import CorruptionError
 
 
@@ -153,6 +154,13 @@ class NullDevice(Device):
 
     def close(self) -> None:
         """Do nothing."""
+
+
+def as_device(device: object) -> Device | None:
+    """Return a device that was given, None where none was; TypeError for what is none."""
+    if device is not None and not isinstance(device, Device):
+        raise TypeError(f"device is an oxidbm.device.Device, or None for files, not {shown(device)}")
+    return device
 
 
 def segment_starts(device: Device, begin: i64, end: i64) -> list[int]:

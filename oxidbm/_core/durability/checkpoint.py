@@ -23,7 +23,7 @@ from oxidbm._core.durability.session_record import SERIAL_MAX
 from oxidbm._core.errors import CorruptionError, FormatError
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.log.record import KEY_LENGTH_MAX
-from oxidbm._core.seconds import check_timeout, to_wait
+from oxidbm._core.seconds import checked_timeout, to_wait
 
 FOLD_OVER: Final = "fold-over"
 SNAPSHOT: Final = "snapshot"
@@ -335,10 +335,10 @@ class Checkpoint:
         """Return whether it is there, or has failed."""
         return self.finished
 
-    def result(self, timeout: float | None = None) -> "Checkpoint":
+    def result(self, timeout: object = None) -> "Checkpoint":
         """Return the checkpoint once it is there; raise what kept it from that, TimeoutError after so many seconds."""
-        check_timeout(timeout)
-        if not self.finished and self.running.acquire(True, to_wait(timeout)):
+        seconds = checked_timeout(timeout)
+        if not self.finished and self.running.acquire(True, to_wait(seconds)):
             self.running.release()
         if not self.finished:
             raise TimeoutError(f"the checkpoint is not there after {timeout} seconds; it is still being made")

@@ -6,6 +6,7 @@ from mypy_extensions import i64
 
 from oxidbm._buffers import bytes_of
 from oxidbm._core.address import ADDRESS_MAX
+from oxidbm._core.arguments import shown
 from oxidbm._core.coder import PLAIN, Coder
 from oxidbm._core.log.record import VALUE_LENGTH_MAX
 
@@ -37,12 +38,12 @@ def too_large(size: int, limit: i64) -> ValueError:
     )
 
 
-def checked_number(number: object) -> int:
-    """Return a commit's number; TypeError, ValueError."""
+def checked_number(name: str, number: object) -> int:
+    """Return a commit's number; TypeError, ValueError, of the argument that has it."""
     if isinstance(number, bool) or not isinstance(number, int):
-        raise TypeError(f"a commit's number is an int, not {type(number).__name__}")
+        raise TypeError(f"{name} is a commit's number, an int, not {shown(number)}")
     if not 0 < number <= NUMBER_MAX:
-        raise ValueError(f"a commit's number is from 1 to {NUMBER_MAX}, not {number}")
+        raise ValueError(f"{name} is a commit's number, from 1 to {NUMBER_MAX}, not {shown(number)}")
     return number
 
 

@@ -12,9 +12,9 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.address import ADDRESS_MAX
+from oxidbm._core.arguments import as_flag, as_seconds, as_text, shown
 from oxidbm._core.coder import PLAIN, Coder
 from oxidbm._core.cookies import to_cookie
-from oxidbm._core.device.device import Device
 from oxidbm._core.durability.source import Recovery
 from oxidbm._core.durability.superblock import A_LOG, Kind
 from oxidbm._core.errors import MissingError
@@ -49,10 +49,11 @@ from oxidbm._core.life import COMMITTED, OPEN, WRITABLE, Life
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.record import VALUE_LENGTH_MAX
 from oxidbm._core.log.room import room_for
-from oxidbm._core.seconds import check_timeout
+from oxidbm._core.seconds import checked_timeout
 from oxidbm._core.sizes import parse_size
 
 SLICE_ENTRIES: Final = 512
+READER_NAME: Final = "a reader's name"
 
 
 class Log:
@@ -67,19 +68,19 @@ class Log:
         path: object = None,
         *,
         memory: object = "64MiB",
-        durability: str = "manual",
-        read_only: bool = False,
+        durability: object = "manual",
+        read_only: object = False,
         page_size: object = "4MiB",
-        interval: float = 1.0,
+        interval: object = 1.0,
         commit_bytes: object = None,
         keep_entries: object = None,
         keep_bytes: object = None,
         keep_seconds: object = None,
         codec: object = None,
-        mode: int = 0o666,
-        create: bool = True,
-        lock: bool = True,
-        device: Device | None = None,
+        mode: object = 0o666,
+        create: object = True,
+        lock: object = True,
+        device: object = None,
         commit: object = None,
         on_error: object = None,
     ) -> None:
@@ -87,26 +88,13 @@ class Log:
             parse_size("memory", memory), parse_size("page_size", page_size), durability, interval, codec
         )
         options.kind = self.kind
-        options.read_only = read_only
-        options.mode = mode
-        options.create = create
-        options.lock = lock
-        options.device = device
+        options.open_as(read_only, mode, create, lock, device)
         options.commit_bytes = 0 if commit_bytes is None else parse_size("commit_bytes", commit_bytes)
         options.keep(keep_entries, 0 if keep_bytes is None else parse_size("keep_bytes", keep_bytes), keep_seconds)
-        if options.keeps() and (path is None or read_only):
-            raise ValueError("keep_entries, keep_bytes and keep_seconds are for logs in files that are open to write")
-        if commit is not None:
-            if not read_only:
-                raise ValueError("an earlier commit is opened with read_only=True")
-            options.commit = checked_number(commit)
+        options.at_commit(commit)
         options.pass_over(on_error)
-        if path is None:
-            if read_only:
-                raise ValueError("a log without a path is always new, so read_only=True makes no sense")
-            handle = open_memory(options)
-        else:
-            handle = open_path(os.fsdecode(os.fspath(cast(Any, path))), options)
+        options.check_place(path)
+        handle = open_memory(options) if path is None else open_path(os.fsdecode(os.fspath(cast(Any, path))), options)
         self.handle: LogHandle = handle
         self.owned = handle
         self.life: Life = handle.life
@@ -117,8 +105,8 @@ class Log:
         self.refresher: Refresher | None = handle.refresher
         self.typed: bool = options.coder.kind != PLAIN
         self.value_limit: i64 = min(i64(options.memory) // 2 - 64, i64(VALUE_LENGTH_MAX))
-        self.always: bool = durability == "always" and path is not None
-        if self.always and not read_only:
+        self.always: bool = options.durability == "always" and path is not None
+        if self.always and not options.read_only:
             self.life.writable = COMMITTED
         if options.commit_bytes:
             self.log.set_step(i64(options.commit_bytes))
@@ -267,25 +255,24 @@ class Log:
         """Raise where nothing can be appended."""
         self.life.check_writable()
 
-    def commit(self, cookie: object = None, *, number: object = None, alone: bool = False) -> int:
+    def commit(self, cookie: object = None, *, number: object = None, alone: object = False) -> int:
         """Return the number of a commit by which everything appended so far is durable."""
         self.check_writable()
         commits = self.commits
-        if cookie is None and number is None and not alone:
+        if not as_flag("alone", alone) and cookie is None and number is None:
             commits.commit()
             return int(commits.durable_sequence)
-        return int(
-            commits.commit_alone(to_cookie(cookie, "commit"), i64(0 if number is None else checked_number(number)))
-        )
+        wanted = 0 if number is None else checked_number("number", number)
+        return int(commits.commit_alone(to_cookie(cookie, "commit"), i64(wanted)))
 
-    def wait(self, address: object = None, timeout: float | None = None) -> bool:
+    def wait(self, address: object = None, timeout: object = None) -> bool:
         """Return True once the entry at an address is durable, False where that takes longer than `timeout`."""
-        check_timeout(timeout)
+        seconds = checked_timeout(timeout)
         self.life.check_open()
         wanted = -1 if address is None else as_address(address)
         if self.refresher is not None:
-            return self.refresher.wait(wanted, timeout)
-        return wait_until(self.commits, self.log.tail if address is None else nearest_address(wanted) + 1, timeout)
+            return self.refresher.wait(wanted, seconds)
+        return wait_until(self.commits, self.log.tail if address is None else nearest_address(wanted) + 1, seconds)
 
     def read(self, address: object) -> Any:
         """Return the entry at an address."""
@@ -304,12 +291,12 @@ class Log:
         return int(size_of_entry(self.commits, checked_address(self.commits, address)))
 
     def scan(
-        self, begin: object = None, end: object = None, *, uncommitted: bool = False, on_error: object = None
+        self, begin: object = None, end: object = None, *, uncommitted: object = False, on_error: object = None
     ) -> EntryIterator:
         """Return an iterator over (address, entry), in order."""
         self.life.check_open()
         commits = self.commits
-        stop: i64 = self.log.tail if uncommitted else commits.durable_tail
+        stop: i64 = self.log.tail if as_flag("uncommitted", uncommitted) else commits.durable_tail
         if end is not None:
             stop = min(stop, nearest_address(end))
         start: i64 = commits.begin if begin is None else nearest_address(begin)
@@ -319,34 +306,37 @@ class Log:
         """Return the last committed entries, in order, each with its address."""
         self.life.check_open()
         if isinstance(count, bool) or not isinstance(count, int):
-            raise TypeError(f"count is a number of entries, not {type(count).__name__}")
-        wanted = max(min(count, ADDRESS_MAX), 0)
+            raise TypeError(f"count is a number of entries, not {shown(count)}")
+        if count < 0:
+            raise ValueError(f"count is a number of entries, at least 0, not {shown(count)}")
+        wanted = min(count, ADDRESS_MAX)
         passes = skips(on_error, self.handle.options.skips)
         return cast(list[tuple[int, Any]], last_entries(self.commits, self.coder, wanted, passes))
 
-    def address_at(self, time: float) -> int:
+    def address_at(self, time: object) -> int:
         """Return the address from which on the entries were committed at a time, in seconds since 1970, or later."""
         self.life.check_open()
-        return int(address_at(self.commits, time))
+        return int(address_at(self.commits, as_seconds("time", "a number of seconds since 1970", time)))
 
     def follow(
-        self, begin: object = None, *, timeout: float | None = None, uncommitted: bool = False, on_error: object = None
+        self, begin: object = None, *, timeout: object = None, uncommitted: object = False, on_error: object = None
     ) -> LogFollower:
         """Return an iterator over the entries from an address on, and over those that come."""
-        check_timeout(timeout)
+        seconds = checked_timeout(timeout)
         start = beginning(self.handle, begin)
         passes = skips(on_error, self.handle.options.skips)
+        early = as_flag("uncommitted", uncommitted)
         drains = self.kind is A_LOG
-        return LogFollower(self.commits, self.coder, start, timeout, uncommitted, passes, self.refresher, self, drains)
+        return LogFollower(self.commits, self.coder, start, seconds, early, passes, self.refresher, self, drains)
 
     def aiter(
-        self, begin: object = None, *, timeout: float | None = None, uncommitted: bool = False, on_error: object = None
+        self, begin: object = None, *, timeout: object = None, uncommitted: object = False, on_error: object = None
     ) -> AsyncIterator[tuple[int, Any]]:
         """As `follow`, for `async for`."""
         from oxidbm import _async  # asyncio takes time to import, and few ask for it
 
         follower = self.follow(begin, timeout=timeout, uncommitted=uncommitted, on_error=on_error)
-        return cast(AsyncIterator[tuple[int, Any]], _async.AsyncEntries(follower, timeout, LOOK_SECONDS))
+        return cast(AsyncIterator[tuple[int, Any]], _async.AsyncEntries(follower, follower.timeout, LOOK_SECONDS))
 
     def refresh(self) -> bool:
         """Move a log that is open to read only to the newest commit; False where it is there already."""
@@ -364,17 +354,20 @@ class Log:
     def __reversed__(self) -> Any:
         raise TypeError("a log is read from its begin to its tail: entries say how long they are, not where they began")
 
+    def __bool__(self) -> bool:
+        return True
+
     def __len__(self) -> int:
         self.life.check_open()
         return int(self.commits.length())
 
-    def truncate(self, until: object = None, *, past_readers: bool = False) -> int:
+    def truncate(self, until: object = None, *, past_readers: object = False) -> int:
         """Forget the entries before an address, or all that every reader has done; return how many those were."""
         self.check_writable()
         commits = self.commits
         before = commits.first
         wanted: i64 = self.log.tail if until is None else nearest_address(until)
-        if not past_readers:
+        if not as_flag("past_readers", past_readers):
             wanted = before_readers(self.handle, wanted, until)
         truncation(commits, wanted)
         if self.always:
@@ -383,19 +376,21 @@ class Log:
 
     def reader(
         self,
-        name: str,
+        name: object,
         *,
         begin: object = None,
-        follow: bool = False,
-        timeout: float | None = None,
+        follow: object = False,
+        timeout: object = None,
         on_error: object = None,
     ) -> LogReader:
         """Return the reader of a name, which goes on where it last stood."""
-        check_timeout(timeout)
+        known_as = as_text("name", READER_NAME, name)
+        seconds = checked_timeout(timeout)
         start = beginning(self.handle, begin)
-        check_reached(self.handle, name, begin)
+        check_reached(self.handle, known_as, begin)
         passes = skips(on_error, self.handle.options.skips)
-        return open_reader(self.handle, self.coder, name, start, timeout if follow else 0.0, passes, self)
+        waits = as_flag("follow", follow)
+        return open_reader(self.handle, self.coder, known_as, start, seconds if waits else 0.0, passes, self)
 
     def readers(self) -> list[ReaderInfo]:
         """Return what is known of each named reader."""
@@ -403,10 +398,10 @@ class Log:
         directory = self.handle.directory
         return [] if directory is None else infos(self.commits, known(directory, True))
 
-    def forget_reader(self, name: str) -> bool:
+    def forget_reader(self, name: object) -> bool:
         """Know a reader no more; False where it is not known."""
         self.life.check_open()
-        return forget(directory_of(self.handle.directory), name)
+        return forget(directory_of(self.handle.directory), as_text("name", READER_NAME, name))
 
     @property
     def path(self) -> str | None:
@@ -465,7 +460,7 @@ class Log:
         """What the opening found and did."""
         return self.handle.recovery
 
-    def backup(self, to: object, *, link: bool = False, progress: Callable[[int, int], None] | None = None) -> Any:
+    def backup(self, to: object, *, link: object = False, progress: Callable[[int, int], None] | None = None) -> Any:
         """Copy the log as of a commit that is made now to another directory; return a report."""
         self.life.check_open()
         handle = self.handle
@@ -473,11 +468,12 @@ class Log:
             raise not_to_copy(handle)
         from oxidbm import _log_backup
 
+        links = as_flag("link", link)
         backup = _log_backup.LogBackup(handle.commits, handle.directory, handle.superblock, cast(Any, to), copy_readers)
         if self.refresher is None:
-            return backup.make(link, progress)
+            return backup.make(links, progress)
         with self.refresher.lock:
-            return backup.make(link, progress)
+            return backup.make(links, progress)
 
     def check(self) -> list[str]:
         """Return every fault found in the log, as sentences."""
@@ -489,9 +485,9 @@ class Log:
         self.life.check_open()
         return figures(self.handle)
 
-    def close(self, commit: bool = True) -> None:
+    def close(self, commit: object = True) -> None:
         """Commit and close; with commit=False leave away what is not committed. A second time does nothing."""
-        self.handle.commits_at_end = commit
+        self.handle.commits_at_end = as_flag("commit", commit)
         try:
             self.handle.close()
         finally:

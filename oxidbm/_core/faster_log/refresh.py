@@ -160,8 +160,8 @@ class Refresher:
             except (CorruptionError, FormatError, FileNotFoundError):  # of another one, which is being made
                 pass
         raise StaleError(
-            f"{self.log.life.called()} was deleted or replaced since this reader opened it. Close it, and open its path "
-            "again where there is one"
+            f"{self.log.life.called()} was deleted or replaced since this reader opened it. Close it, and open its "
+            "path again where there is one"
         )
 
     def look_again(self) -> bool:

@@ -13,12 +13,13 @@ from typing import Final, TypeVar, final
 from mypy_extensions import i64
 
 from oxidbm import _queue_errors
+from oxidbm._core.arguments import as_flag, as_seconds
 from oxidbm._core.locks import QUEUEING, LockOrder, StoreLock
 from oxidbm._core.queue.deliveries import NEVER, Deliveries, Delivery
 from oxidbm._core.queue.queue_log import QueueLog
 from oxidbm._core.queue.reserve import Reserve
 from oxidbm._core.queue.waiting import Helping, ThreadWaiter, Waiter, Waiters
-from oxidbm._core.seconds import check_timeout
+from oxidbm._core.seconds import checked_timeout, seconds_from_0
 
 R = TypeVar("R")
 
@@ -58,12 +59,15 @@ class Exchange:
         self.noted_at = time.monotonic()
         self.tell_skipped(None)
 
-    def deadline(self, block: bool, timeout: float | None) -> float:
-        """Return until when to wait, by the clock; ValueError for a timeout that is none."""
-        check_timeout(timeout)
-        if not block:
+    def deadline(self, block: object, timeout: object) -> float:
+        """Return until when to wait, by the clock; TypeError and ValueError for what says neither."""
+        if block is True and timeout is None:
+            return NEVER
+        waits = as_flag("block", block)
+        seconds = checked_timeout(timeout)
+        if not waits:
             return -NEVER
-        return NEVER if timeout is None else self.clock() + timeout
+        return NEVER if seconds is None else self.clock() + seconds
 
     def put(self, entries: list[bytes], deadline: float) -> bool:
         """Append items, durably where that is asked; False where there is no room for them until the deadline."""
@@ -207,13 +211,12 @@ class Exchange:
         if self.joiners:
             self.pass_on(self.joiners)
 
-    def give_back(self, delivery: Delivery, attempts: int, delay: float) -> bool:
+    def give_back(self, delivery: Delivery, attempts: int, delay: object) -> bool:
         """Have an item come again; False where it is not out any more."""
-        if not delay >= 0:
-            raise ValueError(f"delay is a number of seconds, at least 0, not {delay!r}")
+        rest = seconds_from_0("delay", "", delay)
         self.log.life.check_open()
         with self.lock:
-            due = self.clock() + delay if delay > 0 else None
+            due = self.clock() + rest if rest > 0 else None
             if not self.deliveries.give_back(delivery, attempts, due):
                 return False
             self.takers.wake()
@@ -221,23 +224,25 @@ class Exchange:
                 self.pass_on(self.joiners)
         return True
 
-    def extend(self, delivery: Delivery, attempts: int, seconds: float) -> bool:
+    def extend(self, delivery: Delivery, attempts: int, seconds: object) -> bool:
         """Have an item stay out for so many seconds from now; False where it is not out any more."""
-        if not seconds > 0:
+        more = as_seconds("seconds", "a number of seconds above 0", seconds)
+        if not more > 0:
             raise ValueError(f"an item is extended by a number of seconds above 0, not {seconds!r}")
         self.log.life.check_open()
         with self.lock:
-            if not self.deliveries.extend(delivery, attempts, self.clock() + seconds):
+            if not self.deliveries.extend(delivery, attempts, self.clock() + more):
                 return False
             self.takers.wake()  # which may have to wait less than it meant to
         return True
 
-    def shutdown(self, immediate: bool) -> None:
+    def shutdown(self, immediate: object) -> None:
         """Take no more items, and hand out none, or only what is there."""
+        at_once = as_flag("immediate", immediate)
         self.log.life.check_open()
         with self.lock:
             self.shut = True
-            self.ended = self.ended or immediate
+            self.ended = self.ended or at_once
             for waiters in (self.takers, self.putters, self.joiners):
                 waiters.wake_all()
 

@@ -12,9 +12,9 @@ from typing import Any, Final, cast
 from mypy_extensions import i64
 
 from oxidbm import _breath
+from oxidbm._core.arguments import shown
 from oxidbm._core.coder import KEYS, VALUES, Coders, coder_for
 from oxidbm._core.cookies import to_cookie
-from oxidbm._core.device.device import Device
 from oxidbm._core.durability.check import check
 from oxidbm._core.durability.checkpoint import Checkpoint
 from oxidbm._core.durability.checkpoint_check import check_checkpoints
@@ -23,7 +23,7 @@ from oxidbm._core.durability.compression import checked_level
 from oxidbm._core.durability.source import Recovery
 from oxidbm._core.errors import RecoveryWarning
 from oxidbm._core.life import COMMITTED, Life
-from oxidbm._core.seconds import check_every
+from oxidbm._core.seconds import checked_every
 from oxidbm._core.sizes import parse_size
 from oxidbm._core.store.arguments import to_key, to_name, to_token
 from oxidbm._core.store.batch import Batch
@@ -49,9 +49,9 @@ from oxidbm._core.table.table import Table
 SPLIT_SLICE: Final = 64
 
 
-def checked_follow(seconds: float, read_only: bool, checkpoint: str | None) -> float:
+def checked_follow(follow: object, read_only: bool, checkpoint: str | None) -> float:
     """Return how often a reader looks for a newer commit; ValueError where it cannot."""
-    check_every("follow", seconds)
+    seconds = checked_every("follow", follow)
     if not read_only:
         raise ValueError("follow= is for stores opened with read_only=True; one that is open to write is at its newest")
     if checkpoint is not None:
@@ -59,11 +59,11 @@ def checked_follow(seconds: float, read_only: bool, checkpoint: str | None) -> f
     return seconds
 
 
-def checked_clock(clock: Callable[[], float]) -> Callable[[], float]:
+def checked_clock(clock: object) -> Callable[[], float]:
     """Return a clock as it is; TypeError for what cannot be called."""
     if not callable(clock):
-        raise TypeError(f"clock is a function that returns seconds, not {type(clock).__name__}")
-    return clock
+        raise TypeError(f"clock is a function that returns seconds, not {shown(clock)}")
+    return cast(Callable[[], float], clock)
 
 
 def faults_of(handle: Handle) -> list[str]:
@@ -91,51 +91,44 @@ class StoreBase:
         path: object = None,
         *,
         memory: object = "256MiB",
-        durability: str = "interval",
-        read_only: bool = False,
+        durability: object = "interval",
+        read_only: object = False,
         page_size: object = "4MiB",
-        evict: bool = False,
-        interval: float = 1.0,
-        compaction: bool = True,
-        mapped: bool | None = None,
-        mode: int = 0o666,
-        create: bool = True,
-        lock: bool = True,
-        device: Device | None = None,
-        clock: Callable[[], float] | None = None,
+        evict: object = False,
+        interval: object = 1.0,
+        compaction: object = True,
+        mapped: object = None,
+        mode: object = 0o666,
+        create: object = True,
+        lock: object = True,
+        device: object = None,
+        clock: object = None,
         key: object = None,
         value: object = None,
-        ordered: bool = False,
+        ordered: object = False,
         size_limit: object = None,
-        checkpoints: bool = True,
+        checkpoints: object = True,
         checkpoint: object = None,
-        follow: float | None = None,
+        follow: object = None,
     ) -> None:
         options = Options(parse_size("memory", memory), parse_size("page_size", page_size), durability, interval)
-        options.read_only = read_only
-        options.evict = evict
-        options.compaction = compaction
-        options.mapped = mapped
-        options.mode = mode
-        options.create = create
-        options.lock = lock
-        options.device = device
-        options.checkpoints = checkpoints
+        options.open_as(read_only, mode, create, lock, device)
+        options.work_as(evict, compaction, checkpoints, mapped, ordered)
         options.checkpoint = to_token("checkpoint", checkpoint)
         options.coders = Coders(coder_for(KEYS, key), coder_for(VALUES, value))
         options.size_limit = 0 if size_limit is None else parse_size("size_limit", size_limit)
         if clock is not None:
             options.clock = checked_clock(clock)
-        if options.checkpoint is not None and not read_only:
+        if options.checkpoint is not None and not options.read_only:
             raise ValueError("a checkpoint is opened with read_only=True; oxidbm.recover() goes back to one")
         if follow is not None:
-            options.follow = checked_follow(follow, read_only, options.checkpoint)
+            options.follow = checked_follow(follow, options.read_only, options.checkpoint)
         if path is None:
-            if read_only:
+            if options.read_only:
                 raise ValueError("a store without a path is always new, so read_only=True makes no sense")
             handle = open_memory(options)
         else:
-            if evict:
+            if options.evict:
                 raise ValueError("evict=True is for stores without a path; a store on disk keeps everything")
             handle = open_path(os.fsdecode(os.fspath(cast(Any, path))), options)
         self.handle: Handle = handle
@@ -144,15 +137,15 @@ class StoreBase:
         self.table: Table = handle.table
         self.coders: Coders = handle.coders
         self.typed: bool = handle.coders.typed
-        self.always: bool = durability == "always" and path is not None
-        if self.always and not read_only:
+        self.always: bool = options.durability == "always" and path is not None
+        if self.always and not options.read_only:
             self.life.writable = COMMITTED
         self.pop_position: i64 = 0
         self.memoized: dict[tuple[str, bytes], Any] = {}  # of memoize: where the functions of these names come from
         self.order: KeyOrder | None = None
-        if ordered:
+        if options.ordered:
             self.order = KeyOrder(handle)
-        if read_only:
+        if options.read_only:
             attach_follower(handle)
         if handle.directory is not None:
             say_at_opening(handle)

@@ -7,7 +7,7 @@ from mypy_extensions import i64
 from oxidbm._core.durability.notices import FutureNotice, ThreadNotice
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.locks import COMPACTING
-from oxidbm._core.seconds import check_timeout, to_wait
+from oxidbm._core.seconds import checked_timeout, to_wait
 from oxidbm._core.store.handle import Handle
 
 
@@ -29,9 +29,9 @@ def is_durable(handle: Handle, state: SessionState, serial: int) -> bool:
     return handle.commits.log.memory_only or serial <= state.durable_at(handle.commits.durable_sequence)
 
 
-def wait_durable(handle: Handle, state: SessionState, serial: int | None, timeout: float | None) -> bool:
+def wait_durable(handle: Handle, state: SessionState, serial: int | None, timeout: object) -> bool:
     """Return whether operations up to a serial number are durable, after waiting up to so many seconds for that."""
-    check_timeout(timeout)
+    seconds = checked_timeout(timeout)
     wanted = serial_to_reach(state, serial)
     commits = handle.commits
     if is_durable(handle, state, wanted):
@@ -45,7 +45,7 @@ def wait_durable(handle: Handle, state: SessionState, serial: int | None, timeou
     notice = ThreadNotice(state.commit_of(i64(wanted)))
     try:
         commits.notices.add(notice, commits.durable_sequence)
-        return notice.wait(to_wait(timeout))
+        return notice.wait(to_wait(seconds))
     finally:
         commits.notices.discard(notice)
 

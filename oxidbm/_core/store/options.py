@@ -4,22 +4,24 @@ import time
 from collections.abc import Callable
 from typing import final
 
+from oxidbm._core.arguments import as_flag, as_mode
 from oxidbm._core.coder import Coders, plain
-from oxidbm._core.device.device import Device
-from oxidbm._core.paging import check_durability, page_bits_for
+from oxidbm._core.device.device import Device, as_device
+from oxidbm._core.paging import checked_durability, page_bits_for
+from oxidbm._core.seconds import checked_every
 
 
 @final
 class Options:
     """What a store is opened with; `Store` documents each."""
 
-    def __init__(self, memory: int, page_size: int, durability: str, interval: float) -> None:
-        check_durability(durability, interval)
+    def __init__(self, memory: int, page_size: int, durability: object, interval: object) -> None:
+        self.durability = checked_durability(durability)
+        self.interval = checked_every("interval", interval)
         self.memory = memory
         self.page_bits = page_bits_for("store", memory, page_size)
-        self.durability = durability
-        self.interval = interval
         self.read_only = False
+        self.ordered = False
         self.follow = 0.0  # seconds, 0 for not
         self.create = True
         self.lock = True
@@ -33,3 +35,19 @@ class Options:
         self.coders = Coders(plain("keys"), plain("values"))
         self.size_limit = 0
         self.clock: Callable[[], float] = time.time
+
+    def open_as(self, read_only: object, mode: object, create: object, lock: object, device: object) -> None:
+        """Take over how the store is to be opened; TypeError, ValueError."""
+        self.read_only = as_flag("read_only", read_only)
+        self.mode = as_mode(mode)
+        self.create = as_flag("create", create)
+        self.lock = as_flag("lock", lock)
+        self.device = as_device(device)
+
+    def work_as(self, evict: object, compaction: object, checkpoints: object, mapped: object, ordered: object) -> None:
+        """Take over what the store is to do by itself, and how; TypeError."""
+        self.evict = as_flag("evict", evict)
+        self.compaction = as_flag("compaction", compaction)
+        self.checkpoints = as_flag("checkpoints", checkpoints)
+        self.mapped = None if mapped is None else as_flag("mapped", mapped)
+        self.ordered = as_flag("ordered", ordered)

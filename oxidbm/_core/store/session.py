@@ -229,7 +229,7 @@ class Session:
         self.handle.commits.commit()
         return serial
 
-    def wait_durable(self, serial: int | None = None, timeout: float | None = None) -> bool:
+    def wait_durable(self, serial: int | None = None, timeout: object = None) -> bool:
         """Return whether operations up to a serial number are durable, after waiting up to so many seconds for that."""
         self.check_open()
         return wait_durable(self.handle, self.state, serial, timeout)
