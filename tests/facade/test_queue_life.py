@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, Full
 from typing import Any
@@ -18,31 +19,76 @@ from oxidbm.queue import ShutDown
 from tests.facade.queues import Clock, drain, waits_in
 from tests.inside import abandon_queue
 
-WRONG: dict[str, tuple[type[Exception], list[Any]]] = {
-    "maxsize": (TypeError, ["3", 2.5, None, True]),
-    "redeliver_after": (ValueError, [0, -1, float("nan"), "5", True]),
-    "durability": (ValueError, ["sometimes", None]),
-    "interval": (ValueError, [0, -1, float("nan"), float("inf"), "1", None]),
-    "on_error": (ValueError, ["bytes", None]),
-    "read_only": (TypeError, [1, "no"]),
-    "create": (TypeError, [None]),
-    "lock": (TypeError, ["yes"]),
-    "mode": (TypeError, ["600", None]),
-    "clock": (TypeError, [5.0, None]),
-    "codec": (TypeError, [5]),
-    "memory": (ValueError, [1000, "much"]),
-    "page_size": (ValueError, [1000]),
+WRONG: dict[str, list[Any]] = {
+    "maxsize": ["3", 2.5, None, True],
+    "redeliver_after": ["5", True, b"5"],
+    "durability": [None, 5, b"always"],
+    "interval": ["1", None, True],
+    "on_error": [None, 5],
+    "read_only": [1, "no"],
+    "create": [None],
+    "lock": ["yes"],
+    "mode": ["600", None, True, 6.0],
+    "clock": [5.0, None],
+    "codec": [5],
+    "device": [5, "device"],
+    "memory": [None, 1.5],
+}
+OUT_OF_RANGE: dict[str, list[Any]] = {
+    "redeliver_after": [0, -1, float("nan")],
+    "durability": ["sometimes", ""],
+    "interval": [0, -1, float("nan"), float("inf")],
+    "on_error": ["bytes", ""],
+    "mode": [-1, 1 << 70, 0o10000],
+    "memory": [1000, "much"],
+    "page_size": [1000],
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_arguments_that_are_none_are_refused_at_once(tmp_path: Path, name: str) -> None:
-    kind, values = WRONG[name]
-    for value in values:
-        given: dict[str, Any] = {name: value}
-        with pytest.raises(kind, match=name if name != "codec" else "5"):
-            Queue(tmp_path / "q", **given)
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [(TypeError, name, value) for name, values in WRONG.items() for value in values]
+    + [(ValueError, name, value) for name, values in OUT_OF_RANGE.items() for value in values],
+)
+def test_arguments_that_are_none_are_refused_at_once(
+    tmp_path: Path, kind: type[Exception], name: str, value: Any
+) -> None:
+    given: dict[str, Any] = {name: value}
+    with pytest.raises(kind, match=name if name != "codec" else "5"):
+        Queue(tmp_path / "q", **given)
     assert not (tmp_path / "q").exists()
+
+
+@pytest.mark.parametrize("wrong", ["x", b"1", [], True])
+def test_arguments_of_methods_are_named(wrong: Any) -> None:
+    """Nothing is put, taken or given back by a call that is refused."""
+    calls: dict[str, list[Callable[[Queue[bytes]], object]]] = {
+        "timeout": [
+            lambda queue: queue.put("new", timeout=wrong),
+            lambda queue: queue.put_many(["new"], timeout=wrong),
+            lambda queue: queue.take(timeout=wrong),
+            lambda queue: queue.get(timeout=wrong),
+            lambda queue: queue.join(timeout=wrong),
+            lambda queue: next(queue.messages(timeout=wrong)),
+        ],
+        "delay": [lambda queue: message.nack(wrong)],
+        "seconds": [lambda queue: message.extend(wrong)],
+        "limit": [lambda queue: queue.peek(wrong)],
+    }
+    if wrong is not True:
+        calls["block"] = [lambda queue: queue.put("new", block=wrong), lambda queue: queue.take(block=wrong)]
+        calls["immediate"] = [lambda queue: queue.shutdown(wrong)]
+    with Queue(maxsize=5) as queue:
+        queue.put_many(["held", "waits"])
+        message = queue.take()
+        for name, made in calls.items():
+            for call in made:
+                with pytest.raises(TypeError, match=f"{name} is "):
+                    call(queue)
+        assert (queue.qsize(), queue.in_flight) == (1, 1)
+        with pytest.raises(ValueError, match="limit is a number of items, at least 0, or None, not -1"):
+            queue.peek(-1)
+        assert len(list(queue.peek(1 << 70))) == 2
 
 
 def test_a_maxsize_of_no_items_is_any_number() -> None:

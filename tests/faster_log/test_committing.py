@@ -252,9 +252,9 @@ def test_numbered_commits_are_opened_by_number(disk: Place) -> None:
 @pytest.mark.parametrize("number", [0, -1, 1 << 48, 1 << 70])
 def test_numbers_that_no_commit_has(files: Place, number: int) -> None:
     log = files.open()
-    with pytest.raises(ValueError, match="a commit's number is from 1 to"):
+    with pytest.raises(ValueError, match="number is a commit's number, from 1 to"):
         log.commit(number=number)
-    with pytest.raises(ValueError, match="a commit's number is from 1 to"):
+    with pytest.raises(ValueError, match="commit is a commit's number, from 1 to"):
         files.open(read_only=True, commit=number)
     with pytest.raises(ValueError, match="an earlier commit is opened with read_only=True"):
         files.open(commit=1)

@@ -26,7 +26,8 @@ def test_the_last_entries(place: Place, size: int) -> None:
         assert log.last(count) == (wanted[-count:] if count else [])
     log.truncate(wanted[90][0])
     assert log.last(20) == wanted[90:]
-    assert log.last(-1) == []
+    with pytest.raises(ValueError, match="count is a number of entries, at least 0, not -1"):
+        log.last(-1)
     untyped: Any = log
     for wrong in (1.0, None, True):
         with pytest.raises(TypeError):

@@ -109,7 +109,7 @@ def test_what_ended_a_keeper_is_said(tmp_path: Path) -> None:
 
 
 def test_a_clock_is_a_function() -> None:
-    with pytest.raises(TypeError, match="clock is a function that returns seconds, not int"):
+    with pytest.raises(TypeError, match="clock is a function that returns seconds, not 5"):
         Store(clock=5)  # type: ignore[call-overload]
     with Store(clock=lambda: 5.0) as store:
         store.set("key", "value", expire=10)

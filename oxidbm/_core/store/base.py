@@ -59,7 +59,7 @@ def checked_follow(follow: object, read_only: bool, checkpoint: str | None) -> f
     return seconds
 
 
-def checked_clock(clock: object) -> Callable[[], float]:
+def checked_clock(clock: Any) -> Callable[[], float]:
     """Return a clock as it is; TypeError for what cannot be called."""
     if not callable(clock):
         raise TypeError(f"clock is a function that returns seconds, not {shown(clock)}")
