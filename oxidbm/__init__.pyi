@@ -1292,16 +1292,18 @@ class Log(Generic[_V]):
         lock: False opens for writing without the lock that keeps a second writer out; only where something else does.
         device: where the log's bytes go, instead of files in `path`; see oxidbm.device.
         commit: with read_only=True, the number of an earlier commit to see instead of the last one.
-        on_error: with read_only=True, "skip" opens also a log that is damaged, as far as its records verify: `scan` and
-            what else reads passes over what is damaged, unless it is told not to. What keeps it from opening as it is
-            stands in `recovery.faults`; then it ends where its files do, and does not move on to newer commits.
+        on_error: "raise", which None stands for, or, with read_only=True, "skip", which opens also a log that is damaged,
+            as far as its records verify: `scan` and what else reads passes over what is damaged, unless it is told not
+            to. What keeps it from opening as it is stands in `recovery.faults`; then it ends where its files do, and
+            does not move on to newer commits.
 
         Opening takes the same time whatever the log's length: it looks for the last commit from the end, and verifies
         what was appended since the last one known durable. What stands behind the last commit was never durable, and is
         cut off.
 
         Raises LockedError where the log is open for writing already; FormatError where the path is something else, as a
-        store, or of a newer format; MissingError; CorruptionError; CodecError; ValueError for too small a budget.
+        store, or of a newer format; MissingError; CorruptionError; CodecError; ValueError for too small a budget;
+        TypeError for an argument of another type.
         """
 
     @classmethod
@@ -1408,14 +1410,15 @@ class Log(Generic[_V]):
 
         begin, end: addresses; any will do, and costs up to a page more where no entry starts there.
         uncommitted: entries that are not durable yet, too.
-        on_error: "skip" goes on behind what does not verify, or is missing, instead of raising CorruptionError; None
-            does what the log was opened with.
+        on_error: "raise" a CorruptionError at what does not verify, or is missing, or "skip" it, and go on behind it;
+            None does what the log was opened with.
         """
 
     def last(self, count: int = 1, *, on_error: Literal["raise", "skip"] | None = None) -> list[tuple[int, _V]]:
         """Return the last committed entries, in order, each with its address; all of them where there are no more.
 
-        Reads the end of the log only: these entries, and up to a page before them. on_error: as for `scan`.
+        Reads the end of the log only: these entries, and up to a page before them. on_error: as for `scan`. Raises
+        ValueError for a negative count.
         """
 
     def address_at(self, time: float) -> int:
@@ -1473,12 +1476,14 @@ class Log(Generic[_V]):
         It may be open in any process, also one that has the log open with read_only=True, and in one at a time:
         BusyError where the name is in use.
 
+        Raises MissingError where the log's directory is gone, and PermissionError where it may not be written.
+
         name: up to 240 letters, digits, - and _; other bytes count as three.
         begin: where a reader that is not known yet begins: an address up to `tail`, behind which IndexError is raised;
             None for `begin`, which an address before it stands for, too. What is not committed before it is, then.
         follow: wait for more at the end of what is committed, as `follow` does, instead of ending.
         timeout: with follow=True, end where nothing has come for so many seconds.
-        on_error: "skip" passes over damaged entries, as `scan` does; they are done with what comes behind them.
+        on_error: "raise", "skip" or None, as for `scan`; what is skipped is done with what comes behind it.
         """
 
     def readers(self) -> list[ReaderInfo]:
@@ -1493,7 +1498,8 @@ class Log(Generic[_V]):
     def refresh(self) -> bool:
         """Move a log that is open to read only to the newest commit; False where it is there already.
 
-        Verifies what was appended since: O(that). A log that is open to write is always at its newest.
+        Verifies what was appended since: O(that). A log that is open to write is always at its newest. Raises StaleError
+        where the log was deleted, or another one made in its place; so do `wait` and who follows it.
         """
 
     def __reversed__(self) -> Any:
@@ -1658,6 +1664,7 @@ class ReaderInfo:
     """What is known of a named reader; `Log.readers`."""
 
     name: str
+    """The reader's name."""
     address: int
     """Where it goes on."""
     lag: int

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 HERE = os.path.dirname(__file__)
 STUB = "__init__.pyi"
+OTHERS = "Names that are not described here are the library's own, and may change with any version."
 
 
 def signature_of(function: "ast.FunctionDef") -> str:
@@ -34,11 +35,14 @@ def signature_of(function: "ast.FunctionDef") -> str:
 
 
 def sections(node: "ast.ClassDef") -> "Iterator[str]":
-    """Yield a class's docstring, then each documented method and property with its own, indented."""
+    """Yield a class's docstring, then each documented field, method and property with its own, indented."""
     import ast
 
     yield ast.get_docstring(node) or ""
     heads: list[str] = []
+    for field, text in zip(node.body, node.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            yield f"{ast.unparse(field.target)}\n    {text.value.value}"
     for function in node.body:
         if not isinstance(function, ast.FunctionDef):
             continue
@@ -75,7 +79,7 @@ class Documentation:
 
     def __get__(self, instance: object, owner: type | None = None) -> str | None:
         node = class_in(self.path, self.name)
-        return None if node is None else "\n\n".join(sections(node))
+        return None if node is None else "\n\n".join([*sections(node), OTHERS])
 
 
 class Call:

@@ -33,6 +33,10 @@ class Message(Generic[T]):
 
     The block's variable is the item. It is given back, and comes again, where the block ends by an exception. `async
     with` is the same: an acknowledgement waits for nothing.
+
+    attempts: how often the item was handed out, this time included: 1 for the first time. It counts on where the queue
+        is closed and opened again; what a process did not tell the log before it was killed, within interval=, it does
+        not count.
     """
 
     __slots__ = ("attempts", "data", "delivery", "kept", "queue")

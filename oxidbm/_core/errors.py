@@ -39,7 +39,7 @@ class LockedError(error):
 
 @mypyc_attr(native_class=False)
 class StaleError(error):
-    """A store that was opened to read only cannot move to a newer commit. Close it and open it again."""
+    """What was opened to read only cannot move to a newer commit. Close it and open it again."""
 
 
 @mypyc_attr(native_class=False)

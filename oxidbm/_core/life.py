@@ -27,6 +27,10 @@ READ_ONLY: Final = 1
 POISONED: Final = 2
 COMMITTED: Final = 3  # writable, and each write ends with a commit
 
+REOPEN: Final = "reopen it to get the last commit"
+PUT_BACK: Final = "put back what is missing, and reopen it to get the last commit"
+NOTHING_LEFT: Final = "nothing is left to reopen"
+
 
 class LifeWatch:
     """Who is to be told when a store makes nothing durable any more."""
@@ -45,6 +49,7 @@ class Life:
         self.state: i64 = OPEN
         self.writable: i64 = WRITABLE
         self.poison = ""
+        self.remedy = REOPEN  # where it is poisoned
         self.locks = LockOrder(self.called())
         self.gate = StoreLock(self.locks, BATCHING)
         self.watch = LifeWatch()
@@ -125,8 +130,7 @@ class Life:
             return
         if self.writable == POISONED:
             raise PoisonedError(
-                f"{self.called()} takes no more writes since one failed: {self.poison}. "
-                "Reads still work; reopen it to get the last commit"
+                f"{self.called()} takes no more writes since one failed: {self.poison}. Reads still work; {self.remedy}"
             )
         if not self.alive():
             self.blocked_read()
@@ -138,5 +142,7 @@ class Life:
             raise failure
         if self.can_write():
             self.poison = str(failure) or type(failure).__name__
+            if isinstance(failure, FileNotFoundError):
+                self.remedy = NOTHING_LEFT if failure.filename == self.path else PUT_BACK
             self.writable = POISONED
             self.watch.ended()

@@ -266,7 +266,7 @@ class FileDevice(Device):
         if named is None or (named.st_dev, named.st_ino) != (status.st_dev, status.st_ino):
             raise FileNotFoundError(
                 errno.ENOENT,
-                "the file was deleted, moved or replaced while the store is open",
+                "the file was deleted, moved or replaced while it was open",
                 self.directory.place(segment.name),
             )
 

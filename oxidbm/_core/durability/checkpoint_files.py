@@ -67,7 +67,7 @@ class CheckpointFiles:
         if not self.store.holds(CHECKPOINTS, directory):
             raise FileNotFoundError(
                 errno.ENOENT,
-                "the directory was deleted, moved or replaced while the store is open; put it back, or open the store "
+                "the directory was deleted, moved or replaced while the store was open; put it back, or open the store "
                 "again to have checkpoints",
                 self.store.place(CHECKPOINTS),
             )

@@ -267,10 +267,10 @@ class StorePrelude(Prelude):
         never be found again.
         """
         if self.directory.removed():
-            raise FileNotFoundError(errno.ENOENT, "the store's directory was deleted", self.directory.path)
+            raise FileNotFoundError(errno.ENOENT, "its directory was deleted", self.directory.path)
         if self.log is not None and not self.directory.holds(LOG, self.log):
             raise FileNotFoundError(
-                errno.ENOENT, "the directory was deleted, moved or replaced while the store is open", self.log.path
+                errno.ENOENT, "the directory was deleted, moved or replaced while it was open", self.log.path
             )
         if not self.creation_synced:
             self.sync_creation()

@@ -60,6 +60,10 @@ class LogFollower:
     def __exit__(self, kind: object, value: object, trace: object) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        at = int(self.entries.cursor.following)
+        return f"<oxidbm.LogFollower of {self.log.life.name()!r}, at {at}{', closed' if self.closed else ''}>"
+
     def __next__(self) -> object:
         entries = self.entries
         deadline = -1.0

@@ -401,7 +401,7 @@ class Log:
     def forget_reader(self, name: object) -> bool:
         """Know a reader no more; False where it is not known."""
         self.life.check_open()
-        return forget(directory_of(self.handle.directory), as_text("name", READER_NAME, name))
+        return forget(directory_of(self.handle), as_text("name", READER_NAME, name))
 
     @property
     def path(self) -> str | None:

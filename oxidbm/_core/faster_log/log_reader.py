@@ -13,7 +13,7 @@ from mypy_extensions import i64
 from oxidbm._core.coder import Coder
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.durability.found_commit import FoundCommit
-from oxidbm._core.errors import ClosedError
+from oxidbm._core.errors import ClosedError, MissingError
 from oxidbm._core.faster_log.arguments import as_address, nearest_address
 from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.entry import end_of, number_at
@@ -58,6 +58,10 @@ class LogReader:
         if not self.says and position is not None and not self.closed and self.commits.log.life.alive():
             self.keep(position)
         self.close()
+
+    def __repr__(self) -> str:
+        place = self.commits.log.life.name()
+        return f"<oxidbm.LogReader {self.name!r} of {place!r}, at {self.position}{', closed' if self.closed else ''}>"
 
     @property
     def position(self) -> int:
@@ -173,7 +177,7 @@ def open_reader(
 ) -> LogReader:
     """Return the reader of a name, which begins at an address if it is a new one."""
     commits = handle.commits
-    directory = directory_of(handle.directory)
+    directory = directory_of(handle)
     file = hold(directory, name, handle.options.mode)
     try:
         kept = file.position
@@ -243,8 +247,11 @@ def lowest(found: list[tuple[str, Position, bool]]) -> tuple[str, i64]:
     return who, where
 
 
-def directory_of(directory: Directory | None) -> Directory:
-    """Return the log's directory; ValueError for a log in memory, which has no readers."""
+def directory_of(handle: LogHandle) -> Directory:
+    """Return the log's directory; ValueError for a log in memory, MissingError where it is gone: none has readers."""
+    directory = handle.directory
     if directory is None:
         raise ValueError("a log in memory has no named readers; follow() it, or give it a path")
+    if directory.removed():
+        raise MissingError(2, "the log's directory was deleted, and no reader can keep where it stands", directory.path)
     return directory

@@ -7,6 +7,7 @@ words, little-endian. The slot with the larger counter counts. Who has a reader 
 no two have one of the same name. A file without a slot is none of a reader yet: who was making it was killed.
 """
 
+import errno
 import os
 import struct
 import time
@@ -27,6 +28,7 @@ MAGIC: Final = b"\x89oxipos\n"
 FILE_NAME_MAX: Final = 240
 ATTEMPTS_MAX: Final = 4
 PAUSE_SECONDS: Final = 0.002
+NOT_ALLOWED: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 SAFE: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
 
@@ -150,12 +152,18 @@ def lock_soon(descriptor: int) -> bool:
 
 def hold(store: Directory, name: str, mode: int) -> PositionFile:
     """Open a reader's file, which is made where there is none, and hold it; BusyError where somebody does."""
-    store.make(READERS, mode)
-    directory = store.sub(READERS)
+    quoted = file_name(name)
     try:
-        quoted = file_name(name)
-        fresh = directory.status(quoted) is None
-        descriptor = directory.open(quoted, os.O_RDWR | os.O_CREAT, mode)
+        store.make(READERS, mode)
+        directory = store.sub(READERS)
+    except OSError as failure:
+        raise refused(failure, name, store) from None
+    try:
+        try:
+            fresh = directory.status(quoted) is None
+            descriptor = directory.open(quoted, os.O_RDWR | os.O_CREAT, mode)
+        except OSError as failure:
+            raise refused(failure, name, store) from None
         try:
             if not lock_soon(descriptor):
                 raise BusyError(
@@ -173,6 +181,18 @@ def hold(store: Directory, name: str, mode: int) -> PositionFile:
         return file
     finally:
         directory.close()
+
+
+def refused(failure: OSError, name: str, store: Directory) -> BaseException:
+    """Return the error for a reader whose file may not be written; any other failure as it is."""
+    if failure.errno not in NOT_ALLOWED or failure.filename is None:
+        return failure
+    return OSError(
+        failure.errno,
+        f"the reader {name!r} of {store.path} keeps where it stands in a file, which cannot be written here: "
+        f"{os.strerror(failure.errno)}; follow() needs none",
+        failure.filename,
+    )
 
 
 def known(store: Directory, held: bool = False) -> list[tuple[str, Position, bool]]:
@@ -284,7 +304,10 @@ def forget(store: Directory, name: str) -> bool:
         quoted = file_name(name)
         if directory.status(quoted) is None:
             return False
-        descriptor = directory.open(quoted, os.O_RDWR)
+        try:
+            descriptor = directory.open(quoted, os.O_RDWR)
+        except OSError as failure:
+            raise refused(failure, name, store) from None
         file = PositionFile(directory, quoted, descriptor, False)
         try:
             if not lock_soon(descriptor):

@@ -117,6 +117,10 @@ class EntryIterator:
     def __iter__(self) -> "EntryIterator":
         return self
 
+    def __repr__(self) -> str:
+        cursor = self.cursor
+        return f"<entries of {self.log.life.called()}, at {int(cursor.following)}, up to {int(cursor.stop)}>"
+
     def __next__(self) -> object:
         if not self.step():
             self.owner = None
