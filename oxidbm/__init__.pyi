@@ -1292,10 +1292,10 @@ class Log(Generic[_V]):
         lock: False opens for writing without the lock that keeps a second writer out; only where something else does.
         device: where the log's bytes go, instead of files in `path`; see oxidbm.device.
         commit: with read_only=True, the number of an earlier commit to see instead of the last one.
-        on_error: "raise", which None stands for, or, with read_only=True, "skip", which opens also a log that is damaged,
-            as far as its records verify: `scan` and what else reads passes over what is damaged, unless it is told not
-            to. What keeps it from opening as it is stands in `recovery.faults`; then it ends where its files do, and
-            does not move on to newer commits.
+        on_error: "raise", which None stands for, or "skip", for read_only=True: opens also a log that is damaged, as far
+            as its records verify: `scan` and what else reads passes over what is damaged, unless it is told not to. What
+            keeps it from opening as it is stands in `recovery.faults`; then it ends where its files do, and does not
+            move on to newer commits.
 
         Opening takes the same time whatever the log's length: it looks for the last commit from the end, and verifies
         what was appended since the last one known durable. What stands behind the last commit was never durable, and is
@@ -1498,8 +1498,9 @@ class Log(Generic[_V]):
     def refresh(self) -> bool:
         """Move a log that is open to read only to the newest commit; False where it is there already.
 
-        Verifies what was appended since: O(that). A log that is open to write is always at its newest. Raises StaleError
-        where the log was deleted, or another one made in its place; so do `wait` and who follows it.
+        Verifies what was appended since: O(that). A log that is open to write is always at its newest.
+
+        Raises StaleError where the log was deleted, or another one made in its place; so do `wait` and who follows it.
         """
 
     def __reversed__(self) -> Any:

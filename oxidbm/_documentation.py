@@ -42,7 +42,7 @@ def sections(node: "ast.ClassDef") -> "Iterator[str]":
     heads: list[str] = []
     for field, text in zip(node.body, node.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-            yield f"{ast.unparse(field.target)}\n    {text.value.value}"
+            yield "\n    ".join([ast.unparse(field.target), *map(str.strip, str(text.value.value).splitlines())])
     for function in node.body:
         if not isinstance(function, ast.FunctionDef):
             continue

@@ -356,6 +356,16 @@ def test_classes_have_the_stubs_documentation(public: type) -> None:
         assert f"\n{name}" in text
 
 
+def test_fields_are_documented() -> None:
+    """As methods are; and what a class does not describe is said to be nobody's."""
+    text = oxidbm.ReaderInfo.__doc__ or ""
+    for field in ("name", "address", "lag", "time", "is_open"):
+        assert f"\n{field}\n    " in text
+    assert "addresses\n    The addresses of the entries" in (oxidbm.LogBatch.__doc__ or "")
+    assert text.endswith("may change with any version.")
+    assert "attempts: how often the item was handed out" in (oxidbm.queue.Message.__doc__ or "")
+
+
 @pytest.mark.parametrize("public", DEVICES, ids=lambda public: public.__name__)
 def test_devices_have_the_sources_documentation(public: type) -> None:
     text = public.__doc__ or ""

@@ -435,3 +435,23 @@ def test_a_log_that_is_deleted_has_those_end_who_wait(anew: bool, files: Place) 
             with pytest.raises(StaleError, match=r"the log .* was deleted or replaced since this reader opened it"):
                 call()
     assert len(beside) == 3
+
+
+def test_how_readers_and_followers_show_themselves(files: Place) -> None:
+    log, addresses = filled(files, 3)
+    reader = log.reader("billing")
+    next(reader)
+    reader.done(addresses[0])
+    assert repr(reader) == f"<oxidbm.LogReader 'billing' of {str(files.path)!r}, at {addresses[1]}>"
+    reader.close()
+    assert repr(reader).endswith(f"at {addresses[1]}, closed>")
+    with log.follow(addresses[1]) as follower:
+        assert repr(follower) == f"<oxidbm.LogFollower of {str(files.path)!r}, at {addresses[1]}>"
+    assert repr(follower).endswith(", closed>")
+    scan = log.scan(addresses[1])
+    next(scan)
+    assert repr(scan) == f"<entries of the log {files.path}, at {addresses[2]}, up to {log.committed}>"
+    log.close()
+    assert repr(scan)
+    assert repr(reader)
+    assert repr(follower)
