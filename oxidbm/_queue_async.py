@@ -49,7 +49,7 @@ class TaskWaiter(Waiter):
 def helper(exchange: Exchange) -> Helper:
     """Return the thread that works for the tasks of a queue."""
     found = exchange.helping
-    if not isinstance(found, Helper):
+    if not isinstance(found, Helper) or found.stopped:  # by a close() that could not be completed
         found = exchange.helping = Helper()
     return found
 
@@ -57,6 +57,7 @@ def helper(exchange: Exchange) -> Helper:
 async def attempt(exchange: Exchange, waiters: Waiters, once: Callable[[], R | None], deadline: float) -> R | None:
     """Return what a function returns once that is not None; None after the deadline. As `Exchange.attempt`."""
     while True:
+        exchange.log.life.check_open()
         if waiters is exchange.takers and exchange.deliveries.cursor.slow():
             await helper(exchange).run(exchange.read_ahead)
         waiter = TaskWaiter()

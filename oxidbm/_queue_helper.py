@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from oxidbm._core.queue.waiting import Helping
 
@@ -51,12 +51,37 @@ class Job:
             self.future.set_exception(failure)
 
 
-def work(jobs: "SimpleQueue[Job | None]") -> None:
-    """Do one job after the other, until there is none to come."""
-    while (job := jobs.get()) is not None:
-        if job.claim():
-            job.run()
-        del job
+class Jobs:
+    """What the thread is to do; it knows no Helper, which ends it when nobody holds that."""
+
+    def __init__(self) -> None:
+        self.line: SimpleQueue[Job | None] = SimpleQueue()
+        self.over = False  # no thread comes for what is put there from now on
+
+    def work(self) -> None:
+        """Do one job after the other, until there is none to come."""
+        while (job := self.line.get()) is not None:
+            if job.claim():
+                job.run()
+            del job
+        self.over = True
+        self.do_rest()
+
+    def put(self, job: Job) -> None:
+        """Have a job be done; by the caller where the thread has ended, which this or that one finds out."""
+        self.line.put(job)
+        if self.over:
+            self.do_rest()
+
+    def do_rest(self) -> None:
+        """Do what came when the thread was to end: that finds the queue closed, and its task is told so."""
+        while True:
+            try:
+                job = self.line.get_nowait()
+            except Empty:
+                return
+            if job is not None and job.claim():
+                job.run()
 
 
 class Helper(Helping):
@@ -64,8 +89,9 @@ class Helper(Helping):
 
     def __init__(self) -> None:
         super().__init__()
-        self.jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self.thread = threading.Thread(target=work, args=(self.jobs,), name="oxidbm-queue", daemon=True)
+        self.jobs = Jobs()
+        self.stopped = False
+        self.thread = threading.Thread(target=self.jobs.work, name="oxidbm-queue", daemon=True)
         self.thread.start()
 
     async def run(self, function: Callable[[], object], otherwise: Callable[[], object] | None = None) -> None:
@@ -81,7 +107,8 @@ class Helper(Helping):
 
     def stop(self) -> None:
         """End the thread, once it has done what it was given."""
-        self.jobs.put(None)
+        self.stopped = True
+        self.jobs.line.put(None)
 
     def __del__(self) -> None:
         self.stop()

@@ -273,3 +273,48 @@ def test_acknowledgements_wait_for_no_room(tmp_path: Path) -> None:
     asyncio.run(run())
     with Queue(tmp_path / "q") as queue:
         assert len(queue) == 0
+
+
+@pytest.mark.parametrize("end", ["close", "thread", "with"])
+@pytest.mark.parametrize("call", ["atake", "aget", "amessages"])
+def test_closing_tells_tasks_also_where_the_thread_for_them_has_begun(tmp_path: Path, end: str, call: str) -> None:
+    async def work(queue: Queue[bytes]) -> None:
+        if call == "amessages":
+            async for message in queue.amessages():
+                message.ack()
+        else:
+            await getattr(queue, call)()
+
+    async def run() -> None:
+        queue = Queue(tmp_path / "q")
+        await queue.aput(b"a")
+        (await queue.atake()).ack()
+        task = await begun(queue, work(queue))
+        if end == "close":
+            queue.close()
+        elif end == "thread":
+            await asyncio.to_thread(queue.close)
+        else:
+            async with queue:
+                pass
+        done, _ = await asyncio.wait([task], timeout=30)
+        assert done
+        if call == "amessages":
+            await task
+        else:
+            with pytest.raises(ClosedError):
+                await task
+
+    asyncio.run(run())
+
+
+def test_a_job_that_comes_when_the_thread_ends_is_done() -> None:
+    async def run() -> None:
+        helper = Helper()
+        helper.stop()
+        helper.thread.join()
+        done: list[int] = []
+        await asyncio.wait_for(helper.run(lambda: done.append(1)), 30)
+        assert done == [1]
+
+    asyncio.run(run())
