@@ -85,10 +85,15 @@ class Message(Generic[T]):
         return self.queue.exchange.extend(self.delivery, self.attempts, seconds)
 
     def __enter__(self) -> T:
+        return self.item_or_give_back()
+
+    def item_or_give_back(self) -> T:
+        """Return the item; where the codec raises, nobody has it, and it comes again."""
         try:
             return self.item
         except BaseException:
-            self.nack()
+            with contextlib.suppress(ClosedError):
+                self.nack()
             raise
 
     def __exit__(

@@ -6,8 +6,7 @@ import sys
 from typing import Any
 
 from oxidbm._core.arguments import as_flag, as_mode, as_seconds, one_of, shown
-
-SECONDS_MAX = 4e9  # more than a century
+from oxidbm._core.seconds import DELAY_SECONDS_MAX, to_time
 
 
 def check_options(
@@ -24,12 +23,12 @@ def check_options(
     if isinstance(maxsize, bool) or not isinstance(maxsize, int):
         raise TypeError(f"maxsize is a number of items, 0 or less for any number, not {shown(maxsize)}")
     if redeliver_after is not None:
-        what = "a number of seconds above 0, or None"
-        if not as_seconds("redeliver_after", what, redeliver_after) > 0:  # nor is NaN
+        what = f"a number of seconds above 0 and below {DELAY_SECONDS_MAX:g}, or None"
+        if not 0 < as_seconds("redeliver_after", what, redeliver_after) < DELAY_SECONDS_MAX:  # nor is NaN
             raise ValueError(f"redeliver_after is {what}, not {shown(redeliver_after)}")
     one_of("durability", '"manual", "interval" or "always"', durability, "manual", "interval", "always")
-    what = f"a number of seconds above 0 and below {SECONDS_MAX:g}"
-    if not 0 < as_seconds("interval", what, interval) < SECONDS_MAX:
+    what = f"a number of seconds above 0 and below {DELAY_SECONDS_MAX:g}"
+    if not 0 < as_seconds("interval", what, interval) < DELAY_SECONDS_MAX:
         raise ValueError(f"interval is {what}, not {shown(interval)}")
     one_of("on_error", '"raise" or "skip"', on_error, "raise", "skip")
     for name, value in flags.items():
@@ -37,6 +36,7 @@ def check_options(
     as_mode(mode)
     if not callable(clock):
         raise TypeError(f"clock is a function that returns seconds, as time.monotonic is, not {shown(clock)}")
+    to_time(clock())
 
 
 def checked_limit(limit: Any) -> int | None:

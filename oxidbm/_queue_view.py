@@ -95,12 +95,27 @@ class View:
         return survey
 
     def peek(self, codec: codecs.Codec[Any], limit: int | None) -> Iterator[Peeked[Any]]:
-        """Iterate the items that are not acknowledged."""
+        """Iterate the items that are not acknowledged, up to so many."""
+        self.log.life.check_open()
+        return self.peeked(codec, limit)
+
+    def peeked(self, codec: codecs.Codec[Any], limit: int | None) -> Iterator[Peeked[Any]]:
+        """Iterate the first items that are not acknowledged."""
         survey = self.survey()
         now_ns = time.time_ns()
-        for address, entry in islice(survey.unfinished(), limit):
+        for address, entry in islice(self.left(survey), limit):
             note = self.note_of(survey, address, now_ns)
             yield Peeked(codec, address, body_of(entry), state_of(note, now_ns), note.attempts)
+
+    def left(self, survey: Survey) -> Iterator[tuple[int, bytes]]:
+        """Iterate the items that are not acknowledged, be it that the log does not say so yet."""
+        deliveries = self.deliveries
+        for address, entry in survey.unfinished():
+            if deliveries is not None:
+                passed = address <= deliveries.cursor.address or address in deliveries.acked  # before it is looked for
+                if passed and address not in deliveries.outstanding and address not in deliveries.moved:
+                    continue
+            yield address, entry
 
     def note_of(self, survey: Survey, address: int, now_ns: int) -> Note:
         """Return what is known of an item."""
@@ -109,10 +124,11 @@ class View:
             return survey.notes.get(address, UNTOUCHED)
         delivery = deliveries.outstanding.get(address) or deliveries.moved.get(address)
         if delivery is None:
-            return deliveries.notes.get(address, UNTOUCHED)
+            note = deliveries.notes.get(address, UNTOUCHED)
+            return Note(note.due_ns or 1, note.attempts)  # who held it when the queue was closed holds it no more
         if deliveries.is_out(delivery):
             return Note(0, delivery.attempts)
-        left = delivery.deadline - deliveries.clock()
+        left = delivery.deadline - deliveries.clock.now_or_last()
         return Note(now_ns + 1 if left > 0 else 1, delivery.attempts)
 
     def states(self) -> list[str]:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast, ov
 
 from oxidbm import codecs
 from oxidbm._core.errors import ClosedError
-from oxidbm._core.queue.entries import HEAD_BYTES, ITEM
 from oxidbm._core.queue.exchange import Exchange
 from oxidbm._core.queue.queue_log import QueueLog
+from oxidbm._core.seconds import to_delay
+from oxidbm._queue_calls import Entries, check_end, entry_of, oldest_of, put
 from oxidbm._queue_errors import ShutDown, SkippedWarning
 from oxidbm._queue_message import Holdings, Message
 from oxidbm._queue_options import check_options, checked_limit
@@ -37,21 +38,6 @@ __all__ = ["Empty", "Full", "Message", "Peeked", "Queue", "ShutDown", "SkippedWa
 
 T = TypeVar("T")
 C = TypeVar("C")
-
-
-class Entries:
-    """The codec of a typed queue's log: bytes as the queue makes them, under the name of the items' codec."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def encode(self, value: bytes) -> bytes:
-        """Return an entry as it is."""
-        return value
-
-    def decode(self, data: bytes) -> bytes:
-        """Return an entry as it is."""
-        return data
 
 
 class Queue(Generic[T]):
@@ -78,7 +64,7 @@ class Queue(Generic[T]):
     read_only: look at the last commit, also beside the process that has the queue open, with peek(), stats(),
         check() and len(); all else raises ReadOnlyError.
     mode, create, lock, device: as of a Log.
-    clock: seconds for redelivery and delays.
+    clock: what gives the seconds for redelivery and delays, and for them alone: a timeout is one of the real time.
 
     Opening costs O(what the log holds), which is what is not acknowledged, and at most a few pages more.
 
@@ -266,10 +252,14 @@ class Queue(Generic[T]):
         return Message(self, *found)
 
     def get(self, block: bool = True, timeout: float | None = None) -> T:
-        """Hand out the next item; `ack`, `nack` and `task_done` are about the oldest that the thread still has."""
+        """Hand out the next item; `ack`, `nack` and `task_done` are about the oldest that the thread still has.
+
+        Raises what the codec raises for bytes that it did not write: then the item is given back, as by `nack`.
+        """
         message = self.take(block, timeout)
+        item = message.item_or_give_back()
         self.holdings.of_thread().append(message)
-        return message.item
+        return item
 
     def get_nowait(self) -> T:
         """As `get`, but raise Empty where nothing waits now."""
@@ -280,22 +270,24 @@ class Queue(Generic[T]):
 
         Raises ValueError where it has none.
         """
-        return self.holdings.pop_oldest().ack()
+        return oldest_of(self).ack()
 
     def nack(self, delay: float = 0) -> bool:
         """Give it back instead; see `Message.nack`."""
-        return self.holdings.pop_oldest().nack(delay)
+        to_delay("delay", delay, True)  # before the item is the thread's no more
+        return oldest_of(self).nack(delay)
 
     def task_done(self) -> None:
         """As `ack`, by the name that it has in the stdlib."""
-        self.holdings.pop_oldest().ack()
+        oldest_of(self).ack()
 
     def messages(self, timeout: float | None = None) -> Iterator[Message[T]]:
         """Iterate messages as they come, until none has for so many seconds, or the queue is shut down or closed."""
         while True:
             try:
                 message = self.take(True, timeout)
-            except (Empty, ShutDown, ClosedError):
+            except (Empty, ShutDown, ClosedError) as end:
+                check_end(self, end)
                 return
             yield message
 
@@ -331,15 +323,17 @@ class Queue(Generic[T]):
     async def aget(self, timeout: float | None = None) -> T:
         """As `get`, in a task, to which the item belongs then."""
         message = await self.atake(timeout)
+        item = message.item_or_give_back()
         self.holdings.add_to_task(message)
-        return message.item
+        return item
 
     async def amessages(self, timeout: float | None = None) -> AsyncIterator[Message[T]]:
         """As `messages`, in a task, for `async for`."""
         while True:
             try:
                 message = await self.atake(timeout)
-            except (Empty, ShutDown, ClosedError):
+            except (Empty, ShutDown, ClosedError) as end:
+                check_end(self, end)
                 return
             yield message
 
@@ -375,7 +369,7 @@ class Queue(Generic[T]):
 
     def full(self) -> bool:
         """Return whether maxsize= items wait."""
-        return 0 < self.maxsize <= self.qsize()
+        return self.qsize() >= self.maxsize > 0
 
     def join(self, timeout: float | None = None) -> bool:
         """Return True once nothing waits nor is in flight, False where that takes longer than so many seconds.
@@ -462,21 +456,3 @@ class Queue(Generic[T]):
     def __repr__(self) -> str:
         where = repr(self.path) if self.path else "in memory"
         return f"<oxidbm.Queue {where}{', closed' if self.closed else ''}>"
-
-
-def entry_of(queue: Queue[T], item: T) -> bytes:
-    """Return an item as the log keeps it."""
-    entry = ITEM + queue.codec.encode(item)
-    if len(entry) + HEAD_BYTES > queue.log.value_limit:
-        raise ValueError(
-            f"an item of {len(entry) - 1} bytes does not fit: the most one may take is half of the memory budget, "
-            f"{queue.log.value_limit - HEAD_BYTES - 1} bytes. Open the queue with more memory="
-        )
-    return entry
-
-
-def put(queue: Queue[T], entries: list[bytes], block: bool, timeout: float | None) -> None:
-    """Put items; raise Full where there is no room for them."""
-    exchange = queue.exchange
-    if not exchange.put(entries, exchange.deadline(block, timeout)):
-        raise Full

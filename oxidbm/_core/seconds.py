@@ -7,6 +7,7 @@ from oxidbm._core.arguments import as_seconds, shown
 
 LONGEST: Final = threading.TIMEOUT_MAX  # that a lock can be waited for; who waits longer waits again
 EXPIRE_SECONDS_MAX: Final = 1e12  # that a key can live
+DELAY_SECONDS_MAX: Final = 4e9  # more than a century
 
 
 def checked_every(name: str, value: object) -> float:
@@ -30,6 +31,25 @@ def seconds_from_0(name: str, more: str, value: object) -> float:
     if not seconds >= 0:
         raise ValueError(f"{name} is {what}, not {shown(value)}")
     return seconds
+
+
+def to_delay(what: str, seconds: object, zero: bool) -> float:
+    """Return what is a number of seconds until something comes again; TypeError or ValueError for what is none."""
+    if not isinstance(seconds, (int, float)):
+        raise TypeError(f"{what} is a number of seconds, not {type(seconds).__name__}")
+    if not (0 < seconds < DELAY_SECONDS_MAX or (zero and seconds == 0)):
+        least = "at least 0" if zero else "above 0"
+        raise ValueError(f"{what} is a number of seconds, {least} and below {DELAY_SECONDS_MAX:g}, not {seconds!r}")
+    return float(seconds)
+
+
+def to_time(now: object) -> float:
+    """Return what a caller's clock said; TypeError or ValueError where that is no time."""
+    if isinstance(now, bool) or not isinstance(now, (int, float)):
+        raise TypeError(f"clock is a function that returns seconds, and this one returned {now!r}")
+    if not float("-inf") < now < float("inf"):
+        raise ValueError(f"clock is a function that returns seconds, and this one returned {now!r}")
+    return float(now)
 
 
 def to_wait(timeout: float | None) -> float:

@@ -56,3 +56,19 @@ def waits_in(queue: Queue[Any], call: Callable[[], object]) -> tuple[threading.T
     while not any(lines):
         time.sleep(0.001)
     return thread, results
+
+
+class Picky:
+    """A codec of str that cannot read one of them."""
+
+    name = "picky"
+
+    def encode(self, value: str) -> bytes:
+        """Return the bytes of a str."""
+        return value.encode()
+
+    def decode(self, data: bytes) -> str:
+        """Return the str, unless it is that one."""
+        if data == b"bad":
+            raise ValueError("not to be read")
+        return data.decode()

@@ -88,9 +88,7 @@ def test_an_item_that_cannot_be_decoded_can_be_acknowledged(tmp_path: Path) -> N
         with pytest.raises(ValueError, match="json"), message:
             raise AssertionError
         assert queue.in_flight == 0  # given back
-        with pytest.raises(ValueError, match="json"):
-            queue.get()
-        assert queue.ack()
+        assert message.ack()
         assert queue.join(timeout=0)
 
 

@@ -29,13 +29,13 @@ WRONG: dict[str, list[Any]] = {
     "create": [None],
     "lock": ["yes"],
     "mode": ["600", None, True, 6.0],
-    "clock": [5.0, None],
+    "clock": [5.0, None, lambda: None, lambda: "5", lambda: True],
     "codec": [5],
     "device": [5, "device"],
     "memory": [None, 1.5],
 }
 OUT_OF_RANGE: dict[str, list[Any]] = {
-    "redeliver_after": [0, -1, float("nan")],
+    "redeliver_after": [0, -1, float("nan"), float("inf"), 1e12],
     "durability": ["sometimes", ""],
     "interval": [0, -1, float("nan"), float("inf")],
     "on_error": ["bytes", ""],

@@ -69,6 +69,7 @@ class LogFollower:
         deadline = -1.0
         while not self.closed:
             if not self.log.life.alive():
+                self.check_not_forked()
                 if self.closing():
                     time.sleep(LOOK_SECONDS)
                     continue
@@ -94,12 +95,17 @@ class LogFollower:
 
     def closing(self) -> bool:
         """Return whether the log is being closed, so that what it commits last is not known yet."""
-        return self.drain is not None and not self.commits.drains.ended and self.log.life.state != FORKED
+        return self.drain is not None and not self.commits.drains.ended
+
+    def check_not_forked(self) -> None:
+        """Raise ClosedError in a forked child, where the log's end would be taken for that of its entries."""
+        if self.log.life.state == FORKED:
+            self.log.life.check_alive()
 
     def step_behind_end(self) -> bool:
-        """Move to the next entry of a log that is closed; False where there is none, or a fork made the log void."""
+        """Move to the next entry of a log that is closed; False where there is none."""
         drain = self.drain
-        if drain is None or self.log.life.state == FORKED or not self.commits.drains.holds(drain):
+        if drain is None or not self.commits.drains.holds(drain):
             return False
         entries = self.entries
         entries.life = self.commits.drains.life
@@ -189,6 +195,7 @@ class LogFollower:
         if self.closed:
             return self
         if not self.log.life.alive():
+            self.check_not_forked()
             if self.closing():
                 return None
             return self.entries.current() if self.step_behind_end() else self

@@ -12,7 +12,6 @@ the cursor goes back to what it has passed. The queue's lock is held by whoever 
 import heapq
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Final, final
 
 from oxidbm._core.errors import CorruptionError
@@ -27,6 +26,7 @@ from oxidbm._core.queue.entries import (
     TIME_MAX_NS,
     body_of,
 )
+from oxidbm._core.queue.queue_clock import QueueClock
 from oxidbm._core.queue.queue_cursor import QueueCursor
 from oxidbm._core.queue.queue_log import QueueLog
 from oxidbm._core.queue.survey import Gap, Survey, passed_over, refused
@@ -62,9 +62,7 @@ class Delivery:
 class Deliveries:
     """The items of one open queue."""
 
-    def __init__(
-        self, log: QueueLog, redeliver_after: float | None, clock: Callable[[], float], skips: bool = False
-    ) -> None:
+    def __init__(self, log: QueueLog, redeliver_after: float | None, clock: QueueClock, skips: bool = False) -> None:
         self.log = log
         self.redeliver_after = redeliver_after
         self.clock = clock
@@ -192,7 +190,7 @@ class Deliveries:
         left = (note.due_ns - time.time_ns()) / 1e9
         if left <= 0:
             return False
-        deadline = self.clock() + left
+        deadline = self.clock.now_or_last() + left
         if delivery.address not in self.outstanding:
             self.outstanding[delivery.address] = delivery
             self.outstanding_bytes += delivery.size
@@ -372,7 +370,7 @@ class Deliveries:
 
     def append_notes(self, deliveries: list[Delivery]) -> bool:
         """Append notes about some items; False where the log has no room now."""
-        now, now_ns = self.clock(), time.time_ns()
+        now, now_ns = self.clock.now_or_last(), time.time_ns()
         parts = [NOTES]
         for delivery in deliveries:
             due_ns = 0

@@ -13,13 +13,14 @@ from typing import Final, TypeVar, final
 from mypy_extensions import i64
 
 from oxidbm import _queue_errors
-from oxidbm._core.arguments import as_flag, as_seconds
+from oxidbm._core.arguments import as_flag
 from oxidbm._core.locks import QUEUEING, LockOrder, StoreLock
 from oxidbm._core.queue.deliveries import NEVER, Deliveries, Delivery
+from oxidbm._core.queue.queue_clock import QueueClock
 from oxidbm._core.queue.queue_log import QueueLog
 from oxidbm._core.queue.reserve import Reserve
 from oxidbm._core.queue.waiting import Helping, ThreadWaiter, Waiter, Waiters
-from oxidbm._core.seconds import checked_timeout, seconds_from_0
+from oxidbm._core.seconds import checked_timeout, to_delay
 
 R = TypeVar("R")
 
@@ -37,15 +38,15 @@ class Exchange:
         maxsize: int,
         redeliver_after: float | None,
         commits_puts: bool,
-        clock: Callable[[], float],
+        clock: Callable[[], object],
         interval: float,
         skips: bool,
     ) -> None:
         self.log = log
         self.maxsize = maxsize
         self.commits_puts = commits_puts
-        self.clock = clock
-        self.deliveries = Deliveries(log, redeliver_after, clock, skips)
+        self.clock = QueueClock(clock)
+        self.deliveries = Deliveries(log, redeliver_after, self.clock, skips)
         self.lock = StoreLock(LockOrder(log.life.called()), QUEUEING)
         self.room = Reserve(log)
         self.takers = Waiters()
@@ -60,14 +61,14 @@ class Exchange:
         self.tell_skipped(None)
 
     def deadline(self, block: object, timeout: object) -> float:
-        """Return until when to wait, by the clock; TypeError and ValueError for what says neither."""
+        """Return until when to wait, by the monotonic clock; TypeError and ValueError for what says neither."""
         if block is True and timeout is None:
             return NEVER
         waits = as_flag("block", block)
         seconds = checked_timeout(timeout)
         if not waits:
             return -NEVER
-        return NEVER if seconds is None else self.clock() + seconds
+        return NEVER if seconds is None else time.monotonic() + seconds
 
     def put(self, entries: list[bytes], deadline: float) -> bool:
         """Append items, durably where that is asked; False where there is no room for them until the deadline."""
@@ -181,7 +182,7 @@ class Exchange:
         """Hand out the next item, where there is one."""
         if self.ended:
             raise _queue_errors.ShutDown("the queue was shut down, and hands out no more items")
-        found = self.deliveries.take(self.clock())
+        found = self.deliveries.take(self.clock.now())
         if found is None and self.shut:
             raise _queue_errors.ShutDown("the queue was shut down, and no item is left that could be handed out")
         if found is not None and (self.putters or self.takers):
@@ -213,10 +214,10 @@ class Exchange:
 
     def give_back(self, delivery: Delivery, attempts: int, delay: object) -> bool:
         """Have an item come again; False where it is not out any more."""
-        rest = seconds_from_0("delay", "", delay)
+        seconds = to_delay("delay", delay, True)
         self.log.life.check_open()
         with self.lock:
-            due = self.clock() + rest if rest > 0 else None
+            due = self.clock.now() + seconds if seconds > 0 else None
             if not self.deliveries.give_back(delivery, attempts, due):
                 return False
             self.takers.wake()
@@ -226,12 +227,10 @@ class Exchange:
 
     def extend(self, delivery: Delivery, attempts: int, seconds: object) -> bool:
         """Have an item stay out for so many seconds from now; False where it is not out any more."""
-        more = as_seconds("seconds", "a number of seconds above 0", seconds)
-        if not more > 0:
-            raise ValueError(f"an item is extended by a number of seconds above 0, not {seconds!r}")
+        longer = to_delay("what an item is extended by", seconds, False)
         self.log.life.check_open()
         with self.lock:
-            if not self.deliveries.extend(delivery, attempts, self.clock() + more):
+            if not self.deliveries.extend(delivery, attempts, self.clock.now() + longer):
                 return False
             self.takers.wake()  # which may have to wait less than it meant to
         return True
@@ -298,17 +297,20 @@ class Exchange:
 
     def seconds_left(self, waiters: Waiters, deadline: float) -> float:
         """Return how long to wait for something to change."""
-        with self.lock:
-            if waiters is self.takers:
-                deadline = min(deadline, self.deliveries.next_due())
-        return NEVER if deadline == NEVER else deadline - self.clock()
+        left = NEVER if deadline == NEVER else deadline - time.monotonic()
+        if waiters is self.takers:
+            with self.lock:
+                due = self.deliveries.next_due()
+            if due < NEVER:
+                left = min(left, due - self.clock.now())
+        return left
 
     def leave(self, waiters: Waiters, waiter: Waiter, deadline: float) -> bool:
         """Let a waiter go that was woken or has waited; return whether it is not to try again."""
         interrupted = self.lock.take_surely()
         try:
             waiters.leave(waiter)
-            over: bool = interrupted is not None or not (waiter.woken or self.clock() < deadline)
+            over: bool = interrupted is not None or not (waiter.woken or time.monotonic() < deadline)
             if over:
                 self.pass_on(waiters)
         finally:

@@ -23,7 +23,7 @@ from oxidbm._core.durability.compression import checked_level
 from oxidbm._core.durability.source import Recovery
 from oxidbm._core.errors import RecoveryWarning
 from oxidbm._core.life import COMMITTED, Life
-from oxidbm._core.seconds import checked_every
+from oxidbm._core.seconds import checked_every, to_time
 from oxidbm._core.sizes import parse_size
 from oxidbm._core.store.arguments import to_key, to_name, to_token
 from oxidbm._core.store.batch import Batch
@@ -60,9 +60,11 @@ def checked_follow(follow: object, read_only: bool, checkpoint: str | None) -> f
 
 
 def checked_clock(clock: Any) -> Callable[[], float]:
-    """Return a clock as it is; TypeError for what cannot be called."""
+    """Return a clock as it is; TypeError or ValueError for what cannot be called, or tells no time."""
     if not callable(clock):
         raise TypeError(f"clock is a function that returns seconds, not {shown(clock)}")
+    read: Callable[[], object] = clock
+    to_time(read())
     return cast(Callable[[], float], clock)
 
 
