@@ -1,6 +1,7 @@
 """A queue on a disk that is full: puts are refused in time, and what is there can be taken, acknowledged, durably."""
 
 import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,28 @@ import pytest
 
 from oxidbm import Queue
 from tests.inside import abandon_queue
+
+
+@pytest.mark.parametrize("durability", ["manual", "interval", "always"])
+@pytest.mark.parametrize("left", [0, 300_000, 900_000])
+def test_a_disk_that_others_fill_is_seen(small_disk: Path, durability: Any, left: int) -> None:
+    with Queue(small_disk / "q", durability=durability, memory="1MiB", page_size="64KiB") as queue:
+        queue.put(b"x" * 1000)
+        queue.commit()
+        for _ in range(100):  # the looks of the first puts are over, however little they have to wait for one
+            queue.put(b"x" * 1000)
+        found = os.statvfs(small_disk)
+        kept = found.f_blocks * found.f_frsize // 8
+        with open(small_disk / "others", "wb") as file:
+            file.write(bytes(found.f_bavail * found.f_frsize - kept - left))
+        with pytest.raises(OSError, match="nothing was put") as raised:
+            for _ in range(2000):
+                queue.put(b"x" * 1000)
+        assert raised.value.errno == errno.ENOSPC
+        for message in queue.messages(timeout=0):
+            message.ack()
+        queue.commit()
+        assert queue.join(timeout=0)
 
 
 @pytest.mark.parametrize("durability", ["manual", "always"])

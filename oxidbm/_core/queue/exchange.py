@@ -48,7 +48,7 @@ class Exchange:
         self.clock = QueueClock(clock)
         self.deliveries = Deliveries(log, redeliver_after, self.clock, skips)
         self.lock = StoreLock(LockOrder(log.life.called()), QUEUEING)
-        self.room = Reserve(log)
+        self.room = Reserve(log, commits_puts)
         self.takers = Waiters()
         self.putters = Waiters()
         self.joiners = Waiters()
