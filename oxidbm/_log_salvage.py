@@ -14,13 +14,14 @@ from oxidbm._core.coder import BYTES_NAME, coder_for
 from oxidbm._core.device.directory import STORE, Directory
 from oxidbm._core.durability.carve import Carver
 from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES, CommitRecord, decode
-from oxidbm._core.durability.superblock import A_LOG, Superblock, encode_name
+from oxidbm._core.durability.superblock import A_QUEUE, Superblock, encode_name
 from oxidbm._core.errors import CodecError, CorruptionError, LockedError
 from oxidbm._core.faster_log.entry import is_entry
 from oxidbm._core.faster_log.log import Log
 from oxidbm._core.faster_log.position_file import Position, hold, known
 from oxidbm._core.log.record import previous_address
 from oxidbm._core.paging import FRAMES_MIN
+from oxidbm._core.queue.queue_log import QueueLog
 from oxidbm._core.sizes import parse_size
 from oxidbm._publish import UNFINISHED, Path, beside_no_writer, discard, make_empty, path_of, sync_name
 from oxidbm._remains import Remains, SegmentFile
@@ -34,8 +35,8 @@ class LogSalvageReport:
     """What `salvage_log` found, wrote and could not read.
 
     source, target: the two paths. codec: the codec's name that the target keeps.
-    entries: how many entries the target has; missing: how many more the source should have from its begin on, as far as
-    a commit or an entry that is left tells.
+    entries: how many entries the target has, or items, where it is a queue; missing: how many more entries the source
+    should have from its begin on, as far as a commit or an entry that is left tells.
     behind_commit: how many of the target's stand behind the last commit that is left. below_begin: how many were left
     out, since that commit says that the log begins behind them.
     commit_number, commit_time: that commit's number and time in seconds since 1970; 0 and None where none is left.
@@ -157,10 +158,13 @@ def salvage_log(
     *,
     codec: object = None,
     committed_only: bool = False,
+    queue: bool = False,
     memory: int | str = "64MiB",
     progress: Progress | None = None,
 ) -> LogSalvageReport:
     """Write every entry of a damaged log whose checksum holds into a new log, in order, and say what was lost.
+
+    Of a damaged queue, every item that is not acknowledged into a new queue: one whose acknowledgement is lost, too.
 
     source: the damaged log's directory, which is only read. Its STORE and CLEAN may be missing or damaged, and files of
     it missing, cut, overwritten or renamed. A log that is not damaged is copied; `Log.backup` keeps its addresses.
@@ -169,6 +173,7 @@ def salvage_log(
     codec: the entries' codec, or its name, where STORE is lost; without one they are bytes then.
     committed_only: leave out what stands behind the last commit that is left. By default each sound entry is taken,
     since a later commit may be among what is lost.
+    queue: the source is a queue; for one whose STORE is lost, which says so.
     memory: the target's memory budget, which is made larger where an entry of the source needs that.
     progress: is called with the numbers of entries stored and found, now and then.
 
@@ -183,13 +188,18 @@ def salvage_log(
     report = LogSalvageReport(path_of(source), path_of(target))
     budget = parse_size("memory", memory)
     check_target(report.source, report.target)
-    remains = Remains(report.source, A_LOG)
+    from oxidbm import _queue_salvage
+
+    kind = A_QUEUE if queue else _queue_salvage.kind_at(os.path.join(report.source, STORE))
+    remains = Remains(report.source, kind)
     try:
         with beside_no_writer(remains.directory) as free:
             if not free:
                 raise LockedError(f"{report.source} is open for writing; close it there, and salvage what is left then")
             if remains.page_bits is None or not remains.files:
-                raise CorruptionError("; ".join(remains.faults) or f"{report.source}: there is no file of a log")
+                raise CorruptionError(
+                    "; ".join(remains.faults) or f"{report.source}: there is no file of a {kind.what}"
+                )
             take_codec(report, remains, codec)
             report.faults += remains.faults
             survey = LogSurvey(remains, report)
@@ -208,7 +218,7 @@ def take_codec(report: LogSalvageReport, remains: Remains, codec: object) -> Non
         raise CodecError(f"{report.source} keeps entries of the codec {known_name!r}, not {given!r}; leave codec= out")
     if remains.block is None and codec is None:
         report.faults.append(
-            f"{report.target}: entries were taken as bytes, since {STORE}, which names the codec, is lost; if the log "
+            f"{report.target}: entries were taken as bytes, since {STORE}, which names the codec, is lost; if it "
             f"was typed, delete {report.target} and salvage again with its codec: --codec, in Python codec="
         )
     encode_name(given)
@@ -228,13 +238,19 @@ def write_target(
     unfinished = report.target + UNFINISHED
     try:
         block = Superblock(os.urandom(16), 0, remains.page_bits)
-        block.kind = A_LOG
+        block.kind = remains.kind
         block.value_codec = report.codec  # which need not be there to be imported
         make_empty(unfinished, block)
-        log = Log(unfinished, memory=budget, create=False, codec=RAW)
+        opened = QueueLog if remains.kind is A_QUEUE else Log
+        log = opened(unfinished, memory=budget, create=False, codec=RAW)
         try:
             readers = Readers(remains, report)
-            copy(report, remains, survey, log, readers, committed_only, progress)
+            if remains.kind is A_QUEUE:
+                from oxidbm import _queue_salvage
+
+                _queue_salvage.copy(report, remains, survey, log, committed_only, progress)
+            else:
+                copy(report, remains, survey, log, readers, committed_only, progress)
             log.commit(report.cookie if report.cookie else None)
             directory = log.handle.directory
             assert directory is not None

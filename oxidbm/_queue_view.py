@@ -83,7 +83,8 @@ class View:
     def survey(self) -> Survey:
         """Return what the log says now; CorruptionError where it is damaged, and that is not to be passed over."""
         if self.deliveries is None:
-            self.log.refresh()
+            if not self.log.recovery.faults:  # a damaged log that did not open as it should stays as it is
+                self.log.refresh()
             if self.seen is not None and self.commit == self.log.commit_number:
                 return self.seen
         survey = Survey(self.log)

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
+    from oxidbm._backup import BackupReport
     from oxidbm._core.device.device import Device
+    from oxidbm._publish import Path
 
 __all__ = ["Empty", "Full", "Message", "Peeked", "Queue", "ShutDown", "SkippedWarning"]
 
@@ -175,6 +177,7 @@ class Queue(Generic[T]):
             create=create,
             lock=lock,
             device=device,
+            on_error=on_error if read_only else None,
         )
         always = durability == "always" and path is not None
         seconds = 0.0 if durability == "manual" else interval
@@ -391,6 +394,24 @@ class Queue(Generic[T]):
     def commit(self) -> None:
         """Return once all that was put and acknowledged is durable, and how often what is out was handed out."""
         self.exchange.commit()
+
+    def backup(
+        self, to: Path, *, link: bool = False, progress: Callable[[int, int], None] | None = None
+    ) -> BackupReport:
+        """Copy the queue as of a commit that is made now, or of the last one where it is open read-only.
+
+        to: the directory of the backup, or of an earlier one of this queue, to which what is new is added.
+        link: take complete files as hard links, where the file system can.
+        progress: is called with the numbers of bytes that are copied and that are to be, now and then.
+
+        Others work with it meanwhile; what is not acknowledged by then waits in the copy. Returns the report. Raises
+        ValueError for a queue in memory, and what `Log.backup` raises.
+        """
+        self.log.life.check_open()
+        if not self.log.read_only:
+            self.commit()
+        report: BackupReport = self.log.backup(to, link=link, progress=progress)
+        return report
 
     def check(self) -> list[str]:
         """Return every fault found, as sentences: what is damaged or missing, and what no queue writes. O(the log)."""

@@ -175,7 +175,7 @@ class Command(TyperCommand):
                 group = None if ctx.parent is None else ctx.parent.info_name
                 if group == "queue":
                     found = f"`oxidbm queue check {path}` lists all faults, `oxidbm queue peek --skip {path}` shows"
-                    failure.add_note(f"{found} what is sound")
+                    failure.add_note(f"{found} what is sound, `oxidbm queue salvage {path} NEW` saves it")
                 elif group == "log":
                     found = f"`oxidbm log check {path}` lists all faults, `oxidbm log scan --skip {path}` shows"
                     failure.add_note(f"{found} what is sound, `oxidbm log salvage {path} NEW` saves it")

@@ -236,6 +236,11 @@ def salvage(
     """Write every sound entry of a damaged log, which is only read, into a new log, and list what was lost."""
     with progress("salvaging") as report:
         found = oxidbm.salvage_log(source, target, codec=codec, committed_only=committed_only, progress=report)
+    show_salvaged(found, as_json)
+
+
+def show_salvaged(found: oxidbm.LogSalvageReport, as_json: bool) -> None:
+    """Print what a salvage has found."""
     if as_json:
         common.print_json({**found.as_dict(), "cookie": bytes_to_json(found.cookie)})
         return

@@ -13,6 +13,8 @@ from oxidbm._queue_view import Peeked
 from oxidbm.cli import common
 from oxidbm.cli.bar import progress
 from oxidbm.cli.common import AsJson
+from oxidbm.cli.copies import line_of
+from oxidbm.cli.log import show_salvaged
 
 QUEUE: Final = typer.Argument(metavar="QUEUE", help="The queue's directory.", show_default=False)
 QueuePath: TypeAlias = Annotated[Path, QUEUE]
@@ -85,12 +87,52 @@ def check(path: QueuePath, as_json: AsJson = False) -> None:
         raise typer.Exit(5)
 
 
+def backup(
+    path: QueuePath,
+    to: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TO", help="The backup's directory: a new one, or an earlier backup.", show_default=False
+        ),
+    ],
+    link: Annotated[
+        bool, typer.Option("--link", help="Take complete files as hard links, where that is possible.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a queue as of its last commit, while it is worked with; onto an earlier backup of it, only what is new."""
+    with reading(path, False) as queue, progress("backing up") as report:
+        made = queue.backup(to, link=link, progress=report)
+    if as_json:
+        common.print_json(made.as_dict())
+    else:
+        common.print_line(line_of(made))
+
+
+def salvage(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="The damaged queue's directory.", show_default=False)
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="TARGET", help="The new queue's directory, not there yet.", show_default=False)
+    ],
+    codec: Annotated[
+        str | None, typer.Option("--codec", help="The items' codec, where STORE is lost.", show_default="bytes")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write every sound item of a damaged queue, which is only read, into a new queue, and list what was lost."""
+    with progress("salvaging") as report:
+        found = oxidbm.salvage_log(source, target, codec=codec, queue=True, progress=report)
+    show_salvaged(found, as_json)
+
+
 def items(count: int) -> str:
     """Return a number of items in words."""
     return f"{count:,} item" if count == 1 else f"{count:,} items"
 
 
-COMMANDS: Final[dict[str, Any]] = {"stat": stat, "peek": peek, "check": check}
+COMMANDS: Final[dict[str, Any]] = {"stat": stat, "peek": peek, "check": check, "backup": backup, "salvage": salvage}
 
 
 def group(cls: type[Any], command: type[Any]) -> typer.Typer:

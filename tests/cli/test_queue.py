@@ -63,6 +63,29 @@ def test_damage(tmp_path: Path) -> None:
     assert json.loads(invoke("queue", "check", path, "--json").stdout)["items"] == 2
 
 
+def test_a_queue_that_does_not_open_is_saved(tmp_path: Path) -> None:
+    path = tmp_path / "q"
+    with oxidbm.Queue(path, codec=str) as queue:
+        queue.put_many(["item a", "item b"])
+    with open(path / "CLEAN", "r+b") as file:
+        file.write(b"?")
+    done = invoke("queue", "peek", path)
+    assert done.exit_code == 5
+    assert f"`oxidbm queue salvage {path} NEW` saves it" in done.stderr
+    assert invoke("queue", "peek", "--skip", path).stdout.count("item") == 2
+    assert invoke("queue", "stat", "--skip", path).exit_code == 0
+    for command in ("queue", "log"):
+        done = invoke(command, "salvage", path, tmp_path / command)
+        assert done.exit_code == 0
+        assert f"{tmp_path / command}: 2 entries" in done.stdout
+        assert json.loads(invoke("queue", "check", tmp_path / command, "--json").stdout) == {"items": 2, "faults": []}
+    done = invoke("queue", "backup", tmp_path / "queue", tmp_path / "copy", "--json")
+    assert json.loads(done.stdout)["to"] == str(tmp_path / "copy")
+    assert str(tmp_path / "copy") in invoke("queue", "backup", tmp_path / "queue", tmp_path / "copy").stdout
+    with oxidbm.Queue(tmp_path / "copy", codec=str) as queue:
+        assert queue.get() == "item a"
+
+
 def test_an_item_that_the_codec_did_not_write(tmp_path: Path) -> None:
     path = tmp_path / "q"
     with oxidbm.Queue(path, codec="json") as queue:

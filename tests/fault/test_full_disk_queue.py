@@ -23,9 +23,13 @@ def test_a_disk_that_others_fill_is_seen(small_disk: Path, durability: Any, left
         kept = found.f_blocks * found.f_frsize // 8
         with open(small_disk / "others", "wb") as file:
             file.write(bytes(found.f_bavail * found.f_frsize - kept - left))
-        with pytest.raises(OSError, match="nothing was put") as raised:
+
+        def fill() -> None:
             for _ in range(2000):
                 queue.put(b"x" * 1000)
+
+        with pytest.raises(OSError, match="nothing was put") as raised:
+            fill()
         assert raised.value.errno == errno.ENOSPC
         for message in queue.messages(timeout=0):
             message.ack()

@@ -8,7 +8,7 @@ from typing import final
 
 from oxidbm._core.device.directory import Directory, DirectoryLock
 from oxidbm._core.durability.source import Recovery
-from oxidbm._core.durability.superblock import CleanMark, StorePrelude, Superblock
+from oxidbm._core.durability.superblock import A_QUEUE, CleanMark, StorePrelude, Superblock
 from oxidbm._core.errors import CorruptionError, error
 from oxidbm._core.exits import HANDLES, Openable, attempt
 from oxidbm._core.faster_log.commits import EntryCommits
@@ -112,10 +112,10 @@ class LogHandle(Openable):
         """Return what to say where a log could not be closed, and nobody is left to close it again."""
         if self.life.writable == READ_ONLY:
             return failure
-        return error(
-            f"{self.life.called()} could not be closed: {failure}. What was appended since its last durable commit, "
-            f"{self.commits.durable_sequence}, is lost"
-        )
+        done = "put or acknowledged" if self.options.kind is A_QUEUE else "appended"
+        last = int(self.commits.durable_sequence)
+        since = f" since commit {last}, the last durable one," if last > 0 else ""
+        return error(f"{self.life.called()} could not be closed: {failure}. What was {done}{since} is lost")
 
     def commit_all(self) -> None:
         """Commit also what appends that were under way still append, until nothing more can be appended."""
@@ -170,4 +170,5 @@ def not_to_copy(handle: LogHandle) -> Exception:
             f"{handle.life.called()} is damaged, and no backup can be made of it: {handle.recovery.faults[0]}. "
             "oxidbm.salvage_log(path, to) saves what is left"
         )
-    return ValueError("a log in memory has no files to copy; append its entries to one that has a path")
+    what = handle.life.what
+    return ValueError(f"a {what} in memory has no files to copy; bring what it holds into one that has a path")

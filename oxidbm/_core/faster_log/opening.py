@@ -16,7 +16,6 @@ from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.beside import open_beside_writer
 from oxidbm._core.durability.found_commit import FoundCommit
 from oxidbm._core.durability.superblock import (
-    A_LOG,
     StorePrelude,
     Superblock,
     never_durable,
@@ -97,11 +96,9 @@ def open_as_asked(directory: Directory, options: LogOptions, block: Superblock) 
     except CorruptionError as damage:
         if options.skips:
             return open_what_is_left(directory, options, block, str(damage))
-        if options.kind is not A_LOG:
-            raise
         raise CorruptionError(
-            f'{damage}. What is left of the log is read with read_only=True, on_error="skip", and saved by '
-            "oxidbm.salvage_log(path, to)"
+            f'{damage}. What is left of the {options.kind.what} is read with read_only=True, on_error="skip", and '
+            "saved by oxidbm.salvage_log(path, to)"
         ) from None
 
 
