@@ -80,7 +80,7 @@ def test_a_queue_that_does_not_open_is_saved(tmp_path: Path) -> None:
         assert f"{tmp_path / command}: 2 entries" in done.stdout
         assert json.loads(invoke("queue", "check", tmp_path / command, "--json").stdout) == {"items": 2, "faults": []}
     done = invoke("queue", "backup", tmp_path / "queue", tmp_path / "copy", "--json")
-    assert json.loads(done.stdout)["to"] == str(tmp_path / "copy")
+    assert json.loads(done.stdout)["path"] == str(tmp_path / "copy")
     assert str(tmp_path / "copy") in invoke("queue", "backup", tmp_path / "queue", tmp_path / "copy").stdout
     with oxidbm.Queue(tmp_path / "copy", codec=str) as queue:
         assert queue.get() == "item a"
