@@ -33,14 +33,13 @@ def seconds_from_0(name: str, more: str, value: object) -> float:
     return seconds
 
 
-def to_delay(what: str, seconds: object, zero: bool) -> float:
+def to_delay(name: str, seconds: object, zero: bool) -> float:
     """Return what is a number of seconds until something comes again; TypeError or ValueError for what is none."""
-    if not isinstance(seconds, (int, float)):
-        raise TypeError(f"{what} is a number of seconds, not {type(seconds).__name__}")
-    if not (0 < seconds < DELAY_SECONDS_MAX or (zero and seconds == 0)):
-        least = "at least 0" if zero else "above 0"
-        raise ValueError(f"{what} is a number of seconds, {least} and below {DELAY_SECONDS_MAX:g}, not {seconds!r}")
-    return float(seconds)
+    what = f"a number of seconds, {'at least 0' if zero else 'above 0'} and below {DELAY_SECONDS_MAX:g}"
+    found = as_seconds(name, what, seconds)
+    if not (0 < found < DELAY_SECONDS_MAX or (zero and found == 0)):
+        raise ValueError(f"{name} is {what}, not {shown(seconds)}")
+    return found
 
 
 def to_time(now: object) -> float:

@@ -199,7 +199,9 @@ def check_remains(left: Path, told: Told, states: list[State], exchange: bool) -
         try:
             report = store.backup(backup)
         except oxidbm.FormatError as failure:
-            assert told.may_be_refused or told.least == 0, failure  # the store was never durable, and is another one now
+            assert told.may_be_refused or told.least == 0, (
+                failure
+            )  # the store was never durable, and is another one now
             if told.least == 0:
                 return
             assert held is not None and state_in(backup) == held

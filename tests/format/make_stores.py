@@ -73,7 +73,10 @@ def main(target: str) -> None:
     """Make the file, which must not be there yet."""
     made = Path(target).name
     make = make_states if made.startswith("states") else make_snapshots
-    with tempfile.TemporaryDirectory() as name, zipfile.ZipFile(target, "x", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        zipfile.ZipFile(target, "x", zipfile.ZIP_DEFLATED, compresslevel=9) as file,
+    ):
         directory = Path(name)
         (directory / "expected.json").write_text(json.dumps(make(directory)))
         for path in sorted(directory.rglob("*")):

@@ -227,7 +227,7 @@ class Exchange:
 
     def extend(self, delivery: Delivery, attempts: int, seconds: object) -> bool:
         """Have an item stay out for so many seconds from now; False where it is not out any more."""
-        longer = to_delay("what an item is extended by", seconds, False)
+        longer = to_delay("seconds", seconds, False)
         self.log.life.check_open()
         with self.lock:
             if not self.deliveries.extend(delivery, attempts, self.clock.now() + longer):
