@@ -1294,8 +1294,8 @@ class Log(Generic[_V]):
         commit: with read_only=True, the number of an earlier commit to see instead of the last one.
         on_error: "raise", which None stands for, or "skip", for read_only=True: opens also a log that is damaged, as
             far as its records verify: `scan` and what else reads passes over what is damaged, unless it is told not to.
-            What keeps it from opening as it is stands in `recovery.faults`; then it ends where its files do, and does not
-            move on to newer commits.
+            What keeps it from opening as it is stands in `recovery.faults`; then it ends where its files do, and does
+            not move on to newer commits.
 
         Opening takes the same time whatever the log's length: it looks for the last commit from the end, and verifies
         what was appended since the last one known durable. What stands behind the last commit was never durable, and is

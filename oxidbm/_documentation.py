@@ -40,9 +40,10 @@ def sections(node: "ast.ClassDef") -> "Iterator[str]":
 
     yield ast.get_docstring(node) or ""
     heads: list[str] = []
-    for field, text in zip(node.body, node.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-            yield "\n    ".join([ast.unparse(field.target), *map(str.strip, str(text.value.value).splitlines())])
+    for field, following in zip(node.body, node.body[1:], strict=False):
+        said = following.value if isinstance(following, ast.Expr) else None
+        if isinstance(field, ast.AnnAssign) and isinstance(said, ast.Constant):
+            yield "\n    ".join([ast.unparse(field.target), *map(str.strip, str(said.value).splitlines())])
     for function in node.body:
         if not isinstance(function, ast.FunctionDef):
             continue
