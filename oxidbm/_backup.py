@@ -160,7 +160,7 @@ class Earlier:
                 "was restored from a copy, or went back to a checkpoint"
             )
         elif at >= begin and self.read(at, COMMIT_RECORD_BYTES) != commits.log.read(at, COMMIT_RECORD_BYTES):
-            why = f"holds another commit {self.sequence} than {name}: one of the two was changed since, on its own"
+            why = f"holds another commit {self.sequence} than {name}: one of them changed since, or it is a snapshot's"
         elif at < begin and not self.untouched:
             why = f"was opened to write since it was made, and {name} no longer has what tells whether it was written"
         else:

@@ -5,11 +5,11 @@ when a backup onto the earlier one is refused: where that one's last commit is n
 store went back to a checkpoint before it, or the backup went its own way.
 """
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
@@ -122,8 +122,7 @@ class BackupRules(CheckpointRules):
             assert self.made is not None
             reason = self.refusal(store, begin)
             assert reason is not None, said
-            with pytest.raises(oxidbm.FormatError, match=reason):
-                raise
+            assert re.search(reason, said)
             assert sorted(self.target().rglob("*")) == before
             self.check_backup(self.made)
             return None
