@@ -195,21 +195,20 @@ def check_remains(left: Path, told: Told, states: list[State], exchange: bool) -
         assert NOTHING in told.may_have
     elif NOTHING not in told.may_have:
         assert state_in(left / "backup.earlier") in [states[index] for index in told.may_have]
+    report = None
     with open_store(left / "store") as store:
         try:
             report = store.backup(backup)
-        except oxidbm.FormatError as failure:
-            assert told.may_be_refused or told.least == 0, (
-                failure
-            )  # the store was never durable, and is another one now
-            if told.least == 0:
-                return
-            assert held is not None and state_in(backup) == held
-        else:
-            assert state_in(backup) == held_by(store)
-            assert report.commit_sequence == store.stats()["commit_sequence"]
-        assert sorted(os.listdir(left)) == ["backup", "store"]
+        except oxidbm.FormatError:
+            if not told.may_be_refused and told.least > 0:  # else it may be another store, made anew
+                raise
         assert store.check() == []
+        if report is not None:
+            assert report.commit_sequence == store.stats()["commit_sequence"]
+            assert state_in(backup) == held_by(store)
+            assert sorted(os.listdir(left)) == ["backup", "store"]
+        elif held is not None:
+            assert state_in(backup) == held
 
 
 @pytest.mark.slow
@@ -222,7 +221,7 @@ def test_power_failure_anywhere(scenario: Callable[[BackupWriter], None], exchan
     platter = Platter(str(root))
     told = Told()
     left = tmp_path / "left"
-    every = one_in(11, 79)  # primes: no event always meets the same variant
+    every = one_in(17, 79)  # primes: no event always meets the same variant
     for number, event in enumerate(disk.events):
         looked_at = told.hear(event)
         platter.apply(event)

@@ -1,14 +1,14 @@
-"""What is in a `states` file of make_stores.py: checkpoints of each kind that is a state of the log, backups, a log, a queue.
+"""What is in a `states` file of make_stores.py: stores with checkpoints that are states, backups, a log, a queue.
 
 `kinds` was closed, `killed` was killed behind its last commit, `typed` has codecs, and each has a backup beside it that
 is older than its last commit, and goes on from an image of the index. `log` has several commits, with cookies, entries
-larger than a page, a begin that has moved, and named readers; `queue` items that were acknowledged in another order than
-they were put in, held, and given back.
+larger than a page, a begin that has moved, and a named reader; `queue` was killed, and has items that were put back or
+acknowledged in another order than they were put in.
 """
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import oxidbm
 from oxidbm import codecs
@@ -17,7 +17,9 @@ from tests.support import Quiet
 
 SMALL: Quiet = {"memory": "1MiB", "page_size": 4096, "durability": "manual", "compaction": False}
 FOR_YEARS = 10**10  # seconds
-KINDS = ("fold-over", "log", "index", "fold-over", "log")
+Kind = Literal["fold-over", "log", "index"]
+
+KINDS: tuple[Kind, ...] = ("fold-over", "log", "index", "fold-over", "log")
 ITEMS = codecs.Tuple(str, int)
 
 

@@ -154,6 +154,32 @@ def test_no_store_writes_a_file_that_has_two_names(tmp_path: Path) -> None:
         }
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_going_back_to_the_end_of_a_shared_segment_goes_on_in_a_copy_of_it(killed: bool, tmp_path: Path) -> None:
+    """Nothing is cut off that segment, which is the last one then; one that was killed has deleted those behind it."""
+    with Store(tmp_path / "s", **OPTIONS) as store:
+        fill(store, 0, 1)
+        token = store.checkpoint().token
+        roll(store)
+        fill(store, 3)
+        store.backup(tmp_path / "b", link=True)
+        expected = dict(store)
+        shared, *later = segments(tmp_path / "s")
+        assert (tmp_path / "s" / "log" / shared).stat().st_nlink == 2
+    if killed:
+        (tmp_path / "s" / "CLEAN").unlink()
+        for name in reversed(later):
+            (tmp_path / "s" / "log" / name).unlink()
+    else:
+        oxidbm.recover(tmp_path / "s", token)
+    for number in range(2):
+        with Store(tmp_path / "s", **OPTIONS) as store:
+            assert store.check() == []
+            store[b"another"] = b"way %d" % number
+    assert (tmp_path / "s" / "log" / shared).stat().st_nlink == 1
+    assert sound(tmp_path / "b", write=True) == expected
+
+
 def test_the_segment_of_the_commit_is_copied_where_it_is_complete_too(tmp_path: Path) -> None:
     """A backup of it is opened to write, and goes on in it."""
     with Store(tmp_path / "s", **OPTIONS) as store:
