@@ -36,7 +36,7 @@ from oxidbm._core.errors import (
     StaleError,
     error,
 )
-from oxidbm._log_salvage import LogSalvageReport as LogSalvageReport
+from oxidbm._log_remains import LogSalvageReport as LogSalvageReport
 from oxidbm._log_salvage import salvage_log as salvage_log
 from oxidbm._memoize import Memoized
 from oxidbm._recover import recover as recover

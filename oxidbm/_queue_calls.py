@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from queue import Full
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.life import FORKED
 from oxidbm._core.queue.entries import HEAD_BYTES, ITEM
 
 if TYPE_CHECKING:
-    from oxidbm._queue_message import Message
-    from oxidbm.queue import Queue
+    from oxidbm import codecs
+    from oxidbm._core.queue.exchange import Exchange
+    from oxidbm._core.queue.queue_log import QueueLog
+    from oxidbm._queue_message import Holdings, Message
 
 T = TypeVar("T")
+
+
+class Face(Protocol[T]):
+    """What is needed of a queue."""
+
+    codec: codecs.Codec[T]
+    log: QueueLog
+    exchange: Exchange
+    holdings: Holdings[T]
 
 
 class Entries:
@@ -31,7 +42,7 @@ class Entries:
         return data
 
 
-def entry_of(queue: Queue[T], item: T) -> bytes:
+def entry_of(queue: Face[T], item: T) -> bytes:
     """Return an item as the log keeps it."""
     entry = ITEM + queue.codec.encode(item)
     if len(entry) + HEAD_BYTES > queue.log.value_limit:
@@ -42,13 +53,13 @@ def entry_of(queue: Queue[T], item: T) -> bytes:
     return entry
 
 
-def check_end(queue: Queue[T], end: Exception) -> None:
+def check_end(queue: Face[T], end: Exception) -> None:
     """Raise what ended the messages where that is no end: a forked child has not got what the parent still gets."""
     if isinstance(end, ClosedError) and queue.log.life.state == FORKED:
         raise end
 
 
-def oldest_of(queue: Queue[T]) -> Message[T]:
+def oldest_of(queue: Face[T]) -> Message[T]:
     """Return what the calling thread or task has got first, which is to have it no more."""
     queue.log.life.check_open()
     if queue.log.read_only:
@@ -56,7 +67,7 @@ def oldest_of(queue: Queue[T]) -> Message[T]:
     return queue.holdings.pop_oldest()
 
 
-def put(queue: Queue[T], entries: list[bytes], block: bool, timeout: float | None) -> None:
+def put(queue: Face[T], entries: list[bytes], block: bool, timeout: float | None) -> None:
     """Put items; raise Full where there is no room for them."""
     exchange = queue.exchange
     if not exchange.put(entries, exchange.deadline(block, timeout)):

@@ -13,13 +13,12 @@ from oxidbm._core.durability.superblock import A_LOG, A_QUEUE, SUM, SUPERBLOCK, 
 from oxidbm._core.log.record import previous_address
 from oxidbm._core.queue.deliveries import NOTES_MAX
 from oxidbm._core.queue.entries import ACK, ADDRESS, ITEM, ITEM_KINDS, MOVED_KIND, NOTE, NOTES, body_of, fault_of
-from oxidbm._log_salvage import sound_entries
+from oxidbm._log_remains import LogSalvageReport, LogSurvey, sound_entries
 from oxidbm._remains import mended
 from oxidbm._salvage import RECORDS_A_STEP, Progress
 
 if TYPE_CHECKING:
     from oxidbm._core.faster_log.log import Log
-    from oxidbm._log_salvage import LogSalvageReport, LogSurvey
     from oxidbm._remains import Remains
 
 

@@ -90,6 +90,11 @@ class Life:
         if not self.alive():
             self.blocked_read()
 
+    def check_not_forked(self) -> None:
+        """Raise ClosedError in a forked child, where the end of what is void would be taken for that of its entries."""
+        if self.state == FORKED:
+            self.blocked_read()
+
     def wait_at_gate(self) -> None:
         """Return when no thread applies a batch; BusyError in the one that does."""
         while self.state == BUSY:

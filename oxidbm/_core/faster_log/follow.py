@@ -18,7 +18,6 @@ from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.drain import Drain
 from oxidbm._core.faster_log.refresh import LOOK_SECONDS, Refresher
 from oxidbm._core.faster_log.scan import EntryIterator
-from oxidbm._core.life import FORKED
 
 APPENDS_SECONDS: Final = 0.5  # at the longest, until one who follows what is uncommitted looks at the log's state again
 
@@ -69,7 +68,7 @@ class LogFollower:
         deadline = -1.0
         while not self.closed:
             if not self.log.life.alive():
-                self.check_not_forked()
+                self.log.life.check_not_forked()
                 if self.closing():
                     time.sleep(LOOK_SECONDS)
                     continue
@@ -96,11 +95,6 @@ class LogFollower:
     def closing(self) -> bool:
         """Return whether the log is being closed, so that what it commits last is not known yet."""
         return self.drain is not None and not self.commits.drains.ended
-
-    def check_not_forked(self) -> None:
-        """Raise ClosedError in a forked child, where the log's end would be taken for that of its entries."""
-        if self.log.life.state == FORKED:
-            self.log.life.check_alive()
 
     def step_behind_end(self) -> bool:
         """Move to the next entry of a log that is closed; False where there is none."""
@@ -195,7 +189,7 @@ class LogFollower:
         if self.closed:
             return self
         if not self.log.life.alive():
-            self.check_not_forked()
+            self.log.life.check_not_forked()
             if self.closing():
                 return None
             return self.entries.current() if self.step_behind_end() else self

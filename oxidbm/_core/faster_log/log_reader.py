@@ -92,8 +92,7 @@ class LogReader:
 
     def sync(self) -> None:
         """Make what is done durable now, without waiting for the next commit."""
-        if self.commits.log.life.state == FORKED:
-            self.commits.log.life.check_alive()
+        self.commits.log.life.check_not_forked()
         self.file.sync()
 
     def close(self) -> None:
