@@ -324,9 +324,7 @@ class Backup:
             self.fill_beside(lock.directory, found, earlier, link)
             lock.note_backup(mark.sequence)
             write_mark(lock.directory, self.block, mark, self.mode)
-            write_superblock(
-                lock.directory, self.block, self.mode, durable=True
-            )  # the next one tells by it whose it is
+            write_superblock(lock.directory, self.block, self.mode, durable=True)  # the next backup reads whose it is
             StorePrelude(lock.directory).sync_creation()
 
     def mark_for(self, found: FoundCommit) -> CleanMark:
