@@ -856,8 +856,8 @@ class Store(MutableMapping[_K, _V]):
         """Give back all space that holds no live record; returns when the files have shrunk. O(log).
 
         Files that an iteration is still inside of go when it ends. All that is live is copied before anything is given
-        back, so a disk needs as much space free as stats()["live_bytes"]: OSError, ENOSPC, where it has not, and
-        nothing is changed. The compaction in the background needs space for a file, and goes on file by file.
+        back, so a disk needs an eighth more space free than stats()["live_bytes"]: OSError, ENOSPC, where it has not,
+        and nothing is changed. The compaction in the background needs space for a file, and goes on file by file.
         """
 
 @final

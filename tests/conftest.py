@@ -70,7 +70,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Free:
     inside = os.statvfs
 
     def set_free(count: int) -> None:
-        def statvfs(path: str) -> os.statvfs_result:
+        def statvfs(path: str | int) -> os.statvfs_result:
             found = list(inside(path))
             found[1], found[2], found[4] = 1, 1 << 40, count  # the unit, how many there are, and are free to anybody
             return os.statvfs_result(found)

@@ -199,7 +199,7 @@ def test_a_delivery_is_extended() -> None:
         assert first.ack()
         assert not first.extend(1)
         for wrong in (0, -1, float("nan")):
-            with pytest.raises(ValueError, match="extended"):
+            with pytest.raises(ValueError, match="seconds is a number of seconds, above 0"):
                 second.extend(wrong)
     with Queue() as queue:
         queue.put(b"a")

@@ -1,6 +1,7 @@
 """Compaction: space comes back, nothing live is lost, readers inside keep what they read."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,8 @@ def test_reorganize_where_the_copies_would_fill_the_disk(tmp_path: Path, free: F
     """It says so before it begins: a write that fails would poison the store."""
     with disk_store(tmp_path / "store") as store:
         expected = overwrite(store, 6)
-        needed = store.stats()["live_bytes"] + 4096
+        live = store.stats()["live_bytes"]
+        needed = live + live // 8 + 2 * 4096
         before = store.stats()
         free(needed - 1)
         with pytest.raises(OSError, match=f"some {needed} bytes.*has {needed - 1} bytes free") as refused:
@@ -56,6 +58,26 @@ def test_reorganize_where_the_copies_would_fill_the_disk(tmp_path: Path, free: F
         store.reorganize()
         assert dict(store.items()) == expected
         assert store.stats()["file_bytes"] < before["file_bytes"] / 3
+        assert store.check() == []
+
+
+def test_reorganize_asks_the_disk_that_the_log_is_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which may be another one than the directory's."""
+    asked: list[os.stat_result] = []
+    inside = os.statvfs
+
+    def statvfs(place: str | int) -> os.statvfs_result:
+        asked.append(os.stat(place))
+        return inside(place)
+
+    with disk_store(tmp_path / "store") as store:
+        overwrite(store, 3)
+    (tmp_path / "store" / "log").rename(tmp_path / "elsewhere")
+    (tmp_path / "store" / "log").symlink_to(tmp_path / "elsewhere")
+    with disk_store(tmp_path / "store") as store:
+        monkeypatch.setattr(os, "statvfs", statvfs)
+        store.reorganize()
+        assert [os.path.samestat(one, (tmp_path / "elsewhere").stat()) for one in asked] == [True]
         assert store.check() == []
 
 

@@ -7,6 +7,7 @@ import pytest
 import oxidbm
 from oxidbm._core.device.segments import FileDevice
 from tests.inside import abandon, log_of
+from tests.unit.helpers import disk_store
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -124,3 +125,28 @@ def test_a_reader_at_a_snapshot_goes_on_where_the_log_behind_it_was_compacted_aw
             assert dict(reader.items()) == model
             assert reader.check() == []
             assert not reader.refresh()
+
+
+@pytest.mark.parametrize("gives_back", [False, True])
+def test_a_reader_leaves_the_first_snapshot_of_an_empty_store(tmp_path: Path, gives_back: bool) -> None:
+    """It is purged, and what the log had at its commit may be given back, before anything else is committed."""
+    with disk_store(tmp_path / "store") as store:
+        made = store.checkpoint("incremental")
+        reader = disk_store(tmp_path / "store", read_only=True)
+        assert dict(reader) == {}
+        assert not reader.refresh()
+        store.purge(token=made.token)
+        if gives_back:
+            store.reorganize()
+        store.update((b"%d" % number, b"x" * 3000) for number in range(6))
+    with disk_store(tmp_path / "store") as store:
+        assert reader.refresh()
+        assert dict(reader) == dict(store)
+        assert len(reader) == 6
+        assert reader.check() == []
+        store[b"more"] = b"1"
+        store.sync()
+        assert reader.refresh()
+        assert reader[b"more"] == b"1"
+        assert not reader.refresh()
+    reader.close()

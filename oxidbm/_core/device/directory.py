@@ -62,6 +62,10 @@ class Directory:
         elif HAS_DIRECTORY_DESCRIPTORS:
             self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | OPEN_FLAGS)
 
+    def where(self) -> str | int:
+        """Return what leads to it for calls of the system: its descriptor, or else its path."""
+        return self.descriptor if self.descriptor >= 0 else self.absolute
+
     def place(self, name: str) -> str:
         """Return what messages call a file."""
         return os.path.join(self.path, name)

@@ -162,8 +162,8 @@ def with_advice(failure: OSError, count: int) -> OSError:
     return OSError(failure.errno, why, failure.filename)
 
 
-def disk_space(path: str) -> tuple[int, int] | None:
-    """Return the bytes of a path's file system and how many of them are free; None where it does not tell."""
+def disk_space(path: str | int) -> tuple[int, int] | None:
+    """Return the bytes of a path's or descriptor's file system, and how many are free; None where it does not say."""
     try:
         status = os.statvfs(path)
     except (AttributeError, OSError):

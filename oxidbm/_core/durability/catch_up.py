@@ -56,6 +56,10 @@ class Ground:
         """Return whether there is a snapshot of a later commit than that, which the log does not lead to."""
         raise NotImplementedError
 
+    def has_checkpoint(self, token: str) -> bool:
+        """Return whether there is the checkpoint of a token."""
+        raise NotImplementedError
+
     def begin_anew(self) -> bool:
         """Open the store anew, at its newest commit; False where that is the one that was seen before."""
         raise NotImplementedError

@@ -32,7 +32,7 @@ def copy_of_log(log: HybridLog, mark: CleanMark | None, source: Source, report: 
     check_previous(log, at)
     check_log_of(log, at)
     source.rebuilt = at
-    return assemble(source.files, source.chain_of(at))
+    return assemble(source.files, source.chain_of(at), source.elsewhere)
 
 
 def newest_snapshot(log: HybridLog, source: Source, report: Recovery) -> Spill | None:
@@ -68,7 +68,7 @@ def newest_snapshot(log: HybridLog, source: Source, report: Recovery) -> Spill |
 def assembled(log: HybridLog, source: Source, metadata: Metadata) -> Spill:
     """Return what the log lacks of a snapshot's state, if the two together lead there."""
     assert source.files is not None
-    spill = assemble(source.files, source.chain_of(metadata))
+    spill = assemble(source.files, source.chain_of(metadata), source.elsewhere)
     try:
         check_whole(log, metadata, spill)
     except BaseException:

@@ -8,6 +8,7 @@ A snapshot is the store's newest state as long as the log has not gone on to a l
 only when all its records verify. A writer that crashes while it rebuilds finds the same snapshot again.
 """
 
+import contextlib
 import errno
 import mmap
 import os
@@ -48,13 +49,13 @@ NOT_WRITABLE: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 class Spill:
     """A file without a name that holds the log's bytes from an address on."""
 
-    def __init__(self, place: str, start: i64) -> None:
+    def __init__(self, place: str | None, start: i64) -> None:
         self.start: i64 = start
         self.end: i64 = start
         self.file: Any = self.opened(place)
 
-    def opened(self, place: str) -> Any:
-        """Return a new file beside the store, or where temporary files go if nothing may be written there."""
+    def opened(self, place: str | None) -> Any:
+        """Return a new file in a directory, or where temporary files go if nothing may be written there."""
         try:
             return tempfile.TemporaryFile(dir=place, buffering=0)
         except OSError as failure:
@@ -195,10 +196,28 @@ def buried_in(files: CheckpointFiles, chain: list[Metadata]) -> vec[i64]:
     return found
 
 
-def assemble(files: CheckpointFiles, chain: list[Metadata]) -> Spill:
-    """Return what the log of a chain's last snapshot has from its `copied_from` on; CorruptionError for no such."""
-    top = chain[-1]
+def assemble(files: CheckpointFiles, chain: list[Metadata], elsewhere: bool = False) -> Spill:
+    """Return what the log of a chain's last snapshot has from its `copied_from` on; CorruptionError for no such.
+
+    It is put together beside the store, and with `elsewhere` where temporary files go if there is no space.
+    """
     place = files.store.place(CHECKPOINTS)
+    try:
+        return put_together(files, chain, place)
+    except OSError as failure:
+        if failure.errno != errno.ENOSPC:
+            raise
+    if elsewhere:
+        with contextlib.suppress(OSError):
+            return put_together(files, chain, None)
+    top = chain[-1]
+    size = top.end - top.copied_from
+    raise OSError(errno.ENOSPC, f"no space to put the snapshot {top.token} together, {size} bytes", place)
+
+
+def put_together(files: CheckpointFiles, chain: list[Metadata], place: str | None) -> Spill:
+    """As `assemble`, in a directory; None is where temporary files go."""
+    top = chain[-1]
     spill = Spill(place, i64(top.copied_from))
     try:
         record = b""
@@ -214,12 +233,6 @@ def assemble(files: CheckpointFiles, chain: list[Metadata]) -> Spill:
                 spill.cut(i64(metadata.copied_to))
         spill.put(i64(top.commit), record)
         return spill
-    except OSError as failure:
-        spill.close()
-        if failure.errno != errno.ENOSPC:
-            raise
-        size = top.end - top.copied_from
-        raise OSError(errno.ENOSPC, f"no space to put the snapshot {top.token} together, {size} bytes", place) from None
     except BaseException:
         spill.close()
         raise

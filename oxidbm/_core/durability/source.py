@@ -53,6 +53,7 @@ class Source:
         self.files = files
         self.known: list[Metadata] = []  # the oldest first
         self.images = True  # False where the log is to be read from its first record on
+        self.elsewhere = False  # a snapshot's log need not be put together on the store's own disk
         self.at: Metadata | None = None  # what lies behind it is not looked at
         self.rebuilt: Metadata | None = None  # a snapshot from which the log was completed
 

@@ -12,6 +12,7 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
+from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.device.system import disk_space
 from oxidbm._core.queue.queue_log import QueueLog
 
@@ -43,7 +44,8 @@ class Reserve:
             now = time.monotonic()
             if log.tail + size < self.next_look and now < self.looked_at + LOOK_SECONDS:
                 return
-        space = disk_space(self.path)
+        device = log.device
+        space = disk_space(device.directory.where() if isinstance(device, FileDevice) else self.path)
         if space is None:  # a write says better what is wrong
             return
         kept: i64 = min(i64(RESERVE_BYTES), space[0] // SHARE)

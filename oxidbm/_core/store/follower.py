@@ -87,7 +87,8 @@ class Follower:
     def leaves(self, device: OverlayDevice) -> bool:
         """Return whether there is a later state than that of a snapshot, to which the log leads, or another one.
 
-        Where the writer has given back what would lead there, only a later commit has let it.
+        Where the writer has given back what would lead there, only a later commit has let it; and one is made before a
+        snapshot goes that alone has a commit.
         """
         commits = self.commits
         files = device.device
@@ -98,6 +99,8 @@ class Follower:
         known = commits.log
         log = log_to_read(files, self.life.path, known.page_bits, known.checksum_key, FIRST_ADDRESS)
         if isinstance(files, FileDevice) and files.first_named() > log_start_before(log, device.metadata):
+            return True
+        if not self.ground.has_checkpoint(device.metadata.token):
             return True
         return self.ground.newer_snapshot(commits.sequence) or went_on(log, device.metadata)
 

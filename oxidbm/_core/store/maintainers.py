@@ -260,8 +260,9 @@ class DiskMaintainer(Maintainer):
         What is found only by the write that fails poisons the store.
         """
         device = self.log.device
-        space = disk_space(self.log.life.path) if isinstance(device, FileDevice) else None
-        wanted: i64 = self.table.live_bytes + self.log.page_bytes
+        space = disk_space(device.directory.where()) if isinstance(device, FileDevice) else None
+        live: i64 = self.table.live_bytes
+        wanted: i64 = live + (live >> 3) + (self.log.page_bytes << 1)  # the ends of pages and of blocks count, too
         if space is not None and wanted > space[1]:
             raise OSError(
                 errno.ENOSPC,

@@ -159,10 +159,11 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
     started = time.monotonic()
     mark = read_mark(directory, block) if options.checkpoint is None else None
     device = device_for(directory, options, block)
+    files = CheckpointFiles(directory, block.store_id, options.mode)
     try:
         commits = unrecovered(directory, device, options, block)
-        files = CheckpointFiles(directory, block.store_id, options.mode)
         source = Source(files)
+        source.elsewhere = options.read_only
         report = Recovery()
         source.read_all(report)
         choose_checkpoint(source, options.checkpoint)
@@ -182,6 +183,7 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
             replay = recover(commits, mark, options.read_only, source, report)
     except BaseException:
         device.close()
+        files.close()
         raise
     report.seconds = time.monotonic() - started
     table = commits.table

@@ -79,6 +79,11 @@ class Files(Ground):
                     continue
         return False
 
+    def has_checkpoint(self, token: str) -> bool:
+        """Return whether there is the checkpoint of a token."""
+        files = self.handle.files
+        return files is not None and token in files.tokens()
+
     def begin_anew(self) -> bool:
         """Open the store a second time and exchange everything; False where it stands at the same commit."""
         handle = self.handle
