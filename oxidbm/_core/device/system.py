@@ -156,8 +156,8 @@ def with_advice(failure: OSError, count: int) -> OSError:
     if failure.errno not in (errno.EMFILE, errno.ENFILE):
         return failure
     why = (
-        f"{failure.strerror}: the log keeps each of its {count} files open. Let the process have more (ulimit -n, "
-        "RLIMIT_NOFILE), or close others"
+        f"{os.strerror(failure.errno)}: the log keeps each of its {count} files open. Let the process have more "
+        "(ulimit -n, RLIMIT_NOFILE), or close others"
     )
     return OSError(failure.errno, why, failure.filename)
 
