@@ -220,8 +220,11 @@ class Backup:
         Beside a writer the last commit may be one that is not on the disk yet. Were its end lost, the writer's recovery
         would cut a file off at an earlier commit, and that may be one that has got a second name here.
         """
-        if self.log.life.can_write():
+        life = self.log.life
+        if life.can_write():
             self.commits.commit()
+        elif life.poison:
+            life.blocked_write()  # raises: what was written since the failed commit would not be in the copy
         elif link and isinstance(self.log.device, FileDevice):
             self.log.device.sync_all()
         tail = self.commits.durable_tail

@@ -18,6 +18,7 @@ from oxidbm._core.durability.checkpoint import Checkpoint, Metadata
 from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import read_superblock
+from oxidbm._core.durability.tokens import commit_in
 from oxidbm._core.errors import MissingError, RecoveryWarning
 from oxidbm._core.store.arguments import to_token
 from oxidbm._core.store.going_back import MODE, choose, directory_of, go_back
@@ -133,7 +134,7 @@ def loss_of(path: str, token: str | None) -> Loss:
     """Return what going back to a checkpoint would delete; MissingError where there is none such."""
     with looked_into(path) as files:
         chosen = choose(files, token)
-        newer = [other for other in files.tokens() if other > chosen.token]
+        newer = [other for other in files.tokens() if commit_in(other) > chosen.sequence]
         directory = files.store
         device = FileDevice(directory.sub(LOG), read_superblock(directory).page_bits, read_only=True)
         try:

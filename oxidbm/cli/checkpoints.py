@@ -172,7 +172,9 @@ def purge(
     ] = None,
 ) -> None:
     """Remove one checkpoint, or all but the newest ones, and give back what only they held; print their tokens."""
-    if (token is None) == (keep is None):
+    if token is not None and keep is not None:
+        raise ValueError("purge takes the token of a checkpoint or --keep, not both")
+    if token is None and keep is None:
         raise ValueError("name the checkpoint to remove, or say with --keep how many of the newest ones stay")
     with common.writing(path) as store:
         removed = store.purge(token=token, keep=keep)

@@ -76,6 +76,12 @@ def watch(
             return
         common.stdout()
         before = next(looks)
+        if not common.is_terminal():
+            for now in itertools.chain([before], looks):
+                common.print_table(watched_table(path, before, now))
+                sys.stdout.flush()
+                before = now
+            return
         with (
             common.of_stream("stdout"),
             Live(watched_table(path, before, before), console=Console(highlight=False), auto_refresh=False) as live,

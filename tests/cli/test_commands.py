@@ -354,8 +354,9 @@ def test_watch(fruit: Path) -> None:
     looks = [json.loads(line) for line in result.stdout.splitlines()]
     assert [look["keys"] for look in looks] == [4, 4, 4]
     assert looks[0]["time"] < looks[2]["time"]
-    text = invoke("watch", fruit, "--count", 2, "--interval", 0.01).stdout
-    assert any(line.split() == ["keys", "4"] for line in text.splitlines())
+    text = invoke("watch", fruit, "--count", 2, "--interval", 0.01).stdout  # no terminal: each look as it comes
+    assert sum(line.split() == ["keys", "4"] for line in text.splitlines()) == 2
+    assert text.endswith("\n")
 
 
 def test_bench(tmp_path: Path) -> None:

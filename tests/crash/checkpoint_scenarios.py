@@ -9,6 +9,7 @@ from typing import cast
 
 import oxidbm
 from oxidbm._core.durability.checkpointer import COPY, DURABLE, IMAGE, PUBLISH, PURGE, SYNC
+from oxidbm._core.durability.tokens import commit_in
 from oxidbm._core.table.compaction import Compaction
 from tests.crash.test_power_failure import Writer, held_by
 from tests.inside import abandon, checkpointer_of, disk_of, log_of, table_of
@@ -82,7 +83,7 @@ class CheckpointWriter(Writer):
     def go_back(self, token: str, index: int) -> None:
         """Bring the store back to a checkpoint, and open it."""
         for known in self.store.checkpoints():
-            if known.token != token and known.token > token:
+            if known.commit > commit_in(token):
                 self.disk.note("purging", known.token)
         abandon(self.store)
         self.disk.note("durable", index)

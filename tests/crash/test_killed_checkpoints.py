@@ -17,6 +17,7 @@ import pytest
 
 import oxidbm
 from oxidbm import Store
+from oxidbm._core.durability.tokens import commit_in
 from tests.crash.test_kill import OPTIONS, apply, mixed, state
 from tests.inside import checkpointer_of, log_of
 from tests.support import soaked, started
@@ -149,7 +150,7 @@ class Rounds:
         with Store(self.path, read_only=True, checkpoint=token, memory="1MiB") as store:
             self.serial = serial_of(store)
         killed("recover_once", self.path, token, chance.choice([0, 0, chance.uniform(0, 0.02)]))
-        self.made = {known for known in self.made if known <= token}
+        self.made = {known for known in self.made if commit_in(known) <= commit_in(token)}
         if chance.random() < 0.5:
             self.look()  # opened in between, for writing
             self.serial = 0

@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 
 import oxidbm
-from oxidbm import Store, _backup
+from oxidbm import Log, PoisonedError, Store, _backup
+from oxidbm.testing import CrashDevice, FaultyDevice
 from tests.format.stores import TINY_FILES, Items, clock, make_tiny, open_store
 from tests.format.test_flips import flip_bits, outcome
+from tests.inside import abandon, abandon_log
 from tests.support import PURE, Quiet, scaled
 
 OPTIONS: Quiet = {"memory": "1MiB", "page_size": 4096, "durability": "manual", "compaction": False}
@@ -211,3 +214,42 @@ def test_damage_of_the_source_is_found_in_the_backup(tmp_path: Path) -> None:
     assert oxidbm.check(tmp_path / "b") != []
     with pytest.raises(oxidbm.CorruptionError):
         Store(tmp_path / "b", read_only=True)
+
+
+@pytest.mark.parametrize("failed", ["sync", "checkpoint", "interval", "log"])
+def test_a_poisoned_store_is_not_backed_up_without_what_it_could_not_commit(tmp_path: Path, failed: str) -> None:
+    """Nor as it was before, without a word; a reader copies what is durable."""
+    device = FaultyDevice(CrashDevice(4096))
+    path, to = tmp_path / "it", tmp_path / "backup"
+    if failed == "log":
+        log = Log(path, device=device, page_size=4096)
+        log.append(b"old")
+        log.commit()
+        device.fail("sync", errno.EIO)
+        log.append(b"new")
+        with pytest.raises(PoisonedError):
+            log.commit()
+        with pytest.raises(PoisonedError, match="takes no more writes since one failed"):
+            log.backup(to)
+        abandon_log(log)
+    else:
+        options: Any = {"durability": "manual", "page_size": 4096, "memory": "1MiB", "device": device}
+        store = Store(path, **options | ({"durability": "interval", "interval": 0.01} if failed == "interval" else {}))
+        store[b"old"] = b"1"
+        store.sync()
+        device.fail("sync", errno.EIO)
+        store[b"new"] = b"2"
+        if failed == "interval":
+            while not store.stats()["poisoned"]:
+                time.sleep(0.01)
+        else:
+            with pytest.raises(PoisonedError):
+                (store.sync if failed == "sync" else store.checkpoint)()
+        with pytest.raises(PoisonedError, match="takes no more writes since one failed"):
+            store.backup(to)
+        abandon(store)
+        device.heal()
+        with Store(path, read_only=True, **options) as reader:
+            reader.backup(to)
+        assert dict(Store(to, read_only=True)) in ({b"old": b"1"}, {b"old": b"1", b"new": b"2"})
+    assert failed != "log" or not to.exists()

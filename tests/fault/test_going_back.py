@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 import oxidbm
+from oxidbm import Store
+from oxidbm._recover import loss_of
 from tests.unit.helpers import disk_store
 
 if sys.platform != "win32":
@@ -87,3 +89,21 @@ def test_what_a_killed_process_left_of_a_checkpoint_goes(tmp_path: Path) -> None
     assert not left.exists()
     with disk_store(path) as store:
         assert dict(store.items()) == {b"key": b"1"}
+
+
+def test_checkpoints_of_the_same_commit_stay(tmp_path: Path) -> None:
+    """Whatever their tokens are, which are chance, and whichever of them was gone back to."""
+    path = tmp_path / "store"
+    with Store(path, durability="manual") as store:
+        store[b"a"] = b"1"
+        made = [store.checkpoint("log", name=f"{number}") for number in range(8)]
+        store[b"b"] = b"2"
+        later = store.checkpoint()
+    for chosen in made:
+        loss = loss_of(str(path), chosen.token)
+        assert set(loss.newer) <= {later.token}
+        oxidbm.recover(path, chosen.token)
+        with Store(path, read_only=True) as store:
+            assert {found.token for found in store.checkpoints()} == {one.token for one in made}
+            assert dict(store) == {b"a": b"1"}
+            assert store.check() == []

@@ -235,7 +235,7 @@ class CheckpointRules(FilesMachine):
         self.drop_iterations()
         report = oxidbm.recover(self.directory / "store", token)
         assert report.commit == kept.checkpoint.commit
-        self.kept = [other for other in self.kept if other.checkpoint.token <= token]
+        self.kept = [other for other in self.kept if other.checkpoint.commit <= kept.checkpoint.commit]
         self.model, self.serial = dict(kept.model), kept.serial
         self.sessions = dict(kept.sessions)
         self.went_back(kept)

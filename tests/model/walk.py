@@ -18,6 +18,7 @@ from typing import Literal, cast
 
 import oxidbm
 from oxidbm import Checkpoint, Store
+from oxidbm._core.durability.tokens import commit_in
 from oxidbm._core.log.flush import flush_for
 from oxidbm._core.table.compaction import Compaction
 from oxidbm._core.table.settle import settle
@@ -263,7 +264,7 @@ class Walk(WriteSteps, ReaderSteps):
             report = oxidbm.recover(self.path, made.token)
             assert report.commit == made.commit
             self.lose_behind(made.commit)
-            self.kept = {token: other for token, other in self.kept.items() if token <= made.token}
+            self.kept = {token: other for token, other in self.kept.items() if commit_in(token) <= made.commit}
             shutil.rmtree(self.directory / "backup", ignore_errors=True)
             self.open_again(made.commit)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import oxidbm
-from tests.inside import abandon, checkpointer_of, disk_of
+from tests.inside import abandon, checkpointer_of, disk_of, log_of
 from tests.unit.helpers import disk_store
 
 KEYS = 3000
@@ -131,4 +131,19 @@ def test_what_is_purged_is_due_anew(tmp_path: Path) -> None:
         assert not schedule.pays_at_end()
         store.purge(token=made.token)
         assert schedule.token == ""
+        assert schedule.pays_at_end()
+
+
+def test_where_the_last_image_is_purged_the_whole_log_counts(tmp_path: Path) -> None:
+    """Few keys that were written often: what an opening would replay is the log, and not a record of each key."""
+    with disk_store(tmp_path / "store", memory="8MiB") as store:
+        disk_of(store).stop()
+        for turn in range(20):
+            store.update((b"%d" % number, b"%d" % turn) for number in range(500))
+            store.sync()
+        made = store.checkpoint()
+        schedule = checkpointer_of(store).schedule
+        assert log_of(store).records - schedule.records < 500
+        store.purge(token=made.token)
+        assert 8000 < log_of(store).records - schedule.records < 12000
         assert schedule.pays_at_end()

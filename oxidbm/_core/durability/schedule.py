@@ -11,6 +11,7 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.log.record import HEADER_BYTES
 from oxidbm._core.table.table import Table
 
 DUE_RECORDS: Final = 1_000_000  # about a second of replay
@@ -71,8 +72,14 @@ class Schedule:
         self.token = token
 
     def gone(self, token: str) -> None:
-        """Take note that a checkpoint was removed; without the last image a record of each key is replayed at least."""
+        """Take note that a checkpoint was removed; without the last image the whole log is replayed.
+
+        How many records that has is told by its size, and by that of those that live.
+        """
         if token == self.token:
             self.token = ""
-            self.records = self.records_imaged = self.log.records - self.table.index.entries
+            entries = self.table.index.entries
+            size = self.log.tail - self.log.begin
+            records = max(entries, size // max(self.table.live_bytes // max(entries, i64(1)), i64(HEADER_BYTES)))
+            self.records = self.records_imaged = self.log.records - records
             self.bytes_end = self.log.begin

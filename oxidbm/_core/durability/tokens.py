@@ -20,6 +20,11 @@ def is_token(name: str) -> bool:
     return digits and bool(hyphen) and len(word) == RANDOM_DIGITS and not set(word) - set("0123456789abcdef")
 
 
+def commit_in(token: str) -> int:
+    """Return the number of the commit that a checkpoint of this token is of; -1 for what is no token."""
+    return int(token.partition("-")[0]) if is_token(token) else -1
+
+
 def shown_token(token: str) -> str:
     """Return what messages call a token that somebody gave: as it is, or, where it is none, quoted and cut."""
     if is_token(token) and len(token) <= TOKEN_SHOWN:

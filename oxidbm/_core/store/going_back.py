@@ -17,6 +17,7 @@ from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.rebuild import assemble, is_in_log, put_in_log
 from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import CleanMark, Superblock, read_superblock, remove_mark, write_mark
+from oxidbm._core.durability.tokens import commit_in
 from oxidbm._core.errors import FormatError, MissingError
 from oxidbm._core.log.reader import log_to_read
 from oxidbm._core.paging import FRAMES_MIN
@@ -44,7 +45,7 @@ def go_back(path: str, token: str | None) -> Recovery:
             count = int(handle.table.count + handle.table.pending.count())
             handle.abandon()
             for other in files.tokens():
-                if other > chosen.token:
+                if commit_in(other) > chosen.sequence:  # one of the same commit is of this state, too
                     files.remove(other)
             files.sweep()  # an image that a killed process had begun may be as large as the index
             remove_mark(directory)
