@@ -72,7 +72,8 @@ def test_a_second_store_has_the_same_addresses(tmp_path: Path, kind: Any, wait: 
         checkpointer_of(store).finish()
         made.result(60)
         begin, tail, entries = addresses_of(store)
-        assert tail == made.end - (COMMIT_RECORD_BYTES if kind in ("snapshot", "incremental") else 0)
+        aside = COMMIT_RECORD_BYTES if kind in ("snapshot", "incremental") else 0
+        assert made.end - tail in (0, aside)  # 0 where the log ended with a commit and its page with that
         expected = begin, made.end, entries  # the commit of a snapshot comes into the log with the next one, or never
         with disk_store(path, read_only=True, checkpoint=made.token) as second:
             assert addresses_of(second) == expected
