@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
 from oxidbm import Checkpoint, Store, _pure
 from oxidbm._core.budget import INDEX
@@ -183,4 +183,7 @@ def build_fault(core: Path) -> str | None:
 def pending_is_known(store: Store[Any, Any]) -> bool:
     """Return whether a store's opening found out what was pending: by all of the log there is, without an image."""
     used = [found for found in store.checkpoints() if found.token == store.recovery.checkpoint]
-    return not used or used[0].end <= store.stats()["begin"]
+    if not used:
+        return True
+    metadata = cast(Any, used[0]).metadata  # of a snapshot that has a part of the log the image is always read
+    return used[0].end <= store.stats()["begin"] and not metadata.has_copy()
