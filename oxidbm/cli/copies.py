@@ -1,8 +1,11 @@
-"""The command for backups: it copies a store as of its last commit, beside whoever writes it."""
+"""The command for backups: it copies a store as of its last commit, beside whoever writes it.
+
+What those of logs and queues take and show is here, too.
+"""
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -11,15 +14,18 @@ from oxidbm.cli import common
 from oxidbm.cli.bar import progress
 from oxidbm.cli.common import AsJson, StorePath
 
+To: TypeAlias = Annotated[
+    Path,
+    typer.Argument(metavar="TO", help="The backup's directory: a new one, or an earlier backup.", show_default=False),
+]
+LinkFiles: TypeAlias = Annotated[  # of a log or a queue
+    bool, typer.Option("--link", help="Take complete files as hard links, where that is possible.")
+]
+
 
 def backup(
     path: StorePath,
-    to: Annotated[
-        Path,
-        typer.Argument(
-            metavar="TO", help="The backup's directory: a new one, or an earlier backup.", show_default=False
-        ),
-    ],
+    to: To,
     link: Annotated[
         bool, typer.Option("--link", help="Take complete segments as hard links, where that is possible.")
     ] = False,
@@ -28,6 +34,11 @@ def backup(
     """Copy a store as of its last commit; onto an earlier backup of it, only what is new."""
     with common.reading(path) as store, progress("backing up") as report:
         made = store.backup(to, link=link, progress=report)
+    show_backup(made, as_json)
+
+
+def show_backup(made: oxidbm.BackupReport, as_json: bool) -> None:
+    """Print the report of a backup."""
     if as_json:
         common.print_json(made.as_dict())
     else:

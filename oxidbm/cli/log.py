@@ -13,7 +13,7 @@ from oxidbm._plain import Plain, Refused, bytes_to_json, to_base64
 from oxidbm.cli import common
 from oxidbm.cli.bar import progress
 from oxidbm.cli.common import AsJson, Limit, counted
-from oxidbm.cli.copies import line_of
+from oxidbm.cli.copies import LinkFiles, To, show_backup
 
 LOG: Final = typer.Argument(metavar="LOG", help="The log's directory.", show_default=False)
 LogPath: TypeAlias = Annotated[Path, LOG]
@@ -200,24 +200,14 @@ def check(path: LogPath, as_json: AsJson = False) -> None:
 
 def backup(
     path: LogPath,
-    to: Annotated[
-        Path,
-        typer.Argument(
-            metavar="TO", help="The backup's directory: a new one, or an earlier backup.", show_default=False
-        ),
-    ],
-    link: Annotated[
-        bool, typer.Option("--link", help="Take complete files as hard links, where that is possible.")
-    ] = False,
+    to: To,
+    link: LinkFiles = False,
     as_json: AsJson = False,
 ) -> None:
     """Copy a log as of its last commit, also beside a writer; onto an earlier backup of it, only what is new."""
     with reading(path) as log, progress("backing up") as report:
         made = log.backup(to, link=link, progress=report)
-    if as_json:
-        common.print_json(made.as_dict())
-    else:
-        common.print_line(line_of(made))
+    show_backup(made, as_json)
 
 
 def salvage(

@@ -13,7 +13,7 @@ from oxidbm._queue_view import Peeked
 from oxidbm.cli import common
 from oxidbm.cli.bar import progress
 from oxidbm.cli.common import AsJson
-from oxidbm.cli.copies import line_of
+from oxidbm.cli.copies import LinkFiles, To, show_backup
 from oxidbm.cli.log import show_salvaged
 
 QUEUE: Final = typer.Argument(metavar="QUEUE", help="The queue's directory.", show_default=False)
@@ -89,24 +89,14 @@ def check(path: QueuePath, as_json: AsJson = False) -> None:
 
 def backup(
     path: QueuePath,
-    to: Annotated[
-        Path,
-        typer.Argument(
-            metavar="TO", help="The backup's directory: a new one, or an earlier backup.", show_default=False
-        ),
-    ],
-    link: Annotated[
-        bool, typer.Option("--link", help="Take complete files as hard links, where that is possible.")
-    ] = False,
+    to: To,
+    link: LinkFiles = False,
     as_json: AsJson = False,
 ) -> None:
     """Copy a queue as of its last commit, while it is worked with; onto an earlier backup of it, only what is new."""
     with reading(path, False) as queue, progress("backing up") as report:
         made = queue.backup(to, link=link, progress=report)
-    if as_json:
-        common.print_json(made.as_dict())
-    else:
-        common.print_line(line_of(made))
+    show_backup(made, as_json)
 
 
 def salvage(

@@ -1,5 +1,8 @@
 """What the tests of a log share: the places where one is kept, and how its pages are pushed to disk."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,7 +13,7 @@ from oxidbm import Log
 from oxidbm.device import Device
 from oxidbm.testing import CrashDevice
 from tests.inside import abandon_log, commits_of_log, hybrid_log_of
-from tests.support import PURE
+from tests.support import PURE, ROOT
 
 SMALL_PAGE = 4096
 LARGE_PAGE = 4 << (16 if PURE else 20)  # what becomes slow on the sources is the checksum of such a page
@@ -107,3 +110,18 @@ def numbers_of(log: Log[Any]) -> Iterator[int]:
     """Yield the number with which each committed entry begins."""
     for _, data in log:
         yield int(data.split(b".")[0])
+
+
+def said_as_another_user(code: str, directory: Path) -> str:
+    """Return what a script prints that becomes another user, who may not come through the folders above a directory."""
+    directory.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=directory,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

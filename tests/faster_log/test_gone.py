@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from oxidbm import Log, MissingError, PoisonedError, Queue, Store
-from tests.support import ROOT
+from tests.faster_log.helpers import said_as_another_user
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a directory that is open is not deleted there")
 
@@ -114,17 +113,8 @@ def test_a_reader_of_a_log_that_is_gone(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user")
 def test_a_reader_that_may_not_be_kept(tmp_path: Path) -> None:
     """Each call says what it wanted to write, and what does without."""
-    tmp_path.chmod(0o755)
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_RIGHTS],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,  # by a path from there: the other user may not come through the folders above
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    said = said_as_another_user(WITHOUT_RIGHTS, tmp_path)
+    lines = said.splitlines()
     assert len(lines) == 4
     for line, name, place in zip(
         lines,

@@ -1,17 +1,14 @@
 """What a log forgets by itself: whole files, by number, bytes and age, and nothing that a named reader has not done."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from oxidbm import Log
-from tests.faster_log.helpers import Place, data_of
+from tests.faster_log.helpers import Place, data_of, said_as_another_user
 from tests.inside import commits_of_log, hybrid_log_of
-from tests.support import ROOT
 
 PER_FILE = 10
 SECOND = 1_000_000_000
@@ -206,14 +203,5 @@ def test_a_position_that_cannot_be_read_is_in_no_commits_way(files: Place, what:
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user")
 def test_a_position_of_another_user(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT_OF_ANOTHER_USER],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,  # by a path from there: the other user may not come through the folders above
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "theirs.pos" in done.stdout
+    said = said_as_another_user(SCRIPT_OF_ANOTHER_USER, tmp_path)
+    assert "theirs.pos" in said

@@ -8,7 +8,6 @@ A snapshot is the store's newest state as long as the log has not gone on to a l
 only when all its records verify. A writer that crashes while it rebuilds finds the same snapshot again.
 """
 
-import contextlib
 import errno
 import mmap
 import os
@@ -202,14 +201,13 @@ def assemble(files: CheckpointFiles, chain: list[Metadata], elsewhere: bool = Fa
     It is put together beside the store, and with `elsewhere` where temporary files go if there is no space.
     """
     place = files.store.place(CHECKPOINTS)
-    try:
-        return put_together(files, chain, place)
-    except OSError as failure:
-        if failure.errno != errno.ENOSPC:
-            raise
-    if elsewhere:
-        with contextlib.suppress(OSError):
-            return put_together(files, chain, None)
+    places: list[str | None] = [place, None] if elsewhere else [place]
+    for one in places:
+        try:
+            return put_together(files, chain, one)
+        except OSError as failure:
+            if failure.errno != errno.ENOSPC:
+                raise
     top = chain[-1]
     size = top.end - top.copied_from
     raise OSError(errno.ENOSPC, f"no space to put the snapshot {top.token} together, {size} bytes", place)
