@@ -1652,7 +1652,11 @@ class LogReader(Generic[_V]):
         """The address at which the reader of this name goes on when it is opened next."""
 
     def done(self, address: int) -> None:
-        """Keep that the entries up to and with the one at an address are done; an earlier one lets some come again."""
+        """Keep that the entries up to and with the one at an address are done; an earlier one lets some come again.
+
+        An entry that is not durable yet becomes so first, by a commit. Raises IndexError or ValueError for an address
+        at which no entry starts, PoisonedError where that commit cannot be.
+        """
 
     def sync(self) -> None:
         """Make what is done durable now."""

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast, overload
 
 from oxidbm import codecs
+from oxidbm._core.arguments import check_iterable
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.queue.exchange import Exchange
 from oxidbm._core.queue.queue_log import QueueLog
@@ -237,6 +238,7 @@ class Queue(Generic[T]):
         """
         if isinstance(items, (bytes, str, bytearray, memoryview)):
             raise TypeError(f"put_many() takes an iterable of items, not {type(items).__name__}; put() one")
+        check_iterable("items", "an iterable of items", items)
         entries = [entry_of(self, item) for item in items]
         if 0 < self.maxsize < len(entries):
             raise ValueError(f"there is never room for {len(entries)} items in a queue with maxsize={self.maxsize}")

@@ -25,6 +25,12 @@ def as_flag(name: str, value: object) -> bool:
     return value
 
 
+def check_iterable(name: str, what: str, value: object) -> None:
+    """Raise TypeError, which says `what` an argument is, for one that nothing can be taken out of."""
+    if not hasattr(value, "__iter__") and not hasattr(value, "__getitem__"):
+        raise TypeError(f"{name} is {what}, not {shown(value)}")
+
+
 def as_text(name: str, what: str, value: object) -> str:
     """Return a str; TypeError, which says `what` it is, for all else."""
     if not isinstance(value, str):

@@ -294,3 +294,36 @@ def test_refused_where_nothing_can_be_written(tmp_path: Path) -> None:
     for method in (reader.get_many, reader.set_many, reader.delete_many):
         with pytest.raises(oxidbm.ClosedError):
             method([])
+
+
+@pytest.mark.parametrize("call", ["set_many", "update", "get_many", "delete_many", "prefetch"])
+def test_what_nothing_can_be_taken_out_of_is_named(call: str, store: Store) -> None:
+    name = "pairs is a mapping or an iterable of pairs" if call in ("set_many", "update") else "keys is an iterable"
+    with pytest.raises(TypeError, match=rf"{name} .*, not 5"):
+        getattr(store, call)(5)
+    if call == "update":
+        with pytest.raises(TypeError, match=rf"{name} .*, not 5"):
+            store.batch().update(5)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(("pair", "kind"), [(5, TypeError), ((5,), ValueError), ((b"k", b"v", b"w"), ValueError)])
+def test_what_is_no_pair_is_named(pair: object, kind: type[Exception], store: Store) -> None:
+    for call in (store.set_many, store.update, store.batch().update):
+        with pytest.raises(kind, match=r"pairs holds .* where a pair of key and value belongs"):
+            call([(b"a", b"1"), pair])  # type: ignore[list-item]
+    assert store[b"a"] == b"1"
+
+
+def test_how_batches_and_sessions_show_themselves(store: Store) -> None:
+    place = repr(store.path or "in memory")
+    with store.batch() as batch:
+        batch[b"a"] = b"1"
+        assert repr(batch) == f"<oxidbm.Batch of {place}, keys: 1>"
+    with store.session("ingest") as session:
+        session.upsert(b"a", b"2")
+        assert repr(session) == f"<oxidbm.Session 'ingest' of {place}, at 1>"
+    assert repr(session).endswith(", closed>")
+    assert repr(store.session()) == f"<oxidbm.Session without a name of {place}, at 0>"
+    with oxidbm.Log() as log, log.batch() as entries:
+        entries.append(b"1")
+        assert repr(entries) == "<oxidbm.LogBatch of 'in memory', entries: 1>"

@@ -118,6 +118,8 @@ def test_room(tmp_path: Path) -> None:
                 call()
         with pytest.raises(ValueError, match="never room"):
             queue.put_many([b"c"] * 3)
+        with pytest.raises(TypeError, match="items is an iterable of items, not 5"):
+            queue.put_many(5)  # type: ignore[call-overload]
         thread, results = waits_in(queue, lambda: queue.put(b"c"))
         message = queue.take()
         thread.join()

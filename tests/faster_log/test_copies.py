@@ -55,9 +55,9 @@ def test_the_backup_of_an_earlier_commit_goes_on_from_there(tmp_path: Path) -> N
     with writing(tmp_path / "log") as log:
         for number in range(5):
             first, _ = log.append_many([b"%d" % number * 300] * 20)
+            log.commit(b"cookie %d" % number)
             with log.reader("r") as reader:
                 reader.done(first)
-            log.commit(b"cookie %d" % number)
         whole = list(log)
         for number in range(1, 6):
             with Log(tmp_path / "log", read_only=True, commit=number) as earlier:

@@ -71,7 +71,7 @@ def test_what_is_no_entry(place: Place, wrong: Any) -> None:
         with pytest.raises(TypeError, match=r"append_many\(\) takes an iterable of entries"):
             log.append_many(one)
     no_iterable: Any = 5
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="entries is an iterable of entries, not 5"):
         log.append_many(no_iterable)
     with pytest.raises(TypeError, match="holds pointers"):
         log.append(pointer())

@@ -420,6 +420,51 @@ def test_where_a_reader_begins_is_committed(files: Place) -> None:
         assert [data for _, data in reader] == [b"new"]
 
 
+@pytest.mark.parametrize("follows", [False, True])
+def test_what_is_said_to_be_done_is_committed(follows: bool, files: Place) -> None:
+    """Else a crash left the reader behind the log's end, and it would take for done what comes there."""
+    log, addresses = filled(files, 3)
+    with log.reader("billing", follow=follows, timeout=0) as reader:
+        reader.done(log.append(b"not yet committed"))
+        assert log.committed == log.tail
+        log.append(b"lost")
+        reader.done(addresses[2])  # the last one given or not: it is durable, and makes no commit
+        assert log.committed < log.tail
+        reader.done(addresses[2])
+        next(reader)
+    files.crash(log)
+    log = files.open()
+    log.append(b"new")
+    log.commit()
+    with log.reader("billing") as reader:
+        assert [data for _, data in reader] == [b"not yet committed", b"new"]
+
+
+def test_a_reader_does_not_stay_behind_the_end_of_a_log_that_lost_a_commit(files: Place) -> None:
+    """A reader in another process can be done with a commit whose sync the system did not come back from."""
+    log, _ = filled(files, 3)
+    end = log.committed
+    for data in (b"3", b"4"):
+        log.append(data)
+    log.commit()
+    with files.open(read_only=True) as beside, beside.reader("billing") as reader:
+        assert len(list(reader)) == 5
+    assert info(log, "billing").lag == 0
+    files.crash(log)
+    segment = next(iter(sorted((files.path / "log").iterdir())))
+    os.truncate(segment, end)
+    with files.open(read_only=True) as beside:
+        assert len(beside) == 3
+        assert list(beside.reader("billing")) == []
+    log = files.open()
+    assert (info(log, "billing").address, info(log, "billing").lag) == (end, 0)
+    for data in (b"new", b"newer", b"newest"):
+        log.append(data)
+    log.commit()
+    with log.reader("billing") as reader:
+        assert [data for _, data in reader] == [b"new", b"newer", b"newest"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a directory that is open is not deleted there")
 @pytest.mark.parametrize("anew", [False, True])
 def test_a_log_that_is_deleted_has_those_end_who_wait(anew: bool, files: Place) -> None:

@@ -44,6 +44,10 @@ class LogBatch:
     def __class_getitem__(cls, item: Any) -> GenericAlias:
         return GenericAlias(cls, item)
 
+    def __repr__(self) -> str:
+        where = self.commits.log.life.name()
+        return f"<oxidbm.LogBatch of {where!r}, entries: {len(self.entries)}>"
+
     def __len__(self) -> int:
         return len(self.entries)
 

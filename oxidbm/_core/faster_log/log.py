@@ -12,7 +12,7 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.address import ADDRESS_MAX
-from oxidbm._core.arguments import as_flag, as_seconds, as_text, shown
+from oxidbm._core.arguments import as_flag, as_seconds, as_text, check_iterable, shown
 from oxidbm._core.coder import PLAIN, Coder
 from oxidbm._core.cookies import to_cookie
 from oxidbm._core.durability.source import Recovery
@@ -198,6 +198,7 @@ class Log:
             self.life.blocked_write()
         if isinstance(entries, (bytes, str, bytearray, memoryview)):
             raise TypeError(f"append_many() takes an iterable of entries, not {type(entries).__name__}; append() one")
+        check_iterable("entries", "an iterable of entries", entries)
         first: i64 = 0
         following: i64 = 0
         if isinstance(entries, list):

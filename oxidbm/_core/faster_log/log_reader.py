@@ -81,6 +81,8 @@ class LogReader:
             return
         start = found_entry(self.commits, address)
         log = self.commits.log
+        if start >= self.commits.durable_tail:
+            self.commits.commit()  # or after a crash other entries would stand where it did, and be taken for done
         number = number_at(log, start)
         self.keep(Position(end_of(log, start), number + 1, 0, 0))
 
@@ -161,16 +163,22 @@ def check_reached(handle: LogHandle, name: str, begin: object) -> None:
     """
     commits = handle.commits
     wanted = 0 if begin is None else as_address(begin)
-    if wanted > int(commits.durable_tail):
-        if handle.refresher is not None:
-            handle.refresher.refresh()
-        elif wanted <= int(commits.log.tail):
-            commits.commit()
+    reach(handle, wanted)
     if wanted > int(commits.durable_tail):
         raise IndexError(
             f"the reader {name!r} cannot begin at address {wanted}: {handle.life.called()} ends at "
             f"{commits.durable_tail}. Begin at an address of an entry, or at its end, `committed`"
         )
+
+
+def reach(handle: LogHandle, wanted: int) -> None:
+    """Have the log's commits reach up to an address, where it does."""
+    commits = handle.commits
+    if wanted > int(commits.durable_tail):
+        if handle.refresher is not None:
+            handle.refresher.refresh()
+        elif wanted <= int(commits.log.tail):
+            commits.commit()
 
 
 def open_reader(
@@ -184,7 +192,8 @@ def open_reader(
         kept = file.position
         start = begin
         if kept is not None:
-            start = kept.address
+            reach(handle, int(kept.address))
+            start = min(kept.address, commits.durable_tail)  # a log can have lost what was durable, with its disk
         else:
             file.store(Position(start, number_behind(commits, start, skips), 0, commits.known_durable))
         entries = LogFollower(commits, coder, start, timeout, False, skips, handle.refresher, owner, False)

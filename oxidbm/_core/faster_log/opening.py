@@ -29,7 +29,7 @@ from oxidbm._core.faster_log.handle import LogHandle
 from oxidbm._core.faster_log.keeper import LogKeeper
 from oxidbm._core.faster_log.left_over import stand_at_what_is_left
 from oxidbm._core.faster_log.options import LogOptions
-from oxidbm._core.faster_log.position_file import known_durable
+from oxidbm._core.faster_log.position_file import known_durable, move_back
 from oxidbm._core.faster_log.recover import commit_numbered, last_commit
 from oxidbm._core.faster_log.refresh import Refresher, stand_at
 from oxidbm._core.faster_log.retention import Retention
@@ -173,6 +173,8 @@ def open_log(directory: Directory, options: LogOptions, block: Superblock) -> Lo
         if mark is None and not options.read_only and device.size() > 0:
             sync_behind(device, durable_to)
         take_over(commits, last)
+        if mark is None and not options.read_only:
+            move_back(directory, end, commits.following, options.mode)
         if not options.read_only and device.begin() < log.begin & ~log.offset_mask:
             device.truncate_before(log.begin)  # a crash may have come before that
     except BaseException:

@@ -229,30 +229,61 @@ def looked_at(directory: Directory, quoted: str, held: bool) -> PositionFile | N
     return file
 
 
-def known_durable(store: Directory) -> tuple[str, i64]:
-    """Return the file of the reader that knew the latest commit to be durable, and its number; those that can be read.
-
-    One that cannot be read says nothing, and is in nobody's way.
-    """
-    place = ""
-    latest: i64 = 0
+def readable(store: Directory) -> list[tuple[str, PositionFile]]:
+    """Return the readers whose files can be read, by name. One that cannot says nothing, and is in nobody's way."""
+    found: list[tuple[str, PositionFile]] = []
     if store.status(READERS) is None:
-        return place, latest
+        return found
     directory = store.sub(READERS)
     try:
         for quoted in directory.names():
+            name = reader_name(quoted)
             try:
-                file = looked_at(directory, quoted, False) if reader_name(quoted) else None
+                file = looked_at(directory, quoted, False) if name else None
             except OSError as failure:
                 if came_from_handler(failure):
                     raise
                 continue
-            if file is not None and file.position is not None and file.position.durable_sequence > latest:
-                latest = file.position.durable_sequence
-                place = file.place
+            if file is not None and file.position is not None:
+                found.append((name, file))
     finally:
         directory.close()
+    return found
+
+
+def known_durable(store: Directory) -> tuple[str, i64]:
+    """Return the file of the reader that knew the latest commit to be durable, and its number."""
+    place = ""
+    latest: i64 = 0
+    for _, file in readable(store):
+        position = file.position
+        if position is not None and position.durable_sequence > latest:
+            latest = position.durable_sequence
+            place = file.place
     return place, latest
+
+
+def move_back(store: Directory, end: i64, number: i64, mode: int) -> None:
+    """Have each reader that stands behind a log's end, with the number of the next entry, go on there.
+
+    A crash of the system took what it had done, which was not known durable; what comes there now it has not seen.
+    """
+    for name, looked in readable(store):
+        position = looked.position
+        if position is None or position.address <= end:
+            continue
+        try:
+            file = hold(store, name, mode)
+        except OSError as failure:  # another process has it open: it lost nothing
+            if came_from_handler(failure):
+                raise
+            continue
+        try:
+            if file.position is not None and file.position.address > end:
+                file.store(Position(end, number, position.time_ns, position.durable_sequence))
+                file.sync()
+        finally:
+            file.close()
 
 
 def give_up(store: Directory, file: PositionFile, name: str) -> None:

@@ -19,7 +19,7 @@ from oxidbm._core.index.entry import address_of, is_mixed
 from oxidbm._core.log.append import record_bytes
 from oxidbm._core.log.room import Room
 from oxidbm._core.store.arguments import expiry_at, to_key, to_value
-from oxidbm._core.store.bulk import check_pairs
+from oxidbm._core.store.bulk import check_pairs, of_pair
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.table import operations
 from oxidbm._core.table.locate import locate_steady
@@ -40,6 +40,9 @@ class Batch:
         self.always = always
         self.values: dict[bytes, bytes] = {}
         self.expiries: dict[bytes, int] = {}
+
+    def __repr__(self) -> str:
+        return f"<oxidbm.Batch of {self.handle.life.name()!r}, keys: {len(self.values)}>"
 
     def __len__(self) -> int:
         return len(self.values)
@@ -76,7 +79,8 @@ class Batch:
             for key in cast(Any, other).keys():  # noqa: SIM118 - a mapping need only have keys()
                 self.set(key, cast(Any, other)[key])
             return
-        for key, value in cast(Any, other):
+        for pair in cast(Any, other):
+            key, value = of_pair(pair)
             self.set(key, value)
 
     def clear(self) -> None:

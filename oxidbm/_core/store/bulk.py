@@ -12,6 +12,7 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._buffers import is_one_key
+from oxidbm._core.arguments import check_iterable, shown
 from oxidbm._core.coder import PLAIN
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import OPEN, WRITABLE
@@ -23,18 +24,26 @@ from oxidbm._core.table.advice import AHEAD, Ahead, has_cold, tell_of_keys
 from oxidbm._core.table.retry import make_room, put, remove
 
 SLICE: Final = 1024  # keys between two breaths
+PAIRS: Final = "a mapping or an iterable of pairs of key and value"
 
 
 def check_keys(keys: object) -> None:
-    """Raise TypeError for one key in the place of many, which would be taken letter by letter."""
-    if not isinstance(keys, (list, tuple, set)) and is_one_key(keys):
+    """Raise TypeError for one key in the place of many, which would be taken letter by letter, and for no iterable."""
+    if isinstance(keys, (list, tuple, set)):
+        return
+    check_iterable("keys", "an iterable of keys", keys)
+    if is_one_key(keys):
         raise TypeError(f"keys is an iterable of keys, not one {type(keys).__name__}; put it into a list")
 
 
 def check_pairs(pairs: object) -> None:
-    """Raise TypeError for a single key or value in the place of pairs."""
-    if not isinstance(pairs, (list, tuple, dict)) and is_one_key(pairs):
-        raise TypeError(f"pairs is a mapping or an iterable of pairs of key and value, not one {type(pairs).__name__}")
+    """Raise TypeError for a single key or value in the place of pairs, and for no iterable."""
+    if isinstance(pairs, (list, tuple, dict)):
+        return
+    if not hasattr(pairs, "keys"):
+        check_iterable("pairs", PAIRS, pairs)
+    if is_one_key(pairs):
+        raise TypeError(f"pairs is {PAIRS}, not one {type(pairs).__name__}")
 
 
 def get_many(handle: Handle, keys: object, default: object) -> list[object]:
@@ -136,12 +145,21 @@ def set_one(handle: Handle, key: object, value: object, expiry: i64) -> None:
         table.maintainer.step()
 
 
+def of_pair(pair: object) -> tuple[object, object]:
+    """Return the key and the value of one pair of many, which is any iterable of two; TypeError, ValueError."""
+    try:
+        key, value = cast(Any, pair)
+    except (TypeError, ValueError) as failure:
+        raise type(failure)(f"pairs holds {shown(pair)} where a pair of key and value belongs") from failure
+    return key, value
+
+
 def set_pair(handle: Handle, pair: object, expiry: i64) -> None:
     """Store one pair of many, which is any iterable of two."""
     if isinstance(pair, tuple) and len(pair) == 2:
         set_one(handle, pair[0], pair[1], expiry)
     else:
-        key, value = cast(Any, pair)
+        key, value = of_pair(pair)
         set_one(handle, key, value, expiry)
 
 

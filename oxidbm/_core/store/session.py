@@ -146,6 +146,11 @@ class Session:
         self.always = always
         self.closed_already = False
 
+    def __repr__(self) -> str:
+        called = "without a name" if self.session_name is None else repr(self.session_name)
+        where = self.handle.life.name()
+        return f"<oxidbm.Session {called} of {where!r}, at {self.serial}{', closed' if self.closed else ''}>"
+
     @property
     def name(self) -> str | None:
         """The session's name; None for one that is forgotten when it closes."""
