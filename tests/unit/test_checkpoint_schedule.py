@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 import oxidbm
-from tests.inside import abandon, checkpointer_of, disk_of, log_of
+from oxidbm._core.durability.schedule import ENTRY_SECONDS
+from tests.inside import abandon, checkpointer_of, disk_of, log_of, table_of
 from tests.unit.helpers import disk_store
 
 KEYS = 3000
@@ -147,3 +148,23 @@ def test_where_the_last_image_is_purged_the_whole_log_counts(tmp_path: Path) -> 
         store.purge(token=made.token)
         assert 8000 < log_of(store).records - schedule.records < 12000
         assert schedule.pays_at_end()
+
+
+def test_images_keep_up_with_keys_that_are_loaded_faster_than_they_are_paid_for(tmp_path: Path) -> None:
+    """The time that an image has to wait for is that of the last one's size, which does not grow with the load."""
+    with disk_store(tmp_path / "store") as store:
+        disk_of(store).stop()
+        fill(store)
+        schedule = checkpointer_of(store).schedule
+        store.checkpoint()
+        have_much_written(store)
+        assert not schedule.due(0), "just now"
+        began = schedule.begun
+        table_of(store).index.entries += 1_000_000_000  # as if so many had come since
+        schedule.begun = began - (KEYS + 100) * ENTRY_SECONDS
+        schedule.bytes_end -= 10**11
+        due = schedule.due(0)
+        table_of(store).index.entries -= 1_000_000_000
+        assert due
+        schedule.begin()
+        assert not schedule.due(1 << 60)

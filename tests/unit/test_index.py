@@ -52,10 +52,11 @@ def test_empty() -> None:
     assert index.size_bytes() == 64 * BUCKETS + 2 * 8 * CHUNK_LEAD
 
 
-@pytest.mark.parametrize("expected", [0, 1, 5 * BUCKETS - 1, 5 * BUCKETS, 100_000])
+@pytest.mark.parametrize("expected", [0, 1, 5 * BUCKETS - 1, 5 * BUCKETS, 5 * BUCKETS + 5, 100_000, 327_679, 327_690])
 def test_sized_for_what_is_expected(expected: int) -> None:
     index = HashIndex(expected, Budget(1 << 30))
     assert index.buckets() * SPLIT_LOAD >= expected
+    assert (index.buckets() - 1) * SPLIT_LOAD <= max(expected, 5 * BUCKETS), "no larger than one that has grown"
     before = index.buckets()
     for number in range(scaled(2000)):
         add(index, random.Random(number).getrandbits(62), 8 * number + 64)
@@ -142,7 +143,7 @@ def test_a_table_made_for_many_keys_adds_overflow_buckets_before_it_splits() -> 
     count = 4 * OVERFLOW_SPARE
     for tag in range(count):
         add(index, tag << 18 | 7, 64 + 8 * tag)
-    assert index.split == 0
+    assert index.buckets() == 1_000_000 // SPLIT_LOAD + 1
     assert len(index.overflow) == 2
     assert all(len(chunk) <= CHUNK_WORDS + CHUNK_LEAD for chunk in index.overflow)
     assert faults_of(index) == []

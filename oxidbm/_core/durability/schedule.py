@@ -35,6 +35,7 @@ class Schedule:
         self.token = ""  # of its checkpoint, where it has one
         self.bytes_end: i64 = FIRST_ADDRESS  # the tail when the last image was begun
         self.begun = 0.0
+        self.entries_begun: i64 = 0  # in the index then
 
     def recovered(self, token: str | None, records: i64, end: i64) -> None:
         """Know that so many records were replayed behind an image, or from the log's first on, where `end` was."""
@@ -45,10 +46,11 @@ class Schedule:
     def due(self, held: i64) -> bool:
         """Return whether the next cut is to begin one: a second of replay, or `held` bytes, which it would give back.
 
-        Images take at most a twentieth of the time, however fast and how much is written.
+        Images take at most a twentieth of the time, however fast and how much is written: what the last one has cost
+        counts, since what the next one will cost grows as fast as the time where keys are loaded.
         """
         entries = self.table.index.entries
-        if time.monotonic() - self.begun < float(entries) * ENTRY_SECONDS:
+        if time.monotonic() - self.begun < float(self.entries_begun) * ENTRY_SECONDS:
             return False
         size = self.log.tail - self.bytes_end
         if self.log.records - self.records >= DUE_RECORDS or size >= DUE_BYTES:
@@ -65,6 +67,7 @@ class Schedule:
         self.records = self.log.records
         self.bytes_end = self.log.tail
         self.begun = time.monotonic()
+        self.entries_begun = self.table.index.entries
 
     def made(self, token: str) -> None:
         """Take note that the image that was begun is there."""

@@ -55,17 +55,21 @@ class HashIndex:
     """
 
     def __init__(self, expected: i64, budget: Budget) -> None:
-        bits: i64 = 0 if expected == NOTHING else max(FIRST_BITS, bits_for(expected // SPLIT_LOAD + 1))
+        bits: i64 = 0
+        buckets: i64 = 1
+        if expected != NOTHING:
+            buckets = max(power_of_two(FIRST_BITS), expected // SPLIT_LOAD + 1)
+            bits = bits_for(buckets + 1) - 1
         self.chunks: vec[vec[i64]] = vec[vec[i64]]()
         self.overflow: vec[vec[i64]] = vec[vec[i64]]()
         self.overflow_next: i64 = CHUNK_LEAD
         self.low_mask: i64 = power_of_two(bits) - 1
-        self.split: i64 = 0
+        self.split: i64 = buckets - power_of_two(bits)  # no more buckets than are needed: a table is what it grew to
         self.tag_base: i64 = FIRST_BITS
         self.free_overflow: i64 = 0
         self.overflow_in_use: i64 = 0
         self.entries: i64 = 0
-        self.grow_at: i64 = ADDRESS_MAX if expected == NOTHING else SPLIT_LOAD * power_of_two(bits)
+        self.grow_at: i64 = ADDRESS_MAX if expected == NOTHING else SPLIT_LOAD * buckets
         self.pins: i64 = 0  # who needs it as it is, and what is newer in another one
         self.imaging = False
         self.image_next: i64 = 0  # the first bucket that is not in the image
@@ -75,7 +79,7 @@ class HashIndex:
             self.chunks = append(self.chunks, vec[i64](ZERO_STEP[: CHUNK_LEAD + 8]))
             self.overflow = append(self.overflow, vec[i64](ZERO_STEP[:CHUNK_LEAD]))
         else:
-            self.make_chunks(power_of_two(bits))
+            self.make_chunks(buckets)
         self.draw()
 
     def make_chunks(self, buckets: i64) -> None:

@@ -6,7 +6,7 @@ was written before an error stays written.
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any, Final, cast
+from typing import Any, Final, cast, final
 
 from mypy_extensions import i64
 
@@ -22,6 +22,7 @@ from oxidbm._core.store.handle import Handle
 from oxidbm._core.table import operations
 from oxidbm._core.table.advice import AHEAD, Ahead, has_cold, tell_of_keys
 from oxidbm._core.table.retry import make_room, put, remove
+from oxidbm._core.table.together import GROUP, Together, is_worth_it
 
 SLICE: Final = 1024  # keys between two breaths
 PAIRS: Final = "a mapping or an iterable of pairs of key and value"
@@ -50,14 +51,17 @@ def get_many(handle: Handle, keys: object, default: object) -> list[object]:
     """Return the values of many keys, in their order; `default` for each that has none."""
     check_keys(keys)
     table = handle.table
-    coders = handle.coders
     found: list[object] = []
     if has_cold(table.log):
-        ahead = Ahead(table)
+        reader = Reader(handle, default, found, Ahead(table))
         for group in grouped(handle, keys):
-            get_group(handle, ahead, group, default, found)
+            reader.read(cast(list[object], group))
             _breath.breathe()
         return found
+    if isinstance(keys, (list, tuple)) and is_worth_it(table, len(keys)):
+        read_list(handle, list(keys), default, found)
+        return found
+    coders = handle.coders
     left: i64 = SLICE
     for key in cast(Iterable[object], keys):
         if handle.life.state != OPEN:
@@ -75,6 +79,70 @@ def get_many(handle: Handle, keys: object, default: object) -> list[object]:
     return found
 
 
+def read_list(handle: Handle, keys: list[object], default: object, found: list[object]) -> None:
+    """As `get_many`, of a list of keys in a table that the processor's caches do not hold; the values are appended."""
+    reader = Reader(handle, default, found, None)
+    plain: bool = not handle.coders.typed
+    place: i64 = 0
+    while place < i64(len(keys)):
+        group: list[object] = keys[place : place + SLICE]
+        if not plain:
+            group = [to_key(handle, key) for key in group]
+        reader.read(group)
+        _breath.breathe()
+        place += SLICE
+
+
+@final
+class Reader:
+    """Reads of many keys, some at a time: those that are in memory together, the others one by one."""
+
+    def __init__(self, handle: Handle, default: object, found: list[object], ahead: Ahead | None) -> None:
+        self.handle = handle
+        self.default = default
+        self.found = found
+        self.ahead = ahead
+        self.together = Together(handle.table)
+
+    def read(self, keys: list[object]) -> None:
+        """Append the values of some keys; where the codecs are not those of bytes, the keys are encoded already."""
+        if not self.handle.coders.typed:
+            self.read_all(keys, self.default, self.found)
+            return
+        values: list[object] = []
+        self.read_all(keys, None, values)
+        coders = self.handle.coders
+        for place, value in enumerate(values):
+            given = self.default if value is None else coders.value_of(cast(bytes, keys[place]), cast(bytes, value))
+            self.found.append(given)
+
+    def read_all(self, keys: list[object], default: object, found: list[object]) -> None:
+        """Append what some keys have, as bytes, or the default."""
+        life = self.handle.life
+        table = self.handle.table
+        together = self.together
+        ahead = self.ahead
+        if ahead is not None:
+            ahead.begin(cast(list[bytes], keys))
+        place: i64 = 0
+        while place < i64(len(keys)):
+            if life.state != OPEN:
+                life.blocked_read()
+            stop = together.find(keys, place)
+            while life.state == OPEN and not together.moved():
+                place = together.read(keys, place, stop, default, found)
+                if place == stop:
+                    break
+                key = keys[place]
+                value = operations.read(table, key if isinstance(key, bytes) else to_key(self.handle, key))
+                found.append(default if value is None else value)
+                if ahead is not None:
+                    ahead.after(place)
+                place += 1
+                if place == stop:
+                    break
+
+
 def grouped(handle: Handle, keys: object) -> Iterator[list[bytes]]:
     """Yield the keys in their order, some at a time, those that come before one that cannot be one too."""
     group: list[bytes] = []
@@ -90,17 +158,6 @@ def grouped(handle: Handle, keys: object) -> Iterator[list[bytes]]:
     yield group
     if failure is not None:
         raise failure
-
-
-def get_group(handle: Handle, ahead: Ahead, keys: list[bytes], default: object, found: list[object]) -> None:
-    """As `get_many`, of some keys; the values are appended."""
-    ahead.begin(keys)
-    for place, key in enumerate(keys):
-        if handle.life.state != OPEN:
-            handle.life.blocked_read()
-        value = operations.read(handle.table, key)
-        found.append(default if value is None else handle.coders.value_of(key, value))
-        ahead.after(place)
 
 
 def delete_group(handle: Handle, ahead: Ahead, keys: list[bytes]) -> int:
@@ -176,6 +233,11 @@ def tell_of_pairs(handle: Handle, pairs: list[object]) -> None:
     tell_of_keys(handle.table, keys)
 
 
+def keys_of(pairs: list[object], place: i64) -> list[object]:
+    """Return the keys of the next GROUP pairs; of what is no tuple of two, something that is no key."""
+    return [pair[0] if isinstance(pair, tuple) and len(pair) == 2 else None for pair in pairs[place : place + GROUP]]
+
+
 def set_list(handle: Handle, pairs: list[object], expiry: i64, cold_reads: i64) -> i64:
     """As `set_many`, of a list: tuples of bytes, the common case, cost two calls less.
 
@@ -188,7 +250,10 @@ def set_list(handle: Handle, pairs: list[object], expiry: i64, cold_reads: i64) 
     plain: bool = not handle.coders.typed
     limit: i64 = table.value_limit
     left: i64 = SLICE
+    together = Together(table) if plain and is_worth_it(table, len(pairs)) else None
     for place, pair in enumerate(pairs):
+        if together is not None and place % GROUP == 0:
+            together.find(keys_of(pairs, place), 0)
         if log.cold_reads != cold_reads and place % AHEAD == 0:
             cold_reads = log.cold_reads
             tell_of_pairs(handle, pairs[place : place + AHEAD])
@@ -197,7 +262,9 @@ def set_list(handle: Handle, pairs: list[object], expiry: i64, cold_reads: i64) 
             key = pair[0]
             value = pair[1]
             if isinstance(key, bytes) and isinstance(value, bytes) and life.state == OPEN and life.writable == WRITABLE:
-                if len(key) <= KEY_LENGTH_MAX and i64(len(value)) <= limit:
+                if together is not None and expiry == 0 and together.overwrite(place % GROUP, key, value):
+                    done = True
+                elif len(key) <= KEY_LENGTH_MAX and i64(len(value)) <= limit:
                     done = operations.upsert(table, key, value, operations.ALWAYS, b"", expiry) == operations.DONE
         if not done:
             set_pair(handle, pair, expiry)
@@ -221,7 +288,7 @@ def set_many(handle: Handle, pairs: object, expire: object) -> None:
     cold_reads: i64 = handle.table.log.cold_reads
     left: i64 = SLICE
     if isinstance(pairs, dict):
-        if has_cold(handle.table.log):
+        if has_cold(handle.table.log) or is_worth_it(handle.table, len(pairs)):
             items = iter(pairs.items())
             while True:
                 group: list[object] = list(islice(items, SLICE))
