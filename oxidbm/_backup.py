@@ -32,11 +32,10 @@ from oxidbm._core.device.directory import (
     SEGMENT_SUFFIX,
     STORE,
     Directory,
-    DirectoryLock,
     foreign_name,
-    noted_backup,
     remove_directory,
 )
+from oxidbm._core.device.directory_lock import DirectoryLock, noted_backup
 from oxidbm._core.device.segments import FileDevice, segment_name
 from oxidbm._core.device.system import read_at, sync_file, write_at
 from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES

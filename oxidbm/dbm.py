@@ -12,7 +12,8 @@ from collections.abc import Callable
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from oxidbm._core.device.directory import STORE, Directory, DirectoryLock, foreign_name, remove_directory
+from oxidbm._core.device.directory import STORE, Directory, foreign_name, remove_directory
+from oxidbm._core.device.directory_lock import DirectoryLock
 from oxidbm._core.durability.superblock import A_STORE, KINDS, Kind
 from oxidbm._core.errors import FormatError, MissingError, error
 

@@ -144,7 +144,7 @@ def test_update_takes_what_a_store_takes(store: Store, other: Callable[[], Any])
     assert dict(store.items()) == {b"x": b"xx", b"y": b"yy"}
     with store.batch() as batch:
         batch.update(store)
-        with pytest.raises(ValueError, match="unpack"):
+        with pytest.raises(ValueError, match="a pair of key and value belongs"):
             batch.update([("only one",)])  # type: ignore[list-item]
     assert dict(store.items()) == {b"x": b"xx", b"y": b"yy"}
 

@@ -113,7 +113,7 @@ def test_the_last_follower_gives_back_what_was_left_to_it(files: Place) -> None:
         elif ending == "dropped":
             followers.clear()
         assert opened() == 0
-        assert core.device_given_up
+        assert core.use.given_up
         files.opened.clear()
         with files.open() as again:
             again.truncate()

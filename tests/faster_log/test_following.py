@@ -388,3 +388,17 @@ def test_a_process_sees_each_entry_once_in_order_whatever_happens_to_the_writer(
             seen = number
         writer.kill()
         writer.wait()
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_any_address_will_do_to_begin_at(read_only: bool, files: Place) -> None:
+    """Also one that is among the last bytes of a page whose rest is empty, where no header could stand."""
+    with files.open(page_size="4KiB") as log:
+        log.append_many([b"x" * 300 for _ in range(scaled(40, least=30))])
+    with files.open(page_size="4KiB", read_only=read_only) as log:
+        for at in (*range(log.begin, log.begin + 30), *range(4000, 4200), *range(8150, 8200)):
+            expected = next(log.scan(at))
+            assert next(log.follow(at, timeout=0)) == expected
+            if at % 4096 > 4080:
+                with log.reader(f"from-{at}", begin=at) as reader:
+                    assert next(reader) == expected

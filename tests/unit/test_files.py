@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import oxidbm
 from oxidbm._core.address import ADDRESS_MAX, PAGE_BITS_MAX, PAGE_BITS_MIN
-from oxidbm._core.device.directory import Directory, DirectoryLock, last_recovery, note_recovery
+from oxidbm._core.device.directory import Directory
+from oxidbm._core.device.directory_lock import DirectoryLock, last_recovery, note_recovery
 from oxidbm._core.durability import superblock
 from oxidbm._core.errors import CorruptionError, LockedError
 

@@ -5,9 +5,9 @@ directory, a directory that is renamed or a link that is switched do not lead a 
 in the directory that it opened. Elsewhere the absolute path at the opening stands for it. This module also knows, and
 nobody else does, which names make a store.
 
-LOCK holds a note beside the lock: who took it last, and a word that is another one after each recovery. A reader takes
-no lock, so it looks at that word before and after: the same one says that nothing it read was cut off and written anew.
-A backup's note says of which commit it is, until a writer takes the lock and writes its own.
+A thread may close it while another one is in the middle of a call that names it by its descriptor. The descriptor is
+given back behind the last such call, since its number would be that of another file by then, and another directory's
+files would be read, written or deleted; calls that come later are a ClosedError.
 """
 
 import contextlib
@@ -16,8 +16,8 @@ import os
 import stat
 from typing import Final, final
 
-from oxidbm._core.device.system import HAS_DIRECTORY_DESCRIPTORS, OPEN_FLAGS, host_name, sync_file, try_lock, unlock
-from oxidbm._core.errors import FormatError, LockedError
+from oxidbm._core.device.system import HAS_DIRECTORY_DESCRIPTORS, OPEN_FLAGS, sync_file
+from oxidbm._core.errors import ClosedError, FormatError
 from oxidbm._core.handlers import came_from_handler
 
 STORE: Final = "STORE"  # the superblock; what has one is a store
@@ -34,11 +34,7 @@ SNAPSHOT_SUFFIX: Final = ".snapshot.zst"  # of its copy of what was in memory al
 INNER_SUFFIXES: Final = (SEGMENT_SUFFIX, METADATA_SUFFIX, IMAGE_SUFFIX, SNAPSHOT_SUFFIX, POSITION_SUFFIX)
 ASIDE_SUFFIX: Final = ".new"
 NO_WAITING: Final[int] = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for its other end
-NOTE_BYTES_MAX: Final = 4096
-SMALL_BYTES_MAX: Final = 4096
 PIECE_BYTES: Final = 262144
-RECOVERY: Final = b'"recovery": "'  # what stands before the word in the note
-BACKUP: Final = b'"backup": "'  # what stands before the number of the commit that a backup is of
 NO_LINK: Final = (errno.ENOENT, errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 NO_FILE: Final = (errno.EISDIR, errno.ELOOP, errno.ENXIO)  # a directory, links in a circle, a socket or a pipe's end
 DIRECTORY_BITS: Final = 0o111
@@ -53,14 +49,32 @@ class Directory:
         self.path = path
         self.absolute: str = os.path.abspath(path) if above is None else os.path.join(above.absolute, name)
         self.descriptor = -1
-        if above is not None and above.descriptor >= 0:
+        self.users = 0  # calls that name it by its descriptor
+        self.closed = False
+        if above is not None and (above.closed or above.descriptor >= 0):
+            held = above.enter()
             try:
-                self.descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | OPEN_FLAGS, dir_fd=above.descriptor)
+                self.descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | OPEN_FLAGS, dir_fd=held)
             except OSError as failure:
                 above.say_place(failure, name)
                 raise
+            finally:
+                above.leave()
         elif HAS_DIRECTORY_DESCRIPTORS:
             self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | OPEN_FLAGS)
+
+    def enter(self) -> int:
+        """Begin a call by the descriptor, which is returned; -1 where there is none. ClosedError behind close()."""
+        if self.closed:
+            raise ClosedError(f"{self.path} was closed by another thread; open it again to use it")
+        self.users += 1
+        return self.descriptor
+
+    def leave(self) -> None:
+        """End a call; the last one gives the descriptor back, where the directory was closed meanwhile."""
+        self.users -= 1
+        if self.closed and self.users == 0:
+            self.give_back()
 
     def where(self) -> str | int:
         """Return what leads to it for calls of the system: its descriptor, or else its path."""
@@ -83,9 +97,10 @@ class Directory:
     def open(self, name: str, flags: int, mode: int = 0o666) -> int:
         """Return a descriptor of a regular file; FormatError for anything else, which is not waited for."""
         flags |= OPEN_FLAGS | NO_WAITING
+        held = self.enter()
         try:
-            if self.descriptor >= 0:
-                descriptor = os.open(name, flags, mode, dir_fd=self.descriptor)
+            if held >= 0:
+                descriptor = os.open(name, flags, mode, dir_fd=held)
             else:
                 descriptor = os.open(os.path.join(self.absolute, name), flags, mode)
         except OSError as failure:
@@ -93,6 +108,8 @@ class Directory:
                 raise self.no_file(name) from None
             self.say_place(failure, name)
             raise
+        finally:
+            self.leave()
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise self.no_file(name)
@@ -124,9 +141,13 @@ class Directory:
         How far it was read is kept with the descriptor and its duplicates: of two threads that list it by the same one
         each may get a part of the names.
         """
-        if self.descriptor < 0:
-            return sorted(os.listdir(self.absolute))
-        own = os.open(".", os.O_RDONLY | os.O_DIRECTORY | OPEN_FLAGS, dir_fd=self.descriptor)
+        held = self.enter()
+        try:
+            if held < 0:
+                return sorted(os.listdir(self.absolute))
+            own = os.open(".", os.O_RDONLY | os.O_DIRECTORY | OPEN_FLAGS, dir_fd=held)
+        finally:
+            self.leave()
         try:
             return sorted(os.listdir(own))
         finally:
@@ -150,55 +171,80 @@ class Directory:
 
     def stat(self, name: str, follow: bool) -> os.stat_result:
         """Return the status of a file, or of the link itself."""
-        if self.descriptor >= 0:
-            return os.stat(name, dir_fd=self.descriptor, follow_symlinks=follow)
-        return os.stat(os.path.join(self.absolute, name), follow_symlinks=follow)
+        held = self.enter()
+        try:
+            if held >= 0:
+                return os.stat(name, dir_fd=held, follow_symlinks=follow)
+            return os.stat(os.path.join(self.absolute, name), follow_symlinks=follow)
+        finally:
+            self.leave()
 
     def removed(self) -> bool:
         """Return whether the directory was deleted, so that what is written to it is lost."""
-        return self.descriptor >= 0 and os.fstat(self.descriptor).st_nlink == 0
+        held = self.enter()
+        try:
+            return held >= 0 and os.fstat(held).st_nlink == 0
+        finally:
+            self.leave()
 
     def holds(self, name: str, other: "Directory") -> bool:
         """Return whether a name in it leads to another directory that was opened, as it did then."""
-        if self.descriptor < 0 or other.descriptor < 0:
-            return self.status(name) is not None
         there = self.status(name)
-        opened = os.fstat(other.descriptor)
-        return there is not None and (there.st_dev, there.st_ino) == (opened.st_dev, opened.st_ino)
+        if there is None or self.descriptor < 0:
+            return there is not None
+        opened = other.stat(os.curdir, True)
+        return (there.st_dev, there.st_ino) == (opened.st_dev, opened.st_ino)
 
     def unlink(self, name: str) -> None:
         """Delete a file."""
+        held = self.enter()
         try:
-            if self.descriptor >= 0:
-                os.unlink(name, dir_fd=self.descriptor)
+            if held >= 0:
+                os.unlink(name, dir_fd=held)
             else:
                 os.unlink(os.path.join(self.absolute, name))
         except OSError as failure:
             self.say_place(failure, name)
             raise
+        finally:
+            self.leave()
 
     def replace(self, name: str, to: str) -> None:
         """Give a file another name, in place of what has that."""
+        held = self.enter()
         try:
-            if self.descriptor >= 0:
-                os.replace(name, to, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+            if held >= 0:
+                os.replace(name, to, src_dir_fd=held, dst_dir_fd=held)
             else:
                 os.replace(os.path.join(self.absolute, name), os.path.join(self.absolute, to))
         except OSError as failure:
             self.say_place(failure, name)
             raise
+        finally:
+            self.leave()
 
     def link(self, name: str, into: "Directory") -> bool:
         """Give a file the same name in another directory too; False where it is gone, or no link to it can be made."""
+        held = self.enter()
         try:
-            if self.descriptor >= 0 and into.descriptor >= 0:
-                os.link(name, name, src_dir_fd=self.descriptor, dst_dir_fd=into.descriptor)
+            return self.link_by(held, name, into)
+        finally:
+            self.leave()
+
+    def link_by(self, held: int, name: str, into: "Directory") -> bool:
+        """As `link`, within a call by the descriptor."""
+        there = into.enter()
+        try:
+            if held >= 0 and there >= 0:
+                os.link(name, name, src_dir_fd=held, dst_dir_fd=there)
             else:
                 os.link(os.path.join(self.absolute, name), os.path.join(into.absolute, name))
         except OSError as failure:
             if failure.errno in NO_LINK:
                 return False
             raise
+        finally:
+            into.leave()
         return True
 
     def sub(self, name: str) -> "Directory":
@@ -207,9 +253,10 @@ class Directory:
 
     def make(self, name: str, mode: int) -> None:
         """Make a directory in it, which may be there already."""
+        held = self.enter()
         try:
-            if self.descriptor >= 0:
-                os.mkdir(name, mode | DIRECTORY_BITS, dir_fd=self.descriptor)
+            if held >= 0:
+                os.mkdir(name, mode | DIRECTORY_BITS, dir_fd=held)
             else:
                 os.mkdir(os.path.join(self.absolute, name), mode | DIRECTORY_BITS)
         except FileExistsError:
@@ -217,20 +264,31 @@ class Directory:
         except OSError as failure:
             self.say_place(failure, name)
             raise
+        finally:
+            self.leave()
 
     def sync(self) -> None:
         """Make its entries durable; where directories cannot be opened (Windows) the rename itself must do."""
-        if self.descriptor >= 0:
-            os.fsync(self.descriptor)
+        held = self.enter()
+        try:
+            if held >= 0:
+                os.fsync(held)
+        finally:
+            self.leave()
 
     def sync_parent(self) -> None:
         """Make its own entry in the directory above durable."""
-        if self.descriptor >= 0:
-            above = os.open("..", os.O_RDONLY | os.O_DIRECTORY | OPEN_FLAGS, dir_fd=self.descriptor)
-            try:
-                os.fsync(above)
-            finally:
-                os.close(above)
+        held = self.enter()
+        try:
+            if held < 0:
+                return
+            above = os.open("..", os.O_RDONLY | os.O_DIRECTORY | OPEN_FLAGS, dir_fd=held)
+        finally:
+            self.leave()
+        try:
+            os.fsync(above)
+        finally:
+            os.close(above)
 
     def write_aside(self, name: str, data: bytes, mode: int, durable: bool = True) -> None:
         """Write a small file so that it is there whole or not at all, and durably unless that can wait."""
@@ -275,202 +333,17 @@ class Directory:
             os.close(descriptor)
 
     def close(self) -> None:
-        """Give the descriptor back; a second time does nothing."""
+        """Give the descriptor back, or have the last call by it do so; a second time does nothing."""
+        self.closed = True
+        if self.users == 0:
+            self.give_back()
+
+    def give_back(self) -> None:
+        """Close the descriptor."""
         descriptor = self.descriptor
         self.descriptor = -1
         if descriptor >= 0:
             os.close(descriptor)
-
-
-@final
-class DirectoryLock:
-    """The one writer's lock: flock where there is one, a locked byte on Windows; it goes with the process."""
-
-    def __init__(self, directory: Directory, mode: int) -> None:
-        self.directory = directory
-        self.identity = (-1, -1)  # of the file that is locked
-        self.held = False
-        self.descriptor = -1
-        HELD[id(self)] = self
-        try:
-            self.descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
-            while not self.take_named():
-                os.close(self.descriptor)
-                self.descriptor = -1
-                self.descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
-            self.held = True
-            note = read_note(self.descriptor)
-            write_note(self.descriptor, recovery_word(note), note)
-        except BaseException:
-            self.close()
-            raise
-
-    def take_named(self) -> bool:
-        """Take the lock; False where it is one on a file that the name does not lead to any more."""
-        if not self.take():
-            raise LockedError(f"{self.directory.path} is open for writing in {self.holder()}")
-        named = self.directory.status(LOCK)
-        held = os.fstat(self.descriptor)
-        self.identity = (held.st_dev, held.st_ino)
-        return named is not None and (named.st_dev, named.st_ino) == self.identity
-
-    def take(self) -> bool:
-        """Try to take the lock."""
-        return try_lock(self.descriptor)
-
-    def holder(self) -> str:
-        """Return who holds the lock and what to do about it, in words."""
-        status = os.fstat(self.descriptor)
-        identity = (status.st_dev, status.st_ino)
-        if any(other.held and other.identity == identity for other in list(HELD.values())):
-            return (
-                f"this very process (process {os.getpid()} on {host_name()}): use the one that has it open, from as "
-                "many threads as you like, or close that one first; read_only=True reads the last commit beside it"
-            )
-        import json
-
-        try:
-            note = json.loads(read_note(self.descriptor))
-            who = f"process {note['pid']} on {note['host']}"
-        except (ValueError, KeyError, TypeError, RecursionError):
-            who = "another process or thread that has not written its number yet"
-        return f"{who}; close it there, or open it with read_only=True to read the last commit"
-
-    def note_backup(self, sequence: int) -> None:
-        """Say that the store is a backup of a commit, which nobody has opened to write yet; durably."""
-        write_note(self.descriptor, "", b"", f', "backup": "{sequence}"')
-        sync_file(self.descriptor)
-
-    def close(self) -> None:
-        """Give the lock back, also where a forked child has not closed its copy yet."""
-        if self.descriptor >= 0:
-            try:  # and no contextlib, in whose code a signal handler may raise: the lock would be held for ever
-                unlock(self.descriptor)
-            except OSError:
-                self.forget()  # closing it does as well
-        self.forget()
-
-    def forget(self) -> None:
-        """Close the lock's file and leave the lock to the parent process, whose it is."""
-        HELD.pop(id(self), None)
-        self.held = False
-        descriptor = self.descriptor
-        self.descriptor = -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-
-def read_note(descriptor: int) -> bytes:
-    """Return what stands in LOCK."""
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return os.read(descriptor, NOTE_BYTES_MAX)
-
-
-def write_note(descriptor: int, word: str, known: bytes = b"", more: str = "") -> None:
-    """Say in LOCK who has the store open, and the word of its last recovery, unless what is known to stand there does.
-
-    It does where one process opens a store again and again.
-    """
-    note = f'{{"pid": {os.getpid()}, "host": "{host_name()}", "recovery": "{word}"{more}}}'.encode()
-    if note == known:
-        return
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    os.write(descriptor, note)
-    os.ftruncate(descriptor, len(note))
-
-
-def recovery_word(note: bytes) -> str:
-    """Return the word of the last recovery in a note, "" for none; without the module json, which is slow to import."""
-    word = note.partition(RECOVERY)[2].partition(b'"')[0]
-    return word.decode() if word.isalnum() else ""
-
-
-def noted_backup(directory: Directory) -> int:
-    """Return the commit that a store is an untouched backup of; -1 where its note does not say that it is one."""
-    note = b"" if directory.status(LOCK) is None else directory.read_start(LOCK, NOTE_BYTES_MAX)
-    number = note.partition(BACKUP)[2].partition(b'"')[0]
-    return int(number) if number.isdigit() else -1
-
-
-def note_recovery(directory: Directory, mode: int) -> None:
-    """Change the word: a tail may have been cut off, and the log goes on where that stood."""
-    descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
-    try:
-        write_note(descriptor, os.urandom(8).hex())
-    finally:
-        os.close(descriptor)
-
-
-def last_recovery(path: str) -> str:
-    """Return the word of a store's last recovery, "" for none."""
-    try:
-        directory = Directory(path)
-    except OSError:
-        return ""
-    try:
-        return recovery_in(directory)
-    finally:
-        directory.close()
-
-
-def recovery_in(directory: Directory) -> str:
-    """As `last_recovery`, of a store whose directory is open."""
-    try:
-        descriptor = directory.open(LOCK, os.O_RDONLY)
-    except OSError:
-        return ""
-    try:
-        return recovery_word(read_note(descriptor))
-    finally:
-        os.close(descriptor)
-
-
-def start_or_nothing(directory: Directory, name: str) -> str:
-    """Return the first bytes of a file in hexadecimal, "" where there is none."""
-    return "" if directory.status(name) is None else directory.read_start(name, SMALL_BYTES_MAX).hex()
-
-
-def appearance(path: str) -> list[str]:
-    """Return what a writer changes beside a reader: directory, superblock, mark, recovery, and the log's segments.
-
-    What cannot be looked at, since it is just being replaced, is left out.
-    """
-    try:
-        directory = Directory(path)
-    except OSError:
-        return []
-    seen: list[str] = []
-    try:
-        status = directory.stat(os.curdir, True)
-        seen.append(f"{status.st_dev} {status.st_ino}")
-        seen.append(start_or_nothing(directory, STORE))
-        seen.append(start_or_nothing(directory, CLEAN))
-        seen.append(last_recovery(path))
-        for name in (LOG, CHECKPOINTS):
-            if directory.status(name) is not None:
-                below = directory.sub(name)
-                try:
-                    seen.extend(below.names())
-                finally:
-                    below.close()
-    except OSError:
-        return seen
-    finally:
-        directory.close()
-    return seen
-
-
-HELD: Final[dict[int, DirectoryLock]] = {}  # also those of stores that are being opened
-
-
-def forget_locks() -> None:
-    """Leave every lock to the parent process, in a forked child."""
-    for lock in list(HELD.values()):
-        lock.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=forget_locks)
 
 
 def foreign_name(path: str) -> str:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from oxidbm._core.device.directory import appearance, last_recovery
+from oxidbm._core.device.directory_lock import appearance, last_recovery
 from oxidbm._core.errors import CorruptionError, FormatError, LockedError, MissingError
 from oxidbm._core.exits import Openable
 

@@ -13,10 +13,7 @@ from typing import Any, Final, final
 
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.cookies import COOKIE_BYTES_MAX
-from oxidbm._core.device.directory import (
-    IMAGE_SUFFIX,
-    SNAPSHOT_SUFFIX,
-)
+from oxidbm._core.device.directory import IMAGE_SUFFIX, SNAPSHOT_SUFFIX
 from oxidbm._core.durability.compression import LEVEL
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.durability.session_record import SERIAL_MAX

@@ -7,7 +7,7 @@ at, since it would cost a read of the log for each: the image's checksum stands 
 """
 
 from oxidbm._core.budget import Budget
-from oxidbm._core.device.directory import recovery_in
+from oxidbm._core.device.directory_lock import recovery_in
 from oxidbm._core.durability.checkpoint import Metadata
 from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.commit import Commits

@@ -92,17 +92,26 @@ class Committer:
         self.waiters.pass_on(self.durable_sequence)
         self.notices.tell(self.durable_sequence)
 
+    def end_writing(self) -> None:
+        """Let nothing be committed or written any more: who is at it ends before, who comes finds the log closed."""
+        with self.turn():
+            self.log.use.written = True
+        self.log.end_writing()
+
     def turn(self) -> "Turn":
         """Return a block in which the calling thread is the one that commits."""
         return Turn(self)
 
     def sync_device(self, log: HybridLog) -> None:
         """Sync the device; a failure poisons the store, what a signal handler raised meanwhile does not."""
+        log.use.begin()
         try:
             log.device.sync()
         except OSError as failure:
             log.life.poison_with(failure)
             log.life.blocked_write()
+        finally:
+            log.use.end()
 
 
 @final

@@ -48,8 +48,12 @@ class Truncation:
         self.until: i64 = until
 
     def delete(self) -> None:
-        """Delete them; a failure leaves files behind that the next opening passes over."""
+        """Delete them; a failure leaves files behind that the next opening passes over, as the end of the log does."""
+        if not self.log.use.begins():
+            return
         try:
             self.log.device.truncate_before(min(self.until, self.holds.lowest()))
         except OSError as failure:
             self.log.life.poison_with(failure)
+        finally:
+            self.log.use.end()

@@ -119,6 +119,7 @@ class EntryCommits(Committer):
     def commit_now(self) -> None:
         """Cut, seal, flush and sync one commit; the caller holds the lock."""
         log = self.log
+        log.use.check_written_to()
         log.life.check_not_poisoned()
         self.before.run()
         with self.cut_lock:  # not in the middle of a batch

@@ -57,7 +57,7 @@ class Drains:
         self.open.remove(drain)
         if self.ended and not self.open:
             try:
-                self.log.give_up_device()
+                self.log.use.give_up()
             except OSError as failure:  # the one who closed the log has gone on
                 _breath.LastWord(failure)
             self.log.let_go()

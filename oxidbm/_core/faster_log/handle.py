@@ -6,7 +6,8 @@ child process.
 
 from typing import final
 
-from oxidbm._core.device.directory import Directory, DirectoryLock
+from oxidbm._core.device.directory import Directory
+from oxidbm._core.device.directory_lock import DirectoryLock
 from oxidbm._core.durability.source import Recovery
 from oxidbm._core.durability.superblock import A_QUEUE, CleanMark, StorePrelude, Superblock
 from oxidbm._core.errors import CorruptionError, error
@@ -147,10 +148,11 @@ class LogHandle(Openable):
         """Close files, free frames, give up the lock: all of it, whatever fails or interrupts."""
         log = self.log
         log.shut_down()
-        failure = attempt(self.commits.close_positions)
+        failure = attempt(self.commits.end_writing)
+        failure = attempt(self.commits.close_positions) or failure
         failure = attempt(log.epoch.drain) or failure
         if not self.commits.drains.end(self.commits.durable_tail):
-            failure = attempt(log.give_up_device) or failure
+            failure = attempt(log.use.give_up) or failure
             failure = attempt(log.let_go) or failure
         failure = attempt(self.commits.waiters.close) or failure
         failure = attempt(self.commits.notices.ended) or failure

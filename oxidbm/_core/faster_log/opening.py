@@ -10,7 +10,8 @@ from oxidbm._core.address import FIRST_ADDRESS, power_of_two
 from oxidbm._core.budget import Budget
 from oxidbm._core.coder import ANY_NAME, BYTES_NAME, script_hint
 from oxidbm._core.device.device import Device, NullDevice
-from oxidbm._core.device.directory import LOG, STORE, Directory, DirectoryLock, note_recovery
+from oxidbm._core.device.directory import LOG, STORE, Directory
+from oxidbm._core.device.directory_lock import DirectoryLock, note_recovery
 from oxidbm._core.device.making import Making, prepare_directory
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.beside import open_beside_writer

@@ -14,7 +14,8 @@ from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS
-from oxidbm._core.device.directory import LOG, STORE, Directory, appearance, recovery_in
+from oxidbm._core.device.directory import LOG, STORE, Directory
+from oxidbm._core.device.directory_lock import appearance, recovery_in
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.found_commit import FoundCommit, commit_at
 from oxidbm._core.durability.superblock import Superblock, read_superblock

@@ -25,6 +25,7 @@ SHORTAGES: Final = (errno.EMFILE, errno.ENFILE)  # only opening a file says so: 
 def flush_to(log: HybridLog, target: i64) -> None:
     """Write the sealed log up to `target` to the device; a failure poisons the store."""
     with log.flush_lock:
+        log.use.check_written_to()
         log.life.check_not_poisoned()
         try:
             log.prelude.run()

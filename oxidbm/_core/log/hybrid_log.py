@@ -19,7 +19,6 @@ from typing import Final, final
 from librt.vecs import vec
 from mypy_extensions import i64
 
-from oxidbm import _breath
 from oxidbm._core.address import ADDRESS_MAX, FIRST_ADDRESS, NO_ADDRESS, power_of_two
 from oxidbm._core.budget import PAGES, Budget
 from oxidbm._core.device.device import Device
@@ -27,6 +26,7 @@ from oxidbm._core.epoch import LightEpoch
 from oxidbm._core.hashing import checksum_words
 from oxidbm._core.life import Life
 from oxidbm._core.locks import FLUSHING, StoreLock
+from oxidbm._core.log.device_use import DeviceUse
 from oxidbm._core.log.frames import Frames
 from oxidbm._core.log.record import SEAL_CAPACITY, content_words, record_words
 from oxidbm._core.log.room import Room
@@ -77,8 +77,7 @@ class HybridLog:
         self.tail_open = False
         self.due = False
         self.shut = False
-        self.reading: i64 = 0  # reads of the device that are under way
-        self.device_given_up = False
+        self.use = DeviceUse(life, device)
         self.records: i64 = 0  # appended since the log was opened
         self.expiring = False  # a record of this log has, or had, an expiry
         self.cold_reads: i64 = 0  # records read from the device, or passed over there, since a page was brought back
@@ -458,33 +457,17 @@ class HybridLog:
 
     def read(self, address: i64, size: i64) -> bytes:
         """Return what the device's `read` returns; ClosedError once the device was given up."""
-        if self.device_given_up:
-            self.life.blocked_read()
-        self.reading += 1
+        self.use.begin()
         try:
             return self.device.read(address, size)
         finally:
-            self.reading -= 1
-            if self.device_given_up and self.reading == 0:
-                try:
-                    self.device.close()
-                except OSError as failure:  # the one who closed the store has gone on
-                    _breath.LastWord(failure)
+            self.use.end()
 
-    def give_up_device(self) -> None:
-        """Close the device, or have the last read that is under way close it.
-
-        A file that is closed beside a read of it fails that, or lends its number to another file, which would be read;
-        and a signal handler that closes the store may have interrupted the read that it would wait for.
-        """
-        if not self.device_given_up:
-            self.device_given_up = True
-            if self.reading == 0:
-                try:
-                    self.device.close()
-                except BaseException:
-                    self.device_given_up = False
-                    raise
+    def end_writing(self) -> None:
+        """Let nothing be written any more: a flush that is under way ends before, one that comes is told."""
+        self.use.written = True
+        with self.flush_lock:
+            pass
 
     def read_from_device(self, begin: i64) -> None:
         """Have every address from `begin` on read through the device, until `start_at` says what is in memory."""

@@ -10,7 +10,8 @@ from typing import Final
 from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS, power_of_two
-from oxidbm._core.device.directory import LOG, STORE, Directory, DirectoryLock, note_recovery
+from oxidbm._core.device.directory import LOG, STORE, Directory
+from oxidbm._core.device.directory_lock import DirectoryLock, note_recovery
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.checkpoint import Metadata
 from oxidbm._core.durability.checkpoint_files import CheckpointFiles

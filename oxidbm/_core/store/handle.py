@@ -8,7 +8,8 @@ parent's alone.
 from typing import final
 
 from oxidbm._core.counters import Counters
-from oxidbm._core.device.directory import Directory, DirectoryLock
+from oxidbm._core.device.directory import Directory
+from oxidbm._core.device.directory_lock import DirectoryLock
 from oxidbm._core.durability.checkpoint import Checkpoint, Metadata
 from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.commit import Commits, CutWatcher
@@ -187,13 +188,15 @@ class Handle(Openable):
         self.commits.watcher = CutWatcher()
         table.watchers = []  # both lead back to here: a closed store is to go at once, not with the next collection
         table.log.shut_down()
-        failure = None if self.disk is None else attempt(self.disk.checkpoints.let_go)
+        failure = attempt(self.commits.end_writing)
+        if self.disk is not None:
+            failure = attempt(self.disk.checkpoints.let_go) or failure
         self.disk = None
         for old in self.retired:
             failure = attempt(old.give_back) or failure
         self.retired = []
         failure = attempt(table.log.epoch.drain) or failure
-        failure = attempt(table.log.give_up_device) or failure
+        failure = attempt(table.log.use.give_up) or failure
         failure = attempt(table.log.let_go) or failure
         table.index = table.index.given_up()
         failure = attempt(self.commits.waiters.close) or failure

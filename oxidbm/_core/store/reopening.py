@@ -10,7 +10,8 @@ from typing import final
 
 from mypy_extensions import i64
 
-from oxidbm._core.device.directory import LOG, STORE, recovery_in
+from oxidbm._core.device.directory import LOG, STORE
+from oxidbm._core.device.directory_lock import recovery_in
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.catch_up import Ground
 from oxidbm._core.durability.rebuild import OverlayDevice

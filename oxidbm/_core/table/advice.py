@@ -30,7 +30,7 @@ def tell(log: HybridLog, address: i64) -> bool:
     """Tell the device that the record at an address will be read, where it is on disk; False where that is no use."""
     if not log.begin <= address < log.head:
         return True
-    return not log.device_given_up and log.device.will_read(address, log.read_guess)
+    return not log.use.given_up and log.device.will_read(address, log.read_guess)
 
 
 def tell_of_keys(table: Table, keys: list[bytes]) -> None:

@@ -76,12 +76,12 @@ class Together:
     def touch_keys(self, keys: list[object], first: i64, count: i64) -> i64:
         """Have the keys come."""
         seen: i64 = 0
-        i: i64 = 0
-        while i < count:
-            key = keys[first + i]
+        nth: i64 = 0
+        while nth < count:
+            key = keys[first + nth]
             if isinstance(key, bytes):
                 seen += len(key)
-            i += 1
+            nth += 1
         return seen
 
     def touch_buckets(self, keys: list[object], first: i64, count: i64) -> i64:
@@ -94,9 +94,9 @@ class Together:
         tags = self.tags
         addresses = self.addresses
         seen: i64 = 0
-        i: i64 = 0
-        while i < count:
-            key = keys[first + i]
+        nth: i64 = 0
+        while nth < count:
+            key = keys[first + nth]
             bucket: i64 = -1
             if isinstance(key, bytes):
                 key_hash: i64 = hash_key(key, seed)
@@ -104,9 +104,9 @@ class Together:
                 if bucket < split:
                     bucket = key_hash & ((low_mask << 1) | 1)
                 seen ^= chunks[bucket >> CHUNK_BITS][((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD]
-                tags[i] = (key_hash >> tag_base) & TAG_FIELD
-            addresses[i] = bucket
-            i += 1
+                tags[nth] = (key_hash >> tag_base) & TAG_FIELD
+            addresses[nth] = bucket
+            nth += 1
         return seen
 
     def follow(self, count: i64) -> i64:
@@ -121,12 +121,12 @@ class Together:
         tags = self.tags
         addresses = self.addresses
         seen: i64 = 0
-        i: i64 = 0
-        while i < count:
-            bucket = addresses[i]
+        nth: i64 = 0
+        while nth < count:
+            bucket = addresses[nth]
             address: i64 = 0
             if bucket >= 0:
-                tag = tags[i]
+                tag = tags[nth]
                 at: i64 = ((bucket & CHUNK_MASK) << 3) + CHUNK_LEAD
                 end: i64 = at + BUCKET_ENTRIES
                 words = chunks[bucket >> CHUNK_BITS]
@@ -140,8 +140,8 @@ class Together:
                             seen ^= frames[(address >> page_bits) & mask][((address & offset_mask) >> 3) + VIEW_WORDS]
                         break
                     at += 1
-            addresses[i] = address
-            i += 1
+            addresses[nth] = address
+            nth += 1
         return seen
 
     def moved(self) -> bool:

@@ -1,0 +1,209 @@
+"""The lock of a directory's one writer, and the note that stands in its file.
+
+LOCK holds a note beside the lock: who took it last, and a word that is another one after each recovery. A reader takes
+no lock, so it looks at that word before and after: the same one says that nothing it read was cut off and written anew.
+A backup's note says of which commit it is, until a writer takes the lock and writes its own.
+"""
+
+import os
+from typing import Final, final
+
+from oxidbm._core.device.directory import CHECKPOINTS, CLEAN, LOCK, LOG, STORE, Directory
+from oxidbm._core.device.system import host_name, sync_file, try_lock, unlock
+from oxidbm._core.errors import LockedError
+
+NOTE_BYTES_MAX: Final = 4096
+SMALL_BYTES_MAX: Final = 4096
+RECOVERY: Final = b'"recovery": "'  # what stands before the word in the note
+BACKUP: Final = b'"backup": "'  # what stands before the number of the commit that a backup is of
+
+
+@final
+class DirectoryLock:
+    """The one writer's lock: flock where there is one, a locked byte on Windows; it goes with the process."""
+
+    def __init__(self, directory: Directory, mode: int) -> None:
+        self.directory = directory
+        self.identity = (-1, -1)  # of the file that is locked
+        self.held = False
+        self.descriptor = -1
+        HELD[id(self)] = self
+        try:
+            self.descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
+            while not self.take_named():
+                os.close(self.descriptor)
+                self.descriptor = -1
+                self.descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
+            self.held = True
+            note = read_note(self.descriptor)
+            write_note(self.descriptor, recovery_word(note), note)
+        except BaseException:
+            self.close()
+            raise
+
+    def take_named(self) -> bool:
+        """Take the lock; False where it is one on a file that the name does not lead to any more."""
+        if not self.take():
+            raise LockedError(f"{self.directory.path} is open for writing in {self.holder()}")
+        named = self.directory.status(LOCK)
+        held = os.fstat(self.descriptor)
+        self.identity = (held.st_dev, held.st_ino)
+        return named is not None and (named.st_dev, named.st_ino) == self.identity
+
+    def take(self) -> bool:
+        """Try to take the lock."""
+        return try_lock(self.descriptor)
+
+    def holder(self) -> str:
+        """Return who holds the lock and what to do about it, in words."""
+        status = os.fstat(self.descriptor)
+        identity = (status.st_dev, status.st_ino)
+        if any(other.held and other.identity == identity for other in list(HELD.values())):
+            return (
+                f"this very process (process {os.getpid()} on {host_name()}): use the one that has it open, from as "
+                "many threads as you like, or close that one first; read_only=True reads the last commit beside it"
+            )
+        import json
+
+        try:
+            note = json.loads(read_note(self.descriptor))
+            who = f"process {note['pid']} on {note['host']}"
+        except (ValueError, KeyError, TypeError, RecursionError):
+            who = "another process or thread that has not written its number yet"
+        return f"{who}; close it there, or open it with read_only=True to read the last commit"
+
+    def note_backup(self, sequence: int) -> None:
+        """Say that the store is a backup of a commit, which nobody has opened to write yet; durably."""
+        write_note(self.descriptor, "", b"", f', "backup": "{sequence}"')
+        sync_file(self.descriptor)
+
+    def close(self) -> None:
+        """Give the lock back, also where a forked child has not closed its copy yet."""
+        if self.descriptor >= 0:
+            try:  # and no contextlib, in whose code a signal handler may raise: the lock would be held for ever
+                unlock(self.descriptor)
+            except OSError:
+                self.forget()  # closing it does as well
+        self.forget()
+
+    def forget(self) -> None:
+        """Close the lock's file and leave the lock to the parent process, whose it is."""
+        HELD.pop(id(self), None)
+        self.held = False
+        descriptor = self.descriptor
+        self.descriptor = -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def read_note(descriptor: int) -> bytes:
+    """Return what stands in LOCK."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return os.read(descriptor, NOTE_BYTES_MAX)
+
+
+def write_note(descriptor: int, word: str, known: bytes = b"", more: str = "") -> None:
+    """Say in LOCK who has the store open, and the word of its last recovery, unless what is known to stand there does.
+
+    It does where one process opens a store again and again.
+    """
+    note = f'{{"pid": {os.getpid()}, "host": "{host_name()}", "recovery": "{word}"{more}}}'.encode()
+    if note == known:
+        return
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.write(descriptor, note)
+    os.ftruncate(descriptor, len(note))
+
+
+def recovery_word(note: bytes) -> str:
+    """Return the word of the last recovery in a note, "" for none; without the module json, which is slow to import."""
+    word = note.partition(RECOVERY)[2].partition(b'"')[0]
+    return word.decode() if word.isalnum() else ""
+
+
+def noted_backup(directory: Directory) -> int:
+    """Return the commit that a store is an untouched backup of; -1 where its note does not say that it is one."""
+    note = b"" if directory.status(LOCK) is None else directory.read_start(LOCK, NOTE_BYTES_MAX)
+    number = note.partition(BACKUP)[2].partition(b'"')[0]
+    return int(number) if number.isdigit() else -1
+
+
+def note_recovery(directory: Directory, mode: int) -> None:
+    """Change the word: a tail may have been cut off, and the log goes on where that stood."""
+    descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
+    try:
+        write_note(descriptor, os.urandom(8).hex())
+    finally:
+        os.close(descriptor)
+
+
+def last_recovery(path: str) -> str:
+    """Return the word of a store's last recovery, "" for none."""
+    try:
+        directory = Directory(path)
+    except OSError:
+        return ""
+    try:
+        return recovery_in(directory)
+    finally:
+        directory.close()
+
+
+def recovery_in(directory: Directory) -> str:
+    """As `last_recovery`, of a store whose directory is open."""
+    try:
+        descriptor = directory.open(LOCK, os.O_RDONLY)
+    except OSError:
+        return ""
+    try:
+        return recovery_word(read_note(descriptor))
+    finally:
+        os.close(descriptor)
+
+
+def start_or_nothing(directory: Directory, name: str) -> str:
+    """Return the first bytes of a file in hexadecimal, "" where there is none."""
+    return "" if directory.status(name) is None else directory.read_start(name, SMALL_BYTES_MAX).hex()
+
+
+def appearance(path: str) -> list[str]:
+    """Return what a writer changes beside a reader: directory, superblock, mark, recovery, and the log's segments.
+
+    What cannot be looked at, since it is just being replaced, is left out.
+    """
+    try:
+        directory = Directory(path)
+    except OSError:
+        return []
+    seen: list[str] = []
+    try:
+        status = directory.stat(os.curdir, True)
+        seen.append(f"{status.st_dev} {status.st_ino}")
+        seen.append(start_or_nothing(directory, STORE))
+        seen.append(start_or_nothing(directory, CLEAN))
+        seen.append(last_recovery(path))
+        for name in (LOG, CHECKPOINTS):
+            if directory.status(name) is not None:
+                below = directory.sub(name)
+                try:
+                    seen.extend(below.names())
+                finally:
+                    below.close()
+    except OSError:
+        return seen
+    finally:
+        directory.close()
+    return seen
+
+
+HELD: Final[dict[int, DirectoryLock]] = {}  # also those of stores that are being opened
+
+
+def forget_locks() -> None:
+    """Leave every lock to the parent process, in a forked child."""
+    for lock in list(HELD.values()):
+        lock.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget_locks)
