@@ -116,6 +116,22 @@ def advise_huge(start: int, size: int) -> None:
             madvise(ctypes.c_void_p(first), ctypes.c_size_t(HUGE_BYTES), MADV_COLLAPSE)
 
 
+def trim_memory() -> None:
+    """Have malloc give back to the system what was freed, where it is glibc's.
+
+    What it once gave for a block of some MiB it keeps for the next ones of that size (its threshold for maps grows with
+    the first that is freed), and in the holes between them for good: half of an index that is gone.
+    """
+    import ctypes
+
+    if sys.platform == "linux":
+        try:
+            trim = ctypes.CDLL(None).malloc_trim
+        except (OSError, AttributeError):
+            return
+        trim(0)
+
+
 def bytes_header(size: i64) -> memoryview:
     """Return the header of a `bytes` object of `size` bytes, with references of its own so that it is never freed."""
     words = vec[i64](capacity=VIEW_WORDS)

@@ -27,12 +27,13 @@ from oxidbm._core.durability.torn_tail import later_durable_commit
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.copying import copy_of, entries_below
-from oxidbm._core.index.entry import NO_ENTRY, TAG_BITS, is_mixed, tag_in
+from oxidbm._core.index.entry import NO_ENTRY, TAG_BITS, address_of, is_mixed, tag_in
 from oxidbm._core.index.hash_index import HashIndex
 from oxidbm._core.log.ahead import forget_ahead, go_on, take_ahead
 from oxidbm._core.log.hybrid_log import HybridLog
-from oxidbm._core.log.reader import log_to_read, read_or_nothing, record_at
+from oxidbm._core.log.reader import log_to_read, read_or_nothing
 from oxidbm._core.log.record import SHAPE_COMMIT, SHAPE_UNINDEXED
+from oxidbm._core.table.advice import AHEAD, tell
 from oxidbm._core.table.settle import settle
 from oxidbm._core.table.table import Table
 
@@ -289,7 +290,10 @@ class CatchUp:
         """Return the size of the live records, which a commit with pending records could not know."""
         self.live_bytes_before = self.table.live_bytes
         total: i64 = 0 if self.all_gone else self.live_bytes_before
-        for key_hash in self.hashes:
+        for place, key_hash in enumerate(self.hashes):
+            if place % AHEAD == 0:
+                self.tell_of_chains(place)
+                _breath.breathe()
             if not self.all_gone:
                 for entry in self.table.index.matching(key_hash):
                     total -= self.live_bytes_of(entry)
@@ -306,10 +310,20 @@ class CatchUp:
         chain = Chain(self.small, entry, self.log.begin)
         chain.count()
         total: i64 = 0
-        for key, address in chain.newest.items():
+        for key, size in chain.sizes.items():
             if chain.live[key]:
-                total += self.log.footprint(record_at(self.reading, i64(address)).size())
+                total += self.log.footprint(i64(size))
         return total
+
+    def tell_of_chains(self, place: i64) -> None:
+        """Tell the device of the records that the next AHEAD keys lead to first, of which most may be on disk."""
+        stop: i64 = min(place + AHEAD, i64(len(self.hashes)))
+        while place < stop:
+            for index in (self.table.index, self.small.index):
+                for entry in index.matching(self.hashes[place]):
+                    if not tell(self.reading, address_of(entry)):
+                        return
+            place += 1
 
     def count_sessions(self) -> i64:
         """Return how many sessions the new commit should count; what stands below begin says nothing any more."""

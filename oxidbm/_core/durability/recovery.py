@@ -9,7 +9,7 @@ closed cleanly, 2. a later commit record says that a commit past that place was 
 belongs somewhere else (see misplaced).
 """
 
-from typing import final
+from typing import Final, final
 
 from librt.vecs import vec
 from mypy_extensions import i64
@@ -46,6 +46,8 @@ from oxidbm._core.log.record import (
 )
 from oxidbm._core.table.pending import WAS_PLAIN
 from oxidbm._core.table.table import Table
+
+ENTRY_BYTES: Final = 14  # of the table, an entry's share of the buckets
 
 
 def purge_below(table: Table, begin: i64, start: i64) -> i64:
@@ -211,6 +213,13 @@ def from_image(table: Table, source: Source, metadata: Metadata, stop: i64) -> R
         if first is not metadata:
             record = header_of(files, first).decoded()
         image = read_image(files, first, record, log.budget)
+    except MemoryError:
+        table.index = table.index.given_up()
+        raise MemoryError(
+            f"{log.life.called()} has an index of {first.entries:,} entries, which takes some "
+            f"{first.entries * ENTRY_BYTES >> 20} MiB, and the system does not let this process have that much: raise "
+            "its limit (ulimit -v, a container's), or open the store where there is more memory"
+        ) from None
     except BaseException:
         table.index = table.index.given_up()  # which says anew what is drawn from the budget
         raise

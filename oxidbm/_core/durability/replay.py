@@ -386,6 +386,7 @@ class Chain:
         self.head = b""  # its key
         self.live: dict[bytes, bool] = {}
         self.newest: dict[bytes, int] = {}  # the address of each key's newest record
+        self.sizes: dict[bytes, int] = {}  # its size, as far as it was read
 
     def step(self) -> bool:
         """Read one more record; False at the end."""
@@ -400,6 +401,7 @@ class Chain:
         if key not in self.live:
             self.live[key] = not found.tombstone()
             self.newest[key] = int(address)
+            self.sizes[key] = int(found.size())
         return True
 
     def lead(self, address: i64, key: bytes, tombstone: bool) -> None:

@@ -5,7 +5,7 @@ handle is void: the life says so, and the child's copy of the lock's file is clo
 parent's alone.
 """
 
-from typing import final
+from typing import Final, final
 
 from oxidbm._core.counters import Counters
 from oxidbm._core.device.directory import Directory
@@ -20,9 +20,12 @@ from oxidbm._core.exits import HANDLES, Openable, attempt
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import CLOSED, OPEN, READ_ONLY
 from oxidbm._core.locks import COMPACTING
+from oxidbm._core.memory import trim_memory
 from oxidbm._core.store.follower import Follower
 from oxidbm._core.store.maintainers import ClosedMaintainer, DiskMaintainer
 from oxidbm._core.store.options import Options
+
+LARGE_BYTES: Final = 33_554_432  # of index and frames, of which something may stay with malloc
 
 
 @final
@@ -188,6 +191,7 @@ class Handle(Openable):
         self.commits.watcher = CutWatcher()
         table.watchers = []  # both lead back to here: a closed store is to go at once, not with the next collection
         table.log.shut_down()
+        large = table.index.size_bytes() + table.log.budget.frame_bytes() >= LARGE_BYTES
         failure = attempt(self.commits.end_writing)
         if self.disk is not None:
             failure = attempt(self.disk.checkpoints.let_go) or failure
@@ -207,6 +211,8 @@ class Handle(Openable):
             failure = attempt(self.files.close) or failure
         if self.directory is not None:
             failure = attempt(self.directory.close) or failure
+        if large:
+            failure = attempt(trim_memory) or failure
         if failure is not None:
             raise failure
 
