@@ -10,12 +10,13 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from oxidbm._core.queue.deliveries import NEVER, Delivery
+from oxidbm._core.queue.deliveries import NEVER
 from oxidbm._core.queue.waiting import Waiter, Waiters
 from oxidbm._queue_helper import Helper
 
 if TYPE_CHECKING:
     from oxidbm._core.queue.exchange import Exchange
+    from oxidbm._core.queue.handout import Handout
 
 R = TypeVar("R")
 
@@ -75,15 +76,15 @@ async def attempt(exchange: Exchange, waiters: Waiters, once: Callable[[], R | N
             return None
 
 
-async def take(exchange: Exchange, deadline: float) -> tuple[Delivery, bytes] | None:
-    """Hand out the next item, once there is one; None where there is none until the deadline."""
+async def take(exchange: Exchange, handout: Handout, deadline: float) -> bool:
+    """Hand out the next item, once there is one; False where there is none until the deadline. See `Exchange.take`."""
     exchange.log.life.check_open()
     if exchange.resting:
         exchange.start_rhythm()
-    found = await attempt(exchange, exchange.takers, exchange.take_now, deadline)
+    found = await attempt(exchange, exchange.takers, lambda: exchange.take_now(handout), deadline)
     if exchange.deliveries.reports:
-        exchange.tell_skipped(found)
-    return found
+        exchange.tell_skipped()
+    return found is not None
 
 
 async def join(exchange: Exchange, deadline: float) -> bool:

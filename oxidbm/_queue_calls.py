@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from queue import Full
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from oxidbm._core.arguments import check_iterable
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.life import FORKED
 from oxidbm._core.queue.entries import HEAD_BYTES, ITEM
 
 if TYPE_CHECKING:
+    from collections import deque
+
     from oxidbm import codecs
     from oxidbm._core.queue.exchange import Exchange
+    from oxidbm._core.queue.handout import Handout
     from oxidbm._core.queue.queue_log import QueueLog
-    from oxidbm._queue_message import Holdings, Message
+    from oxidbm._queue_message import Holdings
 
 T = TypeVar("T")
 
@@ -23,8 +28,9 @@ class Face(Protocol[T]):
 
     codec: codecs.Codec[T]
     log: QueueLog
+    maxsize: int
     exchange: Exchange
-    holdings: Holdings[T]
+    holdings: Holdings
 
 
 class Entries:
@@ -53,18 +59,32 @@ def entry_of(queue: Face[T], item: T) -> bytes:
     return entry
 
 
+def entries_of(queue: Face[T], items: Iterable[T]) -> list[bytes]:
+    """Return items as the log keeps them; ValueError where they are more than the queue ever has room for."""
+    if isinstance(items, (bytes, str, bytearray, memoryview)):
+        raise TypeError(f"put_many() takes an iterable of items, not {type(items).__name__}; put() one")
+    check_iterable("items", "an iterable of items", items)
+    entries = [entry_of(queue, item) for item in items]
+    if 0 < queue.maxsize < len(entries):
+        raise ValueError(f"there is never room for {len(entries)} items in a queue with maxsize={queue.maxsize}")
+    return entries
+
+
 def check_end(queue: Face[T], end: Exception) -> None:
     """Raise what ended the messages where that is no end: a forked child has not got what the parent still gets."""
     if isinstance(end, ClosedError) and queue.log.life.state == FORKED:
         raise end
 
 
-def oldest_of(queue: Face[T]) -> Message[T]:
-    """Return what the calling thread or task has got first, which is to have it no more."""
+def oldest_of(queue: Face[T]) -> tuple[Handout, deque[Handout]]:
+    """Return what the calling thread or task has got first, and all that it has; ValueError where it has nothing."""
     queue.log.life.check_open()
     if queue.log.read_only:
         queue.log.life.check_writable()
-    return queue.holdings.pop_oldest()
+    held = queue.holdings.of_caller()
+    if not held:
+        raise ValueError("task_done(), ack() or nack() was called more often than get() in this thread or task")
+    return held[0], held
 
 
 def put(queue: Face[T], entries: list[bytes], block: bool, timeout: float | None) -> None:

@@ -2,59 +2,52 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import weakref
 from collections import deque
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from oxidbm._core.errors import ClosedError
+from oxidbm._core.queue.handout import Handout
 
 if TYPE_CHECKING:
     import asyncio
 
-    from oxidbm import codecs
-    from oxidbm._core.queue.deliveries import Delivery
     from oxidbm._core.queue.exchange import Exchange
 
 T = TypeVar("T")
 
 
-class Origin(Protocol[T]):
-    """What a message needs of its queue, which it keeps open."""
-
-    codec: codecs.Codec[T]
-    exchange: Exchange
-
-
-class Message(Generic[T]):
+class Message(Handout, Generic[T]):
     """An item that was handed out by `Queue.take`, to be acknowledged; in a `with` block, that is done at its end.
 
-    The block's variable is the item. It is given back, and comes again, where the block ends by an exception. `async
-    with` is the same: an acknowledgement waits for nothing.
+    The block's variable is the item. It is given back, and comes again, where the block ends by an exception. Where
+    ack() or nack() was called in the block, its end does nothing. `async with` is the same: an acknowledgement waits
+    for nothing.
 
     attempts: how often the item was handed out, this time included: 1 for the first time. It counts on where the queue
         is closed and opened again; what a process did not tell the log before it was killed, within interval=, it does
         not count.
     """
 
-    __slots__ = ("attempts", "data", "delivery", "kept", "queue")
+    __slots__ = ()
 
-    def __init__(self, queue: Origin[T], delivery: Delivery, data: bytes) -> None:
-        self.queue = queue
-        self.delivery = delivery
-        self.data: bytes | None = data
-        self.attempts = delivery.attempts
-        self.kept: Any = None
+    if TYPE_CHECKING:  # compiled, and of no type there
+
+        def __enter__(self) -> T: ...
+
+        def item_or_give_back(self) -> T: ...
 
     @property
     def item(self) -> T:
         """The item; raises what the codec raises, a DecodeError for bytes that it did not write."""
-        if self.data is not None:
-            self.kept = self.queue.codec.decode(self.data)
-            self.data = None
-        found: T = self.kept
+        found: T = self.decoded()
+        return found
+
+    @property
+    def exchange(self) -> Exchange:
+        """Where the queue's items are handed out, and taken back."""
+        found: Exchange = self.queue.exchange
         return found
 
     @property
@@ -65,9 +58,10 @@ class Message(Generic[T]):
     def ack(self) -> bool:
         """Acknowledge: the item is done, and does not come again; False where it was acknowledged before.
 
-        It is done also where it had come again meanwhile, since redeliver_after= had passed.
+        It is done also where it had come again meanwhile, since redeliver_after= had passed; but not where this message
+        has given it back: then it comes again, and this is False.
         """
-        return self.queue.exchange.acknowledge(self.delivery)
+        return self.exchange.acknowledge(self)
 
     def nack(self, delay: float = 0) -> bool:
         """Give the item back, to come again after so many seconds, before items that were never out.
@@ -75,35 +69,14 @@ class Message(Generic[T]):
         False where it was acknowledged, or was given back, or has come again meanwhile. The delay goes on where the
         queue is closed and opened again, by the system's clock.
         """
-        return self.queue.exchange.give_back(self.delivery, self.attempts, delay)
+        return self.exchange.give_back(self, delay)
 
     def extend(self, seconds: float) -> bool:
         """Have the item come again only where it is not acknowledged within so many seconds from now.
 
         That stands in place of what redeliver_after= says of this delivery, be it sooner or later. False as for `nack`.
         """
-        return self.queue.exchange.extend(self.delivery, self.attempts, seconds)
-
-    def __enter__(self) -> T:
-        return self.item_or_give_back()
-
-    def item_or_give_back(self) -> T:
-        """Return the item; where the codec raises, nobody has it, and it comes again."""
-        try:
-            return self.item
-        except BaseException:
-            with contextlib.suppress(ClosedError):
-                self.nack()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.ack()
-        else:
-            with contextlib.suppress(ClosedError):  # it comes again anyway, and the block's own exception says more
-                self.nack()
+        return self.exchange.extend(self, seconds)
 
     async def __aenter__(self) -> T:
         return self.__enter__()
@@ -120,31 +93,31 @@ class Message(Generic[T]):
 Message.__module__ = "oxidbm.queue"
 
 
-class Holdings(Generic[T]):
+class Holdings:
     """What `Queue.get` and `Queue.aget` handed out: to which thread, or task."""
 
     def __init__(self) -> None:
         self.threads = threading.local()
-        self.tasks: weakref.WeakKeyDictionary[asyncio.Task[Any], deque[Message[T]]] = weakref.WeakKeyDictionary()
+        self.tasks: weakref.WeakKeyDictionary[asyncio.Task[Any], deque[Handout]] = weakref.WeakKeyDictionary()
 
-    def of_thread(self) -> deque[Message[T]]:
-        """Return what the calling thread has got."""
-        found: deque[Message[T]] | None = getattr(self.threads, "messages", None)
+    def of_thread(self) -> deque[Handout]:
+        """Return what the calling thread has got, in the order in which it did."""
+        found: deque[Handout] | None = getattr(self.threads, "messages", None)
         if found is None:
             found = self.threads.messages = deque()
         return found
 
-    def add_to_task(self, message: Message[T]) -> None:
-        """Let a message belong to the task that runs."""
+    def of_task(self) -> deque[Handout]:
+        """Return what the task that runs has got."""
         import asyncio
 
         task = asyncio.current_task()
         assert task is not None
-        self.tasks.setdefault(task, deque()).append(message)
+        return self.tasks.setdefault(task, deque())
 
-    def pop_oldest(self) -> Message[T]:
-        """Take what the task, or thread, has got first from what it has."""
-        messages = self.of_thread()
+    def of_caller(self) -> deque[Handout]:
+        """Return what the task that runs has got, or the thread where no task has."""
+        held = self.of_thread()
         if self.tasks:
             import asyncio
 
@@ -152,7 +125,5 @@ class Holdings(Generic[T]):
                 task = asyncio.current_task()
             except RuntimeError:  # no loop runs here
                 task = None
-            messages = self.tasks.get(task, messages) if task is not None else messages
-        if not messages:
-            raise ValueError("task_done(), ack() or nack() was called more often than get() in this thread or task")
-        return messages.popleft()
+            held = self.tasks.get(task, held) if task is not None else held
+        return held

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from oxidbm import codecs
     from oxidbm._core.queue.exchange import Exchange
     from oxidbm._core.queue.queue_log import QueueLog
+    from oxidbm._queue_calls import Face
 
 T = TypeVar("T")
 UNTOUCHED = Note(1, 0)
@@ -95,18 +96,18 @@ class View:
             self.seen, self.commit = survey, self.log.commit_number
         return survey
 
-    def peek(self, codec: codecs.Codec[Any], limit: int | None) -> Iterator[Peeked[Any]]:
+    def peek(self, queue: Face[Any], limit: int | None) -> Iterator[Peeked[Any]]:
         """Iterate the items that are not acknowledged, up to so many."""
         self.log.life.check_open()
-        return self.peeked(codec, limit)
+        return self.peeked(queue, limit)
 
-    def peeked(self, codec: codecs.Codec[Any], limit: int | None) -> Iterator[Peeked[Any]]:
-        """Iterate the first items that are not acknowledged."""
+    def peeked(self, queue: Face[Any], limit: int | None) -> Iterator[Peeked[Any]]:
+        """Iterate the first items that are not acknowledged, and keep the queue open meanwhile."""
         survey = self.survey()
         now_ns = time.time_ns()
         for address, entry in islice(self.left(survey), limit):
             note = self.note_of(survey, address, now_ns)
-            yield Peeked(codec, address, body_of(entry), state_of(note, now_ns), note.attempts)
+            yield Peeked(queue.codec, address, body_of(entry), state_of(note, now_ns), note.attempts)
 
     def left(self, survey: Survey) -> Iterator[tuple[int, bytes]]:
         """Iterate the items that are not acknowledged, be it that the log does not say so yet."""

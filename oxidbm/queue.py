@@ -10,19 +10,16 @@ oxidbm/_core/queue/ has what happens, and its entries.py what the log holds.
 from __future__ import annotations
 
 import time
-import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from queue import Empty, Full
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast, overload
 
 from oxidbm import codecs
-from oxidbm._core.arguments import check_iterable
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.queue.exchange import Exchange
 from oxidbm._core.queue.queue_log import QueueLog
-from oxidbm._core.seconds import to_delay
-from oxidbm._queue_calls import Entries, check_end, entry_of, oldest_of, put
+from oxidbm._queue_calls import Entries, check_end, entries_of, entry_of, oldest_of, put
 from oxidbm._queue_errors import ShutDown, SkippedWarning
 from oxidbm._queue_message import Holdings, Message
 from oxidbm._queue_options import check_options, checked_limit
@@ -189,17 +186,11 @@ class Queue(Generic[T]):
                 self.view = View(self.log, None, skips)
             else:
                 self.exchange = Exchange(self.log, maxsize, redeliver_after, always, clock, seconds, skips)
-                if self.exchange.resting:
-                    known = weakref.ref(self)  # the log's thread must not keep a queue open that nobody holds
-                    self.log.before_commits(
-                        lambda: (found := known()) is not None and found.exchange.has_notes(),
-                        lambda: None if (found := known()) is None else found.exchange.note_in_time(),
-                    )
                 self.view = View(self.log, self.exchange, skips)
         except BaseException:
             self.log.close(commit=False)
             raise
-        self.holdings: Holdings[T] = Holdings()
+        self.holdings = Holdings()
 
     @overload
     def put(
@@ -236,13 +227,7 @@ class Queue(Generic[T]):
 
         Raises ValueError for more than maxsize=.
         """
-        if isinstance(items, (bytes, str, bytearray, memoryview)):
-            raise TypeError(f"put_many() takes an iterable of items, not {type(items).__name__}; put() one")
-        check_iterable("items", "an iterable of items", items)
-        entries = [entry_of(self, item) for item in items]
-        if 0 < self.maxsize < len(entries):
-            raise ValueError(f"there is never room for {len(entries)} items in a queue with maxsize={self.maxsize}")
-        put(self, entries, block, timeout)
+        put(self, entries_of(self, items), block, timeout)
 
     def take(self, block: bool = True, timeout: float | None = None) -> Message[T]:
         """Hand out the next item as a message, which is to be acknowledged.
@@ -251,20 +236,33 @@ class Queue(Generic[T]):
 
         Raises ShutDown after shutdown(), and CorruptionError for damage, see on_error.
         """
-        found = self.exchange.take(self.exchange.deadline(block, timeout))
-        if found is None:
-            raise Empty
-        return Message(self, *found)
+        deadline = self.exchange.deadline(block, timeout)
+        message: Message[T] = Message(self)
+        try:
+            if self.exchange.take(message, deadline):
+                return message
+        except BaseException:
+            self.exchange.forsake(message)
+            raise
+        raise Empty
 
     def get(self, block: bool = True, timeout: float | None = None) -> T:
         """Hand out the next item; `ack`, `nack` and `task_done` are about the oldest that the thread still has.
 
         Raises what the codec raises for bytes that it did not write: then the item is given back, as by `nack`.
         """
-        message = self.take(block, timeout)
-        item = message.item_or_give_back()
-        self.holdings.of_thread().append(message)
-        return item
+        deadline = self.exchange.deadline(block, timeout)
+        held = self.holdings.of_thread()
+        message: Message[T] = Message(self)
+        try:
+            if self.exchange.take(message, deadline):
+                item = message.item_or_give_back()
+                held.append(message)
+                return item
+        except BaseException:
+            self.exchange.forsake(message, held)
+            raise
+        raise Empty
 
     def get_nowait(self) -> T:
         """As `get`, but raise Empty where nothing waits now."""
@@ -275,16 +273,17 @@ class Queue(Generic[T]):
 
         Raises ValueError where it has none.
         """
-        return oldest_of(self).ack()
+        message, held = oldest_of(self)
+        return self.exchange.acknowledge(message, held)
 
     def nack(self, delay: float = 0) -> bool:
         """Give it back instead; see `Message.nack`."""
-        to_delay("delay", delay, True)  # before the item is the thread's no more
-        return oldest_of(self).nack(delay)
+        message, held = oldest_of(self)
+        return self.exchange.give_back(message, delay, held)
 
     def task_done(self) -> None:
         """As `ack`, by the name that it has in the stdlib."""
-        oldest_of(self).ack()
+        self.ack()
 
     def messages(self, timeout: float | None = None) -> Iterator[Message[T]]:
         """Iterate messages as they come, until none has for so many seconds, or the queue is shut down or closed."""
@@ -303,7 +302,7 @@ class Queue(Generic[T]):
 
         O(what the log holds). What is put, taken or acknowledged meanwhile may show or not.
         """
-        return self.view.peek(self.codec, checked_limit(limit))
+        return self.view.peek(self, checked_limit(limit))
 
     @overload
     async def aput(self: Queue[bytes], item: str | ReadableBuffer, timeout: float | None = None) -> None: ...
@@ -320,17 +319,32 @@ class Queue(Generic[T]):
         """As `take`, in a task. Cancelled, it has taken nothing."""
         from oxidbm import _queue_async
 
-        found = await _queue_async.take(self.exchange, self.exchange.deadline(True, timeout))
-        if found is None:
-            raise Empty
-        return Message(self, *found)
+        deadline = self.exchange.deadline(True, timeout)
+        message: Message[T] = Message(self)
+        try:
+            if await _queue_async.take(self.exchange, message, deadline):
+                return message
+        except BaseException:
+            self.exchange.forsake(message)
+            raise
+        raise Empty
 
     async def aget(self, timeout: float | None = None) -> T:
         """As `get`, in a task, to which the item belongs then."""
-        message = await self.atake(timeout)
-        item = message.item_or_give_back()
-        self.holdings.add_to_task(message)
-        return item
+        from oxidbm import _queue_async
+
+        deadline = self.exchange.deadline(True, timeout)
+        held = self.holdings.of_task()
+        message: Message[T] = Message(self)
+        try:
+            if await _queue_async.take(self.exchange, message, deadline):
+                item = message.item_or_give_back()
+                held.append(message)
+                return item
+        except BaseException:
+            self.exchange.forsake(message, held)
+            raise
+        raise Empty
 
     async def amessages(self, timeout: float | None = None) -> AsyncIterator[Message[T]]:
         """As `messages`, in a task, for `async for`."""
@@ -472,6 +486,11 @@ class Queue(Generic[T]):
         import asyncio
 
         await asyncio.to_thread(self.close)
+
+    def __del__(self) -> None:
+        exchange = self.__dict__.get("exchange")  # which is not there where __init__ failed
+        if isinstance(exchange, Exchange):
+            exchange.finish()
 
     def __reduce__(self) -> Any:
         raise TypeError("a queue cannot be pickled or copied; open its path where it is needed")

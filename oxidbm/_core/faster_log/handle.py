@@ -1,7 +1,7 @@
 """The handle: everything that an open log holds, and what closing it gives back.
 
 As a store's handle, it is closed once, by the log, by its finalizer or at the interpreter's exit, and void in a forked
-child process.
+child process. Whoever closes it, its owner has the last word: what that says is appended and committed.
 """
 
 from typing import final
@@ -12,13 +12,26 @@ from oxidbm._core.durability.source import Recovery
 from oxidbm._core.durability.superblock import A_QUEUE, CleanMark, StorePrelude, Superblock
 from oxidbm._core.errors import CorruptionError, error
 from oxidbm._core.exits import HANDLES, Openable, attempt
-from oxidbm._core.faster_log.commits import EntryCommits
+from oxidbm._core.faster_log.commits import BeforeCommit, EntryCommits
 from oxidbm._core.faster_log.keeper import LogKeeper
 from oxidbm._core.faster_log.options import LogOptions
 from oxidbm._core.faster_log.refresh import Refresher
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import CLOSED, OPEN, READ_ONLY
 from oxidbm._core.locks import COMPACTING, StoreLock
+
+
+class Owner:
+    """Who has a log to itself, and something to say in it before it is closed, whoever closes it: a queue."""
+
+    def check_end(self) -> None:
+        """Raise BusyError where the calling thread is in the middle of what ending needs."""
+
+    def end(self) -> None:
+        """Begin nothing more, and append what is left to say."""
+
+    def begin_again(self) -> None:
+        """Go on, since the log could not be closed."""
 
 
 @final
@@ -39,6 +52,7 @@ class LogHandle(Openable):
         self.recovery = Recovery()
         self.refresher: Refresher | None = None  # of one that is open to read only, and moves on
         self.commits_at_end = True
+        self.owner = Owner()
         HANDLES[id(self)] = self
 
     def faulty(self) -> bool:
@@ -55,25 +69,18 @@ class LogHandle(Openable):
         if life.state != OPEN:
             return
         life.locks.check(COMPACTING)  # before anything has changed
-        HANDLES.pop(id(self), None)
-        keeper = self.keeper
-        shut = False
-        try:
-            with self.close_lock:
-                if not life.alive():
-                    return  # another thread was faster
-                if keeper is not None:
-                    keeper.stop()
-                if self.refresher is None:
-                    life.state = CLOSED
-                else:
-                    with self.refresher.lock:  # which reads the device
-                        life.state = CLOSED
-                shut = True
-        except BaseException:
-            if shut or life.alive():  # else another thread has closed it
+        self.owner.check_end()
+        unsaid: error | None = None
+        with self.close_lock:
+            if not life.alive():
+                return  # another thread was faster
+            HANDLES.pop(id(self), None)
+            try:
+                unsaid = self.end_owner()
+                self.shut()
+            except BaseException:
                 self.reopen()
-            raise
+                raise
         try:
             if life.can_write():
                 self.commit_all()
@@ -90,9 +97,34 @@ class LogHandle(Openable):
             self.reopen()
             raise
         self.give_back()
+        if unsaid is not None:
+            raise unsaid
+
+    def end_owner(self) -> error | None:
+        """Have the owner end, while the log still takes what it says; return why it could not say all of it."""
+        if not self.commits_at_end or not self.life.can_write():
+            return None
+        try:
+            self.owner.end()
+        except error as failure:
+            if came_from_handler(failure):
+                raise
+            return failure
+        return None
+
+    def shut(self) -> None:
+        """Take nothing more; the caller holds the lock."""
+        if self.keeper is not None:
+            self.keeper.stop()
+        if self.refresher is None:
+            self.life.state = CLOSED
+        else:
+            with self.refresher.lock:  # which reads the device
+                self.life.state = CLOSED
 
     def reopen(self) -> None:
         """Be as open as before close(), which did not come to its end."""
+        self.owner.begin_again()
         self.log.shut = False
         self.life.state = OPEN
         HANDLES[id(self)] = self
@@ -149,6 +181,8 @@ class LogHandle(Openable):
         log = self.log
         log.shut_down()
         failure = attempt(self.commits.end_writing)
+        self.owner = Owner()  # a closed log is in no circle
+        self.commits.before = BeforeCommit()
         failure = attempt(self.commits.close_positions) or failure
         failure = attempt(log.epoch.drain) or failure
         if not self.commits.drains.end(self.commits.durable_tail):

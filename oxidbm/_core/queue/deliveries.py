@@ -323,10 +323,12 @@ class Deliveries:
             self.changed[delivery] = None
         return True
 
-    def take_back(self, delivery: Delivery) -> None:
-        """Have an item wait that was handed out just now, and did not arrive."""
-        self.give_back(delivery, delivery.attempts, None)
+    def take_back(self, delivery: Delivery, attempts: int) -> bool:
+        """Have an item wait that was handed out and did not arrive, as if it had not been; False as for `give_back`."""
+        if not self.give_back(delivery, attempts, None):
+            return False
         delivery.attempts -= 1
+        return True
 
     def extend(self, delivery: Delivery, attempts: int, deadline: float) -> bool:
         """Let an item be out until another time; False where it is not out any more, or out anew."""
@@ -359,16 +361,16 @@ class Deliveries:
         found += [delivery for delivery in self.extended if delivery.noted != delivery.attempts]
         return found + newest[::-1]
 
-    def note(self) -> bool:
+    def note(self, waits: bool = False) -> bool:
         """Let the log say how often items were handed out, and from when on they wait; False where it has no room."""
         found = self.unnoted() if self.durable else []
         for first in range(0, len(found), NOTES_MAX):
-            if not self.append_notes(found[first : first + NOTES_MAX]):
+            if not self.append_notes(found[first : first + NOTES_MAX], waits):
                 return False
         self.changed.clear()
         return True
 
-    def append_notes(self, deliveries: list[Delivery]) -> bool:
+    def append_notes(self, deliveries: list[Delivery], waits: bool = False) -> bool:
         """Append notes about some items; False where the log has no room now."""
         now, now_ns = self.clock.now_or_last(), time.time_ns()
         parts = [NOTES]
@@ -378,16 +380,16 @@ class Deliveries:
                 left = min(max(delivery.deadline - now, 0), TIME_MAX_NS // 10**9)
                 due_ns = min(now_ns + int(left * 1e9), TIME_MAX_NS)
             parts.append(NOTE.pack(delivery.address, due_ns, min(delivery.attempts, ATTEMPTS_MAX)))
-        if not self.say(b"".join(parts)):
+        if not self.say(b"".join(parts), waits):
             return False
         for delivery in deliveries:
             delivery.noted = delivery.attempts
             self.changed.pop(delivery, None)
         return True
 
-    def say(self, entry: bytes) -> bool:
-        """Append an entry that is no item; False where the log has no room now."""
-        address, failure = self.log.add(entry, False)
+    def say(self, entry: bytes, waits: bool = False) -> bool:
+        """Append an entry that is no item; False where it is not to wait, and the log has no room now."""
+        address, failure = self.log.add(entry, waits)
         if address >= 0:
             self.own += 1
         if failure is not None:

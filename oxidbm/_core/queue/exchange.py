@@ -4,18 +4,26 @@ A put reserves its place below the lock, appends outside of it, since an append 
 outside of it, so that threads share a sync. An acknowledgement is decided below the lock, and said by the next commit.
 Who is about to wait stands in the line before it looks for the last time, and who has appended looks at the line
 afterwards: one of them sees the other.
+
+The end, whoever brings it about, is decided below the lock, too: what was acknowledged or given back before is said in
+the log, and from then on nothing is, nor handed out, nor put. What was counted before and is appended meanwhile is
+either committed, or the append raises.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final, TypeVar, final
 
 from mypy_extensions import i64
 
-from oxidbm import _queue_errors
+from oxidbm import _breath, _queue_errors
 from oxidbm._core.arguments import as_flag
+from oxidbm._core.errors import ClosedError
+from oxidbm._core.faster_log.handle import Owner
 from oxidbm._core.locks import QUEUEING, LockOrder, StoreLock
-from oxidbm._core.queue.deliveries import NEVER, Deliveries, Delivery
+from oxidbm._core.queue.deliveries import NEVER, Deliveries
+from oxidbm._core.queue.handout import Handout
 from oxidbm._core.queue.queue_clock import QueueClock
 from oxidbm._core.queue.queue_log import QueueLog
 from oxidbm._core.queue.reserve import Reserve
@@ -29,7 +37,7 @@ ENTRY_BYTES: Final = 32  # around an item's bytes, at the most
 
 
 @final
-class Exchange:
+class Exchange(Owner):
     """What the threads and tasks of one queue share."""
 
     def __init__(
@@ -42,6 +50,7 @@ class Exchange:
         interval: float,
         skips: bool,
     ) -> None:
+        super().__init__()
         self.log = log
         self.maxsize = maxsize
         self.commits_puts = commits_puts
@@ -55,10 +64,17 @@ class Exchange:
         self.helping: Helping | None = None
         self.shut = False  # nothing is to be put any more
         self.ended = False  # nor to be handed out, though something may wait
+        self.closing = False  # the log has been told all, and nothing may change any more
         self.interval = interval  # seconds until the log says what is out, 0 for when it is asked to
         self.resting = interval > 0 and self.deliveries.durable  # until something is handed out
         self.noted_at = time.monotonic()
-        self.tell_skipped(None)
+        self.tell_skipped()
+        log.belong_to(self, self.has_notes if self.resting else None, self.note_in_time)
+
+    def check_going(self) -> None:
+        """Raise where the queue is being closed; the caller holds the lock."""
+        if self.closing:
+            raise ClosedError(f"{self.log.life.called()} is closed; open it again to use it")
 
     def deadline(self, block: object, timeout: object) -> float:
         """Return until when to wait, by the monotonic clock; TypeError and ValueError for what says neither."""
@@ -95,6 +111,7 @@ class Exchange:
 
     def reserve(self, count: int) -> bool | None:
         """Count items that are about to be appended; None where there is no room for them."""
+        self.check_going()
         if self.shut:
             raise _queue_errors.ShutDown("the queue was shut down, and takes no more items")
         deliveries = self.deliveries
@@ -165,46 +182,68 @@ class Exchange:
             if interrupted is not None:
                 raise interrupted
 
-    def take(self, deadline: float) -> tuple[Delivery, bytes] | None:
-        """Hand out the next item, once there is one; None where there is none until the deadline."""
+    def take(self, handout: Handout, deadline: float) -> bool:
+        """Hand out the next item, once there is one; False where there is none until the deadline.
+
+        Whoever calls this and then raises, or is interrupted, has to `forsake` it.
+        """
         self.log.life.check_open()
         if self.resting:
             self.start_rhythm()
         with self.lock:
-            found = self.take_now()
+            found = self.take_now(handout)
         if found is None:
-            found = self.attempt(self.takers, self.take_now, deadline)
+            found = self.attempt(self.takers, lambda: self.take_now(handout), deadline)
         if self.deliveries.reports:
-            self.tell_skipped(found)
-        return found
+            self.tell_skipped()
+        return found is not None
 
-    def take_now(self) -> tuple[Delivery, bytes] | None:
-        """Hand out the next item, where there is one."""
+    def take_now(self, handout: Handout) -> bool | None:
+        """Hand out the next item, where there is one; None where there is none."""
+        self.check_going()
         if self.ended:
             raise _queue_errors.ShutDown("the queue was shut down, and hands out no more items")
         found = self.deliveries.take(self.clock.now())
         if found is None and self.shut:
             raise _queue_errors.ShutDown("the queue was shut down, and no item is left that could be handed out")
-        if found is not None and (self.putters or self.takers):
-            try:
-                self.pass_on(self.putters)
-                self.pass_on(self.takers)
-            except BaseException:  # of a signal's handler: whoever asked does not get it
-                self.deliveries.take_back(found[0])
-                raise
-        return found
+        if found is None:
+            return None
+        handout.fill(found[0], found[1])
+        if self.putters or self.takers:
+            self.pass_on(self.putters)
+            self.pass_on(self.takers)
+        return True
 
-    def acknowledge(self, delivery: Delivery) -> bool:
-        """Have an item be done; False where it was."""
+    def forsake(self, handout: Handout, held: "deque[Handout] | None" = None) -> None:
+        """Have an item wait on, as if it had not been out, whose taker raises instead of having it."""
+        if not handout.taken:
+            return
+        interrupted = self.lock.take_surely()
+        try:
+            drop(handout, held)
+            if not handout.settled:
+                handout.settled = handout.given_back = True
+                if self.deliveries.take_back(handout.delivery, handout.attempts):
+                    self.takers.wake()
+        finally:
+            self.lock.release()
+        if interrupted is not None:
+            raise interrupted
+
+    def acknowledge(self, handout: Handout, held: "deque[Handout] | None" = None) -> bool:
+        """Have an item be done, and its holder have it no more; False where it was done, or its holder gave it back."""
         deliveries = self.deliveries
         self.log.life.check_writable()
         with self.lock:
-            if not deliveries.acknowledge(delivery):
-                return False
-            if len(deliveries.owed) >= OWED_MAX:
-                deliveries.pay()
-            self.go_on()
-        return True
+            self.check_going()
+            handout.settled = True
+            done = not handout.given_back and deliveries.acknowledge(handout.delivery)
+            drop(handout, held)
+            if done:
+                if len(deliveries.owed) >= OWED_MAX:
+                    deliveries.pay()
+                self.go_on()
+        return done
 
     def go_on(self) -> None:
         """Give back the space of what is done, and let those go on who wait for the last of it."""
@@ -212,25 +251,32 @@ class Exchange:
         if self.joiners:
             self.pass_on(self.joiners)
 
-    def give_back(self, delivery: Delivery, attempts: int, delay: object) -> bool:
-        """Have an item come again; False where it is not out any more."""
+    def give_back(self, handout: Handout, delay: object, held: "deque[Handout] | None" = None) -> bool:
+        """Have an item come again, and its holder have it no more; False where it is not out any more."""
         seconds = to_delay("delay", delay, True)
         self.log.life.check_open()
         with self.lock:
             due = self.clock.now() + seconds if seconds > 0 else None
-            if not self.deliveries.give_back(delivery, attempts, due):
+            self.check_going()
+            given = self.deliveries.give_back(handout.delivery, handout.attempts, due)
+            handout.settled = True
+            handout.given_back = handout.given_back or given
+            drop(handout, held)
+            if not given:
                 return False
             self.takers.wake()
             if self.joiners:
                 self.pass_on(self.joiners)
         return True
 
-    def extend(self, delivery: Delivery, attempts: int, seconds: object) -> bool:
+    def extend(self, handout: Handout, seconds: object) -> bool:
         """Have an item stay out for so many seconds from now; False where it is not out any more."""
         longer = to_delay("seconds", seconds, False)
         self.log.life.check_open()
         with self.lock:
-            if not self.deliveries.extend(delivery, attempts, self.clock.now() + longer):
+            deadline = self.clock.now() + longer
+            self.check_going()
+            if not self.deliveries.extend(handout.delivery, handout.attempts, deadline):
                 return False
             self.takers.wake()  # which may have to wait less than it meant to
         return True
@@ -348,18 +394,13 @@ class Exchange:
             if not self.log.closed:
                 self.deliveries.cursor.read_ahead()
 
-    def tell_skipped(self, found: tuple[Delivery, bytes] | None) -> None:
-        """Warn of damage that was passed over; where warnings are raised, what was found is given back before."""
+    def tell_skipped(self) -> None:
+        """Warn of damage that was passed over."""
         with self.lock:
             reports = self.deliveries.reports
             self.deliveries.reports = []
-        try:
-            for report in reports:
-                _queue_errors.warn(report)
-        except BaseException:
-            if found is not None:
-                self.give_back(found[0], found[0].attempts, 0)
-            raise
+        for report in reports:
+            _queue_errors.warn(report)
 
     def start_rhythm(self) -> None:
         """Have the log say at intervals what is out."""
@@ -368,6 +409,8 @@ class Exchange:
 
     def has_notes(self) -> bool:
         """Return whether the log is to say now what is done, or what is out."""
+        if self.closing:
+            return False
         if self.deliveries.owed:
             return True
         if time.monotonic() - self.noted_at < self.interval:
@@ -379,6 +422,8 @@ class Exchange:
         """Let the log say what is done, and what is out, unless it did the latter just now."""
         now = time.monotonic()
         with self.lock:
+            if self.closing:
+                return
             self.deliveries.pay()
             if now - self.noted_at >= self.interval:
                 self.noted_at = now
@@ -387,26 +432,46 @@ class Exchange:
     def commit(self) -> None:
         """Commit what was put, what is done, what is out and how often, and until when what was given back waits."""
         with self.lock:
+            self.check_going()
             self.deliveries.pay()
             self.noted_at = time.monotonic()
-            self.deliveries.note()
+            self.deliveries.note(True)
         self.deliveries.say_owed(True)
         self.log.commit()
 
+    def check_end(self) -> None:
+        """Raise BusyError where the calling thread holds the lock."""
+        self.lock.order.check(QUEUEING)
+
+    def end(self) -> None:
+        """Let nothing change any more; give back the space of what is done, and say what the log does not say yet."""
+        with self.lock:
+            self.closing = True
+            self.deliveries.settle(all_of_it=True)
+            self.deliveries.pay()
+            self.deliveries.note(True)
+        self.deliveries.say_owed(True)
+
+    def begin_again(self) -> None:
+        """Go on, since the log could not be closed."""
+        self.closing = False
+
     def close(self) -> None:
-        """Give back the space of what is done, close the log, and tell everybody."""
+        """Close the log, and tell everybody."""
         try:
-            if self.log.life.can_write():
-                with self.lock:
-                    self.deliveries.settle(all_of_it=True)
-                    self.deliveries.pay()
-                    self.deliveries.note()
-                self.deliveries.say_owed(True)
+            self.log.close()
         finally:
-            try:
-                self.log.close()
-            finally:
-                self.tell_all()
+            self.tell_all()
+
+    def finish(self) -> None:
+        """Close, since nobody holds the queue any more: what goes wrong is said, as nobody can be told."""
+        if self.log.closed:
+            return
+        try:
+            self.close()
+        except Exception as failure:
+            handle = self.log.handle
+            _breath.LastWord(failure if handle.life.alive() else handle.loss(failure))
 
     def tell_all(self) -> None:
         """Let all go on who wait, to find the queue closed."""
@@ -416,3 +481,9 @@ class Exchange:
         helping = self.helping
         if helping is not None:
             helping.stop()
+
+
+def drop(handout: Handout, held: "deque[Handout] | None") -> None:
+    """Take an item from what somebody holds."""
+    if held is not None and handout in held:
+        held.remove(handout)

@@ -12,6 +12,7 @@ from oxidbm._core.durability.superblock import A_QUEUE, Kind
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.faster_log.commits import BeforeCommit
 from oxidbm._core.faster_log.follow import LogFollower
+from oxidbm._core.faster_log.handle import Owner
 from oxidbm._core.faster_log.log import Log
 from oxidbm._core.faster_log.scan import EntryIterator
 from oxidbm._core.life import OPEN, WRITABLE
@@ -21,7 +22,7 @@ from oxidbm._core.log.room import room_for
 
 @final
 class BeforeQueueCommit(BeforeCommit):
-    """Has the queue append what it has to say before a commit; both functions hold no queue alive."""
+    """Has the queue append what it has to say before a commit."""
 
     def __init__(self, wanted: Callable[[], bool], note: Callable[[], None]) -> None:
         super().__init__()
@@ -120,9 +121,14 @@ class QueueLog(Log):
             self.log.epoch.release(slot)
         return 0.0
 
-    def before_commits(self, wanted: Callable[[], bool], note: Callable[[], None]) -> None:
-        """Have the queue say something before commits, at the latest when the interval is over."""
-        self.commits.before = BeforeQueueCommit(wanted, note)
+    def belong_to(self, owner: Owner, wanted: Callable[[], bool] | None, note: Callable[[], None]) -> None:
+        """Have the queue say something before the end, and before commits, where it wants to.
+
+        The log is open from then on until it is closed: all of this holds the log, and what is open holds all of this.
+        """
+        self.handle.owner = owner
+        if wanted is not None:
+            self.commits.before = BeforeQueueCommit(wanted, note)
 
     def start_rhythm(self) -> None:
         """Have the thread run that commits at the interval, also where nothing was appended yet."""
