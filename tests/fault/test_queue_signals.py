@@ -135,7 +135,80 @@ def test_consumers(tmp_path: Path, seed: int) -> None:
         assert queue.check() == []
 
 
-@pytest.mark.parametrize("name", ["put", "take", "ack", "commit"])
+@pytest.mark.parametrize("name", ["task_done", "ack", "nack"])
+def test_what_a_thread_has_got(tmp_path: Path, name: str) -> None:
+    """A get() that is interrupted has got nothing; what ends an item does so, or the thread still has it."""
+    with Queue(tmp_path / "q", codec=int, durability="manual") as queue:
+        queue.put_many(range(5))
+        end: Callable[[], object] = getattr(queue, name)
+
+        def work() -> None:
+            while True:
+                if queue.qsize() < 3:
+                    queue.put_many(range(5))
+                queue.get()
+                end()
+
+        with interrupts() as interrupted:
+            for _ in range(ROUNDS * 3):
+                assert interrupted(work)
+                held = queue.holdings.of_thread()
+                assert queue.in_flight == len(held) <= 1
+                if held:
+                    end()
+        assert queue.in_flight == 0
+        drained(queue)
+
+
+def test_blocks(tmp_path: Path) -> None:
+    """What a block was about is done, or waits: nobody has it once the block was left."""
+    with Queue(tmp_path / "q", codec=int, durability="manual") as queue:
+
+        def work() -> None:
+            while True:
+                queue.put(1)
+                with queue.take():
+                    pass
+
+        with interrupts() as interrupted:
+            for _ in range(ROUNDS * 3):
+                assert interrupted(work)
+                assert queue.in_flight == 0
+                assert queue.qsize() <= 1
+                drained(queue)
+
+
+@pytest.mark.parametrize("durability", ["manual", "interval", "always"])
+def test_a_close_that_is_interrupted(tmp_path: Path, durability: Any) -> None:
+    """The queue is closed, or as open as before; whatever was said before or between is there."""
+    path = tmp_path / "q"
+    expected: set[int] = set()
+    again = 0
+    with interrupts() as interrupted:
+        for turn in range(ROUNDS):
+            queue = Queue(path, codec=int, durability=durability, interval=0.001, memory="1MiB", page_size="4KiB")
+            assert {one.item for one in queue.peek()} == expected
+            put = range(turn * 100, turn * 100 + 50)
+            queue.put_many(put)
+            expected.update(put)
+            messages = [queue.take() for _ in range(len(queue))]
+            for message in messages[::2]:
+                message.ack()
+                expected.remove(message.item)
+            interrupted(queue.close)
+            if not queue.closed:
+                again += 1
+                assert messages[1].ack()
+                expected.remove(messages[1].item)
+                queue.put(-turn - 1)
+                expected.add(-turn - 1)
+                queue.close()
+    assert again > 0
+    with Queue(path, codec=int) as queue:
+        assert {one.item for one in queue.peek()} == expected
+
+
+@pytest.mark.parametrize("name", ["put", "take", "ack", "commit", "close"])
 def test_a_finalizer_in_the_middle_of_a_call(tmp_path: Path, name: str) -> None:
     """What would wait for a lock that its own thread holds is told so."""
     with Queue(tmp_path / "q", durability="manual") as queue:
@@ -146,11 +219,14 @@ def test_a_finalizer_in_the_middle_of_a_call(tmp_path: Path, name: str) -> None:
             "take": lambda: queue.take(timeout=0),
             "ack": message.ack,
             "commit": queue.commit,
+            "close": queue.close,
         }
         with queue.exchange.lock, pytest.raises(BusyError, match="handing out or counting items in this very thread"):
             calls[name]()
+        assert message.extend(60)
         calls[name]()
-        assert queue.qsize() + queue.in_flight == {"put": 3, "take": 2, "ack": 1, "commit": 2}[name]
+        if name != "close":
+            assert queue.qsize() + queue.in_flight == {"put": 3, "take": 2, "ack": 1, "commit": 2}[name]
 
 
 def test_handlers_that_put(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mypy_extensions import mypyc_attr
 
-from oxidbm._core.errors import ClosedError
+from oxidbm._core.errors import ClosedError, error
 from oxidbm._core.queue.deliveries import Delivery
 
 
@@ -48,9 +48,8 @@ class Handout:
         try:
             return self.decoded()
         except BaseException:
-            with contextlib.suppress(ClosedError):
-                self.queue.exchange.give_back(self, 0)
-                self.given_back = False  # not by its holder, who can acknowledge it yet
+            self.come_again()
+            self.given_back = False  # not by its holder, who can acknowledge it yet
             raise
 
     def __enter__(self) -> Any:
@@ -59,8 +58,19 @@ class Handout:
     def __exit__(self, kind: object, value: object, trace: object) -> None:
         if self.settled:
             return
-        if kind is None:
+        if kind is not None:
+            self.come_again()  # the block's own exception says more than that the queue is closed
+            return
+        try:
             self.queue.exchange.acknowledge(self)
-        else:
-            with contextlib.suppress(ClosedError):  # it comes again anyway, and the block's own exception says more
-                self.queue.exchange.give_back(self, 0)
+        except error:
+            raise
+        except BaseException:  # of a signal's handler
+            if not self.settled:
+                self.come_again()
+            raise
+
+    def come_again(self) -> None:
+        """Give the item back; where the queue is closed, it comes again anyway."""
+        with contextlib.suppress(ClosedError):
+            self.queue.exchange.give_back(self, 0)
