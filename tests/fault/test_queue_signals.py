@@ -4,6 +4,7 @@ import gc
 import itertools
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -144,6 +145,7 @@ def test_what_a_thread_has_got(tmp_path: Path, name: str) -> None:
 
         def work() -> None:
             while True:
+                time.sleep(0)  # as the GIL is taken again, a signal is seen that another thread got
                 if queue.qsize() < 3:
                     queue.put_many(range(5))
                 queue.get()
@@ -166,6 +168,7 @@ def test_blocks(tmp_path: Path) -> None:
 
         def work() -> None:
             while True:
+                time.sleep(0)
                 queue.put(1)
                 with queue.take():
                     pass
