@@ -94,9 +94,12 @@ class Committer:
 
     def end_writing(self) -> None:
         """Let nothing be committed or written any more: who is at it ends before, who comes finds the log closed."""
-        with self.turn():
-            self.log.use.written = True
-        self.log.end_writing()
+        if not (self.lock.held() or self.log.flush_lock.held()):  # else it is left in the middle, as by a crash
+            with self.turn():
+                self.log.use.written = True
+            with self.log.flush_lock:
+                return
+        self.log.use.written = True
 
     def turn(self) -> "Turn":
         """Return a block in which the calling thread is the one that commits."""

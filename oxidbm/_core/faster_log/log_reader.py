@@ -21,6 +21,7 @@ from oxidbm._core.faster_log.follow import LogFollower
 from oxidbm._core.faster_log.handle import LogHandle
 from oxidbm._core.faster_log.position_file import Position, PositionFile, give_up, hold, known
 from oxidbm._core.faster_log.reading import found_entry, number_behind
+from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import FORKED
 
 
@@ -73,18 +74,27 @@ class LogReader:
         """Keep that the entries up to and with the one at an address are done."""
         if self.closed:
             raise ClosedError(f"the reader {self.name!r} is closed")
-        self.commits.log.life.check_open()
+        life = self.commits.log.life
+        life.check_open()
         self.says = True
+        try:
+            self.keep(self.behind(address))
+        except Exception as failure:
+            if not came_from_handler(failure):
+                life.check_open()  # where another thread closes the log meanwhile, that is what there is to say
+            raise
+
+    def behind(self, address: int) -> Position:
+        """Return where to go on behind the entry at an address, which is durable then."""
         last = self.last
         if last is not None and self.entries.entries.cursor.address == address:
-            self.keep(last)
-            return
+            return last
         start = found_entry(self.commits, address)
         log = self.commits.log
         if start >= self.commits.durable_tail:
             self.commits.commit()  # or after a crash other entries would stand where it did, and be taken for done
         number = number_at(log, start)
-        self.keep(Position(end_of(log, start), number + 1, 0, 0))
+        return Position(end_of(log, start), number + 1, 0, 0)
 
     def keep(self, position: Position) -> None:
         """Write where to go on."""

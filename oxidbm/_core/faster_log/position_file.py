@@ -5,6 +5,10 @@ leaves the other: magic, a counter that grows with each write, the address to go
 when it was written in nanoseconds since 1970, the last commit that was known durable then, and a checksum; numbers are
 words, little-endian. The slot with the larger counter counts. Who has a reader open holds a lock on its file, so that
 no two have one of the same name. A file without a slot is none of a reader yet: who was making it was killed.
+
+Who closes it may do so beside a thread that writes: the last call under way gives the descriptor back, so that none
+uses a number that stands for another file by then. A lock would do, but for a signal handler that closes the log in the
+middle of such a call.
 """
 
 import errno
@@ -19,7 +23,7 @@ from oxidbm._core.address import ADDRESS_MAX
 from oxidbm._core.device.directory import POSITION_SUFFIX, READERS, Directory
 from oxidbm._core.device.system import read_at, sync_file, try_lock, unlock, write_at
 from oxidbm._core.durability.superblock import SUM, with_sum
-from oxidbm._core.errors import BusyError, CorruptionError
+from oxidbm._core.errors import BusyError, ClosedError, CorruptionError
 from oxidbm._core.handlers import came_from_handler
 
 SLOT_BYTES: Final = 64
@@ -80,8 +84,11 @@ class PositionFile:
 
     def __init__(self, directory: Directory, name: str, descriptor: int, held: bool) -> None:
         self.place = directory.place(name)
+        self.name = name
         self.descriptor = descriptor
         self.held = held
+        self.closed = False
+        self.using: i64 = 0  # calls under way that use the descriptor
         self.counter: i64 = 0
         self.dirty = False
         self.position: Position | None = None
@@ -109,19 +116,33 @@ class PositionFile:
 
     def store(self, position: Position) -> None:
         """Write where the reader stands from now on, in the slot that is not the newest; durable with `sync`."""
-        self.counter += 1
-        slot = with_sum(
-            SLOT.pack(
-                MAGIC, self.counter, position.address, position.number, position.time_ns, position.durable_sequence
+        self.begin_use()
+        try:
+            self.counter += 1
+            slot = with_sum(
+                SLOT.pack(
+                    MAGIC, self.counter, position.address, position.number, position.time_ns, position.durable_sequence
+                )
             )
-        )
-        write_at(self.descriptor, memoryview(slot.ljust(SLOT_BYTES, b"\0")), (self.counter & 1) * SLOT_BYTES)
-        self.position = position
-        self.dirty = True
+            write_at(self.descriptor, memoryview(slot.ljust(SLOT_BYTES, b"\0")), (self.counter & 1) * SLOT_BYTES)
+            self.position = position
+            self.dirty = True
+        finally:
+            self.end_use()
 
     def sync(self) -> None:
-        """Make the position durable."""
-        if self.dirty and self.descriptor >= 0:
+        """Make the position durable; of a closed reader nothing is left to be."""
+        if not self.dirty or self.closed:
+            return
+        self.begin_use()
+        try:
+            self.sync_now()
+        finally:
+            self.end_use()
+
+    def sync_now(self) -> None:
+        """Sync the file, which stays open meanwhile."""
+        if self.dirty:
             self.dirty = False
             try:
                 sync_file(self.descriptor)
@@ -129,8 +150,31 @@ class PositionFile:
                 self.dirty = True
                 raise
 
+    def begin_use(self) -> None:
+        """Have the descriptor stay open until `end_use`; ClosedError where the reader was closed."""
+        if self.closed:
+            raise ClosedError(f"the reader {reader_name(self.name)!r} is closed")
+        self.using += 1
+
+    def end_use(self) -> None:
+        """Need the descriptor no more; the last one behind a close() makes durable what it wrote, and gives it back."""
+        if self.closed and self.using == 1:
+            try:
+                self.sync_now()
+            finally:
+                self.using -= 1
+                self.give_back(False)
+        else:
+            self.using -= 1
+
     def close(self, forked: bool = False) -> None:
         """Let others have the reader, unless it is the parent process's; a second time does nothing."""
+        self.closed = True
+        if self.using == 0 or forked:
+            self.give_back(forked)
+
+    def give_back(self, forked: bool) -> None:
+        """Close the descriptor."""
         descriptor = self.descriptor
         self.descriptor = -1
         if descriptor >= 0:

@@ -72,6 +72,7 @@ def checked_address(commits: EntryCommits, address: object) -> i64:
     begin = int(commits.start())
     tail = int(commits.log.tail)
     if not begin <= given < tail:
+        commits.log.life.check_open()  # of a log that was closed meanwhile, nothing is there
         raise IndexError(
             f"address {given} is not in the log, which begins at {begin} and ends at {tail}"
             + ("; what was there was truncated" if FIRST_ADDRESS <= given < begin else "")

@@ -46,6 +46,8 @@ def seal_to(log: HybridLog, target: i64) -> None:
     slice_words: i64 = min(max((target - log.sealed) // (8 * SLICES), i64(SLICE_WORDS)), i64(SLICE_WORDS_MAX))
     while not log.seal_step(target, slice_words):
         time.sleep(0)
+        if log.shut:
+            log.life.blocked_read()
 
 
 def flush_for(log: HybridLog, room: Room) -> None:

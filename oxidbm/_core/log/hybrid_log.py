@@ -463,12 +463,6 @@ class HybridLog:
         finally:
             self.use.end()
 
-    def end_writing(self) -> None:
-        """Let nothing be written any more: a flush that is under way ends before, one that comes is told."""
-        self.use.written = True
-        with self.flush_lock:
-            pass
-
     def read_from_device(self, begin: i64) -> None:
         """Have every address from `begin` on read through the device, until `start_at` says what is in memory."""
         self.begin = begin
