@@ -27,7 +27,7 @@ QUIET_SECONDS = 0.3 if SMOKE else 1.0
 def write(path: Path) -> None:
     """Append to the log of this process, and forget what was collected."""
     with oxidbm.Log(path) as log:
-        log.reader("collector").close()  # from now on nothing is forgotten that it has not done
+        log.add_reader("collector")  # from now on nothing is forgotten that it has not done
         for number in range(ENTRIES):
             log.append(f"{path.name} {number}")
             if number % 20 == 0:

@@ -1410,7 +1410,8 @@ class Log(Generic[_V]):
 
         begin, end: addresses; any will do, and costs up to a page more where no entry starts there.
         uncommitted: entries that are not durable yet, too.
-        on_error: "raise" a CorruptionError at what does not verify, or is missing, or "skip" it, and go on behind it;
+        on_error: "raise" a CorruptionError at what does not verify, or is missing, and a codecs.DecodeError, whose
+            `address` says which one it is, at an entry that the codec did not write, or "skip" it, and go on behind it;
             None does what the log was opened with.
         """
 
@@ -1486,6 +1487,14 @@ class Log(Generic[_V]):
         on_error: "raise", "skip" or None, as for `scan`; what is skipped is done with what comes behind it.
         """
 
+    def add_reader(self, name: str, *, begin: int | None = None) -> bool:
+        """Have a named reader be known, durably, without opening it; False where it is known, be it open or not.
+
+        From then on nothing is truncated that it has not done: for who writes, before `reader` is called elsewhere.
+
+        name, begin: as for `reader`, and so are the errors, but for BusyError, which is for readers that are opened.
+        """
+
     def readers(self) -> list[ReaderInfo]:
         """Return what is known of each named reader, those of other processes too."""
 
@@ -1506,16 +1515,20 @@ class Log(Generic[_V]):
     def __reversed__(self) -> Any:
         """Raise TypeError: a log is read forwards."""
 
+    def __contains__(self, entry: object) -> bool:
+        """Raise TypeError: a log is not searched."""
+
     def truncate(self, until: int | None = None, *, past_readers: bool = False) -> int:
-        """Forget the entries before the one at an address, or all that are done; return how many those were.
+        """Forget the entries before the one at an address, or those that readers have done; return how many those were.
 
         `begin` moves at once; the space is given back, in whole files, once a commit says so and no scan needs it.
 
         until: an entry's address, or any that `append_many`, `tail` or `committed` gave; one past the tail is the tail.
-            None for where the named reader stands that is behind the others, or for `tail` where there are none.
-        past_readers: also what named readers have not done.
+            None for where the named reader stands that is behind the others.
+        past_readers: also what named readers have not done; without an address, all.
 
-        Raises ValueError for an address inside of an entry, or where a named reader stands before it.
+        Raises ValueError for an address inside of an entry, or where a named reader stands before it, and without an
+        address where no named reader is known: nobody has said what is done then.
         """
 
     @property

@@ -55,7 +55,9 @@ PART_END: Final = b"\x00\x01"  # sorts before every escaped zero and every byte 
 
 
 class DecodeError(ValueError):
-    """Bytes that the codec does not write. Open the store with the codec it was written with."""
+    """Bytes that the codec does not write. Open with the one they were written with. `address` is of a log's entry."""
+
+    address: int | None = None
 
 
 class Codec(Protocol[T]):
@@ -469,8 +471,7 @@ def resolve(spec: Any, /) -> Codec[Any]:
     spec: None or bytes, str, int, float (the types); a dataclass or msgspec.Struct type, which means Msgpack of it; one
         of the names "bytes", "str", "int", "float", "json", "msgpack", "objects" and "pickle"; or a codec.
 
-    Raises TypeError for a type that has no codec and an object that is none, ValueError for an unknown name, and
-    ModuleNotFoundError where the codec needs msgspec and it is not installed.
+    Raises TypeError for what has no codec or is none, ValueError for an unknown name, ImportError without msgspec.
     """
     if spec is None:
         return BYTES
@@ -496,5 +497,4 @@ def resolve(spec: Any, /) -> Codec[Any]:
     checked_name(spec.name)
     if isinstance(spec, MsgspecCodec):
         spec.load()
-    found: Codec[Any] = spec
-    return found
+    return cast(Codec[Any], spec)

@@ -188,7 +188,9 @@ def undecodable_entry(address: i64, failure: ValueError) -> ValueError:
     """Return the DecodeError for the entry at an address of a log, which its codec did not write."""
     from oxidbm import codecs
 
-    return codecs.DecodeError(f"the entry at address {address} cannot be decoded: {failure}")
+    found = codecs.DecodeError(f"the entry at address {address} cannot be decoded: {failure}")
+    found.address = int(address)
+    return found
 
 
 def coder_for(what: str, spec: object) -> Coder:

@@ -167,14 +167,20 @@ def scan(
 def truncate(
     path: LogPath,
     until: Annotated[
-        int | None, typer.Argument(metavar="UNTIL", help="An entry's address.", show_default="all")
+        int | None,
+        typer.Argument(metavar="UNTIL", help="An entry's address.", show_default="what every named reader has done"),
     ] = None,
     past_readers: Annotated[
         bool, typer.Option("--past-readers", help="Also what named readers have not done.")
     ] = False,
 ) -> None:
-    """Forget the entries before an address, or all that the named readers have done."""
+    """Forget the entries before an address, or, without one, all that the named readers have done."""
     with writing(path, False) as log:
+        if until is None and not past_readers and not log.readers():
+            raise ValueError(
+                f"{path} has no named reader that says what is done: give the address before which to forget all; "
+                f"{log.tail} stands behind the last entry"
+            )
         count = log.truncate(until, past_readers=past_readers)
         begin = log.begin
     common.print_line(f"{path}: {entries(count)} forgotten; it begins at address {begin}")

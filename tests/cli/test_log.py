@@ -91,6 +91,15 @@ def test_truncating(tmp_path: Path) -> None:
     assert invoke("log", "truncate", path, addresses[3], "--past-readers").exit_code == 0
     with oxidbm.Log(path) as log:
         assert log.begin == addresses[3]
+        log.forget_reader("billing")
+        tail = log.tail
+    refused = run("log", "truncate", path)
+    assert (refused.returncode, refused.stdout) == (2, b"")
+    assert refused.stderr.decode() == (
+        f"oxidbm: {path} has no named reader that says what is done: give the address before which to forget all; "
+        f"{tail} stands behind the last entry\n"
+    )
+    assert invoke("log", "truncate", path, tail).stdout.startswith(f"{path}: 2 entries forgotten")
 
 
 def test_damage(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_the_last_follower_gives_back_what_was_left_to_it(files: Place) -> None:
         assert core.use.given_up
         files.opened.clear()
         with files.open() as again:
-            again.truncate()
+            again.truncate(again.tail)
 
 
 def test_another_writer_may_go_on_meanwhile(files: Place) -> None:
@@ -126,7 +126,7 @@ def test_another_writer_may_go_on_meanwhile(files: Place) -> None:
     assert next(follower) == wanted[0]
     log.close()
     with files.open() as other:
-        other.truncate()
+        other.truncate(other.tail)
         other.append_many([data_of(number, 900) for number in range(50)])
         other.commit()
         assert list(follower) == wanted[1:]

@@ -158,33 +158,6 @@ def test_names(files: Place) -> None:
             log.reader(wrong)
 
 
-def test_truncation_stops_before_the_last_reader(files: Place) -> None:
-    """Unless it is told to pass it, or it is forgotten; a reader that was passed goes on at the begin."""
-    log, addresses = filled(files, 10)
-    for name, number in (("fast", 7), ("slow", 3)):
-        with log.reader(name) as reader:
-            reader.done(addresses[number])
-    with pytest.raises(ValueError, match="'slow' stands at"):
-        log.truncate(addresses[5])
-    assert log.truncate(addresses[2]) == 2
-    assert log.truncate() == 2
-    assert log.begin == addresses[4]
-    assert log.truncate(addresses[6], past_readers=True) == 2
-    assert info(log, "slow").lag == 4
-    with log.reader("slow") as reader:
-        assert next(reader)[1] == b"6"
-    with log.reader("slow") as reader, pytest.raises(BusyError, match="slow"):
-        log.forget_reader("slow")
-    assert log.forget_reader("slow")
-    assert not log.forget_reader("slow")
-    assert log.truncate() == 2
-    assert log.begin == addresses[8]
-    log.commit()
-    log.close()
-    log = files.open()
-    assert [data for _, data in log.reader("fast")] == [b"8", b"9"]
-
-
 def test_a_log_in_memory_has_none() -> None:
     with Log() as log:
         with pytest.raises(ValueError, match="memory"):
@@ -332,7 +305,8 @@ def test_a_reader_that_could_not_be_made_is_none(files: Place) -> None:
     assert log.readers() == []
     assert not log.forget_reader("late")
     assert log.truncate(addresses[5]) == 5
-    assert log.truncate() == 5
+    with pytest.raises(ValueError, match="has none"):
+        log.truncate()
     with log.reader("late") as reader:
         assert reader.position == log.begin
 
@@ -344,7 +318,7 @@ def test_a_position_that_was_never_written_is_no_reader(files: Place, data: byte
     (files.path / "readers").mkdir()
     (files.path / "readers" / "late.pos").write_bytes(data)
     assert log.readers() == []
-    assert log.truncate() == 10
+    assert log.truncate(log.tail) == 10
     log.append(b"new")
     log.commit()
     with log.reader("late") as reader:

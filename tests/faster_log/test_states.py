@@ -28,7 +28,7 @@ WRITES: dict[str, Callable[[Log[Any]], object]] = {
     "batch": lambda log: log.batch(),
     "commit": lambda log: log.commit(),
     "commit with a cookie": lambda log: log.commit(b"cookie"),
-    "truncate": lambda log: log.truncate(),
+    "truncate": lambda log: log.truncate(log.tail),
 }
 READS: dict[str, Callable[[Log[Any]], object]] = {
     "read": lambda log: log.read(64),

@@ -98,7 +98,7 @@ def make_log(path: Path) -> dict[str, Any]:
         log.commit(b"\0second")
         with log.reader("steady") as reader:
             reader.done(next(address for address, entry in log if entry.startswith("entry 9 ")))
-        log.truncate()
+        log.truncate(log.tail)
         log.backup(path.with_name(f"{path.name} backup"))
         backup = list(log)
         log.append("behind the backup")

@@ -127,7 +127,7 @@ def test_truncation(tmp_path: Path) -> None:
         log.commit(b"kept")
         log.truncate(places[2])
         log.commit()
-        log.truncate()
+        log.truncate(log.tail)
         end = log.tail
         log.commit()
     commits = [of_a_commit(one) for one in records(tmp_path / "log") if "commit" in one.flags]

@@ -17,6 +17,7 @@ from oxidbm._core.durability.commit_record import CommitRecord, encode
 from oxidbm._core.durability.committer import Committer
 from oxidbm._core.durability.holds import Holds, Truncation
 from oxidbm._core.durability.notices import Notice
+from oxidbm._core.errors import MissingError
 from oxidbm._core.faster_log.arguments import NUMBER_LAST
 from oxidbm._core.faster_log.drain import Drains
 from oxidbm._core.faster_log.entry import append_cookie, append_entry
@@ -82,6 +83,17 @@ class EntryCommits(Committer):
     def length(self) -> i64:
         """Return how many entries there are."""
         return self.following - self.first
+
+    def said_cookie(self) -> bytes:
+        """Return the cookie of the last durable commit; MissingError where it was truncated."""
+        if self.cookie_gone:
+            raise MissingError(
+                2,
+                f"the cookie of commit {self.durable_sequence} was truncated with the entries before address "
+                f"{self.begin}; a later commit may have the same one",
+                self.log.life.path,
+            )
+        return self.durable_cookie
 
     def append(self, entry: bytes) -> i64:
         """Append and count the next entry; return its address, or its size, negated, where there is no room for it."""

@@ -5,7 +5,8 @@ from typing import Final
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.address import ADDRESS_MAX, FIRST_ADDRESS
+from oxidbm._core.arguments import shown
 from oxidbm._core.coder import Coder
 from oxidbm._core.durability.found_commit import commit_at
 from oxidbm._core.errors import CorruptionError
@@ -18,10 +19,20 @@ NANOSECONDS: Final = 1e9
 SLICE_COMMITS: Final = 512
 
 
+def checked_count(count: object) -> int:
+    """Return how many entries are asked for; TypeError, ValueError."""
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"count is a number of entries, not {shown(count)}")
+    if count < 0:
+        raise ValueError(f"count is a number of entries, at least 0, not {shown(count)}")
+    return min(count, ADDRESS_MAX)
+
+
 def last_entries(commits: EntryCommits, coder: Coder, count: int, skips: bool) -> list[object]:
     """Return the last committed entries, in order: ever longer pieces of the log's end are read until it is enough.
 
-    CorruptionError where one of them, or what stands among or behind them, is damaged, unless that is passed over.
+    CorruptionError where one of them, or what stands among or behind them, is damaged, DecodeError where one cannot be
+    decoded, unless that is passed over. An entry before them, in the same piece, is in nobody's way.
     """
     stop = commits.durable_tail
     begin = commits.begin
@@ -31,10 +42,16 @@ def last_entries(commits: EntryCommits, coder: Coder, count: int, skips: bool) -
         entries = EntryIterator(commits, coder, start, stop, True, None)
         faults: list[str] = []
         entries.noted = faults
+        entries.decodes = False
         found: list[object] = []
         known: list[int] = []  # how many faults stand before each of them
         while entries.step():
-            found.append(entries.current())
+            try:
+                found.append(entries.current())
+            except ValueError as failure:
+                if skips:
+                    continue
+                found.append(failure)
             known.append(len(faults))
             if len(found) >= 2 * count:  # a piece of many small entries is not held whole
                 found = found[-count:]
@@ -44,7 +61,11 @@ def last_entries(commits: EntryCommits, coder: Coder, count: int, skips: bool) -
             before = known[-count] if enough else 0
             if len(faults) > before and not skips:
                 raise CorruptionError(faults[before])
-            return found[-count:]
+            found = found[-count:]
+            for one in found:
+                if isinstance(one, ValueError):
+                    raise one
+            return found
         size *= PIECES_GROW
     return []
 

@@ -78,7 +78,7 @@ class LogKeeper:
         log = self.log
         return FullError(
             f"the log in memory is full: {log.budget.total} bytes of its budget of {log.budget.limit} are used by "
-            f"{self.commits.length()} entries. truncate() it, give it more memory=, or a path"
+            f"{self.commits.length()} entries. truncate(address) it, give it more memory=, or a path"
         )
 
     def call(self) -> None:

@@ -11,25 +11,24 @@ from typing import Any, Final, cast
 from mypy_extensions import i64
 
 from oxidbm import _breath
-from oxidbm._core.address import ADDRESS_MAX
-from oxidbm._core.arguments import as_flag, as_seconds, as_text, check_iterable, shown
+from oxidbm._core.arguments import as_flag, as_seconds, as_text, check_iterable
 from oxidbm._core.coder import PLAIN, Coder
 from oxidbm._core.cookies import to_cookie
 from oxidbm._core.durability.source import Recovery
 from oxidbm._core.durability.superblock import A_LOG, Kind
-from oxidbm._core.errors import MissingError
 from oxidbm._core.faster_log.arguments import as_address, checked_number, nearest_address, to_entry, too_large
 from oxidbm._core.faster_log.batch import LogBatch
 from oxidbm._core.faster_log.check import check
 from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.figures import figures
-from oxidbm._core.faster_log.finding import address_at, last_entries
+from oxidbm._core.faster_log.finding import address_at, checked_count, last_entries
 from oxidbm._core.faster_log.follow import LogFollower, wait_until
 from oxidbm._core.faster_log.handle import LogHandle, not_to_copy
 from oxidbm._core.faster_log.keeper import LogKeeper
 from oxidbm._core.faster_log.log_reader import (
     LogReader,
     ReaderInfo,
+    add_reader,
     before_readers,
     beginning,
     check_reached,
@@ -306,11 +305,7 @@ class Log:
     def last(self, count: object = 1, *, on_error: object = None) -> list[tuple[int, Any]]:
         """Return the last committed entries, in order, each with its address."""
         self.life.check_open()
-        if isinstance(count, bool) or not isinstance(count, int):
-            raise TypeError(f"count is a number of entries, not {shown(count)}")
-        if count < 0:
-            raise ValueError(f"count is a number of entries, at least 0, not {shown(count)}")
-        wanted = min(count, ADDRESS_MAX)
+        wanted = checked_count(count)
         passes = skips(on_error, self.handle.options.skips)
         return cast(list[tuple[int, Any]], last_entries(self.commits, self.coder, wanted, passes))
 
@@ -355,6 +350,9 @@ class Log:
     def __reversed__(self) -> Any:
         raise TypeError("a log is read from its begin to its tail: entries say how long they are, not where they began")
 
+    def __contains__(self, entry: object) -> bool:
+        raise TypeError("a log is not searched with `in`: read() gives the entry at an address, scan() all of them")
+
     def __bool__(self) -> bool:
         return True
 
@@ -392,6 +390,13 @@ class Log:
         passes = skips(on_error, self.handle.options.skips)
         waits = as_flag("follow", follow)
         return open_reader(self.handle, self.coder, known_as, start, seconds if waits else 0.0, passes, self)
+
+    def add_reader(self, name: object, *, begin: object = None) -> bool:
+        """Have a reader be known, durably, which need not be opened for that; False where it is known already."""
+        known_as = as_text("name", READER_NAME, name)
+        start = beginning(self.handle, begin)
+        check_reached(self.handle, known_as, begin)
+        return add_reader(self.handle, known_as, start)
 
     def readers(self) -> list[ReaderInfo]:
         """Return what is known of each named reader."""
@@ -442,14 +447,7 @@ class Log:
     @property
     def cookie(self) -> bytes:
         """The cookie of the last durable commit, b"" for none; MissingError where it was truncated."""
-        if self.commits.cookie_gone:
-            raise MissingError(
-                2,
-                f"the cookie of commit {self.commits.durable_sequence} was truncated with the entries before address "
-                f"{self.commits.begin}; a later commit may have the same one",
-                self.life.path,
-            )
-        return self.commits.durable_cookie
+        return self.commits.said_cookie()
 
     @property
     def commit_number(self) -> int:

@@ -6,23 +6,26 @@ on when the process ended comes again.
 """
 
 import time
-from typing import final
+from typing import Final, final
 
 from mypy_extensions import i64
 
 from oxidbm._core.coder import Coder
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.durability.found_commit import FoundCommit
-from oxidbm._core.errors import ClosedError, MissingError
+from oxidbm._core.durability.superblock import A_LOG
+from oxidbm._core.errors import BusyError, ClosedError, MissingError
 from oxidbm._core.faster_log.arguments import as_address, nearest_address
 from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.entry import end_of, number_at
 from oxidbm._core.faster_log.follow import LogFollower
 from oxidbm._core.faster_log.handle import LogHandle
-from oxidbm._core.faster_log.position_file import Position, PositionFile, give_up, hold, known
+from oxidbm._core.faster_log.position_file import Position, PositionFile, give_up, hold, is_known, known
 from oxidbm._core.faster_log.reading import found_entry, number_behind
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import FORKED
+
+ATTEMPTS_MAX: Final = 500  # to find a reader known that somebody makes just now
 
 
 @final
@@ -37,6 +40,7 @@ class LogReader:
         self.says = False  # whether done() was called, so that nothing is taken for done without it
         self.before: Position | None = None  # where the entries end that were given before the last one
         self.last: Position | None = None  # and where the last one ends
+        self.given: i64 = 0  # the address of that
         self.closed = False
 
     def __iter__(self) -> "LogReader":
@@ -45,9 +49,12 @@ class LogReader:
     def __next__(self) -> object:
         if self.closed:
             raise ClosedError(f"the reader {self.name!r} is closed")
+        self.before = (
+            self.last
+        )  # already: whoever asks for the next one is done with it, also where that one is damaged
         found = self.entries.__next__()
         cursor = self.entries.entries.cursor
-        self.before = self.last
+        self.given = cursor.address
         self.last = Position(cursor.following, self.entries.entries.number() + 1, 0, 0)
         return found
 
@@ -87,7 +94,7 @@ class LogReader:
     def behind(self, address: int) -> Position:
         """Return where to go on behind the entry at an address, which is durable then."""
         last = self.last
-        if last is not None and self.entries.entries.cursor.address == address:
+        if last is not None and self.given == address:
             return last
         start = found_entry(self.commits, address)
         log = self.commits.log
@@ -197,7 +204,7 @@ def open_reader(
     """Return the reader of a name, which begins at an address if it is a new one."""
     commits = handle.commits
     directory = directory_of(handle)
-    file = hold(directory, name, handle.options.mode)
+    file = hold_when_made(directory, name, handle.options.mode)
     try:
         kept = file.position
         start = begin
@@ -205,13 +212,55 @@ def open_reader(
             reach(handle, int(kept.address))
             start = min(kept.address, commits.durable_tail)  # a log can have lost what was durable, with its disk
         else:
-            file.store(Position(start, number_behind(commits, start, skips), 0, commits.known_durable))
+            begin_at(commits, file, start, skips)
+            file.sync()
         entries = LogFollower(commits, coder, start, timeout, False, skips, handle.refresher, owner, False)
         commits.positions.append(file)
         return LogReader(commits, name, file, entries)
     except BaseException:
         give_up(directory, file, name)
         raise
+
+
+def begin_at(commits: EntryCommits, file: PositionFile, begin: i64, skips: bool) -> None:
+    """Have a new reader be known: from now on nothing is truncated that it has not done."""
+    file.store(Position(begin, number_behind(commits, begin, skips), 0, commits.known_durable))
+
+
+def hold_when_made(directory: Directory, name: str, mode: int) -> PositionFile:
+    """As `hold`, where somebody just makes the reader behind that."""
+    attempts = ATTEMPTS_MAX
+    while True:
+        made = is_known(directory, name)
+        try:
+            return hold(directory, name, mode)
+        except BusyError:
+            attempts -= 1
+            if made or attempts == 0:
+                raise
+
+
+def add_reader(handle: LogHandle, name: str, begin: i64) -> bool:
+    """Have a reader be known that begins at an address; False where it is known, be it open or not."""
+    directory = directory_of(handle)
+    attempts = ATTEMPTS_MAX
+    while not is_known(directory, name):
+        try:
+            file = hold(directory, name, handle.options.mode)
+        except BusyError:  # somebody makes it
+            attempts -= 1
+            if attempts == 0:
+                raise
+            continue
+        try:
+            if file.position is None:
+                begin_at(handle.commits, file, begin, handle.options.skips)
+                file.release()  # before the sync, which takes its time: somebody may want to open it by now
+                file.sync()
+                return True
+        finally:
+            give_up(directory, file, name)
+    return False
 
 
 def copy_readers(store: Directory, into: Directory, found: FoundCommit, mode: int) -> None:
@@ -231,11 +280,16 @@ def copy_readers(store: Directory, into: Directory, found: FoundCommit, mode: in
 def before_readers(handle: LogHandle, wanted: i64, until: object) -> i64:
     """Return up to where a log may be truncated: an address, or, where none was asked for, no farther than its readers.
 
-    ValueError where one was, and a reader stands before it.
+    ValueError where one was, and a reader stands before it, or where none was, and there is no reader.
     """
-    if handle.directory is None:
-        return wanted
-    who, where = lowest(known(handle.directory))
+    directory = handle.directory
+    who, where = lowest([] if directory is None else known(directory))
+    if not who and until is None and handle.options.kind is A_LOG:
+        register = "" if directory is None else "; add_reader() registers one that is to say it"
+        raise ValueError(
+            f"truncate() without an address forgets what the named readers of {handle.life.called()} have done, and it "
+            f"has none. Give it an address, `tail` to forget all{register}"
+        )
     if not who or where >= wanted:
         return wanted
     if until is not None:

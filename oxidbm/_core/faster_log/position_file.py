@@ -167,6 +167,11 @@ class PositionFile:
         else:
             self.using -= 1
 
+    def release(self) -> None:
+        """Let others have the reader, whose file stays open to be made durable."""
+        self.held = False
+        unlock(self.descriptor)
+
     def close(self, forked: bool = False) -> None:
         """Let others have the reader, unless it is the parent process's; a second time does nothing."""
         self.closed = True
@@ -254,6 +259,19 @@ def known(store: Directory, held: bool = False) -> list[tuple[str, Position, boo
     finally:
         directory.close()
     return found
+
+
+def is_known(store: Directory, name: str) -> bool:
+    """Return whether there is a reader of that name."""
+    quoted = file_name(name)
+    if store.status(READERS) is None:
+        return False
+    directory = store.sub(READERS)
+    try:
+        file = looked_at(directory, quoted, False)
+        return file is not None and file.position is not None
+    finally:
+        directory.close()
 
 
 def looked_at(directory: Directory, quoted: str, held: bool) -> PositionFile | None:

@@ -3,6 +3,7 @@
 A scan ends where the log ended when it began. It reads memory in place, and the device in chunks; it holds nothing of
 the log, so a log may be truncated meanwhile: a scan that stands before the new begin goes on there. Entries are
 numbered, and commit records count them: where some are not there, as with a file that is missing, the scan says so.
+Where it is to pass over what is damaged, it passes over entries that cannot be decoded, too.
 """
 
 from typing import Final, final
@@ -113,6 +114,8 @@ class EntryIterator:
         self.cursor = Cursor(commits.log, start_for(commits, begin), stop)
         self.expected: i64 = -1  # the next entry's number, where it is known
         self.noted: list[str] | None = None  # what is wrong, where it is to be noted and passed over
+        self.decodes: bool = skips and not self.plain  # each entry as it is come to, to pass over it where that fails
+        self.entry: object = None  # what became of the current one then
 
     def __iter__(self) -> "EntryIterator":
         return self
@@ -130,6 +133,10 @@ class EntryIterator:
     def current(self) -> object:
         """Return the current entry, with its address."""
         cursor = self.cursor
+        if self.decodes:
+            found = self.entry
+            self.entry = None  # it is the caller's
+            return int(cursor.address), found
         start: i64 = cursor.offset + (HEADER_WORDS << 3)
         data = cursor.data()[start : start + (cursor.shape & VALUE_LENGTH_MASK)]
         if self.plain:
@@ -158,10 +165,21 @@ class EntryIterator:
                 if number != self.expected:
                     self.check_number(number)
                 self.expected = number + 1
-                if cursor.address >= self.least:
+                if cursor.address >= self.least and (not self.decodes or self.can_decode()):
                     return True
             elif cursor.shape == COMMIT_SHAPE:
                 self.check_number(read_i64_le(cursor.value(), COUNT_OFFSET))
+
+    def can_decode(self) -> bool:
+        """Decode the current entry for `current`; False, which is noted, where its codec did not write it."""
+        cursor = self.cursor
+        try:
+            self.entry = decoded(self.coder, cursor.address, cursor.value())
+        except ValueError as failure:
+            if self.noted is not None:
+                self.noted.append(str(failure))
+            return False
+        return True
 
     def check_number(self, number: i64) -> None:
         """Raise where the entries before the current record, which says the number of the next one, are not there."""
