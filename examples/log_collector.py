@@ -46,8 +46,11 @@ def collect(writers: Path, to: Path) -> None:
         last_seconds = time.monotonic()
         while time.monotonic() - last_seconds < QUIET_SECONDS:
             for path in writers.iterdir():
-                if path.name not in sources and (path / "readers" / "collector.pos").exists():
-                    log = opened.enter_context(oxidbm.Log(path, read_only=True))
+                if path.name not in sources:
+                    try:
+                        log = opened.enter_context(oxidbm.Log(path, read_only=True))
+                    except oxidbm.MissingError:  # its writer is just making it
+                        continue
                     sources[path.name] = log, opened.enter_context(log.reader("collector"))
             newest: dict[str, int] = {}
             for name, (log, _) in sources.items():

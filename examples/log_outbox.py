@@ -1,9 +1,11 @@
 """An outbox: orders and what is to be sent for them are written down; each is sent exactly once, however often killed.
 
 The shop appends an order to a log. The shipper reads the log by a name, and keeps the address up to which it came in
-the same batch of its store as what it made of it: either both are there or none.
+the same batch of its store as what it made of it: either both are there or none. It takes up to 500 orders at once, so
+that a sync of the store serves as many as are there, and none waits for others.
 """
 
+import itertools
 import multiprocessing
 import os
 import sys
@@ -17,6 +19,7 @@ SMOKE = os.environ.get("OXIDBM_SMOKE", "0") not in ("", "0")
 ORDERS = 200 if SMOKE else 2000
 KILLS = 2 if SMOKE else 5
 QUIET_SECONDS = 1.0
+GROUP = 500
 
 
 def ship(log_path: Path, store_path: Path) -> None:
@@ -24,16 +27,22 @@ def ship(log_path: Path, store_path: Path) -> None:
     with (
         oxidbm.Log(log_path, read_only=True) as log,
         oxidbm.Store(store_path, durability="manual") as store,
-        log.reader("shipper", follow=True, timeout=QUIET_SECONDS) as reader,
+        log.reader("shipper") as reader,
     ):
         done = int(store.get("done", b"-1"))
-        for address, order in reader:
-            if address > done:
-                with store.batch() as batch:  # the parcel and the place in the log: both, or none
-                    batch[b"sent " + order] = str(int(store.get(b"sent " + order, b"0")) + 1)
-                    batch["done"] = str(address)
+        while True:
+            orders = list(itertools.islice(reader, GROUP))  # what is there, and nothing that is to be waited for
+            if orders:
+                with store.batch() as batch:  # the parcels and the place in the log: all of them, or none
+                    for address, order in orders:
+                        if address > done:
+                            batch[b"sent " + order] = str(int(store.get(b"sent " + order, b"0")) + 1)
+                    done = max(done, orders[-1][0])
+                    batch["done"] = str(done)
                 store.sync()
-            reader.done(address)
+                reader.done(orders[-1][0])
+            elif not log.wait(log.tail, timeout=QUIET_SECONDS):
+                break
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ no value can steer the terminal; --json holds everything exactly, bytes that are
 import errno
 import json
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -237,6 +238,16 @@ def stdout() -> BinaryIO:
 def is_terminal() -> bool:
     """Tell whether stdout is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
+
+
+def is_read() -> bool:
+    """Tell whether somebody may read what is printed; False for a pipe that nobody has open to read any more."""
+    try:
+        poll = select.poll()  # which Windows has not
+        poll.register(stdout().fileno(), 0)
+        return not poll.poll(0)
+    except (AttributeError, ValueError):
+        return True
 
 
 @contextmanager

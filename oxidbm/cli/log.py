@@ -22,6 +22,7 @@ Skip: TypeAlias = Annotated[
     bool, typer.Option("--skip", help="Pass over what is damaged, also in a log that does not open any more.")
 ]
 TAIL_ENTRIES: Final = 10
+LOOK_SECONDS: Final = 0.5  # until it is looked again whether anybody reads what follows
 
 
 def reading(path: Path, skip: bool = False) -> "oxidbm.Log[Any]":
@@ -64,21 +65,48 @@ def stat(path: LogPath, as_json: AsJson = False) -> None:
     with reading(path) as log:
         figures = log.stats()
         figures["cookie"] = bytes_to_json(log.cookie)
-        readers = log.readers()
+        known = log.readers()
     if as_json:
-        figures["readers"] = [
-            {"name": reader.name, "address": reader.address, "lag": reader.lag, "open": reader.is_open}
-            for reader in readers
-        ]
+        figures["readers"] = [reader_as_dict(reader) for reader in known]
         common.print_json(figures)
         return
     for name, value in figures.items():
         common.print_line(f"{name:<24} {common.readable(os.fsencode(str(value)))}")
-    for reader in readers:
-        state = ", open" if reader.is_open else ""
-        common.print_line(
-            f"reader {common.readable(reader.name.encode()):<17} at {reader.address}, {reader.lag} behind{state}"
-        )
+    for reader in known:
+        common.print_line(f"reader {reader_in_words(reader, 17)}")
+
+
+def reader_as_dict(reader: oxidbm.ReaderInfo) -> dict[str, Any]:
+    """Return what is known of a named reader for JSON."""
+    return {"name": reader.name, "address": reader.address, "lag": reader.lag, "open": reader.is_open}
+
+
+def reader_in_words(reader: oxidbm.ReaderInfo, width: int) -> str:
+    """Return what is known of a named reader, its name at least so wide."""
+    state = ", open" if reader.is_open else ""
+    return f"{common.readable(reader.name.encode()):<{width}} at {reader.address}, {reader.lag} behind{state}"
+
+
+def readers(path: LogPath, as_json: AsJson = False) -> None:
+    """Show the named readers of a log: where each goes on, how many entries it is behind, and whether it is open."""
+    with reading(path) as log:
+        known = sorted(log.readers(), key=lambda reader: reader.name)
+    width = max((len(common.readable(reader.name.encode())) for reader in known), default=0)
+    for reader in known:
+        if as_json:
+            common.print_json(reader_as_dict(reader))
+        else:
+            common.print_line(reader_in_words(reader, width))
+
+
+def forget_reader(
+    path: LogPath,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The reader's name.", show_default=False)],
+) -> None:
+    """Have a named reader be known no more, so that what it has not done may be truncated."""
+    with reading(path) as log:
+        if not log.forget_reader(name):
+            raise common.NoValue(f"{path} has no reader of the name {common.readable(name.encode())}")
 
 
 def tail(
@@ -95,9 +123,12 @@ def tail(
             shown.show(address, data)
         if follow:
             common.flush()
-            for address, data in log.follow(log.committed):
-                shown.show(address, data)
-                common.flush()
+            follower = log.follow(log.committed, timeout=LOOK_SECONDS)
+            while common.is_read():
+                for address, data in follower:
+                    shown.show(address, data)
+                    common.flush()
+            raise BrokenPipeError
 
 
 def append(
@@ -271,6 +302,8 @@ COMMANDS: Final[dict[str, Any]] = {
     "append": append,
     "read": read,
     "truncate": truncate,
+    "readers": readers,
+    "forget-reader": forget_reader,
     "check": check,
     "backup": backup,
     "salvage": salvage,

@@ -311,3 +311,44 @@ def test_ctrl_c_ends_following_without_a_word(tmp_path: Path) -> None:
     assert shown.stdout.readline() == b"64\tentry 0\n"
     shown.send_signal(signal.SIGINT)
     assert ends(shown) == (130, b"", b"")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell who reads a pipe")
+def test_following_ends_when_nobody_reads_on(tmp_path: Path) -> None:
+    """As behind head: at once, and not with the next entry, which may never come."""
+    path = tmp_path / "log"
+    made(path, 1)
+    shown = subprocess.Popen(
+        command("log", "tail", path, "-f"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    )
+    assert shown.stdout is not None
+    assert shown.stderr is not None
+    assert shown.stdout.readline() == b"64\tentry 0\n"
+    shown.stdout.close()
+    assert shown.wait(60) == 141
+    assert shown.stderr.read() == b""
+    shown.stderr.close()
+
+
+def test_named_readers(tmp_path: Path) -> None:
+    """They are listed by name, and forgotten unless they are open."""
+    path = tmp_path / "log"
+    addresses = made(path, 5)
+    assert invoke("log", "readers", path).stdout == ""
+    with oxidbm.Log(path) as log:
+        log.add_reader("sending", begin=addresses[2])
+        with log.reader("billing") as reader:
+            reader.done(addresses[3])
+            assert invoke("log", "readers", path).stdout == (
+                f"billing at {addresses[4]}, 1 behind, open\nsending at {addresses[2]}, 3 behind\n"
+            )
+            assert [json.loads(line) for line in invoke("log", "readers", path, "--json").stdout.splitlines()] == [
+                {"name": "billing", "address": addresses[4], "lag": 1, "open": True},
+                {"name": "sending", "address": addresses[2], "lag": 3, "open": False},
+            ]
+            assert invoke("log", "forget-reader", path, "billing").exit_code == 2
+        assert invoke("log", "forget-reader", path, "billing").exit_code == 0
+        assert [reader.name for reader in log.readers()] == ["sending"]
+    unknown = run("log", "forget-reader", path, "billing")
+    assert (unknown.returncode, unknown.stdout) == (1, b"")
+    assert unknown.stderr.decode() == f"oxidbm: {path} has no reader of the name billing\n"
