@@ -114,7 +114,7 @@ class LogWriter:
 
     def truncate(self, count: int) -> None:
         """Forget the first entries."""
-        until = self.entries[count][0] if count < len(self.entries) else None
+        until = self.entries[count][0] if count < len(self.entries) else self.log.tail
         assert self.log.truncate(until) == min(count, len(self.entries))
         del self.entries[:count]
 

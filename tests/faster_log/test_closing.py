@@ -13,7 +13,7 @@ from oxidbm._core.device.directory import Directory
 from oxidbm._core.faster_log.position_file import Position, hold, known
 from oxidbm.testing import CrashDevice
 from tests.faster_log.helpers import SMALL_PAGE, WAIT_SECONDS, Place, until_true
-from tests.inside import commits_of_log
+from tests.inside import commits_of_log, handle_of_log
 from tests.support import scaled, soaked
 
 STRANGERS = 6
@@ -202,3 +202,49 @@ def test_a_commit_does_not_begin_behind_the_end(tmp_path: Path) -> None:
     log.close()
     with pytest.raises(ClosedError):
         commits_of_log(log).commit_alone(b"late", 0)
+
+
+def test_the_directory_is_closed_by_the_last_call_that_uses_it(files: Place) -> None:
+    """As by those about named readers: what they do is done in the log's own directory."""
+    log = files.open()
+    log.append(b"entry")
+    handle = handle_of_log(log)
+    directory = handle.directory
+    assert directory is not None
+    with handle.visits:
+        log.close()
+        os.fstat(directory.descriptor)
+        assert known(directory) == []
+        with pytest.raises(ClosedError):
+            log.readers()
+    assert directory.descriptor == -1
+
+
+def test_named_readers_beside_close(tmp_path: Path) -> None:
+    """They are known, or the log is closed, and nothing else comes of it."""
+    for turn in range(soaked(60, 10)):
+        path = tmp_path / str(turn)
+        log = Log(path, memory="1MiB", page_size=SMALL_PAGE)
+        log.append(b"entry")
+        log.commit()
+        log.add_reader("kept")
+        calls: list[Any] = [
+            lambda log=log: (log.add_reader("added"), log.forget_reader("added")),
+            lambda log=log: log.reader("opened").close(),
+            lambda log=log: log.readers(),
+            lambda log=log: log.truncate(),
+            lambda log=log: log.check(),
+        ]
+        raised: list[BaseException] = []
+        threads = [in_thread(for_ever(call), raised) for call in calls]
+        threads[0].join(0.001 * (turn % 7))
+        log.close()
+        with ExitStack() as opened:
+            for i in range(STRANGERS):
+                opened.enter_context((tmp_path / f"stranger {i}").open("w+b"))
+            for thread in threads:
+                thread.join(WAIT_SECONDS)
+        assert [type(failure) for failure in raised] == [ClosedError] * len(calls)
+        with Log(path) as log:
+            assert "kept" in [reader.name for reader in log.readers()]
+            log.reader("opened").close()

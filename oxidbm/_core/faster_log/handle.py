@@ -16,6 +16,7 @@ from oxidbm._core.faster_log.commits import BeforeCommit, EntryCommits
 from oxidbm._core.faster_log.keeper import LogKeeper
 from oxidbm._core.faster_log.options import LogOptions
 from oxidbm._core.faster_log.refresh import Refresher
+from oxidbm._core.faster_log.visits import Visits
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import CLOSED, OPEN, READ_ONLY
 from oxidbm._core.locks import COMPACTING, StoreLock
@@ -46,6 +47,7 @@ class LogHandle(Openable):
         self.keeper = keeper  # None where it is open to read only
         self.close_lock = StoreLock(self.life.locks, COMPACTING)
         self.directory: Directory | None = None
+        self.visits = Visits(self.life)
         self.lock: DirectoryLock | None = None
         self.superblock: Superblock | None = None
         self.prelude: StorePrelude | None = None
@@ -194,9 +196,14 @@ class LogHandle(Openable):
         if self.lock is not None:
             failure = attempt(self.lock.close) or failure
         if self.directory is not None:
-            failure = attempt(self.directory.close) or failure
+            failure = attempt(self.close_directory) or failure
         if failure is not None:
             raise failure
+
+    def close_directory(self) -> None:
+        """Close the directory, once nobody visits it."""
+        if self.directory is not None:
+            self.visits.end(self.directory)
 
 
 def not_to_copy(handle: LogHandle) -> Exception:

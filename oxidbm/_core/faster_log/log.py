@@ -367,7 +367,8 @@ class Log:
         before = commits.first
         wanted: i64 = self.log.tail if until is None else nearest_address(until)
         if not as_flag("past_readers", past_readers):
-            wanted = before_readers(self.handle, wanted, until)
+            with self.handle.visits:
+                wanted = before_readers(self.handle, wanted, until)
         truncation(commits, wanted)
         if self.always:
             commits.commit()
@@ -389,25 +390,27 @@ class Log:
         check_reached(self.handle, known_as, begin)
         passes = skips(on_error, self.handle.options.skips)
         waits = as_flag("follow", follow)
-        return open_reader(self.handle, self.coder, known_as, start, seconds if waits else 0.0, passes, self)
+        with self.handle.visits:
+            return open_reader(self.handle, self.coder, known_as, start, seconds if waits else 0.0, passes, self)
 
     def add_reader(self, name: object, *, begin: object = None) -> bool:
         """Have a reader be known, durably, which need not be opened for that; False where it is known already."""
         known_as = as_text("name", READER_NAME, name)
         start = beginning(self.handle, begin)
         check_reached(self.handle, known_as, begin)
-        return add_reader(self.handle, known_as, start)
+        with self.handle.visits:
+            return add_reader(self.handle, known_as, start)
 
     def readers(self) -> list[ReaderInfo]:
         """Return what is known of each named reader."""
-        self.life.check_open()
-        directory = self.handle.directory
-        return [] if directory is None else infos(self.commits, known(directory, True))
+        with self.handle.visits:
+            directory = self.handle.directory
+            return [] if directory is None else infos(self.commits, known(directory, True))
 
     def forget_reader(self, name: object) -> bool:
         """Know a reader no more; False where it is not known."""
-        self.life.check_open()
-        return forget(directory_of(self.handle), as_text("name", READER_NAME, name))
+        with self.handle.visits:
+            return forget(directory_of(self.handle), as_text("name", READER_NAME, name))
 
     @property
     def path(self) -> str | None:

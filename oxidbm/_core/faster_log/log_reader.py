@@ -216,6 +216,7 @@ def open_reader(
             file.sync()
         entries = LogFollower(commits, coder, start, timeout, False, skips, handle.refresher, owner, False)
         commits.positions.append(file)
+        handle.life.check_open()  # where the log was closed meanwhile, nobody would close the file
         return LogReader(commits, name, file, entries)
     except BaseException:
         give_up(directory, file, name)
