@@ -94,12 +94,14 @@ class Committer:
 
     def end_writing(self) -> None:
         """Let nothing be committed or written any more: who is at it ends before, who comes finds the log closed."""
-        if not (self.lock.held() or self.log.flush_lock.held()):  # else it is left in the middle, as by a crash
-            with self.turn():
-                self.log.use.written = True
-            with self.log.flush_lock:
-                return
-        self.log.use.written = True
+        flushing = self.log.flush_lock
+        if self.lock.held() or flushing.held():  # by this very thread: it is left in the middle, as by a crash
+            self.log.use.written = True
+            return
+        with self.turn():
+            self.log.use.written = True
+        with flushing:
+            pass
 
     def turn(self) -> "Turn":
         """Return a block in which the calling thread is the one that commits."""
