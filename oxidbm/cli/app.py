@@ -30,7 +30,7 @@ PIPE_CLOSED: Final = 141
 
 EXIT_CODES: Final = {
     0: "done",
-    NOT_FOUND: "the key has no value (get, del, history), or no session or reader has the name",
+    NOT_FOUND: "the key has no value (get, del, history), or nothing has the name",
     USAGE: "wrong arguments, or a package that is needed is not installed",
     MISSING: "there is no store, source or file at the path, or no such checkpoint",
     LOCKED: "another process has the store open to write, or backs up to it",
