@@ -56,4 +56,4 @@ def as_address(address: object) -> int:
 
 def nearest_address(address: object) -> i64:
     """Return an address, or the nearest one that there can be."""
-    return i64(max(min((as_address(address) + 7) & -8, ADDRESS_MAX), 0))  # none begins at another one
+    return i64(max(min(as_address(address), ADDRESS_MAX), 0))

@@ -47,7 +47,8 @@ class LogFollower:
         self.refresher = refresher
         self.closed = False
         self.notice: Notice | None = None
-        self.entries = EntryIterator(commits, coder, begin, min(begin, self.reach()), skips, owner)
+        first: i64 = (begin + 7) & -8  # no entry begins before, and a place to stop at is where one could
+        self.entries = EntryIterator(commits, coder, first, min(first, self.reach()), skips, owner)
         self.drain = commits.drains.add(self.entries.cursor) if drains else None
 
     def __iter__(self) -> "LogFollower":
