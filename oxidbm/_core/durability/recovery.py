@@ -38,6 +38,7 @@ from oxidbm._core.durability.source import Recovery, Source, check_pages_of, com
 from oxidbm._core.durability.superblock import CleanMark
 from oxidbm._core.durability.torn_tail import later_durable_commit
 from oxidbm._core.errors import CorruptionError, FormatError
+from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.index.hash_index import HashIndex
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import bytes_behind
@@ -213,8 +214,10 @@ def from_image(table: Table, source: Source, metadata: Metadata, stop: i64) -> R
         if first is not metadata:
             record = header_of(files, first).decoded()
         image = read_image(files, first, record, log.budget)
-    except MemoryError:
+    except MemoryError as failure:
         table.index = table.index.given_up()
+        if came_from_handler(failure):
+            raise
         raise MemoryError(
             f"{log.life.called()} has an index of {first.entries:,} entries, which takes some "
             f"{first.entries * ENTRY_BYTES >> 20} MiB, and the system does not let this process have that much: raise "
