@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from oxidbm._core.arguments import shown
+
 UNITS: Final = {
     "": 1,
     "b": 1,
@@ -28,9 +30,9 @@ def parse_size(name: str, size: object) -> int:
     """
     if isinstance(size, int) and not isinstance(size, bool):
         if size <= 0:
-            raise ValueError(f"{name} must be positive, not {size}")
+            raise ValueError(f"{name} must be positive, not {shown(size)}")
         if size > SIZE_MAX:
-            raise ValueError(f"{name} must be at most {SIZE_MAX} bytes, not {size}")
+            raise ValueError(f"{name} must be at most {SIZE_MAX} bytes, not {shown(size)}")
         return size
     if not isinstance(size, str):
         raise TypeError(f'{name} is a number of bytes or a string such as "256MiB", not {type(size).__name__}')
@@ -44,5 +46,5 @@ def parse_size(name: str, size: object) -> int:
     except ValueError:
         number = -1.0
     if unit is None or not 0 < number * unit < SIZE_MAX:
-        raise ValueError(f'{name}={size!r} is no size; write a number of bytes or, for example, "256MiB"')
+        raise ValueError(f'{name}={shown(size)} is no size; write a number of bytes or, for example, "256MiB"')
     return int(number * unit)

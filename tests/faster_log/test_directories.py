@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import oxidbm
-from oxidbm import FormatError, Log, Store, shelve
+from oxidbm import CorruptionError, FormatError, Log, Store, shelve
 from tests.cli.helpers import invoke
 from tests.faster_log.helpers import LARGE_PAGE, SMALL_PAGE, Place, data_of, entries
 from tests.inside import hybrid_log_of
@@ -265,3 +265,33 @@ def test_fewer_descriptors_than_files(files: Place) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limit)
     assert len(files.open()) == 40
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_mark_of_a_clean_end_that_is_older_than_the_log(read_only: bool, files: Place) -> None:
+    """As of a copy put together from two: the log would end with what the mark says, and the rest be cut off."""
+    mark = files.path / "CLEAN"
+    with files.open() as log:
+        log.append(b"first")
+    older = mark.read_bytes()
+    with files.open() as log:
+        log.append(b"second")
+    mark.write_bytes(older)
+    with pytest.raises(CorruptionError, match=r"goes on for \d+ bytes behind: CLEAN is older than the log"):
+        files.open(read_only=read_only)
+    with files.open(read_only=True, on_error="skip") as log:
+        assert [data for _, data in log.scan()] == [b"first", b"second"]
+    mark.unlink()
+    with files.open() as log:
+        assert [data for _, data in log] == [b"first", b"second"]
+
+
+def test_a_file_in_the_place_of_the_readers_directory(files: Place) -> None:
+    with files.open() as log:
+        log.append(b"first")
+    (files.path / "readers").write_bytes(b"")
+    with files.open() as log:
+        for call in (lambda: log.reader("r"), log.readers, log.truncate, lambda: log.forget_reader("r"), log.check):
+            with pytest.raises(FormatError, match=r"readers is no directory"):
+                call()
+        assert [data for _, data in log] == [b"first"]

@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -392,6 +393,19 @@ def test_where_a_reader_begins_is_committed(files: Place) -> None:
     log.commit()
     with log.reader("billing") as reader:
         assert [data for _, data in reader] == [b"new"]
+
+
+@pytest.mark.parametrize("wrong", [None, "64", 64.0, True])
+def test_what_is_no_address_is_not_done(wrong: Any, files: Place) -> None:
+    log, addresses = filled(files, 2)
+    with log.reader("billing") as reader:
+        next(reader)
+        with pytest.raises(TypeError, match="an address is an int, as append"):
+            reader.done(wrong)
+        with pytest.raises(IndexError, match="is not in the log"):
+            reader.done(10**30)
+        reader.done(addresses[0])
+    assert info(log, "billing").lag == 1
 
 
 @pytest.mark.parametrize("follows", [False, True])

@@ -55,6 +55,8 @@ class Directory:
             held = above.enter()
             try:
                 self.descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | OPEN_FLAGS, dir_fd=held)
+            except NotADirectoryError:
+                raise FormatError(f"{path} is no directory; a store has no other thing of that name") from None
             except OSError as failure:
                 above.say_place(failure, name)
                 raise
@@ -110,9 +112,12 @@ class Directory:
             raise
         finally:
             self.leave()
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise self.no_file(name)
+        except BaseException:
             os.close(descriptor)
-            raise self.no_file(name)
+            raise
         return descriptor
 
     def no_file(self, name: str) -> FormatError:

@@ -77,7 +77,7 @@ class LogReader:
         kept = self.file.position
         return int(self.commits.begin) if kept is None else int(kept.address)
 
-    def done(self, address: int) -> None:
+    def done(self, address: object) -> None:
         """Keep that the entries up to and with the one at an address are done."""
         if self.closed:
             raise ClosedError(f"the reader {self.name!r} is closed")
@@ -91,10 +91,10 @@ class LogReader:
                 life.check_open()  # where another thread closes the log meanwhile, that is what there is to say
             raise
 
-    def behind(self, address: int) -> Position:
+    def behind(self, address: object) -> Position:
         """Return where to go on behind the entry at an address, which is durable then."""
         last = self.last
-        if last is not None and self.given == address:
+        if last is not None and as_address(address) == int(self.given):
             return last
         start = found_entry(self.commits, address)
         log = self.commits.log

@@ -31,7 +31,7 @@ from oxidbm._core.faster_log.keeper import LogKeeper
 from oxidbm._core.faster_log.left_over import stand_at_what_is_left
 from oxidbm._core.faster_log.options import LogOptions
 from oxidbm._core.faster_log.position_file import known_durable, move_back
-from oxidbm._core.faster_log.recover import commit_numbered, last_commit
+from oxidbm._core.faster_log.recover import commit_numbered, last_commit, older_mark
 from oxidbm._core.faster_log.refresh import Refresher, stand_at
 from oxidbm._core.faster_log.retention import Retention
 from oxidbm._core.life import READ_ONLY, Life
@@ -166,6 +166,8 @@ def open_log(directory: Directory, options: LogOptions, block: Superblock) -> Lo
             last = at_number(log, last, options.commit)
         end = i64(FIRST_ADDRESS) if last is None else last.end()
         cut = bytes_behind(device, end) if options.commit == 0 else 0
+        if cut > 0 and mark is not None:
+            raise older_mark(log, mark, cut)
         if device.end() > end:
             if not options.read_only:
                 device.truncate_after(end)

@@ -96,6 +96,16 @@ def has_given_back(log: HybridLog) -> bool:
     return not is_entry(first.shape) or previous_address(first.info) > 0
 
 
+def older_mark(log: HybridLog, mark: CleanMark, behind: int) -> CorruptionError:
+    """Return the error for a log that goes on behind the end that its mark of a clean end says: files of two times."""
+    return CorruptionError(
+        f"{log.device.place(i64(mark.tail))}: the log was closed cleanly with commit {mark.sequence} ending at address "
+        f"{mark.tail}, as its file CLEAN says, and goes on for {behind} bytes behind: CLEAN is older than the log, "
+        "as of a copy that was put together from two. Put back what belongs together, or delete CLEAN where the log is "
+        "the newer. Nothing was cut off"
+    )
+
+
 def marked_commit(log: HybridLog, mark: CleanMark) -> FoundCommit | None:
     """Return the last commit of a log that was closed cleanly; CorruptionError where it is not there."""
     end = i64(mark.tail)
