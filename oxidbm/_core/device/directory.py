@@ -55,8 +55,6 @@ class Directory:
             held = above.enter()
             try:
                 self.descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | OPEN_FLAGS, dir_fd=held)
-            except NotADirectoryError:
-                raise FormatError(f"{path} is no directory; a store has no other thing of that name") from None
             except OSError as failure:
                 above.say_place(failure, name)
                 raise

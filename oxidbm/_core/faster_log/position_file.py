@@ -23,7 +23,7 @@ from oxidbm._core.address import ADDRESS_MAX
 from oxidbm._core.device.directory import POSITION_SUFFIX, READERS, Directory
 from oxidbm._core.device.system import read_at, sync_file, try_lock, unlock, write_at
 from oxidbm._core.durability.superblock import SUM, with_sum
-from oxidbm._core.errors import BusyError, ClosedError, CorruptionError
+from oxidbm._core.errors import BusyError, ClosedError, CorruptionError, FormatError
 from oxidbm._core.handlers import came_from_handler
 
 SLOT_BYTES: Final = 64
@@ -204,7 +204,7 @@ def hold(store: Directory, name: str, mode: int) -> PositionFile:
     quoted = file_name(name)
     try:
         store.make(READERS, mode)
-        directory = store.sub(READERS)
+        directory = directory_in(store)
     except OSError as failure:
         raise refused(failure, name, store) from None
     try:
@@ -249,7 +249,7 @@ def known(store: Directory, held: bool = False) -> list[tuple[str, Position, boo
     if store.status(READERS) is None:
         return []
     found: list[tuple[str, Position, bool]] = []
-    directory = store.sub(READERS)
+    directory = directory_in(store)
     try:
         for quoted in directory.names():
             name = reader_name(quoted)
@@ -266,7 +266,7 @@ def is_known(store: Directory, name: str) -> bool:
     quoted = file_name(name)
     if store.status(READERS) is None:
         return False
-    directory = store.sub(READERS)
+    directory = directory_in(store)
     try:
         file = looked_at(directory, quoted, False)
         return file is not None and file.position is not None
@@ -291,12 +291,20 @@ def looked_at(directory: Directory, quoted: str, held: bool) -> PositionFile | N
     return file
 
 
+def directory_in(store: Directory) -> Directory:
+    """Return the directory of the readers' files, opened; FormatError where that is none."""
+    try:
+        return store.sub(READERS)
+    except NotADirectoryError:
+        raise FormatError(f"{store.place(READERS)} is no directory; a log has no other thing of that name") from None
+
+
 def readable(store: Directory) -> list[tuple[str, PositionFile]]:
     """Return the readers whose files can be read, by name. One that cannot says nothing, and is in nobody's way."""
     found: list[tuple[str, PositionFile]] = []
     if store.status(READERS) is None:
         return found
-    directory = store.sub(READERS)
+    directory = directory_in(store)
     try:
         for quoted in directory.names():
             name = reader_name(quoted)
@@ -352,7 +360,7 @@ def give_up(store: Directory, file: PositionFile, name: str) -> None:
     """Close a reader's file, and delete it where nothing could be written to it, so that there is no such reader."""
     try:
         if file.position is None:
-            directory = store.sub(READERS)
+            directory = directory_in(store)
             try:
                 directory.unlink(file_name(name))
             finally:
@@ -366,7 +374,7 @@ def faults_of_positions(store: Directory) -> list[str]:
     if store.status(READERS) is None:
         return []
     faults: list[str] = []
-    directory = store.sub(READERS)
+    directory = directory_in(store)
     try:
         for quoted in directory.names():
             name = reader_name(quoted)
@@ -392,7 +400,7 @@ def forget(store: Directory, name: str) -> bool:
     """Delete a reader's file; False where there is none, BusyError where somebody holds it."""
     if store.status(READERS) is None:
         return False
-    directory = store.sub(READERS)
+    directory = directory_in(store)
     try:
         quoted = file_name(name)
         if directory.status(quoted) is None:
