@@ -186,3 +186,36 @@ def test_no_foreign_file_is_written_to(what: str, commits: bool, tmp_path: Path)
         assert [name.stat().st_size for name in foreign] == [0] * len(foreign)
         with opened(path, what) as again:
             assert again.check() == []
+
+
+@pytest.mark.parametrize("waits_in", ["write", "sync"])
+def test_a_log_is_read_and_appended_to_while_its_device_takes_long(waits_in: str, tmp_path: Path) -> None:
+    device = Slow(CrashDevice(PAGE_BYTES))
+    with Log(tmp_path / "it", memory="1MiB", page_size=PAGE_BYTES, device=device) as log:
+        addresses = [log.append(b"%d" % number + ENTRY) for number in range(2000)]
+        log.commit()
+        wanted = [(address, b"%d" % number + ENTRY) for number, address in enumerate(addresses)]
+        log.append(ENTRY)
+        device.waits_in = waits_in
+
+        def commit() -> None:
+            log.commit()
+            assert log.committed > addresses[-1]
+
+        def read() -> None:
+            assert device.inside.wait(60)
+            try:
+                assert list(log) == wanted
+                assert [log.read(address) for address, _ in wanted[::100]] == [entry for _, entry in wanted[::100]]
+                assert next(log.follow(addresses[-1])) == wanted[-1]
+                before = log.append(b"meanwhile")
+                assert log.read(before) == b"meanwhile"
+                assert log.committed < log.tail
+            finally:
+                device.waits_in = ""
+                device.go_on.set()
+
+        run(commit, read)
+        assert len(log) == 2002
+        log.commit()
+        assert log.check() == []
