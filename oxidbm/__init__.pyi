@@ -1299,7 +1299,7 @@ class Log(Generic[_V]):
 
         Opening takes the same time whatever the log's length: it looks for the last commit from the end, and verifies
         what was appended since the last one known durable. What stands behind the last commit was never durable, and is
-        cut off.
+        cut off. Where that leaves nothing of a log whose only commit is not whole, RecoveryWarning says so before.
 
         Raises LockedError where the log is open for writing already; FormatError where the path is something else, as a
         store, or of a newer format; MissingError; CorruptionError; CodecError; ValueError for too small a budget;
@@ -1367,6 +1367,7 @@ class Log(Generic[_V]):
         cookie: up to 65,536 bytes that come back as `cookie` when the log is opened at this commit, or at a later one
             that was given none; b"" for none from now on.
         number: the number of the commit, larger than that of the last one, up to 2**47 - 1, instead of the next one.
+            As many again are left to count on behind that, which can be opened by Log(commit=) as any other.
         alone: a commit that is shared with nobody.
 
         Raises PoisonedError where a write or sync failed: what was durable before still is, and reads still work.
@@ -1460,8 +1461,8 @@ class Log(Generic[_V]):
         timeout: float | None = None,
         uncommitted: bool = False,
         on_error: Literal["raise", "skip"] | None = None,
-    ) -> AsyncIterator[tuple[int, _V]]:
-        """As `follow`, for `async for`: other tasks run while it waits."""
+    ) -> _AsyncFollower[_V]:
+        """As `follow`, for `async for`: other tasks run while it waits. It has `overtaken`, too."""
 
     def reader(
         self,
@@ -1615,6 +1616,14 @@ class Log(Generic[_V]):
 class LogFollower(Generic[_V]):
     """An iterator over the entries of a log that waits for more at its end; made by `Log.follow`."""
 
+    @property
+    def overtaken(self) -> int:
+        """How many entries were truncated, by whatever process, before it came to them; it has gone on behind these.
+
+        It counts from the entry on that it would have given next, or begins with where the log began. Where it was told
+        to begin at an address before that, nothing says how many entries were there: compare that with `Log.begin`.
+        """
+
     def __iter__(self) -> Self:
         """Return itself."""
 
@@ -1631,6 +1640,16 @@ class LogFollower(Generic[_V]):
 
     def close(self) -> None:
         """End, also for a thread that waits in it; a second time does nothing."""
+
+class _AsyncFollower(AsyncIterator[tuple[int, _V]]):
+    """An iterator over the entries of a log for `async for`; made by `Log.aiter`."""
+
+    @property
+    def overtaken(self) -> int:
+        """As of a `LogFollower`."""
+
+    async def __anext__(self) -> tuple[int, _V]:
+        """Return the next entry with its address, once there is one."""
 
 @final
 class LogReader(Generic[_V]):
@@ -1659,6 +1678,10 @@ class LogReader(Generic[_V]):
 
     def __del__(self) -> None:
         """Let others have the name."""
+
+    @property
+    def overtaken(self) -> int:
+        """How many entries were truncated with past_readers=True before it came to them, also while it was not open."""
 
     @property
     def position(self) -> int:

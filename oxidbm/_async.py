@@ -21,6 +21,11 @@ class AsyncEntries:
     def __aiter__(self) -> "AsyncEntries":
         return self
 
+    @property
+    def overtaken(self) -> int:
+        """How many entries were truncated before it came to them."""
+        return int(self.follower.overtaken)
+
     async def __anext__(self) -> Any:
         follower = self.follower
         deadline = None if self.timeout is None else time.monotonic() + self.timeout

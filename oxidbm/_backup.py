@@ -36,6 +36,7 @@ from oxidbm._core.device.directory import (
     remove_directory,
 )
 from oxidbm._core.device.directory_lock import DirectoryLock, noted_backup
+from oxidbm._core.device.open_file import OpenFile
 from oxidbm._core.device.segments import FileDevice, segment_name
 from oxidbm._core.device.system import read_at, sync_file, write_at
 from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES
@@ -172,11 +173,8 @@ class Earlier:
         before = [name for name in names if int(name.removesuffix(SEGMENT_SUFFIX)) << self.page_bits <= address]
         if not before:
             return b""
-        descriptor = self.log.open(before[-1], os.O_RDONLY)
-        try:
+        with OpenFile(self.log, before[-1], os.O_RDONLY) as descriptor:
             return read_at(descriptor, size, address - (int(before[-1].removesuffix(SEGMENT_SUFFIX)) << self.page_bits))
-        finally:
-            os.close(descriptor)
 
 
 class Backup:
@@ -196,7 +194,11 @@ class Backup:
         self.published = False
 
     def make(self, link: bool, progress: Progress | None) -> BackupReport:
-        """Make it, and return the report."""
+        """Make it, and return the report. Who closes what is copied meanwhile leaves its files open until this ends."""
+        return self.log.use.during(lambda: self.make_now(link, progress))
+
+    def make_now(self, link: bool, progress: Progress | None) -> BackupReport:
+        """As `make`, within a use of the device."""
         self.check_target()
         begin = int(self.log.begin)
         ticket = self.commits.holds.take(begin)
@@ -401,8 +403,8 @@ class Backup:
         """Copy a segment, and yield how many bytes each step took."""
         place = into.place(name)
         with naming(place):
-            descriptor = into.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.mode)
-        try:
+            made = OpenFile(into, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.mode)
+        with made as descriptor:
             at = piece.start
             while at < piece.stop:
                 data = self.log.read(at, min(CHUNK_BYTES, piece.stop - at))
@@ -416,8 +418,6 @@ class Backup:
                 raise CorruptionError(f"{self.log.device.place(at)}: the log ends here, before its last commit")
             with naming(place):
                 sync_file(descriptor)
-        finally:
-            os.close(descriptor)
 
     def publish(self, earlier: Earlier | None) -> None:
         """Give the directory the target's name, durably, and delete the earlier backup."""

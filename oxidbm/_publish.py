@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from oxidbm._core.device.directory import LOCK, LOG, Directory, remove_directory
+from oxidbm._core.device.open_file import OpenFile
 from oxidbm._core.durability.superblock import Superblock, write_superblock
 
 UNFINISHED: Final = ".unfinished"
@@ -28,19 +29,17 @@ def beside_no_writer(directory: Directory) -> Iterator[bool]:
     try:
         import fcntl
 
-        descriptor = directory.open(LOCK, os.O_RDONLY)
+        file = OpenFile(directory, LOCK, os.O_RDONLY)
     except (ImportError, OSError):  # no flock, or no file that a writer could hold
         yield True
         return
-    try:
+    with file as descriptor:
         free = True
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             free = False
         yield free
-    finally:
-        os.close(descriptor)
 
 
 def make_empty(path: str, block: Superblock) -> None:

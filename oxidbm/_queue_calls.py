@@ -10,15 +10,21 @@ from oxidbm._core.arguments import check_iterable
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.life import FORKED
 from oxidbm._core.queue.entries import HEAD_BYTES, ITEM
+from oxidbm._core.queue.later import put_later
+from oxidbm._core.seconds import to_delay
 
 if TYPE_CHECKING:
     from collections import deque
+
+    from _typeshed import ReadableBuffer
 
     from oxidbm import codecs
     from oxidbm._core.queue.exchange import Exchange
     from oxidbm._core.queue.handout import Handout
     from oxidbm._core.queue.queue_log import QueueLog
     from oxidbm._queue_message import Holdings
+
+    _Plain = str | ReadableBuffer  # an item of a queue without a codec
 
 T = TypeVar("T")
 
@@ -87,8 +93,11 @@ def oldest_of(queue: Face[T]) -> tuple[Handout, deque[Handout]]:
     return held[0], held
 
 
-def put(queue: Face[T], entries: list[bytes], block: bool, timeout: float | None) -> None:
-    """Put items; raise Full where there is no room for them."""
+def put(queue: Face[T], entries: list[bytes], block: bool, timeout: float | None, delay: float = 0) -> None:
+    """Put items, or one that is to wait first; raise Full where there is no room for them."""
     exchange = queue.exchange
-    if not exchange.put(entries, exchange.deadline(block, timeout)):
+    deadline = exchange.deadline(block, timeout)
+    seconds = to_delay("delay", delay, True)
+    done = put_later(exchange, entries[0], seconds, deadline) if seconds > 0 else exchange.put(entries, deadline)
+    if not done:
         raise Full

@@ -30,10 +30,11 @@ class Peeked(Generic[T]):
     """An item that was looked at by `Queue.peek`.
 
     `id` is its address in the log, which is `Message.id` unless the item was moved; `attempts` how often it was handed
-    out; `state` is "waiting", "held" by a consumer, or "delayed" until its time comes.
+    out; `state` is "waiting", "held" by a consumer, or "delayed" until its time comes; `due` is when that is, in
+    seconds since 1970, and None of an item that is not delayed.
     """
 
-    __slots__ = ("attempts", "codec", "data", "id", "state")
+    __slots__ = ("attempts", "codec", "data", "due", "id", "state")
 
     def __init__(
         self,
@@ -42,12 +43,14 @@ class Peeked(Generic[T]):
         data: bytes,
         state: Literal["waiting", "held", "delayed"],
         attempts: int,
+        due: float | None,
     ) -> None:
         self.codec = codec
         self.id = address
         self.data = data
         self.state: Literal["waiting", "held", "delayed"] = state
         self.attempts = attempts
+        self.due = due
 
     @property
     def item(self) -> T:
@@ -107,7 +110,9 @@ class View:
         now_ns = time.time_ns()
         for address, entry in islice(self.left(survey), limit):
             note = self.note_of(survey, address, now_ns)
-            yield Peeked(queue.codec, address, body_of(entry), state_of(note, now_ns), note.attempts)
+            state = state_of(note, now_ns)
+            due = note.due_ns / 1e9 if state == "delayed" else None
+            yield Peeked(queue.codec, address, body_of(entry), state, note.attempts, due)
 
     def left(self, survey: Survey) -> Iterator[tuple[int, bytes]]:
         """Iterate the items that are not acknowledged, be it that the log does not say so yet."""
@@ -127,11 +132,13 @@ class View:
         delivery = deliveries.outstanding.get(address) or deliveries.moved.get(address)
         if delivery is None:
             note = deliveries.notes.get(address, UNTOUCHED)
-            return Note(note.due_ns or 1, note.attempts)  # who held it when the queue was closed holds it no more
-        if deliveries.is_out(delivery):
+            attempts, due = note.attempts, deliveries.clock.at(note.due_ns)  # who held it at the end does so no more
+        elif deliveries.is_out(delivery):
             return Note(0, delivery.attempts)
-        left = delivery.deadline - deliveries.clock.now_or_last()
-        return Note(now_ns + 1 if left > 0 else 1, delivery.attempts)
+        else:
+            attempts, due = delivery.attempts, delivery.deadline
+        left = due - deliveries.clock.now_or_last()
+        return Note(now_ns + max(int(left * 1e9), 1) if left > 0 else 1, attempts)
 
     def states(self) -> list[str]:
         """Return the states of all items that are not acknowledged, of a queue that is open elsewhere."""

@@ -16,6 +16,7 @@ from typing import Final
 
 from oxidbm._core.address import ADDRESS_MAX, FIRST_ADDRESS, PAGE_BITS_MAX, PAGE_BITS_MIN
 from oxidbm._core.device.directory import CHECKPOINTS, CLEAN, LOG, SEGMENT_SUFFIX, STORE, Directory
+from oxidbm._core.device.open_file import OpenFile
 from oxidbm._core.device.segments import segment_name
 from oxidbm._core.device.system import read_at
 from oxidbm._core.durability.carve import Carver, could_begin, page_of, sum_without_key
@@ -53,11 +54,12 @@ BYTES_TRIED: Final = 1 << 28  # what that may cost in bytes summed
 class SegmentFile:
     """One file of the log: opened, and where it belongs."""
 
-    def __init__(self, name: str, path: str, descriptor: int) -> None:
+    def __init__(self, name: str, directory: Directory) -> None:
         self.name = name
-        self.path = path
-        self.descriptor = descriptor
-        self.size = os.fstat(descriptor).st_size
+        self.path = directory.place(name)
+        self.file = OpenFile(directory, name, os.O_RDONLY)
+        self.descriptor = self.file.descriptor
+        self.size = os.fstat(self.descriptor).st_size
         self.start = -1
         self.stop = -1
 
@@ -156,7 +158,7 @@ class Remains:
     def close(self) -> None:
         """Close every file."""
         for file in self.files:
-            os.close(file.descriptor)
+            file.file.close()
         self.files = []
         self.directory.close()
 
@@ -248,7 +250,7 @@ class Remains:
         try:
             for name in log.names():
                 try:
-                    self.files.append(SegmentFile(name, log.place(name), log.open(name, os.O_RDONLY)))
+                    self.files.append(SegmentFile(name, log))
                 except OSError as failure:
                     self.faults.append(said(failure, f"{log.place(name)} is missing"))
         finally:

@@ -28,11 +28,10 @@ from oxidbm._queue_view import Peeked, Refusal, View
 if TYPE_CHECKING:
     import os
 
-    from _typeshed import ReadableBuffer
-
     from oxidbm._backup import BackupReport
     from oxidbm._core.device.device import Device
     from oxidbm._publish import Path
+    from oxidbm._queue_calls import _Plain
 
 __all__ = ["Empty", "Full", "Message", "Peeked", "Queue", "ShutDown", "SkippedWarning"]
 
@@ -194,22 +193,22 @@ class Queue(Generic[T]):
 
     @overload
     def put(
-        self: Queue[bytes], item: str | ReadableBuffer, block: bool = True, timeout: float | None = None
+        self: Queue[bytes], item: _Plain, block: bool = True, timeout: float | None = None, delay: float = 0
     ) -> None: ...
     @overload
-    def put(self, item: T, block: bool = True, timeout: float | None = None) -> None: ...
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+    def put(self, item: T, block: bool = True, timeout: float | None = None, delay: float = 0) -> None: ...
+    def put(self, item: Any, block: bool = True, timeout: float | None = None, delay: float = 0) -> None:
         """Put an item at the end.
 
         block, timeout: wait for room, for ever or for so many seconds, where maxsize= items wait; then raise Full.
+        delay: seconds before which nobody gets it, also where the queue is closed meanwhile; then it comes as by nack.
 
-        Raises TypeError and ValueError for what the codec does not take or is too large; FullError in memory; ShutDown
-        after shutdown().
+        Raises TypeError and ValueError for what the codec refuses or is too large; FullError in memory; ShutDown.
         """
-        put(self, [entry_of(self, item)], block, timeout)
+        put(self, [entry_of(self, item)], block, timeout, delay)
 
     @overload
-    def put_nowait(self: Queue[bytes], item: str | ReadableBuffer) -> None: ...
+    def put_nowait(self: Queue[bytes], item: _Plain) -> None: ...
     @overload
     def put_nowait(self, item: T) -> None: ...
     def put_nowait(self, item: Any) -> None:
@@ -218,7 +217,7 @@ class Queue(Generic[T]):
 
     @overload
     def put_many(
-        self: Queue[bytes], items: Iterable[str | ReadableBuffer], block: bool = True, timeout: float | None = None
+        self: Queue[bytes], items: Iterable[_Plain], block: bool = True, timeout: float | None = None
     ) -> None: ...
     @overload
     def put_many(self, items: Iterable[T], block: bool = True, timeout: float | None = None) -> None: ...
@@ -305,7 +304,7 @@ class Queue(Generic[T]):
         return self.view.peek(self, checked_limit(limit))
 
     @overload
-    async def aput(self: Queue[bytes], item: str | ReadableBuffer, timeout: float | None = None) -> None: ...
+    async def aput(self: Queue[bytes], item: _Plain, timeout: float | None = None) -> None: ...
     @overload
     async def aput(self, item: T, timeout: float | None = None) -> None: ...
     async def aput(self, item: Any, timeout: float | None = None) -> None:

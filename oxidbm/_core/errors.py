@@ -78,4 +78,7 @@ class BudgetWarning(UserWarning):
 
 @mypyc_attr(native_class=False)
 class RecoveryWarning(UserWarning):
-    """A store was opened without a checkpoint that could not be used; `Store.recovery` says which and why."""
+    """A store was opened without a checkpoint that could not be used; `Store.recovery` says which and why.
+
+    Or a log without its only commit, of which a part is missing, as a crash in the middle of that may leave it.
+    """

@@ -30,6 +30,7 @@ def noted(notes: list[Any], what: str) -> int:
     return max((words[1] for words in notes if words[0] == what), default=0)
 
 
+@pytest.mark.filterwarnings("ignore:.*no commit is known that was durable:oxidbm.RecoveryWarning")
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_every_crash_state_is_a_commit(scenario: Scenario, tmp_path: Path) -> None:
     device = CrashDevice(PAGE_BYTES, path=str(tmp_path / "log"))

@@ -125,6 +125,22 @@ def test_attempts_and_delays_outlive_the_process(tmp_path: Path) -> None:
         assert not queue.join(timeout=0)
 
 
+def test_a_delay_goes_by_the_clock_from_the_opening_on(tmp_path: Path) -> None:
+    """Also before anybody has come to the item."""
+    path, clock = tmp_path / "q", Clock()
+    with Queue(path, durability="manual", clock=clock) as queue:
+        queue.put_many([b"before", b"delayed"])
+        before, delayed = queue.take(), queue.take()
+        delayed.nack(delay=60)
+        before.nack()
+    with Queue(path, durability="manual", clock=clock) as queue:
+        assert [one.state for one in queue.peek()] == ["waiting", "delayed"]
+        clock.now += 61
+        assert [one.state for one in queue.peek()] == ["waiting", "waiting"]
+        assert queue.stats()["delayed"] == 0
+        assert [message.item for message in queue.messages(timeout=0)] == [b"before", b"delayed"]
+
+
 def test_a_crash_counts_what_the_last_commit_knew(tmp_path: Path) -> None:
     path = tmp_path / "q"
     for attempt in (1, 2, 3):

@@ -10,10 +10,13 @@ import pytest
 
 from oxidbm import ClosedError, Log
 from oxidbm._core.device.directory import Directory
+from oxidbm._core.device.segments import FileDevice
+from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.position_file import Position, hold, known
+from oxidbm._core.faster_log.reading import truncation
 from oxidbm.testing import CrashDevice
 from tests.faster_log.helpers import SMALL_PAGE, WAIT_SECONDS, Place, until_true
-from tests.inside import commits_of_log, handle_of_log
+from tests.inside import commits_of_log, handle_of_log, hybrid_log_of
 from tests.support import scaled, soaked
 
 STRANGERS = 6
@@ -172,6 +175,102 @@ def test_nothing_is_written_to_files_that_are_opened_behind_close(tmp_path: Path
         assert [type(failure) for failure in raised] == [ClosedError] * len(calls)
 
 
+class TruncatedAtTheEnd(CrashDevice):
+    """A device during whose last calls another thread's truncate() comes to its end, which had begun before."""
+
+    commits: EntryCommits | None = None
+    raised: BaseException | None = None
+
+    def finish(self) -> None:
+        """Truncate."""
+        commits = self.commits
+        if commits is not None:
+            try:
+                truncation(commits, commits.log.tail)
+            except ClosedError as failure:
+                self.raised = failure
+        super().finish()
+
+
+def test_nothing_is_truncated_behind_the_last_commit(tmp_path: Path) -> None:
+    """The mark of a clean end would count other entries than that commit, and the log would be taken for damaged."""
+    device = TruncatedAtTheEnd(SMALL_PAGE)
+    log = Log(tmp_path / "log", memory="1MiB", page_size=SMALL_PAGE, device=device)
+    log.append_many([b"entry"] * 10)
+    log.commit()
+    device.commits = commits_of_log(log)
+    log.close()
+    assert isinstance(device.raised, ClosedError)
+    device.commits = None
+    with Log(tmp_path / "log", memory="1MiB", page_size=SMALL_PAGE, device=device) as log:
+        assert len(log) == 10
+
+
+class ClosedWhileAsked(CrashDevice):
+    """A device whose log another thread closes in the middle of a call that looks for where the data go on."""
+
+    log: Log[bytes] | None = None
+    damaged = -1  # the page that cannot be read any more
+    closed = False
+    closed_within = False
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read, but for the damaged page."""
+        data = bytearray(super().read(address, size))
+        for at in range(max(self.damaged - address, 0), min(self.damaged + SMALL_PAGE - address, len(data))):
+            data[at] ^= 255
+        return bytes(data)
+
+    def data_from(self, address: int) -> int:
+        """Have the log be closed."""
+        if self.log is not None:
+            closing = threading.Thread(target=self.log.close)
+            self.log = None
+            closing.start()
+            closing.join(WAIT_SECONDS)
+            self.closed_within = self.closed
+        return super().data_from(address)
+
+    def close(self) -> None:
+        """Close."""
+        self.closed = True
+        super().close()
+
+
+def test_the_device_is_closed_behind_a_scan_that_passes_over_damage(tmp_path: Path) -> None:
+    device = ClosedWhileAsked(SMALL_PAGE)
+    log = Log(tmp_path / "log", memory="1MiB", page_size=SMALL_PAGE, device=device)
+    log.append_many([b"e" * 1000] * 2000)
+    log.commit()
+    device.damaged = 2 * SMALL_PAGE
+    device.log = log
+    with pytest.raises(ClosedError):
+        list(log.scan(on_error="skip"))
+    assert device.closed
+    assert not device.closed_within
+
+
+def test_the_files_are_closed_behind_a_backup_that_is_under_way(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log", memory="1MiB", page_size=SMALL_PAGE)
+    log.append_many([b"e" * 1000] * 2000)
+    device = hybrid_log_of(log).device
+    assert isinstance(device, FileDevice)
+    found: list[int] = []
+
+    def progress(done: int, total: int) -> None:
+        log.close()
+        found.extend(segment.descriptor for segment in device.segments)
+        assert found
+        for descriptor in found:
+            os.fstat(descriptor)
+
+    with pytest.raises(ClosedError):
+        log.backup(tmp_path / "copy", progress=progress)
+    assert found
+    assert device.segments == []
+    assert not (tmp_path / "copy").exists()
+
+
 def test_a_batch_and_a_follower_beside_close(tmp_path: Path) -> None:
     """Batches are there as a whole or not at all, and what returned is there."""
     for turn in range(scaled(30, 5)):
@@ -205,18 +304,19 @@ def test_a_commit_does_not_begin_behind_the_end(tmp_path: Path) -> None:
 
 
 def test_the_directory_is_closed_by_the_last_call_that_uses_it(files: Place) -> None:
-    """As by those about named readers: what they do is done in the log's own directory."""
+    """As by those about named readers: what they do is done in the log's own directory, or not at all."""
     log = files.open()
     log.append(b"entry")
     handle = handle_of_log(log)
     directory = handle.directory
     assert directory is not None
-    with handle.visits:
-        log.close()
-        os.fstat(directory.descriptor)
-        assert known(directory) == []
+    held = directory.enter()
+    log.close()
+    os.fstat(held)
+    for call in (log.readers, lambda: known(directory)):
         with pytest.raises(ClosedError):
-            log.readers()
+            call()
+    directory.leave()
     assert directory.descriptor == -1
 
 

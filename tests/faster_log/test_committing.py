@@ -272,6 +272,7 @@ def test_the_largest_number_is_the_last_one(files: Place) -> None:
         log.commit(number=1 << 47)
     assert log.commit(number=(1 << 47) - 1) == (1 << 47) - 1
     assert log.commit(alone=True) == 1 << 47
+    assert entries(files.open(read_only=True, commit=1 << 47)) == [b"a"]
     commits_of_log(log).sequence = (1 << 48) - 3
     assert log.commit(alone=True) == (1 << 48) - 2
     log.append(b"b")

@@ -402,3 +402,36 @@ def test_any_address_will_do_to_begin_at(read_only: bool, files: Place) -> None:
             if at % 4096 > 4080:
                 with log.reader(f"from-{at}", begin=at) as reader:
                     assert next(reader) == expected
+
+
+def test_who_was_overtaken_knows_it(files: Place) -> None:
+    """By truncate(), in the same process and in another one; and a named reader also while it was not open."""
+    log = files.open()
+    log.add_reader("named")
+    addresses = [log.append(b"%d" % number) for number in range(10)]
+    log.commit()
+    view = files.open(read_only=True)
+    followers: list[Any] = [log.follow(timeout=0), view.follow(timeout=0), log.follow(addresses[1], timeout=0)]
+    assert [next(follower)[1] for follower in followers] == [b"0", b"0", b"1"]
+    waiting = log.aiter(timeout=0)
+    log.truncate(addresses[6], past_readers=True)
+    log.commit()
+    view.refresh()
+    assert [next(follower)[1] for follower in followers] == [b"6"] * 3
+    assert [follower.overtaken for follower in followers] == [5, 5, 4]
+    assert [len(list(follower)) for follower in followers] == [3, 3, 3]
+    assert [follower.overtaken for follower in followers] == [5, 5, 4]
+
+    async def first() -> None:
+        assert (await anext(waiting))[1] == b"6"
+
+    asyncio.run(first())
+    assert waiting.overtaken == 6
+    with log.reader("named") as reader:
+        assert reader.overtaken == 6
+        assert next(reader)[1] == b"6"
+        log.truncate(addresses[9], past_readers=True)
+        assert next(reader)[1] == b"9"
+        assert reader.overtaken == 8
+    with log.reader("named") as reader:
+        assert reader.overtaken == 0

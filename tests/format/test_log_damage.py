@@ -68,6 +68,37 @@ def test_every_bit_of_a_segment(tmp_path: Path) -> None:
     assert outcome(path, entries) == ""
 
 
+def of_one_commit(path: Path, size: int) -> int:
+    """Make a log of one commit, as a crash leaves it, whose second entry is damaged; return where that stands."""
+    with oxidbm.Log(path) as log:
+        addresses = [log.append(bytes([number]) * size) for number in range(1, 5)]
+    (path / "CLEAN").unlink()
+    flip(path / SEGMENT, 8 * (addresses[1] + HEADER_BYTES))
+    return addresses[1]
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_log_of_one_commit_is_damaged_before_it(read_only: bool, tmp_path: Path) -> None:
+    """Nothing says that the commit was durable, but a sector of the disk is written whole or not at all."""
+    path = tmp_path / "log"
+    at = of_one_commit(path, 40)
+    before = (path / SEGMENT).read_bytes()
+    with pytest.raises(oxidbm.CorruptionError, match=rf"at offset {at}: .*That is not a torn tail"):
+        oxidbm.Log(path, read_only=read_only)
+    assert (path / SEGMENT).read_bytes() == before
+
+
+def test_a_log_of_one_commit_that_may_be_torn_says_what_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    of_one_commit(path, 5000)
+    before = (path / SEGMENT).read_bytes()
+    with pytest.raises(oxidbm.RecoveryWarning, match="the log has commit 1, and not all of the 4 entries before it"):
+        oxidbm.Log(path)
+    assert (path / SEGMENT).read_bytes() == before  # where the warning is an error, nothing is cut off
+    with pytest.warns(oxidbm.RecoveryWarning, match="are cut off"), oxidbm.Log(path) as log:
+        assert len(log) == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [logs.make_segments, logs.make_killed], ids=["segments", "killed"])
 def test_bits_of_a_log_of_several_segments(make: Callable[[Path], Entries], tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_a_lock_on_a_file_that_was_replaced_is_none(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "stat", replaced_once)
     lock = DirectoryLock(Directory(str(tmp_path)), 0o600)
     monkeypatch.undo()
-    assert os.fstat(lock.descriptor).st_ino == (tmp_path / "LOCK").stat().st_ino
+    assert os.fstat(lock.file.descriptor).st_ino == (tmp_path / "LOCK").stat().st_ino
     assert json.loads((tmp_path / "LOCK").read_bytes())["pid"] == os.getpid()
     lock.close()
 

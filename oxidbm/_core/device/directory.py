@@ -5,9 +5,8 @@ directory, a directory that is renamed or a link that is switched do not lead a 
 in the directory that it opened. Elsewhere the absolute path at the opening stands for it. This module also knows, and
 nobody else does, which names make a store.
 
-A thread may close it while another one is in the middle of a call that names it by its descriptor. The descriptor is
-given back behind the last such call, since its number would be that of another file by then, and another directory's
-files would be read, written or deleted; calls that come later are a ClosedError.
+A thread may close it while another one is in the middle of a call that names it by its descriptor, which is given back
+behind the last such call (see uses); calls that come later are a ClosedError.
 """
 
 import contextlib
@@ -16,9 +15,10 @@ import os
 import stat
 from typing import Final, final
 
-from oxidbm._core.device.system import HAS_DIRECTORY_DESCRIPTORS, OPEN_FLAGS, sync_file
+from oxidbm._core.device.system import HAS_DIRECTORY_DESCRIPTORS, OPEN_FLAGS, close_lost, sync_file
 from oxidbm._core.errors import ClosedError, FormatError
 from oxidbm._core.handlers import came_from_handler
+from oxidbm._core.uses import Uses
 
 STORE: Final = "STORE"  # the superblock; what has one is a store
 LOCK: Final = "LOCK"
@@ -43,15 +43,16 @@ BEFORE_A_STORE: Final = (LOCK, LOG, STORE + ASIDE_SUFFIX)  # what may be there b
 
 @final
 class Directory:
-    """One directory; `path` is what messages call it."""
+    """One directory; `path` is what messages call it. One that is lost gives its descriptor back (see open_file)."""
+
+    descriptor: int = -1  # also where __init__ fails, as the finalizer must expect
 
     def __init__(self, path: str, above: "Directory | None" = None, name: str = "") -> None:
         self.path = path
         self.absolute: str = os.path.abspath(path) if above is None else os.path.join(above.absolute, name)
         self.descriptor = -1
-        self.users = 0  # calls that name it by its descriptor
-        self.closed = False
-        if above is not None and (above.closed or above.descriptor >= 0):
+        self.uses = Uses()  # calls that name it by its descriptor
+        if above is not None and (above.uses.closing or above.descriptor >= 0):
             held = above.enter()
             try:
                 self.descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | OPEN_FLAGS, dir_fd=held)
@@ -65,15 +66,13 @@ class Directory:
 
     def enter(self) -> int:
         """Begin a call by the descriptor, which is returned; -1 where there is none. ClosedError behind close()."""
-        if self.closed:
+        if not self.uses.begin():
             raise ClosedError(f"{self.path} was closed by another thread; open it again to use it")
-        self.users += 1
         return self.descriptor
 
     def leave(self) -> None:
         """End a call; the last one gives the descriptor back, where the directory was closed meanwhile."""
-        self.users -= 1
-        if self.closed and self.users == 0:
+        if self.uses.end():
             self.give_back()
 
     def where(self) -> str | int:
@@ -337,8 +336,7 @@ class Directory:
 
     def close(self) -> None:
         """Give the descriptor back, or have the last call by it do so; a second time does nothing."""
-        self.closed = True
-        if self.users == 0:
+        if self.uses.close():
             self.give_back()
 
     def give_back(self) -> None:
@@ -347,6 +345,11 @@ class Directory:
         self.descriptor = -1
         if descriptor >= 0:
             os.close(descriptor)
+
+    def __del__(self) -> None:
+        descriptor = self.descriptor
+        self.descriptor = -1  # or who is lost with it, and finalized behind it, would close the number once more
+        close_lost(descriptor)
 
 
 def foreign_name(path: str) -> str:

@@ -19,63 +19,18 @@ BACKUP: Final = b'"backup": "'  # what stands before the number of the commit th
 
 
 @final
-class DirectoryLock:
-    """The one writer's lock: flock where there is one, a locked byte on Windows; it goes with the process."""
+class LockFile:
+    """The file of one lock, as long as it is open; this process knows all of them, but for those that were lost."""
 
-    def __init__(self, directory: Directory, mode: int) -> None:
-        self.directory = directory
+    def __init__(self) -> None:
         self.identity = (-1, -1)  # of the file that is locked
         self.held = False
         self.descriptor = -1
+
+    def open(self, directory: Directory, mode: int) -> None:
+        """Open it."""
         HELD[id(self)] = self
-        try:
-            self.descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
-            while not self.take_named():
-                os.close(self.descriptor)
-                self.descriptor = -1
-                self.descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
-            self.held = True
-            note = read_note(self.descriptor)
-            write_note(self.descriptor, recovery_word(note), note)
-        except BaseException:
-            self.close()
-            raise
-
-    def take_named(self) -> bool:
-        """Take the lock; False where it is one on a file that the name does not lead to any more."""
-        if not self.take():
-            raise LockedError(f"{self.directory.path} is open for writing in {self.holder()}")
-        named = self.directory.status(LOCK)
-        held = os.fstat(self.descriptor)
-        self.identity = (held.st_dev, held.st_ino)
-        return named is not None and (named.st_dev, named.st_ino) == self.identity
-
-    def take(self) -> bool:
-        """Try to take the lock."""
-        return try_lock(self.descriptor)
-
-    def holder(self) -> str:
-        """Return who holds the lock and what to do about it, in words."""
-        status = os.fstat(self.descriptor)
-        identity = (status.st_dev, status.st_ino)
-        if any(other.held and other.identity == identity for other in list(HELD.values())):
-            return (
-                f"this very process (process {os.getpid()} on {host_name()}): use the one that has it open, from as "
-                "many threads as you like, or close that one first; read_only=True reads the last commit beside it"
-            )
-        import json
-
-        try:
-            note = json.loads(read_note(self.descriptor))
-            who = f"process {note['pid']} on {note['host']}"
-        except (ValueError, KeyError, TypeError, RecursionError):
-            who = "another process or thread that has not written its number yet"
-        return f"{who}; close it there, or open it with read_only=True to read the last commit"
-
-    def note_backup(self, sequence: int) -> None:
-        """Say that the store is a backup of a commit, which nobody has opened to write yet; durably."""
-        write_note(self.descriptor, "", b"", f', "backup": "{sequence}"')
-        sync_file(self.descriptor)
+        self.descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
 
     def close(self) -> None:
         """Give the lock back, also where a forked child has not closed its copy yet."""
@@ -87,13 +42,86 @@ class DirectoryLock:
         self.forget()
 
     def forget(self) -> None:
-        """Close the lock's file and leave the lock to the parent process, whose it is."""
+        """Close the file and leave the lock to the parent process, whose it is."""
         HELD.pop(id(self), None)
         self.held = False
         descriptor = self.descriptor
         self.descriptor = -1
         if descriptor >= 0:
             os.close(descriptor)
+
+
+@final
+class DirectoryLock:
+    """The one writer's lock: flock where there is one, a locked byte on Windows; it goes with the process.
+
+    One that is lost is given back (see open_file).
+    """
+
+    to_close: LockFile | None = None  # also where __init__ never ran, as the finalizer must expect
+
+    def __init__(self, directory: Directory, mode: int) -> None:
+        self.file = self.to_close = LockFile()
+        self.directory = directory
+        try:
+            self.file.open(directory, mode)
+            while not self.take_named():
+                self.file.forget()
+                self.file.open(directory, mode)
+            self.file.held = True
+            note = read_note(self.file.descriptor)
+            write_note(self.file.descriptor, recovery_word(note), note)
+        except BaseException:
+            self.close()
+            raise
+
+    def take_named(self) -> bool:
+        """Take the lock; False where it is one on a file that the name does not lead to any more."""
+        if not self.take():
+            raise LockedError(f"{self.directory.path} is open for writing in {self.holder()}")
+        named = self.directory.status(LOCK)
+        held = os.fstat(self.file.descriptor)
+        self.file.identity = (held.st_dev, held.st_ino)
+        return named is not None and (named.st_dev, named.st_ino) == self.file.identity
+
+    def take(self) -> bool:
+        """Try to take the lock."""
+        return try_lock(self.file.descriptor)
+
+    def holder(self) -> str:
+        """Return who holds the lock and what to do about it, in words."""
+        status = os.fstat(self.file.descriptor)
+        identity = (status.st_dev, status.st_ino)
+        if any(other.held and other.identity == identity for other in list(HELD.values())):
+            return (
+                f"this very process (process {os.getpid()} on {host_name()}): use the one that has it open, from as "
+                "many threads as you like, or close that one first; read_only=True reads the last commit beside it"
+            )
+        import json
+
+        try:
+            note = json.loads(read_note(self.file.descriptor))
+            who = f"process {note['pid']} on {note['host']}"
+        except (ValueError, KeyError, TypeError, RecursionError):
+            who = "another process or thread that has not written its number yet"
+        return f"{who}; close it there, or open it with read_only=True to read the last commit"
+
+    def note_backup(self, sequence: int) -> None:
+        """Say that the store is a backup of a commit, which nobody has opened to write yet; durably."""
+        write_note(self.file.descriptor, "", b"", f', "backup": "{sequence}"')
+        sync_file(self.file.descriptor)
+
+    def close(self) -> None:
+        """Give the lock back; a second time does nothing."""
+        self.file.close()
+
+    def __del__(self) -> None:
+        file = self.to_close
+        try:
+            if file is not None:
+                file.close()
+        except Exception:  # the interpreter may have ended, and nobody is left to be told
+            return
 
 
 def read_note(descriptor: int) -> bytes:
@@ -196,13 +224,13 @@ def appearance(path: str) -> list[str]:
     return seen
 
 
-HELD: Final[dict[int, DirectoryLock]] = {}  # also those of stores that are being opened
+HELD: Final[dict[int, LockFile]] = {}  # also those of stores that are being opened
 
 
 def forget_locks() -> None:
     """Leave every lock to the parent process, in a forked child."""
-    for lock in list(HELD.values()):
-        lock.forget()
+    for file in list(HELD.values()):
+        file.forget()
 
 
 if hasattr(os, "register_at_fork"):

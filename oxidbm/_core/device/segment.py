@@ -7,6 +7,7 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from oxidbm._core.device.residence import map_of
+from oxidbm._core.device.system import close_lost
 from oxidbm._core.handlers import came_from_handler
 
 SURPLUS_BYTES: Final = 1 << 20
@@ -14,7 +15,12 @@ SURPLUS_BYTES: Final = 1 << 20
 
 @final
 class Segment:
-    """One file of the log: the range [start, start + size), and behind it a surplus up to `length`."""
+    """One file of the log: the range [start, start + size), and behind it a surplus up to `length`.
+
+    One that is lost closes its file (see open_file).
+    """
+
+    descriptor: int = -1  # also where __init__ fails, as the finalizer must expect
 
     def __init__(self, name: str, start: i64, descriptor: int, size: i64) -> None:
         self.name = name
@@ -82,3 +88,8 @@ class Segment:
         self.descriptor = -1  # before other threads can run: the number may be another file's after it was closed once
         if descriptor >= 0:
             os.close(descriptor)
+
+    def __del__(self) -> None:
+        descriptor = self.descriptor
+        self.descriptor = -1  # or who is lost with it, and finalized behind it, would close the number once more
+        close_lost(descriptor)

@@ -127,8 +127,10 @@ class FileDevice(Device):
 
     def open_segment(self, name: str, start: i64) -> None:
         """Open an existing segment file and put it last."""
-        descriptor = self.directory.open(name, os.O_RDONLY if self.read_only else os.O_RDWR)
-        self.add_segment(Segment(name, start, descriptor, os.fstat(descriptor).st_size))
+        flags = os.O_RDONLY if self.read_only else os.O_RDWR
+        segment = Segment(name, start, self.directory.open(name, flags), 0)
+        segment.size = segment.length = os.fstat(segment.descriptor).st_size
+        self.add_segment(segment)
 
     def new_segment(self, start: i64) -> None:
         """Make a segment file and put it last.

@@ -151,6 +151,15 @@ def host_name() -> str:
     return socket.gethostname()
 
 
+def close_lost(descriptor: int) -> None:
+    """Close a descriptor whose owner is gone, for its finalizer, which must not raise; of -1 there is none."""
+    if descriptor >= 0:
+        try:
+            os.close(descriptor)
+        except Exception:  # the interpreter may have ended, and nobody is left to be told
+            return
+
+
 def with_advice(failure: OSError, count: int) -> OSError:
     """Return the failure of opening one of so many files; where the system allows no more of them, what to do too."""
     if failure.errno not in (errno.EMFILE, errno.ENFILE):

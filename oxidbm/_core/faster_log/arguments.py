@@ -38,12 +38,12 @@ def too_large(size: int, limit: i64) -> ValueError:
     )
 
 
-def checked_number(name: str, number: object) -> int:
-    """Return a commit's number; TypeError, ValueError, of the argument that has it."""
+def checked_number(name: str, number: object, most: int = NUMBER_MAX) -> int:
+    """Return a commit's number, up to `most`; TypeError, ValueError, of the argument that has it."""
     if isinstance(number, bool) or not isinstance(number, int):
         raise TypeError(f"{name} is a commit's number, an int, not {shown(number)}")
-    if not 0 < number <= NUMBER_MAX:
-        raise ValueError(f"{name} is a commit's number, from 1 to {NUMBER_MAX}, not {shown(number)}")
+    if not 0 < number <= most:
+        raise ValueError(f"{name} is a commit's number, from 1 to {most}, not {shown(number)}")
     return number
 
 

@@ -31,6 +31,6 @@ def check(handle: LogHandle) -> list[str]:
     if found < wanted and (faults or wanted == commits.length()):
         faults.append(f"{commits.log.life.called()} has {found} sound entries of {wanted}; the others are lost")
     if handle.directory is not None:
-        with handle.visits:
-            faults += faults_of_positions(handle.directory)
+        handle.life.check_open()
+        faults += faults_of_positions(handle.directory)
     return handle.recovery.faults + faults

@@ -263,8 +263,13 @@ class EntryCommits(Committer):
         return i64(min(max(time.time_ns(), 0), TIME_MAX_NS))
 
     def move_begin(self, until: i64, first: i64) -> None:
-        """Let readers see nothing before an address, at which the entry with that number stands, or is to stand."""
+        """Let readers see nothing before an address, at which the entry with that number stands, or is to stand.
+
+        ClosedError where no commit can say so any more: the mark of a clean end has the number of entries.
+        """
         if until > self.begin:
+            if self.log.shut:
+                self.log.life.check_open()
             self.begin = until
             self.first = first
             self.unlogged = True

@@ -64,6 +64,11 @@ class LogFollower:
         at = int(self.entries.cursor.following)
         return f"<oxidbm.LogFollower of {self.log.life.name()!r}, at {at}{', closed' if self.closed else ''}>"
 
+    @property
+    def overtaken(self) -> int:
+        """How many entries were truncated before it came to them."""
+        return int(self.entries.overtaken)
+
     def __next__(self) -> object:
         entries = self.entries
         deadline = -1.0

@@ -4,8 +4,10 @@ As a store's handle, it is closed once, by the log, by its finalizer or at the i
 child process. Whoever closes it, its owner has the last word: what that says is appended and committed.
 """
 
+from collections.abc import Callable
 from typing import final
 
+from oxidbm import _breath
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.device.directory_lock import DirectoryLock
 from oxidbm._core.durability.source import Recovery
@@ -16,7 +18,6 @@ from oxidbm._core.faster_log.commits import BeforeCommit, EntryCommits
 from oxidbm._core.faster_log.keeper import LogKeeper
 from oxidbm._core.faster_log.options import LogOptions
 from oxidbm._core.faster_log.refresh import Refresher
-from oxidbm._core.faster_log.visits import Visits
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import CLOSED, OPEN, READ_ONLY
 from oxidbm._core.locks import COMPACTING, StoreLock
@@ -47,7 +48,6 @@ class LogHandle(Openable):
         self.keeper = keeper  # None where it is open to read only
         self.close_lock = StoreLock(self.life.locks, COMPACTING)
         self.directory: Directory | None = None
-        self.visits = Visits(self.life)
         self.lock: DirectoryLock | None = None
         self.superblock: Superblock | None = None
         self.prelude: StorePrelude | None = None
@@ -55,6 +55,9 @@ class LogHandle(Openable):
         self.refresher: Refresher | None = None  # of one that is open to read only, and moves on
         self.commits_at_end = True
         self.owner = Owner()
+
+    def belong(self) -> None:
+        """Be closed at the interpreter's exit from now on: somebody has it, where an opening could still be lost."""
         HANDLES[id(self)] = self
 
     def faulty(self) -> bool:
@@ -129,7 +132,7 @@ class LogHandle(Openable):
         self.owner.begin_again()
         self.log.shut = False
         self.life.state = OPEN
-        HANDLES[id(self)] = self
+        self.belong()
         if self.keeper is not None:
             self.keeper.worker.stopping = False
 
@@ -153,13 +156,13 @@ class LogHandle(Openable):
         return error(f"{self.life.called()} could not be closed: {failure}. What was {done}{since} is lost")
 
     def commit_all(self) -> None:
-        """Commit also what appends that were under way still append, until nothing more can be appended."""
+        """Commit also what calls that were under way still append or truncate, until nothing more can be."""
         log = self.log
         if not self.commits_at_end:
             log.shut_down()
         while not log.shut:
             self.commits.commit()
-            if self.commits.durable_tail >= log.tail:
+            if self.commits.durable_tail >= log.tail and not self.commits.unlogged:
                 log.shut_down()
 
     def mark_end(self) -> None:
@@ -196,14 +199,20 @@ class LogHandle(Openable):
         if self.lock is not None:
             failure = attempt(self.lock.close) or failure
         if self.directory is not None:
-            failure = attempt(self.close_directory) or failure
+            failure = attempt(self.directory.close) or failure
         if failure is not None:
             raise failure
 
-    def close_directory(self) -> None:
-        """Close the directory, once nobody visits it."""
-        if self.directory is not None:
-            self.visits.end(self.directory)
+
+def finish(handle: LogHandle, close: Callable[[], None]) -> None:
+    """Close a log that nobody holds any more, whatever interrupts that; what goes wrong is said, as none can be told.
+
+    A compiled finalizer that raised would leave the exception to whatever runs next.
+    """
+    failure = attempt(close)
+    if failure is not None:
+        lost = isinstance(failure, Exception) and not came_from_handler(failure) and not handle.life.alive()
+        _breath.LastWord(handle.loss(failure) if lost else failure)
 
 
 def not_to_copy(handle: LogHandle) -> Exception:

@@ -23,7 +23,7 @@ from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.figures import figures
 from oxidbm._core.faster_log.finding import address_at, checked_count, last_entries
 from oxidbm._core.faster_log.follow import LogFollower, wait_until
-from oxidbm._core.faster_log.handle import LogHandle, not_to_copy
+from oxidbm._core.faster_log.handle import LogHandle, finish, not_to_copy
 from oxidbm._core.faster_log.keeper import LogKeeper
 from oxidbm._core.faster_log.log_reader import (
     LogReader,
@@ -96,6 +96,7 @@ class Log:
         handle = open_memory(options) if path is None else open_path(os.fsdecode(os.fspath(cast(Any, path))), options)
         self.handle: LogHandle = handle
         self.owned = handle
+        handle.belong()
         self.life: Life = handle.life
         self.log: HybridLog = handle.log
         self.commits: EntryCommits = handle.commits
@@ -122,12 +123,9 @@ class Log:
         self.close()
 
     def __del__(self) -> None:
-        if self.owned is not None:
-            try:
-                self.owned.close()
-            except Exception as failure:
-                # a compiled finalizer that raises leaves the exception to whatever runs next
-                _breath.LastWord(failure if self.owned.life.alive() else self.owned.loss(failure))
+        owned = self.owned
+        if owned is not None:
+            finish(owned, owned.close)
 
     def __reduce__(self) -> Any:
         raise TypeError("a log cannot be pickled or copied; open its path where it is needed")
@@ -367,8 +365,7 @@ class Log:
         before = commits.first
         wanted: i64 = self.log.tail if until is None else nearest_address(until)
         if not as_flag("past_readers", past_readers):
-            with self.handle.visits:
-                wanted = before_readers(self.handle, wanted, until)
+            wanted = before_readers(self.handle, wanted, until)
         truncation(commits, wanted)
         if self.always:
             commits.commit()
@@ -390,27 +387,25 @@ class Log:
         check_reached(self.handle, known_as, begin)
         passes = skips(on_error, self.handle.options.skips)
         waits = as_flag("follow", follow)
-        with self.handle.visits:
-            return open_reader(self.handle, self.coder, known_as, start, seconds if waits else 0.0, passes, self)
+        return open_reader(self.handle, self.coder, known_as, start, seconds if waits else 0.0, passes, self)
 
     def add_reader(self, name: object, *, begin: object = None) -> bool:
         """Have a reader be known, durably, which need not be opened for that; False where it is known already."""
         known_as = as_text("name", READER_NAME, name)
         start = beginning(self.handle, begin)
         check_reached(self.handle, known_as, begin)
-        with self.handle.visits:
-            return add_reader(self.handle, known_as, start)
+        return add_reader(self.handle, known_as, start)
 
     def readers(self) -> list[ReaderInfo]:
         """Return what is known of each named reader."""
-        with self.handle.visits:
-            directory = self.handle.directory
-            return [] if directory is None else infos(self.commits, known(directory, True))
+        self.life.check_open()
+        directory = self.handle.directory
+        return [] if directory is None else infos(self.commits, known(directory, True))
 
     def forget_reader(self, name: object) -> bool:
         """Know a reader no more; False where it is not known."""
-        with self.handle.visits:
-            return forget(directory_of(self.handle), as_text("name", READER_NAME, name))
+        self.life.check_open()
+        return forget(directory_of(self.handle), as_text("name", READER_NAME, name))
 
     @property
     def path(self) -> str | None:

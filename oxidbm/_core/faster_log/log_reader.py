@@ -41,6 +41,9 @@ class LogReader:
         self.before: Position | None = None  # where the entries end that were given before the last one
         self.last: Position | None = None  # and where the last one ends
         self.given: i64 = 0  # the address of that
+        kept = file.position
+        begun = commits.first if kept is None or kept.address >= commits.begin else kept.number
+        self.overtaken_before: i64 = max(commits.first - begun, i64(0))  # while it was not open
         self.closed = False
 
     def __iter__(self) -> "LogReader":
@@ -76,6 +79,11 @@ class LogReader:
         """The address at which it goes on when it is opened next."""
         kept = self.file.position
         return int(self.commits.begin) if kept is None else int(kept.address)
+
+    @property
+    def overtaken(self) -> int:
+        """How many entries were truncated before it came to them."""
+        return int(self.overtaken_before + self.entries.entries.overtaken)
 
     def done(self, address: object) -> None:
         """Keep that the entries up to and with the one at an address are done."""
@@ -119,11 +127,11 @@ class LogReader:
         if self.closed:
             return
         self.closed = True
-        if self.file in self.commits.positions:
-            self.commits.positions.remove(self.file)
-        self.entries.close()
         forked = self.commits.log.life.state == FORKED
         try:
+            if self.file in self.commits.positions:
+                self.commits.positions.remove(self.file)
+            self.entries.close()
             if not forked:
                 self.file.sync()
         finally:
@@ -219,6 +227,8 @@ def open_reader(
         handle.life.check_open()  # where the log was closed meanwhile, nobody would close the file
         return LogReader(commits, name, file, entries)
     except BaseException:
+        if file in commits.positions:
+            commits.positions.remove(file)
         give_up(directory, file, name)
         raise
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from typing import cast
 
 from mypy_extensions import i64
@@ -16,6 +17,7 @@ from oxidbm._core.device.making import Making, prepare_directory
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.beside import open_beside_writer
 from oxidbm._core.durability.found_commit import FoundCommit
+from oxidbm._core.durability.newest_commit import newest_commit
 from oxidbm._core.durability.superblock import (
     StorePrelude,
     Superblock,
@@ -24,7 +26,7 @@ from oxidbm._core.durability.superblock import (
     read_superblock,
     write_superblock,
 )
-from oxidbm._core.errors import CodecError, CorruptionError
+from oxidbm._core.errors import CodecError, CorruptionError, RecoveryWarning
 from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.handle import LogHandle
 from oxidbm._core.faster_log.keeper import LogKeeper
@@ -168,6 +170,8 @@ def open_log(directory: Directory, options: LogOptions, block: Superblock) -> Lo
         cut = bytes_behind(device, end) if options.commit == 0 else 0
         if cut > 0 and mark is not None:
             raise older_mark(log, mark, cut)
+        if last is None and cut > 0 and not options.read_only:
+            say_nothing_counts(log, cut)
         if device.end() > end:
             if not options.read_only:
                 device.truncate_after(end)
@@ -204,6 +208,24 @@ def open_log(directory: Directory, options: LogOptions, block: Superblock) -> Lo
     handle.recovery.commit = int(commits.sequence)
     handle.recovery.seconds = time.monotonic() - started
     return handle
+
+
+def say_nothing_counts(log: HybridLog, cut: int) -> None:
+    """Warn where a log's only commit does not count, before what it had is cut off.
+
+    A crash in the middle of a log's first commit leaves that, and nobody has been told then that it was durable; so may
+    damage to a log that has no mark of a clean end, and nothing tells the two apart.
+    """
+    found = newest_commit(log, log.device.end())
+    if found is not None:
+        warnings.warn(
+            f"{log.device.place(i64(FIRST_ADDRESS))}: the log has commit {found.record.log.sequence}, and not all of "
+            f"the {found.record.table.count} entries before it; no commit is known that was durable, so it is taken "
+            f"for one that a crash has ended, and its {cut} bytes are cut off. Restore the log from a copy if it was "
+            "complete",
+            RecoveryWarning,
+            stacklevel=1,
+        )
 
 
 def check_readers(directory: Directory, last: FoundCommit | None) -> None:

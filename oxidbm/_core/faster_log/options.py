@@ -7,7 +7,7 @@ from oxidbm._core.arguments import as_flag, as_mode, one_of
 from oxidbm._core.coder import ENTRIES, Coder, coder_for
 from oxidbm._core.device.device import Device, as_device
 from oxidbm._core.durability.superblock import A_LOG, Kind
-from oxidbm._core.faster_log.arguments import checked_number
+from oxidbm._core.faster_log.arguments import NUMBER_LAST, checked_number
 from oxidbm._core.paging import checked_durability, page_bits_for
 from oxidbm._core.seconds import checked_every
 
@@ -57,7 +57,7 @@ class LogOptions:
         if commit is not None:
             if not self.read_only:
                 raise ValueError("an earlier commit is opened with read_only=True")
-            self.commit = checked_number("commit", commit)
+            self.commit = checked_number("commit", commit, NUMBER_LAST)
 
     def check_place(self, path: object) -> None:
         """Raise ValueError for what makes no sense of a log that is in memory, or is open to read only."""

@@ -6,9 +6,7 @@ when it was written in nanoseconds since 1970, the last commit that was known du
 words, little-endian. The slot with the larger counter counts. Who has a reader open holds a lock on its file, so that
 no two have one of the same name. A file without a slot is none of a reader yet: who was making it was killed.
 
-Who closes it may do so beside a thread that writes: the last call under way gives the descriptor back, so that none
-uses a number that stands for another file by then. A lock would do, but for a signal handler that closes the log in the
-middle of such a call.
+Who closes it may do so beside a thread that writes: the last call under way gives the descriptor back (see uses).
 """
 
 import errno
@@ -21,10 +19,11 @@ from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MAX
 from oxidbm._core.device.directory import POSITION_SUFFIX, READERS, Directory
-from oxidbm._core.device.system import read_at, sync_file, try_lock, unlock, write_at
+from oxidbm._core.device.system import close_lost, read_at, sync_file, try_lock, unlock, write_at
 from oxidbm._core.durability.superblock import SUM, with_sum
 from oxidbm._core.errors import BusyError, ClosedError, CorruptionError, FormatError
 from oxidbm._core.handlers import came_from_handler
+from oxidbm._core.uses import Uses
 
 SLOT_BYTES: Final = 64
 SLOT: Final = struct.Struct("<8sQQQQQ")
@@ -80,19 +79,23 @@ class Position:
 
 @final
 class PositionFile:
-    """The file of one reader; `opened` where it is held, else to look at."""
+    """The file of one reader; `held` where it is locked, or is to be, else to look at.
 
-    def __init__(self, directory: Directory, name: str, descriptor: int, held: bool) -> None:
+    One that is lost closes its file (see open_file), and leaves the lock to whoever else has that opening.
+    """
+
+    descriptor: int = -1  # also where __init__ fails, as the finalizer must expect
+
+    def __init__(self, directory: Directory, name: str, flags: int, mode: int, held: bool) -> None:
         self.place = directory.place(name)
         self.name = name
-        self.descriptor = descriptor
         self.held = held
-        self.closed = False
-        self.using: i64 = 0  # calls under way that use the descriptor
+        self.uses = Uses()  # calls under way that use the descriptor
         self.counter: i64 = 0
         self.dirty = False
         self.position: Position | None = None
         self.fault = ""  # of one slot, where the other one counts
+        self.descriptor = directory.open(name, flags, mode)
 
     def load(self) -> None:
         """Read where the reader stands; CorruptionError where the file holds something else."""
@@ -132,40 +135,36 @@ class PositionFile:
 
     def sync(self) -> None:
         """Make the position durable; of a closed reader nothing is left to be."""
-        if not self.dirty or self.closed:
+        if not self.dirty or not self.uses.begin():
             return
-        self.begin_use()
         try:
-            self.sync_now()
+            self.sync_by(self.descriptor)
         finally:
             self.end_use()
 
-    def sync_now(self) -> None:
+    def sync_by(self, descriptor: int) -> None:
         """Sync the file, which stays open meanwhile."""
         if self.dirty:
             self.dirty = False
             try:
-                sync_file(self.descriptor)
+                sync_file(descriptor)
             except BaseException:
                 self.dirty = True
                 raise
 
     def begin_use(self) -> None:
         """Have the descriptor stay open until `end_use`; ClosedError where the reader was closed."""
-        if self.closed:
+        if not self.uses.begin():
             raise ClosedError(f"the reader {reader_name(self.name)!r} is closed")
-        self.using += 1
 
     def end_use(self) -> None:
         """Need the descriptor no more; the last one behind a close() makes durable what it wrote, and gives it back."""
-        if self.closed and self.using == 1:
+        if self.uses.end():
+            descriptor = self.take_descriptor()
             try:
-                self.sync_now()
+                self.sync_by(descriptor)
             finally:
-                self.using -= 1
-                self.give_back(False)
-        else:
-            self.using -= 1
+                self.give_back(descriptor, False)
 
     def release(self) -> None:
         """Let others have the reader, whose file stays open to be made durable."""
@@ -174,18 +173,26 @@ class PositionFile:
 
     def close(self, forked: bool = False) -> None:
         """Let others have the reader, unless it is the parent process's; a second time does nothing."""
-        self.closed = True
-        if self.using == 0 or forked:
-            self.give_back(forked)
+        if self.uses.close() or forked:
+            self.give_back(self.take_descriptor(), forked)
 
-    def give_back(self, forked: bool) -> None:
-        """Close the descriptor."""
+    def take_descriptor(self) -> int:
+        """Return the descriptor, which nobody else gives back then; -1 where somebody does."""
         descriptor = self.descriptor
         self.descriptor = -1
+        return descriptor
+
+    def give_back(self, descriptor: int, forked: bool) -> None:
+        """Close the descriptor."""
         if descriptor >= 0:
             if self.held and not forked:
                 unlock(descriptor)
             os.close(descriptor)
+
+    def __del__(self) -> None:
+        descriptor = self.descriptor
+        self.descriptor = -1  # or who is lost with it, and finalized behind it, would close the number once more
+        close_lost(descriptor)
 
 
 def lock_soon(descriptor: int) -> bool:
@@ -210,11 +217,11 @@ def hold(store: Directory, name: str, mode: int) -> PositionFile:
     try:
         try:
             fresh = directory.status(quoted) is None
-            descriptor = directory.open(quoted, os.O_RDWR | os.O_CREAT, mode)
+            file = PositionFile(directory, quoted, os.O_RDWR | os.O_CREAT, mode, True)
         except OSError as failure:
             raise refused(failure, name, store) from None
         try:
-            if not lock_soon(descriptor):
+            if not lock_soon(file.descriptor):
                 raise BusyError(
                     f"the reader {name!r} of {store.path} is open already, here or in another process; close it there, "
                     "or take another name"
@@ -222,10 +229,9 @@ def hold(store: Directory, name: str, mode: int) -> PositionFile:
             if fresh:
                 directory.sync()
                 store.sync()
-            file = PositionFile(directory, quoted, descriptor, True)
             file.load()
         except BaseException:
-            os.close(descriptor)
+            file.close()
             raise
         return file
     finally:
@@ -277,14 +283,13 @@ def is_known(store: Directory, name: str) -> bool:
 def looked_at(directory: Directory, quoted: str, held: bool) -> PositionFile | None:
     """Return a reader's file, read and closed, None where it was forgotten meanwhile."""
     try:
-        descriptor = directory.open(quoted, os.O_RDONLY)
+        file = PositionFile(directory, quoted, os.O_RDONLY, 0, False)
     except FileNotFoundError:
         return None
-    file = PositionFile(directory, quoted, descriptor, False)
     free = False
     try:
         file.load()
-        free = file.held = held and try_lock(descriptor)
+        free = file.held = held and try_lock(file.descriptor)
     finally:
         file.close()
     file.held = free
@@ -406,12 +411,11 @@ def forget(store: Directory, name: str) -> bool:
         if directory.status(quoted) is None:
             return False
         try:
-            descriptor = directory.open(quoted, os.O_RDWR)
+            file = PositionFile(directory, quoted, os.O_RDWR, 0, False)
         except OSError as failure:
             raise refused(failure, name, store) from None
-        file = PositionFile(directory, quoted, descriptor, False)
         try:
-            if not lock_soon(descriptor):
+            if not lock_soon(file.descriptor):
                 raise BusyError(f"the reader {name!r} of {store.path} is open; close it before it is forgotten")
             file.held = True
             directory.unlink(quoted)

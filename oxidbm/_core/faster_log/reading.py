@@ -82,11 +82,16 @@ def checked_address(commits: EntryCommits, address: object) -> i64:
 
 def ends_records(commits: EntryCommits, address: i64) -> bool:
     """Return whether the last record of a page ends at an address, which was the tail once. O(a page)."""
-    cursor = Cursor(commits.log, start_for(commits, address), address)
-    end: i64 = 0
-    while cursor.step():
-        end = cursor.following
-    return end == address
+    use = commits.log.use
+    use.begin()
+    try:
+        cursor = Cursor(commits.log, start_for(commits, address), address)
+        end: i64 = 0
+        while cursor.step():
+            end = cursor.following
+        return end == address
+    finally:
+        use.end()
 
 
 def number_before(commits: EntryCommits, address: i64) -> i64:
@@ -94,14 +99,19 @@ def number_before(commits: EntryCommits, address: i64) -> i64:
 
     O(a page).
     """
-    cursor = Cursor(commits.log, start_for(commits, address), address)
-    number: i64 = -1
-    while cursor.step():
-        if is_entry(cursor.shape):
-            number = previous_address(cursor.info) + 1
-        elif cursor.shape == COMMIT_SHAPE:
-            number = read_i64_le(cursor.value(), COUNT_OFFSET)
-    return number
+    use = commits.log.use
+    use.begin()
+    try:
+        cursor = Cursor(commits.log, start_for(commits, address), address)
+        number: i64 = -1
+        while cursor.step():
+            if is_entry(cursor.shape):
+                number = previous_address(cursor.info) + 1
+            elif cursor.shape == COMMIT_SHAPE:
+                number = read_i64_le(cursor.value(), COUNT_OFFSET)
+        return number
+    finally:
+        use.end()
 
 
 def is_lost(commits: EntryCommits, address: i64) -> bool:
@@ -134,14 +144,16 @@ def next_entry(commits: EntryCommits, address: i64, skips: bool = False) -> i64:
     if skips:
         walk = EntryIterator(commits, plain(ENTRIES), address, log.tail, True, None)
         return walk.cursor.address if walk.step() else -1
-    cursor = Cursor(log, start_for(commits, address), log.tail)
+    log.use.begin()
     slot = log.epoch.protect()
     try:
+        cursor = Cursor(log, start_for(commits, address), log.tail)
         while cursor.step():
             if cursor.address >= address and is_entry(cursor.shape):
                 return cursor.address
     finally:
         log.epoch.release(slot)
+        log.use.end()
     return -1
 
 

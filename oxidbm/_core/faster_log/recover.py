@@ -9,21 +9,22 @@ verified when it is read. What has to be read is what was appended since the las
 import errno
 from typing import Final, final
 
+from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.address import FIRST_ADDRESS, PAGE_BITS_MAX, PAGE_BITS_MIN
 from oxidbm._core.durability.commit_record import COMMIT_RECORD_BYTES, decode
 from oxidbm._core.durability.found_commit import FoundCommit, commit_at
-from oxidbm._core.durability.misplaced import check_damaged_commit, check_misplaced, other_pages
+from oxidbm._core.durability.misplaced import SECTOR_BITS, check_damaged_commit, check_misplaced, other_pages
 from oxidbm._core.durability.newest_commit import newest_commit
 from oxidbm._core.durability.superblock import CleanMark
 from oxidbm._core.errors import CorruptionError, MissingError
 from oxidbm._core.faster_log.entry import is_entry
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.hybrid_log import HybridLog
-from oxidbm._core.log.reader import log_to_read, read_disk
-from oxidbm._core.log.record import SHAPE_COMMIT, previous_address
+from oxidbm._core.log.reader import fault_at, log_to_read, read_disk, read_or_nothing
+from oxidbm._core.log.record import HEADER_BYTES, SHAPE_COMMIT, previous_address, record_words
 
 SLICE_RECORDS: Final = 512
 
@@ -63,7 +64,38 @@ def check_torn(log: HybridLog, walk: "Verification") -> None:
     """Raise CorruptionError where what stands behind the last commit that counts is there by no crash."""
     if walk.fault is not None:
         check_damaged_commit(log, walk.cursor.following)
+        check_damaged_entry(log, walk.cursor.following)
     check_misplaced(log, FIRST_ADDRESS if walk.last is None else walk.last.end())
+
+
+def check_damaged_entry(log: HybridLog, at: i64) -> None:
+    """Raise where an entry, which should stand at an address, is damaged, and not torn.
+
+    A disk writes a sector whole. So where the entry's header is there, and the record behind it is and verifies, which
+    begins in the same sector as the entry ends, and these two are the only ones that it is in, then all of it was.
+    """
+    header = read_or_nothing(log, at, HEADER_BYTES)
+    if len(header) < HEADER_BYTES:
+        return
+    shape = read_i64_le(header, 8)
+    seal = read_i64_le(header, 16)
+    if not is_entry(shape) or fault_at(log, at, read_i64_le(header, 0), shape, seal):
+        return
+    following: i64 = at + (record_words(shape, seal) << 3)
+    last: i64 = (following - 1) >> SECTOR_BITS
+    if following >> SECTOR_BITS != last or last - (at >> SECTOR_BITS) > 1:
+        return
+    try:
+        read_disk(log, following)
+    except CorruptionError:
+        return
+    try:
+        read_disk(log, at)  # again: a writer beside this reader was perhaps writing it
+    except CorruptionError as failure:
+        raise CorruptionError(
+            f"{failure}, and what stands behind it does. That is not a torn tail: something has changed it. Restore "
+            "the log from a copy; nothing was cut off"
+        ) from None
 
 
 def check_pages_fit(log: HybridLog, base: FoundCommit | None, newest: FoundCommit, walk: "Verification") -> None:

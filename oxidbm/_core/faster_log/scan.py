@@ -113,6 +113,9 @@ class EntryIterator:
         self.least: i64 = begin  # entries before it are not asked for: where no record begins, the walk does before it
         self.cursor = Cursor(commits.log, start_for(commits, begin), stop)
         self.expected: i64 = -1  # the next entry's number, where it is known
+        if self.cursor.following <= commits.begin:
+            self.expected = commits.first
+        self.overtaken: i64 = 0  # entries that were truncated before it came to them
         self.noted: list[str] | None = None  # what is wrong, where it is to be noted and passed over
         self.decodes: bool = skips and not self.plain  # each entry as it is come to, to pass over it where that fails
         self.entry: object = None  # what became of the current one then
@@ -152,6 +155,8 @@ class EntryIterator:
                 self.life.blocked_read()
             if cursor.following <= self.commits.begin:
                 cursor.following = self.commits.begin
+                if self.expected >= 0:
+                    self.overtaken += max(self.commits.first - self.expected, i64(0))
                 self.expected = self.commits.first
             before = cursor.following
             found = self.step_on_disk() if before < self.log.head else cursor.step()
@@ -214,7 +219,16 @@ class EntryIterator:
             )
 
     def step_on_disk(self) -> bool:
-        """As `Cursor.step`, inside the epoch: the segment that is read stays meanwhile."""
+        """As `Cursor.step`, inside the epoch: the segment that is read stays meanwhile, and its file open."""
+        use = self.log.use
+        use.begin()
+        try:
+            return self.step_inside()
+        finally:
+            use.end()
+
+    def step_inside(self) -> bool:
+        """As `step_on_disk`, within a use of the device."""
         epoch = self.log.epoch
         while True:
             slot = epoch.protect()

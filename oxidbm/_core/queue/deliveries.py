@@ -187,10 +187,9 @@ class Deliveries:
             return False
         if delivery.address not in self.outstanding:
             delivery.attempts = note.attempts
-        left = (note.due_ns - time.time_ns()) / 1e9
-        if left <= 0:
+        deadline = self.clock.at(note.due_ns)
+        if deadline <= self.clock.now_or_last():
             return False
-        deadline = self.clock.now_or_last() + left
         if delivery.address not in self.outstanding:
             self.outstanding[delivery.address] = delivery
             self.outstanding_bytes += delivery.size
@@ -346,8 +345,8 @@ class Deliveries:
 
     def delayed_count(self) -> int:
         """Return how many items wait for their time to come. O(those, and what was noted at the opening)."""
-        now = time.time_ns()
-        known = sum(1 for note in self.notes.values() if note.due_ns > now)
+        now = self.clock.now_or_last()
+        known = sum(1 for note in self.notes.values() if self.clock.at(note.due_ns) > now)
         return known + sum(1 for _, delivery in self.delayed if not delivery.done)
 
     def unnoted(self) -> list[Delivery]:

@@ -17,10 +17,10 @@ from typing import Final, TypeVar, final
 
 from mypy_extensions import i64
 
-from oxidbm import _breath, _queue_errors
+from oxidbm import _queue_errors
 from oxidbm._core.arguments import as_flag
 from oxidbm._core.errors import ClosedError
-from oxidbm._core.faster_log.handle import Owner
+from oxidbm._core.faster_log.handle import Owner, finish
 from oxidbm._core.locks import QUEUEING, LockOrder, StoreLock
 from oxidbm._core.queue.deliveries import NEVER, Deliveries
 from oxidbm._core.queue.handout import Handout
@@ -464,14 +464,9 @@ class Exchange(Owner):
             self.tell_all()
 
     def finish(self) -> None:
-        """Close, since nobody holds the queue any more: what goes wrong is said, as nobody can be told."""
-        if self.log.closed:
-            return
-        try:
-            self.close()
-        except Exception as failure:
-            handle = self.log.handle
-            _breath.LastWord(failure if handle.life.alive() else handle.loss(failure))
+        """Close, since nobody holds the queue any more."""
+        if not self.log.closed:
+            finish(self.log.handle, self.close)
 
     def tell_all(self) -> None:
         """Let all go on who wait, to find the queue closed."""

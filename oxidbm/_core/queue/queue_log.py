@@ -10,14 +10,17 @@ from oxidbm._core.coder import ENTRIES, plain
 from oxidbm._core.durability.commit_record import COMMIT_SHAPE, decode
 from oxidbm._core.durability.superblock import A_QUEUE, Kind
 from oxidbm._core.errors import CorruptionError
+from oxidbm._core.faster_log.batch import PAGES_SPARE
 from oxidbm._core.faster_log.commits import BeforeCommit
+from oxidbm._core.faster_log.entry import entry_bytes
 from oxidbm._core.faster_log.follow import LogFollower
 from oxidbm._core.faster_log.handle import Owner
 from oxidbm._core.faster_log.log import Log
 from oxidbm._core.faster_log.scan import EntryIterator
 from oxidbm._core.life import OPEN, WRITABLE
 from oxidbm._core.log.cursor import Cursor
-from oxidbm._core.log.room import room_for
+from oxidbm._core.log.room import Room, room_for
+from oxidbm._core.queue.entries import NOTE, NOTES
 
 
 @final
@@ -76,6 +79,38 @@ class QueueLog(Log):
                 failure = stop
         return int(address), failure
 
+    def add_noted(self, entry: bytes, due_ns: int) -> int:
+        """Append an item, and a note that it waits, with no commit between them; -1 where there is no room now."""
+        if self.life.writable != WRITABLE or self.life.state != OPEN:
+            self.life.blocked_write()
+        with self.commits.cut_lock:
+            try:
+                if not self.log.prepare(self.room_with_note(entry)):
+                    return -1
+                address = self.commits.append(entry)
+                if address < 0:
+                    return -1
+                noted = self.commits.append(NOTES + NOTE.pack(int(address), due_ns, 0))
+                assert noted > 0  # there are frames for both
+            finally:
+                self.log.frames.drop_runs()
+        return int(address)
+
+    def room_with_note(self, entry: bytes) -> Room:
+        """Return the room that an item and a note take."""
+        room = Room(PAGES_SPARE, [])
+        at: i64 = self.log.tail & self.log.offset_mask
+        at = room.add(entry_bytes(i64(len(entry))), at, self.log.page_bytes)
+        room.add(entry_bytes(i64(len(NOTES) + NOTE.size)), at, self.log.page_bytes)
+        return room
+
+    def wait_for_room(self, entry: bytes) -> None:
+        """Have room be made for an item and a note."""
+        self.life.check_not_poisoned()
+        self.life.check_open()
+        self.writer().make_room(self.room_with_note(entry))
+        _breath.breathe()
+
     def walk(self, begin: int, noted: list[str]) -> tuple[EntryIterator, int, int]:
         """Return an iterator over all entries from one on, as bytes, the number that follows, and the address up to it.
 
@@ -109,9 +144,10 @@ class QueueLog(Log):
 
         Where what stands before that one is damaged, the last commit has to do.
         """
-        cursor = Cursor(self.log, i64(address), self.commits.durable_tail)
+        self.log.use.begin()
         slot = self.log.epoch.protect()
         try:
+            cursor = Cursor(self.log, i64(address), self.commits.durable_tail)
             while cursor.step():
                 if cursor.shape == COMMIT_SHAPE:
                     return int(decode(cursor.value()).log.time_ns) / 1e9
@@ -119,6 +155,7 @@ class QueueLog(Log):
             return int(self.commits.time_ns) / 1e9
         finally:
             self.log.epoch.release(slot)
+            self.log.use.end()
         return 0.0
 
     def belong_to(self, owner: Owner, wanted: Callable[[], bool] | None, note: Callable[[], None]) -> None:
