@@ -7,6 +7,7 @@ the queue's. An item is handed out in the last step of the task that asks, so on
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -103,3 +104,18 @@ async def put(exchange: Exchange, entry: bytes, deadline: float) -> bool:
     if exchange.commits_puts:
         await helper(exchange).run(exchange.log.commit)
     return True
+
+
+async def to_the_end(function: Callable[[], None]) -> None:
+    """Call a function in a thread and wait for its end, also where the task is cancelled, which comes out then.
+
+    Whoever is told that would else find a queue still open that was to be closed.
+    """
+    called = asyncio.ensure_future(asyncio.to_thread(function))
+    try:
+        await asyncio.shield(called)
+    except asyncio.CancelledError:
+        while not called.done():
+            with contextlib.suppress(asyncio.CancelledError):  # once more
+                await asyncio.wait([called])
+        raise

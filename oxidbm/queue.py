@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast, ov
 from oxidbm import codecs
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.queue.exchange import Exchange
+from oxidbm._core.queue.queue_end import QueueEnd
 from oxidbm._core.queue.queue_log import QueueLog
 from oxidbm._queue_calls import Entries, check_end, entries_of, entry_of, oldest_of, put
 from oxidbm._queue_errors import ShutDown, SkippedWarning
@@ -176,6 +177,7 @@ class Queue(Generic[T]):
             device=device,
             on_error=on_error if read_only else None,
         )
+        self.ending = QueueEnd(self.log)
         always = durability == "always" and path is not None
         seconds = 0.0 if durability == "manual" else interval
         skips = on_error == "skip"
@@ -185,6 +187,7 @@ class Queue(Generic[T]):
                 self.view = View(self.log, None, skips)
             else:
                 self.exchange = Exchange(self.log, maxsize, redeliver_after, always, clock, seconds, skips)
+                self.ending.exchange = self.exchange
                 self.view = View(self.log, self.exchange, skips)
         except BaseException:
             self.log.close(commit=False)
@@ -222,8 +225,9 @@ class Queue(Generic[T]):
     @overload
     def put_many(self, items: Iterable[T], block: bool = True, timeout: float | None = None) -> None: ...
     def put_many(self, items: Iterable[Any], block: bool = True, timeout: float | None = None) -> None:
-        """Put several items, which wait for room together, and share one sync; a crash may leave the first of them.
+        """Put several items, which wait for room together, and share one sync.
 
+        A crash may leave the first of them alone, and so may Ctrl-C, which ends the wait for the disk.
         Raises ValueError for more than maxsize=.
         """
         put(self, entries_of(self, items), block, timeout)
@@ -464,7 +468,7 @@ class Queue(Generic[T]):
         """
         if self.view.deliveries is None:
             self.log.close()
-        elif not self.log.closed:
+        else:
             self.exchange.close()
 
     def __enter__(self) -> Self:
@@ -482,14 +486,9 @@ class Queue(Generic[T]):
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        import asyncio
+        from oxidbm import _queue_async
 
-        await asyncio.to_thread(self.close)
-
-    def __del__(self) -> None:
-        exchange = self.__dict__.get("exchange")  # which is not there where __init__ failed
-        if isinstance(exchange, Exchange):
-            exchange.finish()
+        await _queue_async.to_the_end(self.close)
 
     def __reduce__(self) -> Any:
         raise TypeError("a queue cannot be pickled or copied; open its path where it is needed")

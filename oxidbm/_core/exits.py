@@ -8,23 +8,50 @@ from typing import Final
 from oxidbm import _breath
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import FORKED, Life
+from oxidbm._core.locks import CLOSING, StoreLock
 
 ATTEMPTS_MAX: Final = 100
 
 
 class Openable:
-    """What is open and has to be closed once: by who holds it, by its finalizer, or at the interpreter's exit."""
+    """What is open and has to be closed once: by who holds it, by its finalizer, or at the interpreter's exit.
+
+    It stays among HANDLES until everything was given back, so that an exit waits for a close() that another thread is
+    in, and a child forked meanwhile finds it void.
+    """
 
     def __init__(self, life: Life) -> None:
         self.life = life
         self.recovery_word = ""  # that LOCK held when it was opened to read only
+        self.ending = StoreLock(life.locks, CLOSING)
 
     def faulty(self) -> bool:
         """Return whether something was found damaged that opening could do without."""
         return False
 
     def close(self) -> None:
-        """Make durable what is to be, and give everything back; a second time does nothing."""
+        """Make durable what is to be, and give everything back; a second time does nothing.
+
+        It returns when that is done, also where another thread does it.
+        """
+        self.end_once(self.end)
+
+    def end_once(self, end: Callable[[], None]) -> None:
+        """Do what closes it, where nobody has; and wait for who is about to."""
+        life = self.life
+        if life.state == FORKED or (self.ending.held() and not life.alive()):
+            return
+        life.wait_at_gate()
+        self.check_end()
+        with self.ending:
+            if life.alive():
+                end()
+
+    def check_end(self) -> None:
+        """Raise BusyError where this thread is in the middle of what closing waits for; before anything has changed."""
+
+    def end(self) -> None:
+        """Do what `close` says, in the one thread that holds `ending`."""
         raise NotImplementedError
 
     def abandon(self) -> None:
@@ -57,20 +84,35 @@ def attempt(step: Callable[[], object]) -> BaseException | None:
 HANDLES: Final[dict[int, Openable]] = {}
 
 
+class Exiting:
+    """The end of what is open when the interpreter exits, whatever a signal's handler raises meanwhile."""
+
+    def __init__(self, handle: Openable) -> None:
+        self.handle = handle
+        self.failure: BaseException | None = None
+
+    def close(self) -> None:
+        """Close it, and keep why that was not possible."""
+        if self.failure is None:
+            self.failure = attempt(self.handle.close)
+
+    def say(self) -> None:
+        """Have what is lost said, unless it was closed all the same."""
+        failure = self.failure
+        if failure is None:
+            return
+        if not self.handle.life.alive() and (not isinstance(failure, Exception) or came_from_handler(failure)):
+            return
+        _breath.LastWord(self.handle.loss(failure))
+
+
 def close_all() -> None:
-    """Close all that is still open when the interpreter exits."""
-    _breath.begin_exit()
+    """Close all that is still open when the interpreter exits: each has its own chance."""
+    attempt(_breath.begin_exit)
     for handle in list(HANDLES.values()):
-        failure = close_at_exit(handle)
-        if failure is not None:  # each store has its own chance, and what it lost is said
-            _breath.LastWord(handle.loss(failure))
-
-
-def close_at_exit(handle: Openable) -> BaseException | None:
-    """Close one, again where a signal handler's exception broke into it; return why it could not be closed."""
-    failure = attempt(handle.close)
-    interrupted = failure is not None and (not isinstance(failure, Exception) or came_from_handler(failure))
-    return None if interrupted and not handle.life.alive() else failure
+        exiting = Exiting(handle)
+        attempt(exiting.close)
+        attempt(exiting.say)
 
 
 def forget_all() -> None:
@@ -81,5 +123,6 @@ def forget_all() -> None:
 
 
 atexit.register(close_all)
+atexit.register(close_all)  # once more, where a signal's handler has ended it in its first line; else nothing is left
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=forget_all)

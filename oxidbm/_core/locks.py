@@ -12,17 +12,19 @@ from typing import Any, Final, final
 
 from oxidbm._core.errors import BusyError
 
-COMPACTING: Final = 0
-REFRESHING: Final = 1
-BATCHING: Final = 2
-CHECKPOINTING: Final = 3
-COMMITTING: Final = 4
-CUTTING: Final = 5
-FLUSHING: Final = 6
-ORDERING: Final = 7
-QUEUEING: Final = 8  # in an order of its own, which comes before that of the log below
+CLOSING: Final = 0
+COMPACTING: Final = 1
+REFRESHING: Final = 2
+BATCHING: Final = 3
+CHECKPOINTING: Final = 4
+COMMITTING: Final = 5
+CUTTING: Final = 6
+FLUSHING: Final = 7
+ORDERING: Final = 8
+QUEUEING: Final = 9  # in an order of its own, which comes before that of the log below
 
 DOING: Final = (
+    "closing",
     "reorganizing or closing",
     "moving to a newer commit",
     "applying a batch",

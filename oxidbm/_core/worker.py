@@ -50,6 +50,7 @@ class Worker:
     def __init__(self) -> None:
         self.running = False
         self.stopping = False
+        self.asked = False  # the thread that there is was asked to end, be it that nobody waits for that any more
         self.ident = 0
         self.failure = ""  # what has ended the thread
         self.wake = Wake()
@@ -59,6 +60,7 @@ class Worker:
         """Have a thread do the work where none is alive and one may be; RuntimeError where the system has no more."""
         if not self.stopping and not _breath.Exit.begun and self.ended.acquire(blocking=False):
             self.running = True
+            self.asked = False
             try:
                 _thread.start_new_thread(self.run, (work,))
             except BaseException:
@@ -69,7 +71,7 @@ class Worker:
 
     def stop(self) -> None:
         """End the thread and wait for it; not where the interpreter has ended it."""
-        self.stopping = True
+        self.stopping = self.asked = True
         self.wake.set()
         if self.running and threading.get_ident() != self.ident and not sys.is_finalizing():
             with self.ended:  # the thread gives it back when it ends
@@ -90,4 +92,6 @@ class Worker:
             self.failure = f"the background thread has ended: {end!r}"
             raise
         finally:
+            if self.asked:  # else another one would only fail in the same way
+                self.running = False
             self.ended.release()

@@ -159,6 +159,39 @@ def test_a_shelf_that_fails_at_exit_keeps_no_other_from_being_written(tmp_path: 
         assert dict(shelf) == {"l": []}
 
 
+def test_a_queue_in_whose_middle_a_thread_is_at_the_fork(tmp_path: Path) -> None:
+    """The lock which that one holds is given back by nobody in the child."""
+    program = """
+    import signal, threading
+    queue = oxidbm.Queue(path, durability="manual")
+    held, over = threading.Event(), threading.Event()
+    def hold():
+        with queue.exchange.lock:
+            held.set()
+            over.wait()
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        put = lambda: queue.put(b"a")
+        for call in (queue.commit, queue.take, queue.get, queue.join, queue.shutdown, queue.stats, put):
+            try:
+                call()
+            except oxidbm.ClosedError:
+                continue
+            print("no ClosedError", call)
+        queue.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    over.set()
+    thread.join()
+    queue.close()
+    """
+    assert run(textwrap.dedent(program), tmp_path / "queue") == ""
+
+
 def test_a_memoized_function_is_called_in_a_forked_child(tmp_path: Path) -> None:
     program = textwrap.dedent("""
         import asyncio

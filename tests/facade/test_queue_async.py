@@ -318,3 +318,36 @@ def test_a_job_that_comes_when_the_thread_ends_is_done() -> None:
         assert done == [1]
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_task_that_is_cancelled_while_its_queue_is_closed_ends_behind_that(times: int, tmp_path: Path) -> None:
+    closing, going = threading.Event(), threading.Event()
+
+    class Slow(Queue[bytes]):
+        def close(self) -> None:
+            closing.set()
+            going.wait()
+            super().close()
+
+    async def work() -> None:
+        async with Slow(tmp_path / "q", durability="manual") as queue:
+            queue.put(b"a")
+
+    async def run() -> None:
+        task = asyncio.create_task(work())
+        while not closing.is_set():
+            await asyncio.sleep(0)
+        for _ in range(times):
+            task.cancel()
+            for _ in range(20):
+                await asyncio.sleep(0)
+        ended = task.done()
+        going.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not ended
+        with Queue(tmp_path / "q") as queue:
+            assert len(queue) == 1
+
+    asyncio.run(run())

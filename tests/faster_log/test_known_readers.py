@@ -55,6 +55,27 @@ def test_truncation_stops_before_the_last_reader(files: Place) -> None:
     assert [data for _, data in log.reader("fast")] == [b"8", b"9"]
 
 
+def test_commits_keep_nothing_from_being_truncated(files: Place) -> None:
+    """A reader that has done all entries before an address stands before the commits in between, or before the end."""
+    log, _ = filled(files, 3)
+    with log.reader("billing") as reader:
+        assert len(list(reader)) == 3
+    last = log.append(b"3")
+    log.commit()
+    with pytest.raises(ValueError, match="'billing' stands at"):
+        log.truncate(log.tail)
+    assert log.truncate(last) == 3
+    with log.reader("billing") as reader:
+        assert [data for _, data in reader] == [b"3"]
+    log.commit(alone=True)
+    assert log.truncate(log.tail) == 1
+    assert (len(log), info(log, "billing").lag) == (0, 0)
+    log.append(b"4")
+    log.commit()
+    with log.reader("billing") as reader:
+        assert [data for _, data in reader] == [b"4"]
+
+
 def test_nothing_is_forgotten_that_nobody_has_done(files: Place) -> None:
     """Without an address truncate() goes by its readers, so that one has to be known."""
     log, addresses = filled(files, 10)

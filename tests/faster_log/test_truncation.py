@@ -1,5 +1,6 @@
 """Truncation: begin moves at once, what is committed says so, and the space goes."""
 
+import os
 from typing import Any
 
 import pytest
@@ -174,3 +175,31 @@ def test_a_log_that_was_emptied_is_empty_when_it_is_opened(disk: Place) -> None:
         assert (len(log), log.cookie, entries(log)) == (count, b"cookie", [b"%d" % i for i in range(count)])
         log.append(b"%d" % count)
         log.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "pread"), reason="needs reads that can be stood in for")
+@pytest.mark.parametrize("moves", [50, 600])
+def test_what_is_truncated_beside_a_check_is_not_lost(
+    moves: int, files: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that moves on meanwhile gets as many new entries as are gone: there are as many as before."""
+    log = files.open()
+    addresses = [log.append(data_of(i, 3000)) for i in range(600)]
+    log.commit()
+    reader = files.open(read_only=True)
+    real = os.pread
+    reads: list[int] = []
+
+    def pread(descriptor: int, size: int, offset: int) -> bytes:
+        reads.append(offset)
+        if len(reads) == 2:
+            following = [log.append(data_of(i, 3000)) for i in range(moves)]
+            log.truncate([*addresses, *following][moves])
+            log.commit()
+            reader.refresh()
+        return real(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+    assert reader.check() == []
+    monkeypatch.undo()
+    assert (len(reader), reader.begin) == (600, log.begin)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from oxidbm import Log, Queue
+from oxidbm import Log, Queue, Store
 from oxidbm._core.device.directory import Directory
-from oxidbm._core.device.directory_lock import HELD, DirectoryLock
+from oxidbm._core.device.directory_lock import DirectoryLock
+from oxidbm._core.device.lock_file import HELD
 from oxidbm._core.device.open_file import OpenFile
 from oxidbm._core.exits import HANDLES
 from tests.fault.test_interrupts import interrupts
@@ -40,7 +41,9 @@ def open_below(path: Path) -> list[str]:
 
 def openings(path: Path) -> dict[str, Callable[[], object]]:
     """Return calls that open something, by what they do, and close it."""
-    log, queue = path / "log", path / "queue"
+    log, queue, store = path / "log", path / "queue", path / "store"
+    with Store(store) as stored:
+        stored.update({b"%d" % number: b"value" for number in range(100)})
     with Log(log) as made:
         made.append_many([b"entry"] * 100)
     with Queue(queue) as filled:
@@ -50,12 +53,17 @@ def openings(path: Path) -> dict[str, Callable[[], object]]:
         "read-only log": lambda: Log(log, read_only=True).close(),
         "queue": lambda: Queue(queue).close(),
         "read-only queue": lambda: Queue(queue, read_only=True).close(),
+        "store": lambda: Store(store).close(),
+        "read-only store": lambda: Store(store, read_only=True).close(),
         "lost log": lambda: Log(log),
         "lost queue": lambda: Queue(queue),
+        "lost store": lambda: Store(store),
     }
 
 
-@pytest.mark.parametrize("kind", ["log", "read-only log", "queue", "read-only queue", "lost log", "lost queue"])
+@pytest.mark.parametrize(
+    "kind", [f"{how}{what}" for what in ("log", "queue", "store") for how in ("", "read-only ", "lost ")]
+)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 class TestOpenings:
     pytestmark = storm
@@ -108,6 +116,31 @@ class TestCalls:
                 assert all(interrupted(work) for _ in range(soaked(ROUNDS)))
             assert open_below(tmp_path) == before
             log.reader("billing").close()
+
+    @pytest.mark.parametrize("name", ["readers", "check", "add_reader", "forget_reader", "truncate"])
+    def test_a_call_that_reads_where_readers_stand_leaves_none_of_their_files_open(
+        self, name: str, tmp_path: Path
+    ) -> None:
+        with Log(tmp_path / "log") as log:
+            log.append_many([b"entry"] * 100)
+            for other in range(10):
+                log.add_reader(f"other {other}")
+            before = open_below(tmp_path)
+            calls: dict[str, Callable[[], object]] = {
+                "readers": log.readers,
+                "check": log.check,
+                "add_reader": lambda: (log.add_reader("billing"), log.forget_reader("other 1")),
+                "forget_reader": lambda: (log.forget_reader("billing"), log.add_reader("billing")),
+                "truncate": log.truncate,
+            }
+
+            def work() -> None:
+                while True:
+                    calls[name]()
+
+            with interrupts() as interrupted:
+                assert all(interrupted(work) for _ in range(soaked(ROUNDS)))
+            assert open_below(tmp_path) == before
 
 
 def test_what_is_lost_is_closed(tmp_path: Path) -> None:

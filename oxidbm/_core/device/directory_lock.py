@@ -9,46 +9,14 @@ import os
 from typing import Final, final
 
 from oxidbm._core.device.directory import CHECKPOINTS, CLEAN, LOCK, LOG, STORE, Directory
-from oxidbm._core.device.system import host_name, sync_file, try_lock, unlock
+from oxidbm._core.device.lock_file import HELD, LockFile
+from oxidbm._core.device.system import host_name, sync_file, try_lock
 from oxidbm._core.errors import LockedError
 
 NOTE_BYTES_MAX: Final = 4096
 SMALL_BYTES_MAX: Final = 4096
 RECOVERY: Final = b'"recovery": "'  # what stands before the word in the note
 BACKUP: Final = b'"backup": "'  # what stands before the number of the commit that a backup is of
-
-
-@final
-class LockFile:
-    """The file of one lock, as long as it is open; this process knows all of them, but for those that were lost."""
-
-    def __init__(self) -> None:
-        self.identity = (-1, -1)  # of the file that is locked
-        self.held = False
-        self.descriptor = -1
-
-    def open(self, directory: Directory, mode: int) -> None:
-        """Open it."""
-        HELD[id(self)] = self
-        self.descriptor = directory.open(LOCK, os.O_RDWR | os.O_CREAT, mode)
-
-    def close(self) -> None:
-        """Give the lock back, also where a forked child has not closed its copy yet."""
-        if self.descriptor >= 0:
-            try:  # and no contextlib, in whose code a signal handler may raise: the lock would be held for ever
-                unlock(self.descriptor)
-            except OSError:
-                self.forget()  # closing it does as well
-        self.forget()
-
-    def forget(self) -> None:
-        """Close the file and leave the lock to the parent process, whose it is."""
-        HELD.pop(id(self), None)
-        self.held = False
-        descriptor = self.descriptor
-        self.descriptor = -1
-        if descriptor >= 0:
-            os.close(descriptor)
 
 
 @final
@@ -64,10 +32,10 @@ class DirectoryLock:
         self.file = self.to_close = LockFile()
         self.directory = directory
         try:
-            self.file.open(directory, mode)
+            self.file.open(directory, LOCK, os.O_RDWR | os.O_CREAT, mode)
             while not self.take_named():
                 self.file.forget()
-                self.file.open(directory, mode)
+                self.file.open(directory, LOCK, os.O_RDWR | os.O_CREAT, mode)
             self.file.held = True
             note = read_note(self.file.descriptor)
             write_note(self.file.descriptor, recovery_word(note), note)
@@ -79,10 +47,7 @@ class DirectoryLock:
         """Take the lock; False where it is one on a file that the name does not lead to any more."""
         if not self.take():
             raise LockedError(f"{self.directory.path} is open for writing in {self.holder()}")
-        named = self.directory.status(LOCK)
-        held = os.fstat(self.file.descriptor)
-        self.file.identity = (held.st_dev, held.st_ino)
-        return named is not None and (named.st_dev, named.st_ino) == self.file.identity
+        return self.file.is_named(self.directory, LOCK)
 
     def take(self) -> bool:
         """Try to take the lock."""
@@ -222,16 +187,3 @@ def appearance(path: str) -> list[str]:
     finally:
         directory.close()
     return seen
-
-
-HELD: Final[dict[int, LockFile]] = {}  # also those of stores that are being opened
-
-
-def forget_locks() -> None:
-    """Leave every lock to the parent process, in a forked child."""
-    for file in list(HELD.values()):
-        file.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=forget_locks)

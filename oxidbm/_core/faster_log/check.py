@@ -19,7 +19,7 @@ SLICE_ENTRIES: Final = 512
 def check(handle: LogHandle) -> list[str]:
     """Return every fault found in a log, as sentences. O(the log), in bounded memory but for the faults."""
     commits = handle.commits
-    wanted = commits.length()
+    following = commits.following
     entries = EntryIterator(commits, plain(ENTRIES), commits.begin, commits.log.tail, True, None)
     faults: list[str] = []
     entries.noted = faults
@@ -28,7 +28,8 @@ def check(handle: LogHandle) -> list[str]:
         found += 1
         if found % SLICE_ENTRIES == 0:
             _breath.breathe()
-    if found < wanted and (faults or wanted == commits.length()):
+    wanted = following - commits.first  # as it begins now: what was truncated meanwhile need not have been found
+    if found < wanted:
         faults.append(f"{commits.log.life.called()} has {found} sound entries of {wanted}; the others are lost")
     if handle.directory is not None:
         handle.life.check_open()

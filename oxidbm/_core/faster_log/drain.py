@@ -9,6 +9,8 @@ from typing import final
 from mypy_extensions import i64
 
 from oxidbm import _breath
+from oxidbm._core.exits import attempt
+from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import Life
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.hybrid_log import HybridLog
@@ -56,8 +58,9 @@ class Drains:
             return
         self.open.remove(drain)
         if self.ended and not self.open:
-            try:
-                self.log.use.give_up()
-            except OSError as failure:  # the one who closed the log has gone on
-                _breath.LastWord(failure)
-            self.log.let_go()
+            failure = attempt(self.log.use.give_up)
+            failure = attempt(self.log.let_go) or failure
+            if failure is not None:
+                if not isinstance(failure, OSError) or came_from_handler(failure):
+                    raise failure
+                _breath.LastWord(failure)  # the one who closed the log has gone on

@@ -18,6 +18,7 @@ from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.drain import Drain
 from oxidbm._core.faster_log.refresh import LOOK_SECONDS, Refresher
 from oxidbm._core.faster_log.scan import EntryIterator
+from oxidbm._core.finalizers import let_go
 
 APPENDS_SECONDS: Final = 0.5  # at the longest, until one who follows what is uncommitted looks at the log's state again
 
@@ -230,7 +231,8 @@ class LogFollower:
         self.end_drain()
 
     def __del__(self) -> None:
-        self.end_drain()
+        if self.drain is not None:
+            let_go(self.end_drain)
 
 
 def wait_until(commits: EntryCommits, wanted: i64, timeout: float | None) -> bool:

@@ -4,10 +4,8 @@ As a store's handle, it is closed once, by the log, by its finalizer or at the i
 child process. Whoever closes it, its owner has the last word: what that says is appended and committed.
 """
 
-from collections.abc import Callable
 from typing import final
 
-from oxidbm import _breath
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.device.directory_lock import DirectoryLock
 from oxidbm._core.durability.source import Recovery
@@ -20,7 +18,6 @@ from oxidbm._core.faster_log.options import LogOptions
 from oxidbm._core.faster_log.refresh import Refresher
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import CLOSED, OPEN, READ_ONLY
-from oxidbm._core.locks import COMPACTING, StoreLock
 
 
 class Owner:
@@ -46,7 +43,6 @@ class LogHandle(Openable):
         self.log = commits.log
         self.options = options
         self.keeper = keeper  # None where it is open to read only
-        self.close_lock = StoreLock(self.life.locks, COMPACTING)
         self.directory: Directory | None = None
         self.lock: DirectoryLock | None = None
         self.superblock: Superblock | None = None
@@ -68,24 +64,19 @@ class LogHandle(Openable):
         """Return the name of the entries' codec."""
         return self.options.coder.name if self.superblock is None else self.superblock.value_codec
 
-    def close(self) -> None:
-        """Commit, mark the clean end, and give everything back, whatever fails; a second time does nothing."""
-        life = self.life
-        if life.state != OPEN:
-            return
-        life.locks.check(COMPACTING)  # before anything has changed
+    def check_end(self) -> None:
+        """As in Openable; the owner has locks of its own."""
         self.owner.check_end()
-        unsaid: error | None = None
-        with self.close_lock:
-            if not life.alive():
-                return  # another thread was faster
-            HANDLES.pop(id(self), None)
-            try:
-                unsaid = self.end_owner()
-                self.shut()
-            except BaseException:
-                self.reopen()
-                raise
+
+    def end(self) -> None:
+        """Commit, mark the clean end, and give everything back, whatever fails."""
+        life = self.life
+        try:
+            unsaid = self.end_owner()
+            self.shut()
+        except BaseException:
+            self.reopen()
+            raise
         try:
             if life.can_write():
                 self.commit_all()
@@ -105,6 +96,18 @@ class LogHandle(Openable):
         if unsaid is not None:
             raise unsaid
 
+    def close_uncommitted(self) -> None:
+        """Close, and leave away what is not committed."""
+        self.end_once(self.end_uncommitted)
+
+    def end_uncommitted(self) -> None:
+        """As `end`, without a commit; whoever closes a log that this could not close makes one."""
+        self.commits_at_end = False
+        try:
+            self.end()
+        finally:
+            self.commits_at_end = True
+
     def end_owner(self) -> error | None:
         """Have the owner end, while the log still takes what it says; return why it could not say all of it."""
         if not self.commits_at_end or not self.life.can_write():
@@ -118,7 +121,7 @@ class LogHandle(Openable):
         return None
 
     def shut(self) -> None:
-        """Take nothing more; the caller holds the lock."""
+        """Take nothing more."""
         if self.keeper is not None:
             self.keeper.stop()
         if self.refresher is None:
@@ -132,7 +135,6 @@ class LogHandle(Openable):
         self.owner.begin_again()
         self.log.shut = False
         self.life.state = OPEN
-        self.belong()
         if self.keeper is not None:
             self.keeper.worker.stopping = False
 
@@ -140,7 +142,6 @@ class LogHandle(Openable):
         """Close without a commit or a mark, as a crash would leave it."""
         if self.life.state != OPEN:
             return
-        HANDLES.pop(id(self), None)
         if self.keeper is not None:
             self.keeper.stop()
         self.life.state = CLOSED
@@ -200,19 +201,9 @@ class LogHandle(Openable):
             failure = attempt(self.lock.close) or failure
         if self.directory is not None:
             failure = attempt(self.directory.close) or failure
+        HANDLES.pop(id(self), None)
         if failure is not None:
             raise failure
-
-
-def finish(handle: LogHandle, close: Callable[[], None]) -> None:
-    """Close a log that nobody holds any more, whatever interrupts that; what goes wrong is said, as none can be told.
-
-    A compiled finalizer that raised would leave the exception to whatever runs next.
-    """
-    failure = attempt(close)
-    if failure is not None:
-        lost = isinstance(failure, Exception) and not came_from_handler(failure) and not handle.life.alive()
-        _breath.LastWord(handle.loss(failure) if lost else failure)
 
 
 def not_to_copy(handle: LogHandle) -> Exception:

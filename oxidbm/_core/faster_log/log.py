@@ -23,7 +23,7 @@ from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.figures import figures
 from oxidbm._core.faster_log.finding import address_at, checked_count, last_entries
 from oxidbm._core.faster_log.follow import LogFollower, wait_until
-from oxidbm._core.faster_log.handle import LogHandle, finish, not_to_copy
+from oxidbm._core.faster_log.handle import LogHandle, not_to_copy
 from oxidbm._core.faster_log.keeper import LogKeeper
 from oxidbm._core.faster_log.log_reader import (
     LogReader,
@@ -44,6 +44,7 @@ from oxidbm._core.faster_log.position_file import forget, known
 from oxidbm._core.faster_log.reading import checked_address, read_entry, size_of_entry, truncation
 from oxidbm._core.faster_log.refresh import LOOK_SECONDS, Refresher
 from oxidbm._core.faster_log.scan import EntryIterator, decoded
+from oxidbm._core.finalizers import finish
 from oxidbm._core.life import COMMITTED, OPEN, WRITABLE, Life
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.record import VALUE_LENGTH_MAX
@@ -484,8 +485,7 @@ class Log:
 
     def close(self, commit: object = True) -> None:
         """Commit and close; with commit=False leave away what is not committed. A second time does nothing."""
-        self.handle.commits_at_end = as_flag("commit", commit)
-        try:
+        if as_flag("commit", commit):
             self.handle.close()
-        finally:
-            self.handle.commits_at_end = True  # for whoever closes a log that this call could not close
+        else:
+            self.handle.close_uncommitted()

@@ -66,9 +66,11 @@ class LogReader:
 
     def __exit__(self, kind: object, value: object, trace: object) -> None:
         position = self.last if kind is None else self.before
-        if not self.says and position is not None and not self.closed and self.commits.log.life.alive():
-            self.keep(position)
-        self.close()
+        try:
+            if not self.says and position is not None and not self.closed and self.commits.log.life.alive():
+                self.keep(position)
+        finally:
+            self.close()
 
     def __repr__(self) -> str:
         place = self.commits.log.life.name()
@@ -135,14 +137,14 @@ class LogReader:
             if not forked:
                 self.file.sync()
         finally:
-            self.file.close(forked)
+            self.file.close()
 
     def __del__(self) -> None:
         if not self.closed:
             self.closed = True
             if self.file in self.commits.positions:
                 self.commits.positions.remove(self.file)
-            self.file.close(self.commits.log.life.state == FORKED)
+            self.file.close()
 
 
 @final
@@ -294,7 +296,7 @@ def before_readers(handle: LogHandle, wanted: i64, until: object) -> i64:
     ValueError where one was, and a reader stands before it, or where none was, and there is no reader.
     """
     directory = handle.directory
-    who, where = lowest([] if directory is None else known(directory))
+    who, where, number = lowest([] if directory is None else known(directory))
     if not who and until is None and handle.options.kind is A_LOG:
         register = "" if directory is None else "; add_reader() registers one that is to say it"
         raise ValueError(
@@ -304,6 +306,8 @@ def before_readers(handle: LogHandle, wanted: i64, until: object) -> i64:
     if not who or where >= wanted:
         return wanted
     if until is not None:
+        if number_behind(handle.commits, wanted, True) <= number:
+            return wanted  # in between there are commits, and no entries
         raise ValueError(
             f"the reader {who!r} stands at address {where}, before {until}; truncate() up to there, forget_reader() "
             "it, or say past_readers=True"
@@ -321,15 +325,17 @@ def infos(commits: EntryCommits, found: list[tuple[str, Position, bool]]) -> lis
     return listed
 
 
-def lowest(found: list[tuple[str, Position, bool]]) -> tuple[str, i64]:
-    """Return the reader that stands lowest, and where; "" where there is none."""
+def lowest(found: list[tuple[str, Position, bool]]) -> tuple[str, i64, i64]:
+    """Return the reader that stands lowest, where, and the number of the entry there; "" where there is none."""
     who = ""
     where: i64 = 0
+    number: i64 = 0
     for name, kept, _ in found:
         if not who or kept.address < where:
             who = name
             where = kept.address
-    return who, where
+            number = kept.number
+    return who, where, number
 
 
 def directory_of(handle: LogHandle) -> Directory:

@@ -19,7 +19,8 @@ from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MAX
 from oxidbm._core.device.directory import POSITION_SUFFIX, READERS, Directory
-from oxidbm._core.device.system import close_lost, read_at, sync_file, try_lock, unlock, write_at
+from oxidbm._core.device.lock_file import LockFile
+from oxidbm._core.device.system import read_at, sync_file, try_lock, unlock, write_at
 from oxidbm._core.durability.superblock import SUM, with_sum
 from oxidbm._core.errors import BusyError, ClosedError, CorruptionError, FormatError
 from oxidbm._core.handlers import came_from_handler
@@ -81,10 +82,10 @@ class Position:
 class PositionFile:
     """The file of one reader; `held` where it is locked, or is to be, else to look at.
 
-    One that is lost closes its file (see open_file), and leaves the lock to whoever else has that opening.
+    One that is lost closes its file (see open_file). A forked child has none (see lock_file).
     """
 
-    descriptor: int = -1  # also where __init__ fails, as the finalizer must expect
+    to_close: LockFile | None = None  # also where __init__ never ran, as the finalizer must expect
 
     def __init__(self, directory: Directory, name: str, flags: int, mode: int, held: bool) -> None:
         self.place = directory.place(name)
@@ -95,7 +96,31 @@ class PositionFile:
         self.dirty = False
         self.position: Position | None = None
         self.fault = ""  # of one slot, where the other one counts
-        self.descriptor = directory.open(name, flags, mode)
+        self.file = self.to_close = LockFile()
+        try:
+            self.file.open(directory, name, flags, mode)
+        except BaseException:
+            self.file.forget()
+            raise
+
+    @property
+    def descriptor(self) -> int:
+        """The descriptor; -1 where it was given back."""
+        return self.file.descriptor
+
+    def lock_soon(self) -> bool:
+        """Lock it, also where somebody just looks whether it is held."""
+        attempts = ATTEMPTS_MAX
+        while not try_lock(self.descriptor):
+            attempts -= 1
+            if attempts == 0:
+                return False
+            time.sleep(PAUSE_SECONDS)
+        return True
+
+    def is_named(self, directory: Directory) -> bool:
+        """Return whether its name still leads to it, as it does from then on for who has locked it."""
+        return self.file.is_named(directory, self.name)
 
     def load(self) -> None:
         """Read where the reader stands; CorruptionError where the file holds something else."""
@@ -160,50 +185,36 @@ class PositionFile:
     def end_use(self) -> None:
         """Need the descriptor no more; the last one behind a close() makes durable what it wrote, and gives it back."""
         if self.uses.end():
-            descriptor = self.take_descriptor()
             try:
-                self.sync_by(descriptor)
+                if self.descriptor >= 0:
+                    self.sync_by(self.descriptor)
             finally:
-                self.give_back(descriptor, False)
+                self.give_back()
 
     def release(self) -> None:
         """Let others have the reader, whose file stays open to be made durable."""
         self.held = False
         unlock(self.descriptor)
 
-    def close(self, forked: bool = False) -> None:
-        """Let others have the reader, unless it is the parent process's; a second time does nothing."""
-        if self.uses.close() or forked:
-            self.give_back(self.take_descriptor(), forked)
+    def close(self) -> None:
+        """Let others have the reader; a second time does nothing, and in a forked child nothing is left to do."""
+        if self.uses.close():
+            self.give_back()
 
-    def take_descriptor(self) -> int:
-        """Return the descriptor, which nobody else gives back then; -1 where somebody does."""
-        descriptor = self.descriptor
-        self.descriptor = -1
-        return descriptor
-
-    def give_back(self, descriptor: int, forked: bool) -> None:
+    def give_back(self) -> None:
         """Close the descriptor."""
-        if descriptor >= 0:
-            if self.held and not forked:
-                unlock(descriptor)
-            os.close(descriptor)
+        if self.held:
+            self.file.close()
+        else:
+            self.file.forget()
 
     def __del__(self) -> None:
-        descriptor = self.descriptor
-        self.descriptor = -1  # or who is lost with it, and finalized behind it, would close the number once more
-        close_lost(descriptor)
-
-
-def lock_soon(descriptor: int) -> bool:
-    """Lock a reader's file, also where somebody just looks whether it is held."""
-    attempts = ATTEMPTS_MAX
-    while not try_lock(descriptor):
-        attempts -= 1
-        if attempts == 0:
-            return False
-        time.sleep(PAUSE_SECONDS)
-    return True
+        file = self.to_close
+        try:
+            if file is not None:
+                file.close()
+        except Exception:  # the interpreter may have ended, and nobody is left to be told
+            return
 
 
 def hold(store: Directory, name: str, mode: int) -> PositionFile:
@@ -215,25 +226,28 @@ def hold(store: Directory, name: str, mode: int) -> PositionFile:
     except OSError as failure:
         raise refused(failure, name, store) from None
     try:
-        try:
-            fresh = directory.status(quoted) is None
-            file = PositionFile(directory, quoted, os.O_RDWR | os.O_CREAT, mode, True)
-        except OSError as failure:
-            raise refused(failure, name, store) from None
-        try:
-            if not lock_soon(file.descriptor):
-                raise BusyError(
-                    f"the reader {name!r} of {store.path} is open already, here or in another process; close it there, "
-                    "or take another name"
-                )
-            if fresh:
-                directory.sync()
-                store.sync()
-            file.load()
-        except BaseException:
-            file.close()
-            raise
-        return file
+        while True:
+            try:
+                fresh = directory.status(quoted) is None
+                file = PositionFile(directory, quoted, os.O_RDWR | os.O_CREAT, mode, True)
+            except OSError as failure:
+                raise refused(failure, name, store) from None
+            try:
+                if not file.lock_soon():
+                    raise BusyError(
+                        f"the reader {name!r} of {store.path} is open already, here or in another process; close it "
+                        "there, or take another name"
+                    )
+                if file.is_named(directory):
+                    if fresh:
+                        directory.sync()
+                        store.sync()
+                    file.load()
+                    return file
+            except BaseException:
+                file.close()
+                raise
+            file.close()  # somebody forgot the reader before it was locked
     finally:
         directory.close()
 
@@ -408,20 +422,22 @@ def forget(store: Directory, name: str) -> bool:
     directory = directory_in(store)
     try:
         quoted = file_name(name)
-        if directory.status(quoted) is None:
-            return False
-        try:
-            file = PositionFile(directory, quoted, os.O_RDWR, 0, False)
-        except OSError as failure:
-            raise refused(failure, name, store) from None
-        try:
-            if not lock_soon(file.descriptor):
-                raise BusyError(f"the reader {name!r} of {store.path} is open; close it before it is forgotten")
-            file.held = True
-            directory.unlink(quoted)
-            directory.sync()
-        finally:
-            file.close()
+        while directory.status(quoted) is not None:
+            try:
+                file = PositionFile(directory, quoted, os.O_RDWR, 0, True)
+            except FileNotFoundError:
+                return False  # somebody else forgot it meanwhile
+            except OSError as failure:
+                raise refused(failure, name, store) from None
+            try:
+                if not file.lock_soon():
+                    raise BusyError(f"the reader {name!r} of {store.path} is open; close it before it is forgotten")
+                if file.is_named(directory):
+                    directory.unlink(quoted)
+                    directory.sync()
+                    return True
+            finally:
+                file.close()
     finally:
         directory.close()
-    return True
+    return False

@@ -66,7 +66,7 @@ class Retention(BeforeCommit):
         log = self.log
         durable = self.commits.durable_tail
         most = durable
-        who, where = lowest(known(self.directory))
+        who, where, _ = lowest(known(self.directory))
         if who:
             most = min(most, where)
         until: i64 = 0

@@ -20,7 +20,8 @@ from mypy_extensions import i64
 from oxidbm import _queue_errors
 from oxidbm._core.arguments import as_flag
 from oxidbm._core.errors import ClosedError
-from oxidbm._core.faster_log.handle import Owner, finish
+from oxidbm._core.faster_log.handle import Owner
+from oxidbm._core.life import FORKED
 from oxidbm._core.locks import QUEUEING, LockOrder, StoreLock
 from oxidbm._core.queue.deliveries import NEVER, Deliveries
 from oxidbm._core.queue.handout import Handout
@@ -258,16 +259,14 @@ class Exchange(Owner):
         with self.lock:
             due = self.clock.now() + seconds if seconds > 0 else None
             self.check_going()
+            self.takers.wake()  # already: whoever is interrupted and tries again gives nothing back then
             given = self.deliveries.give_back(handout.delivery, handout.attempts, due)
             handout.settled = True
             handout.given_back = handout.given_back or given
             drop(handout, held)
-            if not given:
-                return False
-            self.takers.wake()
             if self.joiners:
                 self.pass_on(self.joiners)
-        return True
+        return given
 
     def extend(self, handout: Handout, seconds: object) -> bool:
         """Have an item stay out for so many seconds from now; False where it is not out any more."""
@@ -431,6 +430,7 @@ class Exchange(Owner):
 
     def commit(self) -> None:
         """Commit what was put, what is done, what is out and how often, and until when what was given back waits."""
+        self.log.life.check_open()  # first: in a forked child nobody may be left to give the lock back
         with self.lock:
             self.check_going()
             self.deliveries.pay()
@@ -461,12 +461,8 @@ class Exchange(Owner):
         try:
             self.log.close()
         finally:
-            self.tell_all()
-
-    def finish(self) -> None:
-        """Close, since nobody holds the queue any more."""
-        if not self.log.closed:
-            finish(self.log.handle, self.close)
+            if self.log.life.state != FORKED:  # else the lock may be another thread's, which the child has not got
+                self.tell_all()
 
     def tell_all(self) -> None:
         """Let all go on who wait, to find the queue closed."""

@@ -5,12 +5,13 @@ handler raises behind that, the item is in there, and not with nobody: the call 
 begins and ends a block is compiled for the same reason: no handler runs between a block and its acknowledgement.
 """
 
-import contextlib
 from typing import Any
 
 from mypy_extensions import mypyc_attr
 
 from oxidbm._core.errors import ClosedError, error
+from oxidbm._core.exits import attempt
+from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.queue.deliveries import Delivery
 
 
@@ -63,7 +64,9 @@ class Handout:
             return
         try:
             self.queue.exchange.acknowledge(self)
-        except error:
+        except error as failure:
+            if not self.settled and came_from_handler(failure):
+                self.come_again()
             raise
         except BaseException:  # of a signal's handler
             if not self.settled:
@@ -71,6 +74,11 @@ class Handout:
             raise
 
     def come_again(self) -> None:
-        """Give the item back; where the queue is closed, it comes again anyway."""
-        with contextlib.suppress(ClosedError):
-            self.queue.exchange.give_back(self, 0)
+        """Give the item back, whatever interrupts that; where the queue is closed, it comes again anyway."""
+        failure = attempt(self.wait_again)
+        if failure is not None and (not isinstance(failure, ClosedError) or came_from_handler(failure)):
+            raise failure
+
+    def wait_again(self) -> None:
+        """Let the item wait at once."""
+        self.queue.exchange.give_back(self, 0)

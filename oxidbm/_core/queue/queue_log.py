@@ -119,9 +119,10 @@ class QueueLog(Log):
         self.life.check_open()
         commits = self.commits
         stop: i64 = commits.durable_tail if self.read_only else self.log.tail
+        following = commits.following  # already: what follows reads the device, and others append meanwhile
         entries = EntryIterator(commits, plain(ENTRIES), max(i64(begin), commits.begin), stop, True, self)
         entries.noted = noted
-        return entries, int(commits.following), int(stop)
+        return entries, int(following), int(stop)
 
     def cursor(self, begin: int, noted: list[str]) -> LogFollower:
         """Return a follower of all entries at or behind an address, which passes over damage as `walk` does."""

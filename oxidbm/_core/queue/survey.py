@@ -1,7 +1,8 @@
 """A survey: what a queue's log says, read from an address on, and what of it is damaged or missing.
 
 Entries are numbered, so it is known how many are gone between two that are sound. Those of them that are known to be
-acknowledged are no loss.
+acknowledged are no loss. Others may acknowledge and truncate meanwhile: what stands before where the log begins at the
+end is nobody's any more, and whether it could be read says nothing.
 """
 
 from collections.abc import Collection, Iterator
@@ -49,8 +50,10 @@ class Survey:
         self.notes: dict[int, Note] = {}
         self.gaps: list[Gap] = []
         self.faults: dict[int, str] = {}  # of sound entries that no queue writes
+        self.cut_short = False  # others truncated meanwhile, so that the numbers do not say how many items there are
         self.read(log.first_number() if number is None else number)
         self.check_done()
+        self.forget_truncated()
 
     def entries(self, noted: list[str]) -> tuple[EntryIterator, int, int]:
         """Return an iterator over the entries, the number behind the last one, and the address behind it."""
@@ -66,7 +69,7 @@ class Survey:
         unpack = ADDRESS.unpack_from
         items = 0
         for address, entry in pairs(entries):
-            if noted:
+            if noted or entries.number() != number:
                 number = self.find_gap(low, address, number, entries.number(), noted)
             number += 1
             low = address
@@ -108,9 +111,10 @@ class Survey:
 
     def find_gap(self, low: int, high: int, number: int, found: int, noted: list[str]) -> int:
         """Take note of a gap where the entry behind it has another number than it should; return its number."""
-        if found > number:
+        missing = found - max(number, self.log.first_number())
+        if missing > 0:
             why = noted[0] if noted else f"{self.log.life.called()}: entries are missing before address {high}"
-            self.gaps.append(Gap(low, high, found - number, why))
+            self.gaps.append(Gap(low, high, missing, why))
         noted.clear()
         return found
 
@@ -129,9 +133,17 @@ class Survey:
             self.done.discard(address)
             self.faults[address] = "is acknowledged, and no item stands there"
 
+    def forget_truncated(self) -> None:
+        """Hold nothing against what was truncated meanwhile."""
+        begin = self.log.begin
+        if begin > self.begin:
+            self.cut_short = True
+            self.gaps = [gap for gap in self.gaps if gap.high > begin]
+            self.faults = {address: fault for address, fault in self.faults.items() if address >= begin}
+
     def waiting(self, *other: Collection[int]) -> int:
         """Return how many items there are that are not done, nor in other sets of addresses. O(acknowledgements)."""
-        if not self.gaps and not self.faults and not other:
+        if not self.gaps and not self.faults and not other and not self.cut_short:
             return self.items - len(self.done)
         return sum(1 for _ in self.unfinished(*other))
 

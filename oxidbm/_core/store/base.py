@@ -22,6 +22,7 @@ from oxidbm._core.durability.checkpointer import Checkpointer
 from oxidbm._core.durability.compression import checked_level
 from oxidbm._core.durability.source import Recovery
 from oxidbm._core.errors import RecoveryWarning
+from oxidbm._core.finalizers import finish
 from oxidbm._core.life import COMMITTED, Life
 from oxidbm._core.seconds import checked_every, to_time
 from oxidbm._core.sizes import parse_size
@@ -135,6 +136,7 @@ class StoreBase:
             handle = open_path(os.fsdecode(os.fspath(cast(Any, path))), options)
         self.handle: Handle = handle
         self.owned = handle
+        handle.belong()
         self.life: Life = handle.life
         self.table: Table = handle.table
         self.coders: Coders = handle.coders
@@ -160,12 +162,9 @@ class StoreBase:
         self.close()
 
     def __del__(self) -> None:
-        if self.owned is not None:
-            try:
-                self.owned.close()
-            except Exception as failure:
-                # a compiled finalizer that raises leaves the exception to whatever runs next
-                _breath.LastWord(failure if self.owned.life.alive() else self.owned.loss(failure))
+        owned = self.owned
+        if owned is not None:
+            finish(owned, owned.close)
 
     def __reduce__(self) -> Any:
         raise TypeError("a store cannot be pickled or copied; open its path where it is needed")

@@ -19,7 +19,6 @@ from oxidbm._core.errors import error
 from oxidbm._core.exits import HANDLES, Openable, attempt
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import CLOSED, OPEN, READ_ONLY
-from oxidbm._core.locks import COMPACTING
 from oxidbm._core.memory import trim_memory
 from oxidbm._core.store.follower import Follower
 from oxidbm._core.store.maintainers import ClosedMaintainer, DiskMaintainer
@@ -48,6 +47,9 @@ class Handle(Openable):
         self.recovery = Recovery()
         self.follower: Follower | None = None
         self.retired: list[Handle] = []  # what a reader has exchanged, for the walks that need it
+
+    def belong(self) -> None:
+        """Be closed at the interpreter's exit from now on: somebody has it, where an opening could still be lost."""
         HANDLES[id(self)] = self
 
     def key_codec(self) -> str:
@@ -62,21 +64,14 @@ class Handle(Openable):
         """Return whether a checkpoint was passed over."""
         return len(self.recovery.faults) > 0
 
-    def close(self) -> None:
-        """Commit, mark the clean end, and give everything back, whatever fails; a second time does nothing."""
+    def end(self) -> None:
+        """Commit, mark the clean end, and give everything back, whatever fails."""
         life = self.life
-        life.wait_at_gate()
-        if life.state != OPEN:
-            return
-        life.locks.check(COMPACTING)  # before anything has changed
-        HANDLES.pop(id(self), None)
         disk = self.disk
         if disk is not None:
             shut = False
             try:
                 with disk.compact_lock:
-                    if not life.alive():
-                        return  # another thread was faster
                     disk.stop()
                     with life.gate:  # a batch that began meanwhile is applied first
                         life.state = CLOSED
@@ -84,7 +79,7 @@ class Handle(Openable):
             except BaseException:
                 if shut:
                     self.reopen()
-                elif life.alive():  # else another thread has closed it
+                else:
                     self.go_on()
                 raise
         if self.follower is not None and not self.leave_writer(self.follower):
@@ -109,19 +104,19 @@ class Handle(Openable):
         self.give_back()
 
     def leave_writer(self, follower: Follower) -> bool:
-        """Be closed for a reader that may be moving to a newer commit; False where another thread was faster."""
+        """Be closed for a reader that may be moving to a newer commit; False where it came to its end by that."""
         life = self.life
         try:
             follower.stop()
             with follower.lock:
-                faster = not life.alive()
-                if not faster:
+                moved_on = life.alive()
+                if moved_on:
                     life.state = CLOSED
         except BaseException:
             if life.alive():
                 self.go_on()
             raise
-        return not faster
+        return moved_on
 
     def reopen(self) -> None:
         """Be as open as before close(), which did not come to its end."""
@@ -130,8 +125,7 @@ class Handle(Openable):
         self.go_on()
 
     def go_on(self) -> None:
-        """Be closed at exit again, and let the background thread start with the next step of the log."""
-        HANDLES[id(self)] = self
+        """Let the background thread start with the next step of the log."""
         if self.disk is not None:
             self.disk.worker.stopping = False
         if self.follower is not None:
@@ -141,7 +135,6 @@ class Handle(Openable):
         """Close without a commit or a mark, as a crash would leave it; for tests of recovery."""
         if self.life.state != OPEN:
             return
-        HANDLES.pop(id(self), None)
         if self.disk is not None:
             self.disk.stop()
         if self.follower is not None:
@@ -213,6 +206,7 @@ class Handle(Openable):
             failure = attempt(self.directory.close) or failure
         if large:
             failure = attempt(trim_memory) or failure
+        HANDLES.pop(id(self), None)
         if failure is not None:
             raise failure
 

@@ -17,7 +17,6 @@ from oxidbm._core.durability.catch_up import Ground
 from oxidbm._core.durability.rebuild import OverlayDevice
 from oxidbm._core.durability.superblock import read_superblock
 from oxidbm._core.errors import CorruptionError, FormatError, MissingError, StaleError
-from oxidbm._core.exits import HANDLES
 from oxidbm._core.store.follower import Follower
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.opening import open_path
@@ -111,7 +110,6 @@ class Files(Ground):
                     exchange(handle, fresh)
                     handle.life.open_gate()
         finally:
-            HANDLES.pop(id(fresh), None)
             handle.retired.append(fresh)
         self.give_back_retired()
         return moved
