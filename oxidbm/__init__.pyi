@@ -139,6 +139,7 @@ class Store(MutableMapping[_K, _V]):
         interval: float = 1.0,
         compaction: bool = True,
         mapped: bool | None = None,
+        read_cache: bool | int | str | None = None,
         mode: int = 0o666,
         create: bool = True,
         lock: bool = True,
@@ -165,6 +166,7 @@ class Store(MutableMapping[_K, _V]):
         interval: float = 1.0,
         compaction: bool = True,
         mapped: bool | None = None,
+        read_cache: bool | int | str | None = None,
         mode: int = 0o666,
         create: bool = True,
         lock: bool = True,
@@ -191,6 +193,7 @@ class Store(MutableMapping[_K, _V]):
         interval: float = 1.0,
         compaction: bool = True,
         mapped: bool | None = None,
+        read_cache: bool | int | str | None = None,
         mode: int = 0o666,
         create: bool = True,
         lock: bool = True,
@@ -217,6 +220,7 @@ class Store(MutableMapping[_K, _V]):
         interval: float = 1.0,
         compaction: bool = True,
         mapped: bool | None = None,
+        read_cache: bool | int | str | None = None,
         mode: int = 0o666,
         create: bool = True,
         lock: bool = True,
@@ -248,6 +252,8 @@ class Store(MutableMapping[_K, _V]):
         mapped: whether small records of complete segments are read through mmap. None: while what is read is in memory
             anyway; else with pread, as read_only always does. True: always; where the disk is needed no other thread
             runs meanwhile, and where it fails, or a file was cut, a signal ends the process. False: never.
+        read_cache: how much of `memory` may be copies of records on disk that are read again and again. None: up to
+            half, as much as pays; a size: as much as that, and no less where it does not pay; False: none.
         mode: permission bits of new files, less the umask.
         create: False raises MissingError where there is no store.
         lock: False opens for writing without the lock that keeps a second writer out; only where something else does.
@@ -783,11 +789,12 @@ class Store(MutableMapping[_K, _V]):
 
         Addresses of the log, in bytes: begin <= head <= flushed <= read_only <= tail, durable_tail. What is durable by
         a snapshot alone may stand behind durable_tail; commit_sequence and durable_sequence count its commit.
-        Sizes in bytes: log_bytes, live_bytes, dead_bytes, file_bytes, memory_bytes (frame_bytes, index_bytes and
-        order_bytes), memory_budget, page_bytes, size_limit (0 for none).
+        Sizes in bytes: log_bytes, live_bytes, dead_bytes, file_bytes, memory_bytes (frame_bytes, index_bytes,
+        order_bytes and read_cache_bytes), memory_budget, page_bytes, size_limit (0 for none).
         Numbers: keys (exact where unverified is 0), unverified (blind writes that len() settles), index_buckets,
         index_entries, overflow_buckets, readers (iterations inside), compactions, commit_sequence, durable_sequence,
-        evicted_keys (by size_limit), sessions (known by name).
+        evicted_keys (by size_limit), sessions (known by name), read_cache_records (copies there are), read_cache_hits
+        and read_cache_misses (reads of records on disk that found one, or needed the disk).
         Checkpoints: checkpoints (how many there are), checkpoint_bytes (of their files), held_bytes (of the log before
         begin, which only they keep on disk), checkpoint_running (whether one is being made), checkpoint_failure (why
         the last automatic one that failed did, or "").

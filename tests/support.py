@@ -62,6 +62,7 @@ class MoreOptions(Options, total=False):
     interval: float
     size_limit: int | str
     clock: Callable[[], float]
+    read_cache: bool | int | str | None
     checkpoints: bool
     checkpoint: str | Checkpoint | None
     device: Device

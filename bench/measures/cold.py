@@ -66,14 +66,14 @@ class Reader(ABC):
 
 
 class StoreReader(Reader):
-    """oxidbm.Store with a quarter of the memory."""
+    """oxidbm.Store with half of the memory."""
 
     name = "oxidbm"
-    note = 'oxidbm is Store(path, memory=M, durability="manual"), M a quarter of the memory that there is'
+    note = 'oxidbm is Store(path, memory=M, durability="manual"), M half of the memory that there is'
 
     def open(self) -> None:
         """Open it."""
-        self.store = oxidbm.Store(self.path, memory=self.memory // 4, durability="manual")
+        self.store = oxidbm.Store(self.path, memory=self.memory // 2, durability="manual")
 
     def fill(self, pairs: Iterator[tuple[bytes, bytes]]) -> None:
         """Write records."""

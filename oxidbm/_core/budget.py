@@ -15,7 +15,8 @@ RUNS: Final = 1  # frames of records larger than a page
 INDEX: Final = 2
 PENDING: Final = 3  # addresses of records that are not settled yet
 ORDER: Final = 4  # keys of an ordered view
-CONSUMERS: Final = 5
+READ_CACHE: Final = 5  # copies of records on disk, and where they stand
+CONSUMERS: Final = 6
 
 ORDER_SHARE_BITS: Final = 2
 

@@ -86,6 +86,13 @@ def hash_words(first: i64, second: i64, length: i64, seed: i64) -> i64:
     return h ^ (h >> 29)
 
 
+def hash_address(address: i64) -> i64:
+    """Return 62 bits of an address, mixed: what tells copies of records on disk apart, in memory only."""
+    h: i64 = ((address >> 3) * MULTIPLIER_KEY) & MASK_62
+    h = ((h ^ (h >> 32)) * MULTIPLIER_END) & MASK_62
+    return h ^ (h >> 29)
+
+
 def finish_sum(a: i64, b: i64, key: i64) -> i64:
     """Return the 32-bit checksum of two lanes, under a key of 32 bits; never zero, which stands for "not sealed"."""
     h: i64 = ((a ^ (b >> 7)) * MULTIPLIER_END) & MASK_62

@@ -29,6 +29,10 @@ OF_THIS_PROCESS = {
     "poisoned",
     "checkpoint_running",
     "checkpoint_failure",
+    "read_cache_bytes",
+    "read_cache_records",
+    "read_cache_hits",
+    "read_cache_misses",
 }
 SETTLED_MAX = 10_000  # blind writes that a look settles; each may be a read of the disk, one after the other
 OF_RECOVERY = ("checkpoint", "commit", "records", "bytes_cut", "seconds", "faults")

@@ -160,6 +160,13 @@ class StoreMachine(RuleBasedStateMachine):
         some = [self.key(number) for number in numbers]
         assert self.store.get_many(some, b"none") == [self.model.get(key, b"none") for key in some]
 
+    @rule(first=keys, count=st.integers(1, KEYS))
+    def read_again(self, first: int, count: int) -> None:
+        """Read so often that there are copies of what is on disk, and read those."""
+        some = [self.key((first + i) % KEYS) for i in range(count)]
+        for _ in range(4):
+            assert [self.store.get(key) for key in some] == [self.model.get(key) for key in some]
+
     @rule(numbers=st.lists(keys, max_size=20))
     def delete_many(self, numbers: list[int]) -> None:
         some = {self.key(number) for number in numbers}

@@ -338,6 +338,7 @@ WEIGHTS: dict[Callable[[Walk], None], float] = {
     Walk.take: 5,
     Walk.take_oldest: 2,
     Walk.look: 4,
+    Walk.look_again: 3,
     Walk.count_up: 3,
     Walk.put_many: 4,
     Walk.delete_some: 3,

@@ -56,6 +56,12 @@ class WriteSteps(WalkBase):
         assert self.store.get_many(keys) == [self.state.items.get(key) for key in keys]
         assert (keys[0] in self.store) == (keys[0] in self.state.items)
 
+    def look_again(self) -> None:
+        """Read so often that there are copies of what is on disk, and read those."""
+        keys = [self.key() for _ in range(self.chance.randrange(1, 40))]
+        for _ in range(4):
+            assert [self.store.get(key) for key in keys] == [self.state.items.get(key) for key in keys]
+
     def count_up(self) -> None:
         number = int(self.state.items.get(b"counter", b"0")) + self.chance.choice([1, 10**9])
         assert self.store.incr(b"counter", number - int(self.state.items.get(b"counter", b"0"))) == number

@@ -33,7 +33,7 @@ def there(descriptor: int, buffers: list[bytearray], offset: int, _flags: int) -
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[oxidbm.Store]:
     """A store that is on disk alone, on whatever file system the tests are run."""
     monkeypatch.setattr(os, "preadv", there)
-    with disk_store(tmp_path / "store", page_size="4KiB", ordered=True) as made:
+    with disk_store(tmp_path / "store", page_size="4KiB", ordered=True, read_cache=False) as made:
         disk_of(made).stop()
         for key in KEYS:
             made[key] = key * 10

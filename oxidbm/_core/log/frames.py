@@ -4,7 +4,7 @@ A frame is a vec of i64 words, one page long or, for a record larger than a page
 the VIEW_WORDS words that make a `bytes` view of it (see memory). It is allocated whole and reached step by step, so a
 store costs what it holds. Frames given back are kept and used again. Invariants: 1. views are dropped before their
 frame; 2. a slot of a vec of frames or views is cleared before it is popped; 3. what frames take is drawn from the
-budget, whole frames, spare ones included.
+budget, whole frames, spare ones included, by the consumer that they are for.
 """
 
 from typing import Final, final
@@ -38,8 +38,9 @@ class Frames:
     while the page is still appended to.
     """
 
-    def __init__(self, page_bits: i64, slots: i64, budget: Budget) -> None:
+    def __init__(self, page_bits: i64, slots: i64, budget: Budget, consumer: i64 = PAGES) -> None:
         self.budget = budget
+        self.consumer = consumer
         self.views: vec[bytes] = vec[bytes]()  # before words: freed first
         self.spare_views: vec[bytes] = vec[bytes]()
         self.run_views: vec[bytes] = vec[bytes]()
@@ -97,7 +98,7 @@ class Frames:
         self.spare_words = append(self.spare_words, frame)
         self.spare_views = append(self.spare_views, view)
         self.page_frames += 1
-        self.budget.add(PAGES, size << 3)
+        self.budget.add(self.consumer, size << 3)
 
     def prepare_run(self, words: i64, breathes: bool = False) -> None:
         """Have one more frame of `words` ready for a record larger than a page; as `prepare`.
@@ -203,7 +204,7 @@ class Frames:
             return False
         self.forget_last_spare()
         self.page_frames -= 1
-        self.budget.add(PAGES, -(self.page_words << 3))
+        self.budget.add(self.consumer, -(self.page_words << 3))
         return True
 
     def forget_last_spare(self) -> None:
@@ -241,5 +242,6 @@ class Frames:
         self.spare_words = vec[vec[i64]]()
         self.run_words = vec[vec[i64]]()
         self.page_frames = 0
-        self.budget.hold(PAGES, 0)
-        self.budget.hold(RUNS, 0)
+        self.budget.hold(self.consumer, 0)
+        if self.consumer == PAGES:
+            self.budget.hold(RUNS, 0)

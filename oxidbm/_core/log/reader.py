@@ -68,6 +68,11 @@ class Record:
         return self.info & TOMBSTONE != 0
 
 
+def copied_record(address: i64, data: bytes) -> Record:
+    """Return the record at an address of which a copy, verified, is at hand."""
+    return Record(address, read_i64_le(data, 0), read_i64_le(data, 8), read_i64_le(data, 16), data)
+
+
 def fault_at(log: HybridLog, address: i64, info: i64, shape: i64, seal: i64) -> str:
     """Return what is wrong with a header at its place in the log as words of a sentence, or "" where nothing is."""
     return fault_in_page(address, info, shape, seal, log.page_bytes)

@@ -101,6 +101,7 @@ class StoreBase:
         interval: object = 1.0,
         compaction: object = True,
         mapped: object = None,
+        read_cache: object = None,
         mode: object = 0o666,
         create: object = True,
         lock: object = True,
@@ -117,6 +118,7 @@ class StoreBase:
         options = Options(parse_size("memory", memory), parse_size("page_size", page_size), durability, interval)
         options.open_as(read_only, mode, create, lock, device)
         options.work_as(evict, compaction, checkpoints, mapped, ordered)
+        options.cache_as(read_cache)
         options.checkpoint = to_token("checkpoint", checkpoint)
         options.coders = Coders(coder_for(KEYS, key), coder_for(VALUES, value))
         options.size_limit = 0 if size_limit is None else parse_size("size_limit", size_limit)

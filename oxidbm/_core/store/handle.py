@@ -195,6 +195,7 @@ class Handle(Openable):
         failure = attempt(table.log.epoch.drain) or failure
         failure = attempt(table.log.use.give_up) or failure
         failure = attempt(table.log.let_go) or failure
+        failure = attempt(table.drop_read_cache) or failure
         table.index = table.index.given_up()
         failure = attempt(self.commits.waiters.close) or failure
         failure = attempt(self.commits.notices.ended) or failure

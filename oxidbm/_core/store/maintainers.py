@@ -29,6 +29,7 @@ from oxidbm._core.log.room import Room
 from oxidbm._core.log.warm import WARM_READS_BESIDE, wants_warming, warm
 from oxidbm._core.store.over_budget import OverBudget
 from oxidbm._core.store.size_limit import SizeLimit
+from oxidbm._core.table import caching
 from oxidbm._core.table.compaction import Compaction
 from oxidbm._core.table.settle import settle
 from oxidbm._core.table.table import Maintainer, Table
@@ -76,6 +77,7 @@ class DiskMaintainer(Maintainer):
         log = self.log
         log.due = False
         log.follow_tail()
+        caching.go_on(table)
         log.trim()
         log.prepare_ahead()
         if not self.worker.running or not self.worker.wake.is_set():
@@ -102,6 +104,7 @@ class DiskMaintainer(Maintainer):
     def make_room(self, room: Room) -> None:
         """Flush the oldest page; the caller tries again."""
         self.log.due = False
+        caching.make_room(self.table, room)
         flush_for(self.log, room)
 
     def cleared(self) -> None:
@@ -158,6 +161,7 @@ class DiskMaintainer(Maintainer):
         self.commit_in_time()
         making = self.checkpoints.finishing == 0 and self.checkpoints.advance()
         if wants_warming(log, WARM_READS_BESIDE):
+            caching.give_way(self.table)
             making = warm(log) or making
         try:
             return (self.compacts and self.compact_some()) or making

@@ -143,7 +143,9 @@ def unrecovered(directory: Directory, device: Device, options: Options, block: S
     budget = Budget(i64(options.memory))
     log = HybridLog(device, Life(directory.path), budget, block.page_bits, False)
     log.checksum_key = i64(block.checksum_key())
-    return Commits(Table(log, HashIndex(NOTHING, budget), block.seed & MASK_62, options.clock), Serials())
+    table = Table(log, HashIndex(NOTHING, budget), block.seed & MASK_62, options.clock)
+    table.cache_limit = options.read_cache
+    return Commits(table, Serials())
 
 
 def open_log(directory: Directory, options: Options, block: Superblock) -> Handle:

@@ -9,6 +9,8 @@ from oxidbm._core.coder import Coders, plain
 from oxidbm._core.device.device import Device, as_device
 from oxidbm._core.paging import checked_durability, page_bits_for
 from oxidbm._core.seconds import checked_every
+from oxidbm._core.sizes import parse_size
+from oxidbm._core.table.caching import AS_IT_EARNS, OFF
 
 
 @final
@@ -30,6 +32,7 @@ class Options:
         self.checkpoints = True
         self.checkpoint: str | None = None
         self.mapped: bool | None = None
+        self.read_cache = AS_IT_EARNS
         self.mode = 0o666
         self.device: Device | None = None
         self.coders = Coders(plain("keys"), plain("values"))
@@ -51,3 +54,12 @@ class Options:
         self.checkpoints = as_flag("checkpoints", checkpoints)
         self.mapped = None if mapped is None else as_flag("mapped", mapped)
         self.ordered = as_flag("ordered", ordered)
+
+    def cache_as(self, read_cache: object) -> None:
+        """Take over how large the read cache may be; TypeError, ValueError."""
+        if read_cache is None or read_cache is True:
+            self.read_cache = AS_IT_EARNS
+        elif read_cache is False:
+            self.read_cache = OFF
+        else:
+            self.read_cache = min(parse_size("read_cache", read_cache), self.memory)

@@ -4,7 +4,7 @@ from typing import Any
 
 from mypy_extensions import i64
 
-from oxidbm._core.budget import INDEX, ORDER
+from oxidbm._core.budget import INDEX, ORDER, READ_CACHE
 from oxidbm._core.durability.checkpoint import Checkpoint
 from oxidbm._core.store.handle import Handle, checkpoints_of
 from oxidbm._core.store.ordered import KeyOrder
@@ -16,6 +16,7 @@ def statistics(handle: Handle, order: KeyOrder | None) -> dict[str, Any]:
     log = table.log
     index = table.index
     budget = log.budget
+    cache = table.read_cache
     commits = handle.commits
     disk = handle.disk
     checkpoints = checkpoints_of(handle)
@@ -42,6 +43,10 @@ def statistics(handle: Handle, order: KeyOrder | None) -> dict[str, Any]:
         "frame_bytes": int(budget.frame_bytes()),
         "index_bytes": int(budget.held[INDEX]),
         "order_bytes": int(budget.held[ORDER]),
+        "read_cache_bytes": int(budget.held[READ_CACHE]),
+        "read_cache_records": 0 if cache is None else int(cache.copies),
+        "read_cache_hits": 0 if cache is None else int(cache.hits),
+        "read_cache_misses": 0 if cache is None else int(cache.misses),
         "index_buckets": int(index.buckets()),
         "index_entries": int(index.entries),
         "overflow_buckets": int(index.overflow_in_use),

@@ -35,8 +35,11 @@ def tell(log: HybridLog, address: i64) -> bool:
 
 def tell_of_keys(table: Table, keys: list[bytes]) -> None:
     """Tell the device what reading these keys will ask for first."""
+    cache = table.read_cache
     for key in keys:
         for entry in table.index.matching(hash_key(key, table.seed)):
+            if cache is not None and cache.find(address_of(entry)) != 0:
+                continue
             if not tell(table.log, address_of(entry)):
                 return
 

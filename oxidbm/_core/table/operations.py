@@ -47,6 +47,7 @@ from oxidbm._core.log.record import (
 )
 from oxidbm._core.log.warm import WARM_READS, wants_warming, warm
 from oxidbm._core.memory import VIEW_WORDS
+from oxidbm._core.table.caching import give_way
 from oxidbm._core.table.locate import locate, locate_steady
 from oxidbm._core.table.table import Table
 
@@ -93,6 +94,11 @@ def read(table: Table, key: bytes) -> bytes | None:
         if (entry >> TAG_SHIFT) & TAG_FIELD == tag:
             address: i64 = (entry & ENTRY_ADDRESS) << 3
             if address < table.log.head:
+                cache = table.read_cache
+                if cache is not None and address >= table.log.begin:
+                    value = cache.value_of(address, key)
+                    if value is not None:
+                        return value
                 break
             slot: i64 = (address >> table.log.page_bits) & table.log.frames.mask
             offset: i64 = address & table.log.offset_mask & ADDRESS_MASK
@@ -123,9 +129,10 @@ def read(table: Table, key: bytes) -> bytes | None:
 def read_slow(table: Table, key: bytes, key_hash: i64) -> bytes | None:
     """As `read`, of a record that is on disk, down a mixed chain, or has flags."""
     now = table.now_if_expiring()
-    found = locate(table, key, key_hash)
+    found = locate(table, key, key_hash, True)
     value = value_of(table.log, found) if found is not None and is_live(table.log, found, now) else None
     if wants_warming(table.log, WARM_READS):
+        give_way(table)
         warm(table.log)
     return value
 

@@ -17,6 +17,7 @@ from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.record import KEY_LENGTH_MAX, VALUE_LENGTH_MAX
 from oxidbm._core.log.room import Room
 from oxidbm._core.table.pending import Pending
+from oxidbm._core.table.read_cache import ReadCache
 
 MILLISECONDS: Final = 1000.0
 
@@ -78,6 +79,8 @@ class Table:
         self.live_bytes: i64 = 0
         self.session_bytes: i64 = 0  # of the records that say where a session is, which no key leads to
         self.pending = Pending(log.budget)
+        self.read_cache: ReadCache | None = None  # of what was read of this log's device
+        self.cache_limit: i64 = 0  # bytes of it; see `caching`
         self.value_limit: i64 = min(log.budget.limit // 2 - KEY_LENGTH_MAX, i64(VALUE_LENGTH_MAX))
 
     def now_ms(self) -> i64:
@@ -125,6 +128,7 @@ class Table:
         self.live_bytes, other.live_bytes = other.live_bytes, self.live_bytes
         self.session_bytes, other.session_bytes = other.session_bytes, self.session_bytes
         self.pending, other.pending = other.pending, self.pending
+        self.read_cache, other.read_cache = other.read_cache, self.read_cache
         self.value_limit = other.value_limit
         for watcher in self.watchers:
             watcher.forgotten()
@@ -137,11 +141,19 @@ class Table:
         """Return how many bytes of the log lead to nothing."""
         return max(self.log.tail - self.log.begin - self.live_bytes - self.session_bytes, i64(0))
 
+    def drop_read_cache(self) -> None:
+        """Give up every copy of the read cache."""
+        cache = self.read_cache
+        if cache is not None:
+            self.read_cache = None
+            cache.let_go()
+
     def forget_all(self) -> None:
         """Let the index lead to nothing; the log's records are dead from now on."""
         self.index = self.index.emptied()
         self.count = 0
         self.live_bytes = 0
         self.pending.drop()
+        self.drop_read_cache()
         for watcher in self.watchers:
             watcher.forgotten()
