@@ -1,6 +1,8 @@
 """The read cache: copies of records on disk, made by a second read, right whatever becomes of their keys."""
 
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -403,6 +405,30 @@ def test_a_batch_as_large_as_it_may_be_finds_room_beside_it(tmp_path: Path) -> N
             for number in range(100):
                 batch[b"batched %d" % number] = bytes(4000)
         assert [store[b"batched %d" % number] for number in range(100)] == [bytes(4000)] * 100
+
+
+WITH_LITTLE_MEMORY = """
+import resource, sys
+from oxidbm import Store
+with Store(sys.argv[1], memory="2GiB", durability="manual", compaction=False) as store:
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (100 << 20), used + (100 << 20)))
+    for turn in range(3):
+        for number in range(1000):
+            assert store[b"%d" % number].startswith(b"%d;" % number)
+    print(store.stats()["head"] == store.stats()["tail"], store.stats()["read_cache_bytes"])
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a limit of address space counts maps as Linux does")
+def test_a_read_needs_no_memory_for_copies(tmp_path: Path) -> None:
+    """Where the system has none for a cache as large as it may become, values come all the same."""
+    with disk_store(tmp_path / "store") as store:
+        filled(store, 1000)
+        store.checkpoint()
+    command = [sys.executable, "-c", WITH_LITTLE_MEMORY, str(tmp_path / "store")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("True 0\n", "")
 
 
 def test_the_size_that_is_given(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from oxidbm._core.budget import PAGES
+from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import Record
 from oxidbm._core.log.record import content_words
@@ -41,7 +42,9 @@ def offer(table: Table, log: HybridLog, found: Record) -> None:
         most: i64 = most_bytes(table, 0, True)
         if most < LEAST_BYTES:
             return
-        cache = ReadCache(log)
+        cache = new_cache(table, log)
+        if cache is None:
+            return
         cache.most = most
         table.read_cache = cache
     if log.budget.free() < 0:
@@ -49,12 +52,33 @@ def offer(table: Table, log: HybridLog, found: Record) -> None:
     size: i64 = content_words(found.shape) << 3
     if size > cache.largest or not cache.note(found.address, size):
         return
-    if cache.wants_page(size) and may_grow(table, cache):
-        cache.prepare()
-        if cache.gone:  # another thread has cleared the store, or closed it
-            cache.frames.drop_spare()
-            return
+    if cache.wants_page(size) and may_grow(table, cache) and not prepare(cache):
+        return
     cache.keep(found.address, found.data, size)
+
+
+def new_cache(table: Table, log: HybridLog) -> ReadCache | None:
+    """Return a cache; None, now and from then on, where the system has no memory for one: a read needs none."""
+    try:
+        return ReadCache(log)
+    except MemoryError as failure:
+        if came_from_handler(failure):
+            raise
+        table.cache_limit = OFF
+        return None
+
+
+def prepare(cache: ReadCache) -> bool:
+    """Have a frame for the next page of copies where the system has the memory; False where there is no cache now."""
+    try:
+        cache.prepare()
+    except MemoryError as failure:
+        if came_from_handler(failure):
+            raise
+        cache.turning = True
+    if cache.gone:  # another thread has cleared the store, or closed it
+        cache.frames.drop_spare()
+    return not cache.gone
 
 
 def most_bytes(table: Table, size: i64, read_mostly: bool) -> i64:
