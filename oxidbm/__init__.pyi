@@ -252,8 +252,9 @@ class Store(MutableMapping[_K, _V]):
         mapped: whether small records of complete segments are read through mmap. None: while what is read is in memory
             anyway; else with pread, as read_only always does. True: always; where the disk is needed no other thread
             runs meanwhile, and where it fails, or a file was cut, a signal ends the process. False: never.
-        read_cache: how much of `memory` may be copies of records on disk that are read again and again. None: up to
-            half, as much as pays; a size: as much as that, and no less where it does not pay; False: none.
+        read_cache: how much of `memory` may be copies of records on disk that are read again and again. None: as much
+            as pays, up to half of what the index leaves, and most of it while next to nothing is written; a size: as
+            much as that, and no less where it does not pay; False: none.
         mode: permission bits of new files, less the umask.
         create: False raises MissingError where there is no store.
         lock: False opens for writing without the lock that keeps a second writer out; only where something else does.

@@ -25,6 +25,14 @@ class Openable:
         self.recovery_word = ""  # that LOCK held when it was opened to read only
         self.ending = StoreLock(life.locks, CLOSING)
 
+    def belong(self) -> None:
+        """Be closed at the interpreter's exit from now on: somebody has it, where an opening could still be lost."""
+        HANDLES[id(self)] = self
+
+    def part(self) -> None:
+        """Be closed at the exit no more, since everything was given back."""
+        HANDLES.pop(id(self), None)
+
     def faulty(self) -> bool:
         """Return whether something was found damaged that opening could do without."""
         return False

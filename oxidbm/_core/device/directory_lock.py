@@ -9,7 +9,7 @@ import os
 from typing import Final, final
 
 from oxidbm._core.device.directory import CHECKPOINTS, CLEAN, LOCK, LOG, STORE, Directory
-from oxidbm._core.device.lock_file import HELD, LockFile
+from oxidbm._core.device.lock_file import HELD, LockFile, close_of_lost
 from oxidbm._core.device.system import host_name, sync_file, try_lock
 from oxidbm._core.errors import LockedError
 
@@ -81,12 +81,7 @@ class DirectoryLock:
         self.file.close()
 
     def __del__(self) -> None:
-        file = self.to_close
-        try:
-            if file is not None:
-                file.close()
-        except Exception:  # the interpreter may have ended, and nobody is left to be told
-            return
+        close_of_lost(self.to_close)
 
 
 def read_note(descriptor: int) -> bytes:

@@ -58,6 +58,15 @@ class LockFile:
         return descriptor
 
 
+def close_of_lost(file: LockFile | None) -> None:
+    """Close the file of an owner that is lost, in its finalizer; None where that has not come to have one."""
+    try:
+        if file is not None:
+            file.close()
+    except Exception:  # the interpreter may have ended, and nobody is left to be told
+        return
+
+
 HELD: Final[dict[int, LockFile]] = {}  # also those that are just being opened
 
 

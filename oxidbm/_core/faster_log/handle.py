@@ -11,7 +11,7 @@ from oxidbm._core.device.directory_lock import DirectoryLock
 from oxidbm._core.durability.source import Recovery
 from oxidbm._core.durability.superblock import A_QUEUE, CleanMark, StorePrelude, Superblock
 from oxidbm._core.errors import CorruptionError, error
-from oxidbm._core.exits import HANDLES, Openable, attempt
+from oxidbm._core.exits import Openable, attempt
 from oxidbm._core.faster_log.commits import BeforeCommit, EntryCommits
 from oxidbm._core.faster_log.keeper import LogKeeper
 from oxidbm._core.faster_log.options import LogOptions
@@ -51,10 +51,6 @@ class LogHandle(Openable):
         self.refresher: Refresher | None = None  # of one that is open to read only, and moves on
         self.commits_at_end = True
         self.owner = Owner()
-
-    def belong(self) -> None:
-        """Be closed at the interpreter's exit from now on: somebody has it, where an opening could still be lost."""
-        HANDLES[id(self)] = self
 
     def faulty(self) -> bool:
         """Return whether the log is damaged, and was opened as far as it can be read."""
@@ -201,7 +197,7 @@ class LogHandle(Openable):
             failure = attempt(self.lock.close) or failure
         if self.directory is not None:
             failure = attempt(self.directory.close) or failure
-        HANDLES.pop(id(self), None)
+        self.part()
         if failure is not None:
             raise failure
 

@@ -19,7 +19,7 @@ from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MAX
 from oxidbm._core.device.directory import POSITION_SUFFIX, READERS, Directory
-from oxidbm._core.device.lock_file import LockFile
+from oxidbm._core.device.lock_file import LockFile, close_of_lost
 from oxidbm._core.device.system import read_at, sync_file, try_lock, unlock, write_at
 from oxidbm._core.durability.superblock import SUM, with_sum
 from oxidbm._core.errors import BusyError, ClosedError, CorruptionError, FormatError
@@ -209,12 +209,7 @@ class PositionFile:
             self.file.forget()
 
     def __del__(self) -> None:
-        file = self.to_close
-        try:
-            if file is not None:
-                file.close()
-        except Exception:  # the interpreter may have ended, and nobody is left to be told
-            return
+        close_of_lost(self.to_close)
 
 
 def hold(store: Directory, name: str, mode: int) -> PositionFile:

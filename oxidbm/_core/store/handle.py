@@ -16,7 +16,7 @@ from oxidbm._core.durability.commit import Commits, CutWatcher
 from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import CleanMark, StorePrelude, Superblock
 from oxidbm._core.errors import error
-from oxidbm._core.exits import HANDLES, Openable, attempt
+from oxidbm._core.exits import Openable, attempt
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import CLOSED, OPEN, READ_ONLY
 from oxidbm._core.memory import trim_memory
@@ -47,10 +47,6 @@ class Handle(Openable):
         self.recovery = Recovery()
         self.follower: Follower | None = None
         self.retired: list[Handle] = []  # what a reader has exchanged, for the walks that need it
-
-    def belong(self) -> None:
-        """Be closed at the interpreter's exit from now on: somebody has it, where an opening could still be lost."""
-        HANDLES[id(self)] = self
 
     def key_codec(self) -> str:
         """Return the name of the keys' codec."""
@@ -207,7 +203,7 @@ class Handle(Openable):
             failure = attempt(self.directory.close) or failure
         if large:
             failure = attempt(trim_memory) or failure
-        HANDLES.pop(id(self), None)
+        self.part()
         if failure is not None:
             raise failure
 

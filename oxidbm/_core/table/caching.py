@@ -130,15 +130,18 @@ def whole_log_has_room(table: Table, cache: ReadCache) -> bool:
     return log.tail - log.begin <= (log.budget.left_for(PAGES) + cache.size()) * 3 // 4
 
 
-def give_way(table: Table) -> None:
-    """Give up as much as a page of the log takes, which is about to come back, where all of them have room."""
-    cache = table.read_cache
-    log = table.log
-    if cache is None or not whole_log_has_room(table, cache):
-        return
+def give_page(log: HybridLog, cache: ReadCache) -> None:
+    """Give up as much as a page of the log takes."""
     given: i64 = 0
     while given < log.page_bytes and cache.drop_page():
         given += cache.page_bytes
+
+
+def give_way(table: Table) -> None:
+    """Give up a page of the log's, which is about to come back, where all of them have room."""
+    cache = table.read_cache
+    if cache is not None and whole_log_has_room(table, cache):
+        give_page(table.log, cache)
 
 
 def go_on(table: Table) -> None:
@@ -150,12 +153,10 @@ def go_on(table: Table) -> None:
     while log.budget.free() < 0 and cache.drop_page():
         pass
     written: i64 = log.records - cache.written_records
-    if (log.tail - cache.written_tail) < log.page_bytes:
+    if log.tail - cache.written_tail < log.page_bytes:
         return
     if table.cache_limit == AS_IT_EARNS and (cache.hits - cache.written_hits) * EARNS < written:
-        given: i64 = 0
-        while given < log.page_bytes and cache.drop_page():
-            given += cache.page_bytes
+        give_page(log, cache)
     cache.written_tail = log.tail
     cache.written_records = log.records
     cache.written_hits = cache.hits

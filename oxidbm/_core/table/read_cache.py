@@ -195,7 +195,8 @@ class ReadCache:
                 age: i64 = (now - (entry >> TAG_SHIFT)) & TAG_FIELD
                 if entry & ENTRY_ADDRESS == address >> 3:
                     if self.turning and age > (room >> AGE_SHIFT) + 1:
-                        return self.leave_ghost(place, address)
+                        self.leave_ghost(place, address)
+                        return False
                     self.sets[place] = 0
                     self.again += 1
                     return True
@@ -213,11 +214,10 @@ class ReadCache:
             self.split_set()  # else it would have to forget what was read lately
         return False
 
-    def leave_ghost(self, place: i64, address: i64) -> bool:
-        """Say in a word of a set that a record was read now; False, since there is nothing to copy."""
+    def leave_ghost(self, place: i64, address: i64) -> None:
+        """Say in a word of a set that a record was read now."""
         now: i64 = self.misses >> AGE_SHIFT
         self.sets[place] = with_sign(((now & TAG_FIELD) << TAG_SHIFT) | (address >> 3))
-        return False
 
     def sets_in_use(self) -> i64:
         """Return how many sets there are."""
@@ -253,10 +253,6 @@ class ReadCache:
         """Have the address's set lead to its copy, in place of a ghost, or of the oldest copy there."""
         key_hash = hash_address(address)
         place = self.set_of(key_hash)
-        self.put(place, (((key_hash >> HASH_TAG_SHIFT) & TAG_FIELD) << TAG_SHIFT) | (at >> 3))
-
-    def put(self, place: i64, made: i64) -> None:
-        """Put an entry that leads to a copy into the set whose first word is `place`."""
         chosen = place
         lowest: i64 = ENTRY_ADDRESS
         stop: i64 = place + SET_WORDS
@@ -272,7 +268,7 @@ class ReadCache:
                 lowest = stands
                 chosen = place
             place += 1
-        self.sets[chosen] = made
+        self.sets[chosen] = (((key_hash >> HASH_TAG_SHIFT) & TAG_FIELD) << TAG_SHIFT) | (at >> 3)
 
     def split_set(self) -> None:
         """Add a set, which takes what is its own from the one that it is split from."""
