@@ -1385,7 +1385,8 @@ class Log(Generic[_V]):
         """Return True once the entry at an address, or all that is there, is durable; False after `timeout` seconds.
 
         It waits for somebody's commit, and makes none. Raises ClosedError or PoisonedError where that never comes.
-        Opened to read only, a log moves on to newer commits meanwhile.
+        Opened to read only, a log moves on to newer commits meanwhile; one that is gigabytes behind does so in one go,
+        and may take longer for that than `timeout`.
 
         address: an entry's, or one where none stands yet, as `tail`: then for the entry that will. What was truncated
             was durable. None stands for all that was appended so far; opened to read only, that is durable.

@@ -27,6 +27,7 @@ pytestmark = [
 ]
 
 INTERRUPTS = 40
+LOST_SECONDS = 5
 KEYS = 400
 PAGE_BYTES = 4096
 
@@ -45,7 +46,8 @@ def interrupts() -> Iterator[Callable[[Callable[[], None]], bool]]:
         nonlocal armed
         try:
             armed = True
-            signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.00005, 0.003))
+            # and once more after a while: what the first one raised may have been lost where nobody reports it
+            signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.00005, 0.003), LOST_SECONDS)
             operation()
             armed = False
         except KeyboardInterrupt:
