@@ -138,6 +138,7 @@ class Store(MutableMapping[_K, _V]):
         evict: bool = False,
         interval: float = 1.0,
         compaction: bool = True,
+        compaction_rate: int | str | None = None,
         mapped: bool | None = None,
         read_cache: bool | int | str | None = None,
         mode: int = 0o666,
@@ -165,6 +166,7 @@ class Store(MutableMapping[_K, _V]):
         evict: bool = False,
         interval: float = 1.0,
         compaction: bool = True,
+        compaction_rate: int | str | None = None,
         mapped: bool | None = None,
         read_cache: bool | int | str | None = None,
         mode: int = 0o666,
@@ -192,6 +194,7 @@ class Store(MutableMapping[_K, _V]):
         evict: bool = False,
         interval: float = 1.0,
         compaction: bool = True,
+        compaction_rate: int | str | None = None,
         mapped: bool | None = None,
         read_cache: bool | int | str | None = None,
         mode: int = 0o666,
@@ -219,6 +222,7 @@ class Store(MutableMapping[_K, _V]):
         evict: bool = False,
         interval: float = 1.0,
         compaction: bool = True,
+        compaction_rate: int | str | None = None,
         mapped: bool | None = None,
         read_cache: bool | int | str | None = None,
         mode: int = 0o666,
@@ -249,6 +253,8 @@ class Store(MutableMapping[_K, _V]):
         evict: without a path, drop the oldest records where memory is used up, instead of raising FullError.
         interval: seconds between commits for durability="interval".
         compaction: give back dead space by itself, in a background thread.
+        compaction_rate: the most bytes of the log a second, or such as "20MiB", that this thread goes over; None for as
+            many as it can. A rate below what writes leave dead lets the log grow. `compact` has a rate of its own.
         mapped: whether small records of complete segments are read through mmap. None: while what is read is in memory
             anyway; else with pread, as read_only always does. True: always; where the disk is needed no other thread
             runs meanwhile, and where it fails, or a file was cut, a signal ends the process. False: never.
@@ -859,6 +865,33 @@ class Store(MutableMapping[_K, _V]):
 
     def grow_index(self) -> None:
         """Double the number of the index's buckets now, in slices; it also grows by itself. O(buckets)."""
+
+    def compact(
+        self,
+        dead: float = 0.1,
+        *,
+        max_bytes: int | str | None = None,
+        timeout: float | None = None,
+        rate: int | str | None = None,
+    ) -> int:
+        """Give back space that holds no live record, the oldest first; return how many bytes of the log that were.
+
+        Goes on until no more than a share `dead` of the log is dead, or all that was there at the call was gone over;
+        at once where no more is. Reads, writes and commits go on meanwhile, in other threads, and what is live is
+        copied file by file, so that a disk needs space for one file (at least 16 MiB, or a 64th of the log) besides.
+        Files that an iteration is still inside of go when it ends. A file in whose middle a limit ends the call is
+        given back by the next call, or by the background.
+
+        dead: the share of the log that may stay dead, from 0 to below 1.
+        max_bytes: go over no more than so many bytes of the log, or "100MiB".
+        timeout: seconds after which to end, be it that nothing was given back.
+        rate: go over no more than so many bytes of the log a second, or "20MiB".
+
+        Raises ValueError and TypeError for other arguments; ReadOnlyError; OSError, ENOSPC, where the disk has no room
+        for the copies of the next file: what came before is given back. close() in another thread ends it. A store in
+        memory compacts page by page. O(bytes gone over). Lookup-based, as in FASTER: a record is live when the index
+        leads to it.
+        """
 
     def reorganize(self) -> None:
         """Give back all space that holds no live record; returns when the files have shrunk. O(log).

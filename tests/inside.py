@@ -13,10 +13,12 @@ from oxidbm._core.faster_log.handle import LogHandle
 from oxidbm._core.faster_log.keeper import LogKeeper
 from oxidbm._core.faster_log.log import Log as CoreLog
 from oxidbm._core.log.hybrid_log import HybridLog
+from oxidbm._core.store.compactor import Compactor
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.maintainers import DiskMaintainer
 from oxidbm._core.store.ordered import KeyOrder
 from oxidbm._core.store.store import Store as CoreStore
+from oxidbm._core.table.compaction import Compaction
 from oxidbm._core.table.table import Table
 
 
@@ -45,6 +47,17 @@ def disk_of(store: Store[Any, Any]) -> DiskMaintainer:
     disk = handle_of(store).disk
     assert disk is not None
     return disk
+
+
+def compactor_of(store: Store[Any, Any]) -> Compactor:
+    """Return what compacts a store that has a path or a device."""
+    return disk_of(store).compactor
+
+
+def begin_compaction(store: Store[Any, Any], until: int) -> Compaction:
+    """Begin a compaction as the background does; `finish` of the compactor ends it."""
+    current = compactor_of(store).compaction = Compaction(table_of(store), until)
+    return current
 
 
 def checkpointer_of(store: Store[Any, Any]) -> Checkpointer:

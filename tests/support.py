@@ -64,6 +64,7 @@ class MoreOptions(Options, total=False):
     clock: Callable[[], float]
     read_cache: bool | int | str | None
     checkpoints: bool
+    compaction_rate: int | str
     checkpoint: str | Checkpoint | None
     device: Device
 

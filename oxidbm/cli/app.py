@@ -211,6 +211,7 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "check": reading.check,
     "salvage": damage.salvage,
     "sessions": sessions.sessions,
+    "compact": writing.compact,
     "reorganize": writing.reorganize,
     "watch": live.watch,
     "bench": live.bench,

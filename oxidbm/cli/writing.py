@@ -1,4 +1,4 @@
-"""Commands that change a store: set, del, reorganize. What they did is durable when they end."""
+"""Commands that change a store: set, del, compact, reorganize. What they did is durable when they end."""
 
 from typing import Annotated, Any
 
@@ -52,6 +52,28 @@ def delete(
         missing = [key for key, name in zip(given, names, strict=True) if store.pop(name, None) is None]
     if missing:
         raise common.NoValue(f"no value to delete under {', '.join(common.readable(name) for name in missing)}")
+
+
+def compact(
+    path: StorePath,
+    dead: Annotated[float, typer.Option("--dead", help="The share of the log that may stay dead, 0 to below 1.")] = 0.1,
+    max_bytes: Annotated[
+        str | None, typer.Option("--max-bytes", help='Go over no more of the log, such as "1GiB".', show_default="all")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", help="Seconds after which to end.", show_default="never")
+    ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option("--rate", help='Go over no more of the log a second, such as "20MiB".', show_default="no limit"),
+    ] = None,
+) -> None:
+    """Give back the space of old versions and deleted keys, the oldest first, as far as it takes and limits allow."""
+    with common.writing(path) as store, progress("compacting"):
+        before = store.stats()["file_bytes"]
+        store.compact(dead, max_bytes=max_bytes, timeout=timeout, rate=rate)
+        after = store.stats()["file_bytes"]
+    common.print_line(f"{path}: {common.size(before)} before, {common.size(after)} after")
 
 
 def reorganize(path: StorePath) -> None:

@@ -260,17 +260,34 @@ def test_check_and_a_damaged_store(fruit: Path) -> None:
         assert segment.name in result.stderr + result.stdout
 
 
-def test_reorganize_gives_space_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["reorganize", "compact"])
+def test_space_is_given_back(tmp_path: Path, command: str) -> None:
     path = tmp_path / "store"
     with Store(path, memory="1MiB", page_size="4KiB", compaction=False) as store:
         for round_number in range(3):
             for number in range(200):
                 store[b"%d" % number] = bytes([round_number]) * 3000
             store.sync()
-    result = invoke("reorganize", path)
+    size = sum(file.stat().st_size for file in (path / "log").iterdir())
+    result = invoke(command, path)
     assert result.exit_code == 0
+    assert sum(file.stat().st_size for file in (path / "log").iterdir()) < size / 2
     assert " before, " in result.stdout
     assert len(contents(path)) == 200
+
+
+def test_compact_takes_limits(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with Store(path, memory="1MiB", page_size="4KiB", compaction=False) as store:
+        for _ in range(3):
+            store[b"key"] = bytes(3000)
+            store.sync()
+    limits = ("--timeout", "60", "--max-bytes", "1GiB", "--rate", "1GiB")
+    assert invoke("compact", path, "--dead", "0.95", *limits).exit_code == 0
+    assert invoke("compact", path, "--dead", "0", *limits).exit_code == 0
+    for wrong in (("--dead", "1"), ("--rate", "fast"), ("--timeout", "-1"), ("--max-bytes", "0")):
+        result = invoke("compact", path, *wrong)
+        assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
 
 
 @pytest.mark.parametrize("form", ["json", "binary"])
@@ -382,7 +399,9 @@ def test_convert(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize("command", ["stat", "keys", "scan", "check", "dump", "watch", "reorganize", "get", "del"])
+@pytest.mark.parametrize(
+    "command", ["stat", "keys", "scan", "check", "dump", "watch", "reorganize", "compact", "get", "del"]
+)
 def test_where_there_is_no_store(tmp_path: Path, command: str) -> None:
     more = ["a"] if command in ("get", "del") else []
     result = invoke(command, tmp_path / "none", *more)

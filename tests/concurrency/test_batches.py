@@ -188,7 +188,7 @@ def half_applied(
         store.set(key, b"old", expire=100)
     held: Any = None
     if lock:
-        held = {"compaction": disk_of(store).compact_lock.lock, "commit": handle_of(store).commits.lock.lock}[lock]
+        held = {"compaction": disk_of(store).compactor.lock.lock, "commit": handle_of(store).commits.lock.lock}[lock]
     results: list[Any] = []
     taken = threading.Event()
 

@@ -10,9 +10,8 @@ from typing import cast
 import oxidbm
 from oxidbm._core.durability.checkpointer import COPY, DURABLE, IMAGE, PUBLISH, PURGE, SYNC
 from oxidbm._core.durability.tokens import commit_in
-from oxidbm._core.table.compaction import Compaction
 from tests.crash.test_power_failure import Writer, held_by
-from tests.inside import abandon, checkpointer_of, disk_of, log_of, table_of
+from tests.inside import abandon, begin_compaction, checkpointer_of, compactor_of, disk_of, log_of
 from tests.support import make_room
 
 CHANGES = 3
@@ -181,10 +180,10 @@ def held_segments(w: CheckpointWriter) -> None:
     w.fill(8, 900)
     w.sync()
     log = log_of(w.store)
-    job = Compaction(table_of(w.store), log.device.segment_end(log.begin))
+    job = begin_compaction(w.store, log.device.segment_end(log.begin))
     while job.slice(2000, False):
         make_room(w.store)
-    disk_of(w.store).finish(job)
+    compactor_of(w.store).finish(job)
     w.durable()
     w.change(fill1=None)
     w.store.reorganize()

@@ -16,9 +16,8 @@ import pytest
 from oxidbm import Session, Store
 from oxidbm._core.device.segment import SURPLUS_BYTES
 from oxidbm._core.log.flush import flush_to, seal_to
-from oxidbm._core.table.compaction import Compaction
 from tests.crash.disk import Directory, Disk, Entry, File, Platter
-from tests.inside import abandon, disk_of, handle_of, log_of, table_of
+from tests.inside import abandon, begin_compaction, compactor_of, handle_of, log_of
 from tests.support import PURE, leave_memory, make_room, soaked
 
 PAGE_BYTES = 4096
@@ -223,10 +222,10 @@ def compaction(w: Writer) -> None:
         w.sync()
         log_of(w.store).device.roll()
     log = log_of(w.store)
-    job = Compaction(table_of(w.store), log.device.segment_end(log.begin))
+    job = begin_compaction(w.store, log.device.segment_end(log.begin))
     while job.slice(2000, False):
         make_room(w.store)
-    disk_of(w.store).finish(job)
+    compactor_of(w.store).finish(job)
     w.durable()
     w.change(fill1=None, after=b"x" * 700)
     w.close()

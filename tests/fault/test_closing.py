@@ -39,7 +39,7 @@ def test_an_interrupted_close_can_be_called_again(tmp_path: Path, stop: BaseExce
 def test_a_close_that_is_interrupted_while_it_waits_has_not_happened(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", durability="manual")
     store[b"key"] = b"value"
-    lock = disk_of(store).compact_lock
+    lock = disk_of(store).compactor.lock
     real = lock.lock
 
     class Interrupted:

@@ -21,7 +21,7 @@ from oxidbm import Session, Store
 from oxidbm._core.device.device import Device
 from oxidbm._core.table.compaction import Compaction
 from tests.collisions import colliding_key
-from tests.inside import abandon, disk_of, log_of, table_of
+from tests.inside import abandon, begin_compaction, compactor_of, log_of, table_of
 from tests.model.iteration import Iteration
 from tests.support import make_room, shrink
 from tests.unit.helpers import live_bytes
@@ -415,6 +415,14 @@ class DiskMachine(StoreMachine):
         self.compaction = None
         self.commit_seen()
 
+    @rule(dead=st.sampled_from([0.0, 0.1, 0.4]), max_bytes=st.none() | st.integers(1, 60_000))
+    def compact(self, dead: float, max_bytes: int | None) -> None:
+        """Compact as a user does; what a limit leaves is gone on with by what comes next."""
+        before = self.store.stats()["begin"]
+        assert 0 <= self.store.compact(dead, max_bytes=max_bytes) <= self.store.stats()["begin"] - before
+        self.compaction = compactor_of(self.store).compaction
+        self.commit_seen()
+
     @precondition(lambda self: self.compaction is None)
     @rule(segments=st.integers(1, 8))
     def start_compaction(self, segments: int) -> None:
@@ -426,20 +434,18 @@ class DiskMachine(StoreMachine):
             if end <= log.flushed and end % PAGE_BYTES == 0:
                 until = end
         if until > log.begin:
-            self.compaction = Compaction(table_of(self.store), until)
-            disk_of(self.store).compaction = self.compaction
+            self.compaction = begin_compaction(self.store, until)
 
     @precondition(lambda self: self.compaction is not None)
     @rule(size=st.integers(1, 30_000))
     def compact_slice(self, size: int) -> None:
         """Go on compacting, and end it as the background thread does."""
         assert self.compaction is not None
-        disk = disk_of(self.store)
         at = self.compaction.cursor.following
         if self.compaction.slice(size, False):
             if self.compaction.cursor.following == at:
                 make_room(self.store)
-        elif disk.finish(self.compaction):  # else a checkpoint is being made, which comes to its end first
+        elif compactor_of(self.store).finish(self.compaction):  # else a checkpoint comes to its end first
             self.compaction = None
             self.commit_seen()
 

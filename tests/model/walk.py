@@ -20,9 +20,8 @@ import oxidbm
 from oxidbm import Checkpoint, Store
 from oxidbm._core.durability.tokens import commit_in
 from oxidbm._core.log.flush import flush_for
-from oxidbm._core.table.compaction import Compaction
 from oxidbm._core.table.settle import settle
-from tests.inside import abandon, checkpointer_of, disk_of, handle_of, log_of, table_of
+from tests.inside import abandon, begin_compaction, checkpointer_of, compactor_of, disk_of, handle_of, log_of, table_of
 from tests.model.walk_base import State, verify
 from tests.model.walk_instants import at_instants
 from tests.model.walk_readers import ReaderSteps
@@ -141,7 +140,7 @@ class Walk(WriteSteps, ReaderSteps):
 
     def compact_slice(self) -> None:
         """Do some of a compaction, or begin one."""
-        disk, log = disk_of(self.store), log_of(self.store)
+        log = log_of(self.store)
         if not self.alone():
             return
         if self.compaction is None:
@@ -153,13 +152,13 @@ class Walk(WriteSteps, ReaderSteps):
                     until = end
             if until == log.begin:
                 return
-            self.compaction = disk.compaction = Compaction(table_of(self.store), until)
+            self.compaction = begin_compaction(self.store, until)
         current = self.compaction
         at = current.cursor.following
         if current.slice(self.chance.choice([100, 1000, 5000, 50_000]), False):
             if current.cursor.following == at:
                 flush_for(log, current.wanted_room())
-        elif disk.finish(current):
+        elif compactor_of(self.store).finish(current):
             self.compaction = None
 
     def settle_some(self) -> None:
@@ -172,6 +171,15 @@ class Walk(WriteSteps, ReaderSteps):
     def reorganize(self) -> None:
         self.store.reorganize()
         self.compaction = None
+        if self.alone():
+            disk_of(self.store).stop()
+
+    def compact(self) -> None:
+        before = self.store.stats()
+        dead = self.chance.choice([0.0, 0.1, 0.5])
+        given_back = self.store.compact(dead, max_bytes=self.chance.choice([None, 2000, 40_000]))
+        assert given_back <= self.store.stats()["begin"] - before["begin"]
+        self.compaction = compactor_of(self.store).compaction
         if self.alone():
             disk_of(self.store).stop()
 
@@ -365,6 +373,7 @@ WEIGHTS: dict[Callable[[Walk], None], float] = {
     Walk.compact_slice: 8,
     Walk.roll_segment: 2,
     Walk.reorganize: 1,
+    Walk.compact: 2,
     Walk.history: 2,
     Walk.back_up: 1,
     Walk.kill: 1.5,
@@ -398,6 +407,7 @@ WRITES: tuple[Callable[[Walk], None], ...] = (
     Walk.settle_some,
     Walk.compact_slice,
     Walk.reorganize,
+    Walk.compact,
     Walk.use_session,
 )
 

@@ -12,7 +12,9 @@ import oxidbm
 from oxidbm._core.device import residence
 from oxidbm._core.device.residence import ROW_TOLD
 from oxidbm._core.table.advice import AHEAD
+from oxidbm._core.table.compaction import Compaction
 from tests.inside import disk_of, table_of
+from tests.support import make_room
 from tests.unit.helpers import disk_store, push_to_disk
 
 pytestmark = pytest.mark.skipif(residence.ADVICE < 0, reason="the system takes no advice")
@@ -237,3 +239,25 @@ def test_a_file_system_that_does_not_tell(store: oxidbm.Store, told: Told, monke
         told.clear()
         assert store.get_many(KEYS) == [key * 10 for key in KEYS]
         assert len(told) == NUMBER - 1
+
+
+def test_compaction_of_chains_that_are_not_plain(store: oxidbm.Store, told: Told, tmp_path: Path) -> None:
+    """Whether a record is live there only a read says: of the piece behind one with many, the device is told."""
+    for turn in range(3):
+        for key in KEYS:
+            store[key] = b"%d" % turn * 1500  # blindly: each chain is mixed, as long as nothing is settled
+        push_to_disk(store)
+    table = table_of(store)
+    assert table.pending.count() == 3 * NUMBER
+    told.clear()
+    current = Compaction(table, table.log.tail)
+    while current.slice(1 << 16, False):
+        make_room(store)
+    assert len(told) > NUMBER
+    assert dict(store) == dict.fromkeys(KEYS, b"2" * 1500)
+    assert len(store) == NUMBER
+    push_to_disk(store)
+    told.clear()
+    store.compact(0)  # all are settled now, and plain
+    assert told == []
+    assert store.check() == []

@@ -279,5 +279,5 @@ def test_there_is_no_target_before_the_first_flush(tmp_path: Path) -> None:
         live = table.live_bytes
         table.live_bytes = -(64 << 20)  # as though so much of the log were dead
         assert table.log.device.size() == 0
-        assert disk_of(store).compaction_target() == 0
+        assert disk_of(store).compactor.target(loaded=False) == 0
         table.live_bytes = live

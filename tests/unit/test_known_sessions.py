@@ -8,8 +8,7 @@ import pytest
 import oxidbm
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.record import SHAPE_SESSION
-from oxidbm._core.table.compaction import Compaction
-from tests.inside import abandon, disk_of, handle_of, log_of, table_of
+from tests.inside import abandon, begin_compaction, compactor_of, handle_of, log_of, table_of
 from tests.support import make_room, scaled, shrink
 from tests.unit.helpers import TIME, Clock, disk_store, push_to_disk
 
@@ -312,10 +311,10 @@ def test_compaction_of_a_part_states_again_what_it_passes(tmp_path: Path) -> Non
             session.upsert(b"k", b"v")
         push_to_disk(store)
         log = log_of(store)
-        job = Compaction(table_of(store), log.device.segment_end(log.begin))
+        job = begin_compaction(store, log.device.segment_end(log.begin))
         while job.slice(1000, False):
             make_room(store)
-        disk_of(store).finish(job)
+        compactor_of(store).finish(job)
         assert session_records(store) == [b"b", b"a"]
         assert store.check() == []
     with disk_store(tmp_path / "store") as store:

@@ -12,11 +12,10 @@ import oxidbm
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.hash_index import FIRST_BITS
 from oxidbm._core.log.flush import flush_to, seal_to
-from oxidbm._core.table.compaction import Compaction
 from oxidbm._core.table.locate import locate
 from oxidbm.testing import CrashDevice, FaultyDevice
 from tests.collisions import colliding_key
-from tests.inside import abandon, handle_of, log_of, table_of
+from tests.inside import abandon, begin_compaction, compactor_of, log_of, table_of
 from tests.support import scaled
 from tests.unit.helpers import (
     PAGE_BYTES,
@@ -151,17 +150,18 @@ def evict(store: oxidbm.Store, keep: int = 0) -> None:
 
 def compact_some(store: oxidbm.Store, size: int) -> bool:
     """Let a compaction go on over so many bytes, or begin one of all that is written; True when it ended."""
-    disk = handle_of(store).disk
+    compactor = compactor_of(store)
     log = log_of(store)
-    assert disk is not None
-    if disk.compaction is None:
+    if compactor.compaction is None:
         until = log.flushed & ~log.offset_mask
         if until <= log.begin:
             return False
-        disk.compaction = Compaction(table_of(store), until)
-    if disk.compaction.slice(size, False):
+        begin_compaction(store, until)
+    current = compactor.compaction
+    assert current is not None
+    if current.slice(size, False):
         return False
-    disk.finish(disk.compaction)
+    compactor.finish(current)
     return True
 
 

@@ -11,7 +11,7 @@ from oxidbm._core.log.flush import flush_for
 from oxidbm._core.table.compaction import Compaction
 from oxidbm._core.table.settle import settle
 from tests.collisions import colliding_key
-from tests.inside import abandon, disk_of, log_of, table_of
+from tests.inside import abandon, begin_compaction, compactor_of, disk_of, log_of, table_of
 from tests.support import pending_is_known, soaked
 from tests.unit.helpers import SEED, disk_store, push_to_disk
 
@@ -41,20 +41,19 @@ def write(store: oxidbm.Store, model: Model, chance: random.Random, what: str, s
 
 def slice_of(store: oxidbm.Store, current: Compaction | None, size: int) -> Compaction | None:
     """Do some of a compaction, or begin one; return it where there is more to do."""
-    disk = disk_of(store)
     log = log_of(store)
     if current is None:
         log.device.roll()
         until = log.device.segment_end(log.begin) if log.flushed > log.begin else 0
         if not log.begin < until <= log.flushed or until & log.offset_mask:
             return None
-        current = disk.compaction = Compaction(table_of(store), until)
+        current = begin_compaction(store, until)
     at = current.cursor.following
     if current.slice(size, False):
         if current.cursor.following == at:
             flush_for(log, current.wanted_room())
         return current
-    return None if disk.finish(current) else current
+    return None if compactor_of(store).finish(current) else current
 
 
 def same(store: oxidbm.Store, model: Model, pending: int, size: int) -> None:

@@ -9,9 +9,8 @@ import pytest
 import oxidbm
 from oxidbm._core.durability.checkpointer import NAMES
 from oxidbm._core.log.flush import flush_for
-from oxidbm._core.table.compaction import Compaction
 from oxidbm.testing import CrashDevice, FaultyDevice
-from tests.inside import checkpointer_of, disk_of, log_of, table_of
+from tests.inside import begin_compaction, checkpointer_of, compactor_of, disk_of, log_of
 from tests.support import scaled
 from tests.unit.helpers import disk_store, push_to_disk
 from tests.unit.test_checkpoint_schedule import fill, have_much_written
@@ -96,12 +95,12 @@ def test_commits_go_on_while_a_compaction_settles(tmp_path: Path) -> None:
         assert store.stats()["unverified"] > count // 2
         log = log_of(store)
         log.device.roll()
-        current = Compaction(table_of(store), log.tail)
+        current = begin_compaction(store, log.tail)
         while current.slice(1 << 20, False):
             flush_for(log, current.wanted_room())
         before = store.stats()["durable_sequence"]
         for number in range(10):
             store[b"%d" % number] = b"more"
-        assert disk.finish(current)
+        assert compactor_of(store).finish(current)
         assert store.stats()["unverified"] == 0
         assert store.stats()["durable_sequence"] > before + 1  # that of the new begin is one

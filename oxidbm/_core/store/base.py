@@ -44,6 +44,7 @@ from oxidbm._core.store.session import (
     open_session,
 )
 from oxidbm._core.store.statistics import statistics
+from oxidbm._core.table.extent import to_extent
 from oxidbm._core.table.iterate import LogScan
 from oxidbm._core.table.table import Table
 
@@ -100,6 +101,7 @@ class StoreBase:
         evict: object = False,
         interval: object = 1.0,
         compaction: object = True,
+        compaction_rate: object = None,
         mapped: object = None,
         read_cache: object = None,
         mode: object = 0o666,
@@ -118,6 +120,7 @@ class StoreBase:
         options = Options(parse_size("memory", memory), parse_size("page_size", page_size), durability, interval)
         options.open_as(read_only, mode, create, lock, device)
         options.work_as(evict, compaction, checkpoints, mapped, ordered)
+        options.compact_as(compaction_rate)
         options.cache_as(read_cache)
         options.checkpoint = to_token("checkpoint", checkpoint)
         options.coders = Coders(coder_for(KEYS, key), coder_for(VALUES, value))
@@ -376,6 +379,14 @@ class StoreBase:
             if index.buckets() == before:
                 return
             _breath.breathe()
+
+    def compact(
+        self, dead: object = 0.1, *, max_bytes: object = None, timeout: object = None, rate: object = None
+    ) -> int:
+        """Give back space that holds no live record, segment by segment; return how many bytes; see docs."""
+        extent = to_extent(dead, max_bytes, timeout, rate)
+        self.check_writable()
+        return int(self.table.maintainer.compact(extent))
 
     def reorganize(self) -> None:
         """Give back all space that holds no live record; returns when the files have shrunk."""

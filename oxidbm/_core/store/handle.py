@@ -67,7 +67,8 @@ class Handle(Openable):
         if disk is not None:
             shut = False
             try:
-                with disk.compact_lock:
+                disk.compactor.stop()
+                with disk.compactor.lock:
                     disk.stop()
                     with life.gate:  # a batch that began meanwhile is applied first
                         life.state = CLOSED

@@ -38,7 +38,9 @@ from oxidbm._core.index.hash_index import NOTHING, HashIndex
 from oxidbm._core.life import READ_ONLY, Life
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.paging import check_memory, check_pages
+from oxidbm._core.store.compactor import Compactor
 from oxidbm._core.store.handle import Handle
+from oxidbm._core.store.interval import Interval
 from oxidbm._core.store.maintainers import DiskMaintainer, MemoryMaintainer
 from oxidbm._core.store.options import Options
 from oxidbm._core.store.size_limit import SizeLimit
@@ -198,14 +200,15 @@ def open_log(directory: Directory, options: Options, block: Superblock) -> Handl
     prelude.mark_present = mark is not None
     log.prelude = handle.prelude = prelude
     limit = SizeLimit(table, counters, i64(options.size_limit))
-    interval = options.interval if options.durability == "interval" else 0.0
     checkpoints = Checkpointer(commits, files, options.checkpoints)
     checkpoints.recovered(source.known, report.checkpoint, replay.total, replay.start)
     if source.known:  # one that was passed over has a number that no commit may have again
         latest = max(commits.sequence, i64(source.known[-1].sequence))
         commits.sequence = commits.durable_sequence = latest
     commits.watcher = checkpoints
-    disk = DiskMaintainer(commits, checkpoints, counters, limit, interval, options.compaction)
+    timing = Interval(commits, options.interval if options.durability == "interval" else 0.0)
+    compactor = Compactor(timing, checkpoints, counters, i64(options.compaction_rate))
+    disk = DiskMaintainer(compactor, limit, options.compaction)
     table.maintainer = handle.disk = disk
     return handle
 

@@ -29,6 +29,7 @@ class Options:
         self.lock = True
         self.evict = False
         self.compaction = True
+        self.compaction_rate = 0  # bytes a second, 0 for as fast as it can be
         self.checkpoints = True
         self.checkpoint: str | None = None
         self.mapped: bool | None = None
@@ -54,6 +55,10 @@ class Options:
         self.checkpoints = as_flag("checkpoints", checkpoints)
         self.mapped = None if mapped is None else as_flag("mapped", mapped)
         self.ordered = as_flag("ordered", ordered)
+
+    def compact_as(self, rate: object) -> None:
+        """Take over how fast compaction in the background may be; TypeError, ValueError."""
+        self.compaction_rate = 0 if rate is None else parse_size("compaction_rate", rate)
 
     def cache_as(self, read_cache: object) -> None:
         """Take over how large the read cache may be; TypeError, ValueError."""

@@ -85,6 +85,6 @@ def maintenance_failure(handle: Handle) -> str:
     """Return what has ended the background thread, or what it could not do the last time; "" for nothing."""
     disk = handle.disk
     if disk is not None:
-        return disk.worker.failure or disk.failure
+        return disk.worker.failure or disk.failure or disk.compactor.failure
     follower = handle.follower
     return "" if follower is None else follower.worker.failure or follower.failure

@@ -8,8 +8,9 @@ log, and with `evict=True` drops the oldest live records too.
 """
 
 import threading
-from typing import final
+from typing import Final, final
 
+from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MAX, with_sign
@@ -18,11 +19,24 @@ from oxidbm._core.index.entry import NO_ENTRY, address_of, is_mixed
 from oxidbm._core.log.append import append_record, append_reserved
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import Record
-from oxidbm._core.log.record import SHAPE_EXPIRY, SHAPE_UNINDEXED, TOMBSTONE, pack_info, previous_address
+from oxidbm._core.log.record import (
+    HEADER_BYTES,
+    SHAPE_EXPIRY,
+    SHAPE_UNINDEXED,
+    TOMBSTONE,
+    key_length,
+    key_word,
+    pack_info,
+    previous_address,
+    record_words,
+)
 from oxidbm._core.log.room import Room, room_for
+from oxidbm._core.table.advice import tell
 from oxidbm._core.table.locate import locate_steady
 from oxidbm._core.table.operations import DONE, bury
 from oxidbm._core.table.table import Table
+
+CHAINS_WORTH: Final = 8  # in a piece of the log, of 256 KiB: as many reads of the disk, one after the other
 
 
 @final
@@ -35,10 +49,13 @@ class Compaction:
         self.until: i64 = until
         self.cursor = Cursor(table.log, table.log.begin, until)
         self.dropped_keys: i64 = 0
+        self.copied: i64 = 0  # bytes
         self.running = False
         self.runner = 0  # the thread that is in a slice
         self.now: i64 = 0
         self.wanted: i64 = 0  # bytes of the record there was no room for
+        self.chains: i64 = 0  # that were gone down since the last piece of the log was read
+        self.told: i64 = 0  # where the last piece began
 
     def slice(self, bytes_max: i64, evict: bool) -> bool:
         """Go over some `bytes_max` bytes; True while the pass is not at its end.
@@ -64,10 +81,44 @@ class Compaction:
             before = cursor.following
             if not cursor.step():
                 break
+            if cursor.chunk_start != self.told:
+                self.tell_ahead()
             if not self.treat(evict):
                 cursor.following = before
                 return True
         return cursor.following < self.until
+
+    def tell_ahead(self) -> None:
+        """Tell the device which chains the records of a new piece will ask for, where those of the last asked for many.
+
+        A chain of several keys' records is the one thing for which a record's fate is not known without another read.
+        """
+        cursor = self.cursor
+        self.told = cursor.chunk_start
+        many: bool = self.chains >= CHAINS_WORTH
+        self.chains = 0
+        if not many or cursor.in_memory:
+            return
+        table = self.table
+        data = cursor.chunk
+        at: i64 = cursor.following - cursor.chunk_start
+        while at >= 0 and at + HEADER_BYTES <= len(data):
+            address: i64 = cursor.chunk_start + at
+            if read_i64_le(data, at) == 0:
+                at = self.log.next_page(address + 1) - cursor.chunk_start
+                continue
+            shape = read_i64_le(data, at + 8)
+            first: i64 = at + (key_word(shape) << 3)
+            if first + key_length(shape) > len(data):
+                return
+            key_hash = hash_key(data[first : first + key_length(shape)], table.seed)
+            entry = table.index.holds(key_hash, address, ADDRESS_MAX)
+            if entry != 0 and address_of(entry) != address and not tell(self.log, address_of(entry)):
+                return
+            size: i64 = record_words(shape, read_i64_le(data, at + 16)) << 3
+            if size <= 0:
+                return  # no record: the step that comes to it says so
+            at += size
 
     def treat(self, evict: bool) -> bool:
         """Copy or drop the current record; False when there is no room for the copy."""
@@ -82,6 +133,7 @@ class Compaction:
             return True
         head: i64 = address_of(entry)
         if head != cursor.address:
+            self.chains += 1
             found = locate_steady(table, key, key_hash)
             if found is None or found.address != cursor.address:
                 return True
@@ -131,6 +183,7 @@ class Compaction:
         if fresh < 0:
             self.wanted = -fresh
             return False
+        self.copied += old_size
         plain = table.index.entry_for(key_hash, fresh)
         replaced = table.index.replace(key_hash, entry, plain if alone else with_sign(plain))
         assert replaced

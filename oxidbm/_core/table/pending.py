@@ -11,6 +11,7 @@ from typing import Final, final
 from librt.vecs import append, vec
 from mypy_extensions import i64
 
+from oxidbm._core.address import ADDRESS_MASK
 from oxidbm._core.budget import PENDING, Budget
 
 WAS_PLAIN: Final = 0x2000000000000000  # the entry was not mixed before
@@ -28,6 +29,7 @@ class Pending:
         self.first: i64 = 0
         self.settled: i64 = 0
         self.most: i64 = budget.limit >> SHARE_BITS
+        self.alone: set[int] = set()  # to which pending ones lead, above records of their own keys alone
 
     def add(self, address: i64, was_plain: bool) -> None:
         """Note an unverified record."""
@@ -42,6 +44,18 @@ class Pending:
     def oldest(self) -> i64:
         """Return the oldest item: its address, with WAS_PLAIN or without; 0 where there is none."""
         return self.items[self.first] if self.first < len(self.items) else i64(0)
+
+    def is_pending(self, address: i64) -> bool:
+        """Return whether an unverified record is to be settled still: they are in the order of their addresses."""
+        return self.count() > 0 and address >= self.oldest() & ADDRESS_MASK
+
+    def note_alone(self, address: i64) -> None:
+        """Take note that a record, to which a pending one leads, is above records of its own key alone."""
+        self.alone.add(int(address))
+
+    def is_alone(self, address: i64) -> bool:
+        """Return whether that is known of a record."""
+        return len(self.alone) > 0 and int(address) in self.alone
 
     def some(self, count: i64) -> vec[i64]:
         """Return the oldest items, up to so many."""
@@ -58,4 +72,5 @@ class Pending:
         """Forget all, since they are settled or all keys are gone."""
         self.items = vec[i64]()
         self.first = 0
+        self.alone = set()
         self.budget.hold(PENDING, 0)

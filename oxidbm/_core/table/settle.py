@@ -4,7 +4,7 @@ from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MASK, with_sign
 from oxidbm._core.hashing import hash_key
-from oxidbm._core.index.entry import NO_ENTRY
+from oxidbm._core.index.entry import NO_ENTRY, address_of, is_mixed
 from oxidbm._core.log.reader import key_of, record_at
 from oxidbm._core.log.record import previous_address
 from oxidbm._core.table.advice import AHEAD, tell_of_pending
@@ -21,8 +21,8 @@ def settle_oldest(table: Table) -> None:
     address: i64 = item & ADDRESS_MASK
     newer = record_at(log, address)
     key = key_of(log, newer)
-    plain = item & WAS_PLAIN != 0
     before = previous_address(newer.info)
+    plain = item & WAS_PLAIN != 0 or pending.is_alone(before)
     added: i64 = 1
     replaced: i64 = 0
     while before >= log.begin:
@@ -43,7 +43,36 @@ def settle_oldest(table: Table) -> None:
     if plain:
         key_hash = hash_key(key, table.seed)
         entry = table.index.entry_for(key_hash, address)
-        table.index.replace(key_hash, with_sign(entry), NO_ENTRY if gone else entry)
+        if not table.index.replace(key_hash, with_sign(entry), NO_ENTRY if gone else entry):
+            make_plain_above(table, key, key_hash, address)
+
+
+def make_plain_above(table: Table, key: bytes, key_hash: i64, address: i64) -> None:
+    """Make the entry plain that leads to newer records of a key, where none of another key is in the chain.
+
+    The record at `address`, just settled, has none below it, but was written once more before that was known. Where one
+    of the newer ones is to be settled still, it is told of what is below it instead. An entry that stays mixed costs
+    compaction a read of the disk for each record in its chain.
+    """
+    log = table.log
+    pending = table.pending
+    for entry in table.index.matching(key_hash):
+        at: i64 = address_of(entry) if is_mixed(entry) else i64(0)
+        lowest: i64 = 0
+        while at > address:
+            newer = record_at(log, at)
+            if key_of(log, newer) != key or newer.tombstone():
+                break
+            before = previous_address(newer.info)
+            if newer.info < 0 and pending.is_pending(at):
+                lowest = before
+            at = before
+        if at == address:
+            if lowest > 0:
+                pending.note_alone(lowest)
+            else:
+                table.index.replace(key_hash, entry, table.index.entry_for(key_hash, address_of(entry)))
+            return
 
 
 def settle(table: Table, most: i64) -> bool:

@@ -16,6 +16,7 @@ from oxidbm._core.life import READ_ONLY, Life
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.record import KEY_LENGTH_MAX, VALUE_LENGTH_MAX
 from oxidbm._core.log.room import Room
+from oxidbm._core.table.extent import Extent
 from oxidbm._core.table.pending import Pending
 from oxidbm._core.table.read_cache import ReadCache
 
@@ -59,6 +60,10 @@ class Maintainer:
 
     def compact_all(self) -> None:
         """Give back the space of everything dead now."""
+
+    def compact(self, extent: Extent) -> i64:
+        """Give back the space of what is dead, as far as `extent` says, and return how many bytes that was."""
+        return 0
 
 
 @final
