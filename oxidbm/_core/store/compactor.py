@@ -118,7 +118,8 @@ class Compactor:
         if 0 <= free < self.room_for_copies(until - log.begin):
             self.failure = self.no_room("compaction", until - log.begin, free)
             return 0
-        while until - log.begin < size >> 3:
+        wanted: i64 = size >> 1 if dead * 2 > size else size >> 3
+        while until - log.begin < wanted:
             following = log.device.segment_end(until)
             if following <= until or following >= log.flushed:  # it stands still where nothing has been flushed yet
                 break
