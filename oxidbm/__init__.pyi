@@ -328,7 +328,8 @@ class Store(MutableMapping[_K, _V]):
         """Return the number of keys, exactly.
 
         O(1) while the keys' newest records are in memory. Keys written blindly over records on disk are settled by the
-        first len() after them: one or two reads each.
+        first len() after them: one or two reads each. Without a read, stats() says how many there are as "keys", which
+        is no more than "unverified" off.
         """
 
     def __iter__(self) -> Iterator[_K]:

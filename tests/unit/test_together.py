@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,9 +10,9 @@ import oxidbm
 from oxidbm._core.table import operations
 from oxidbm._core.table.retry import put, remove
 from oxidbm._core.table.table import Table
-from oxidbm._core.table.together import GROUP, Together
+from oxidbm._core.table.together import GROUP, Together, is_worth_it
 from tests.inside import table_of
-from tests.support import scaled
+from tests.support import PURE, scaled
 from tests.unit.helpers import PAGE_BYTES, colliding_keys, disk_store, memory_table, push_to_disk
 
 MISSING = object()
@@ -171,10 +172,11 @@ def test_reads_and_writes_together_are_those_one_by_one(place: str, seed: int, t
 @pytest.mark.parametrize("place", ["memory", "disk"])
 def test_many_keys_of_a_large_table(place: str, tmp_path: Path) -> None:
     """Lists, tuples and dicts, bytes and typed, with what is no key and no pair in the middle."""
-    count = 200_000
+    count = 350_000
     path = None if place == "memory" else tmp_path / "store"
     with oxidbm.Store(path, memory="64MiB", durability="manual", key=int, value=str) as store:
         store.set_many({number: str(number) for number in range(count)})
+        assert is_worth_it(table_of(store), GROUP)
         keys = [random.Random(7).randrange(count + 1000) for _ in range(5000)]
         wanted = [str(key) if key < count else "none" for key in keys]
         assert store.get_many(keys, "none") == wanted
@@ -184,6 +186,7 @@ def test_many_keys_of_a_large_table(place: str, tmp_path: Path) -> None:
     with oxidbm.Store(None, memory="64MiB") as plain:
         pairs = [(b"%07d" % number, b"%08d" % number) for number in range(count)]
         plain.set_many(pairs)
+        assert is_worth_it(table_of(plain), GROUP)
         again = [(key, value[::-1]) for key, value in pairs]
         random.Random(3).shuffle(again)
         plain.set_many(again[:50_000])
@@ -204,3 +207,22 @@ def test_many_keys_of_a_large_table(place: str, tmp_path: Path) -> None:
         plain.close()
         with pytest.raises(oxidbm.ClosedError):
             plain.get_many([b"0000005"] * 50)
+
+
+def test_delete_many_of_a_large_table() -> None:
+    """As one after the other: keys that are there, twice, absent; and those before one that is none are deleted."""
+    count = GROUP * 8 if PURE else 350_000
+    with oxidbm.Store(memory="64MiB") as store:
+        keys = [b"%d" % number for number in range(count)]
+        store.set_many([(key, b"value") for key in keys])
+        assert is_worth_it(table_of(store), GROUP) or PURE
+        few = keys[: GROUP * 5 : 2]
+        assert store.delete_many([*few, b"absent", *few[:5]]) == len(few)
+        assert len(store) == count - len(few)
+        assert store.get_many(keys[: GROUP * 5]) == [b"value" if n % 2 else None for n in range(GROUP * 5)]
+        wrong: list[Any] = [*keys[1 : GROUP * 3 : 2], None, keys[-1]]
+        with pytest.raises(TypeError):
+            store.delete_many(wrong)
+        assert len(store) == count - len(few) - GROUP * 3 // 2
+        assert keys[-1] in store
+        assert store.check() == []

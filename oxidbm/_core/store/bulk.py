@@ -160,12 +160,17 @@ def grouped(handle: Handle, keys: object) -> Iterator[list[bytes]]:
         raise failure
 
 
-def delete_group(handle: Handle, ahead: Ahead, keys: list[bytes]) -> int:
+def delete_group(handle: Handle, ahead: Ahead, together: Together, keys: list[bytes]) -> int:
     """As `delete_many`, of some keys."""
     table = handle.table
     ahead.begin(keys)
+    worth: bool = is_worth_it(table, len(keys))
     count = 0
     for place, key in enumerate(keys):
+        if worth and place % GROUP == 0:
+            together.find(
+                cast(list[object], keys), place
+            )  # deleting finds its way by itself, through what has been brought by this
         handle.life.check_writable()
         count += 1 if remove(table, key) else 0
         ahead.after(place)
@@ -324,10 +329,11 @@ def delete_many(handle: Handle, keys: object) -> int:
     check_keys(keys)
     table = handle.table
     count = 0
-    if has_cold(table.log):
+    if has_cold(table.log) or (isinstance(keys, list) and is_worth_it(table, len(keys))):
         ahead = Ahead(table)
+        together = Together(table)
         for group in grouped(handle, keys):
-            count += delete_group(handle, ahead, group)
+            count += delete_group(handle, ahead, together, group)
             _breath.breathe()
         return count
     left: i64 = SLICE
