@@ -1419,8 +1419,7 @@ class Log(Generic[_V]):
         """Return True once the entry at an address, or all that is there, is durable; False after `timeout` seconds.
 
         It waits for somebody's commit, and makes none. Raises ClosedError or PoisonedError where that never comes.
-        Opened to read only, a log moves on to newer commits meanwhile; one that is gigabytes behind does so in one go,
-        and may take longer for that than `timeout`.
+        Opened to read only, a log moves on to newer commits meanwhile, however far it is behind.
 
         address: an entry's, or one where none stands yet, as `tail`: then for the entry that will. What was truncated
             was durable. None stands for all that was appended so far; opened to read only, that is durable.

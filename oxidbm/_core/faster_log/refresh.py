@@ -3,8 +3,9 @@
 What was appended since is verified record by record, and once: the walk stays where it came to, and goes on there. A
 reader sees a commit when all before it verifies. It asks nothing of the writer, and looks at a few bytes of the file
 where there is nothing new. Where the walk does not lead on, since the writer has truncated past it, or since something
-is damaged, the log's end is looked for as an opening does it. Another log in its place has other addresses, so a reader
-does not go on with that, but says that its own is gone.
+is damaged, the log's end is looked for as an opening does it; and so it is where the walk would be long, since whoever
+waits for an entry, or closes the log, waits for the walk. What was passed by then is verified when it is read. Another
+log in its place has other addresses, so a reader does not go on with that, but says that its own is gone.
 """
 
 import time
@@ -18,6 +19,7 @@ from oxidbm._core.device.directory import LOG, STORE, Directory
 from oxidbm._core.device.directory_lock import appearance, recovery_in
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.found_commit import FoundCommit, commit_at
+from oxidbm._core.durability.newest_commit import newest_commit
 from oxidbm._core.durability.superblock import Superblock, read_superblock
 from oxidbm._core.errors import CorruptionError, FormatError, StaleError
 from oxidbm._core.faster_log.commits import EntryCommits
@@ -31,6 +33,7 @@ LOOKS_EACH: Final = 4  # of so many looks one is at the directory, too: the log 
 FAULTS_MAX: Final = 8  # in a row at one place, which may be just being written; then the walk begins anew
 PATIENCE_MAX: Final = 1 << 20  # so many, at the most, where it came to nothing: each time it asks twice as many
 ATTEMPTS_MAX: Final = 100
+LEAP_BYTES: Final = 67_108_864  # a walk over more takes longer than to look for the log's end, which opens its files
 PAUSE_SECONDS: Final = 0.0005  # before the second attempt, and as much more before each later one
 
 
@@ -92,6 +95,9 @@ class Refresher:
         self.looks: i64 = 0
         self.faults: i64 = 0
         self.patience: i64 = FAULTS_MAX
+        self.leap_bytes: i64 = LEAP_BYTES
+        self.leap_from: i64 = 0  # where the walk stood at the last leap that came to nothing
+        self.leap_least: i64 = 0  # and what has to be behind it for the next one from there
         self.walk = self.walk_anew()
 
     def walk_anew(self) -> Verification:
@@ -137,7 +143,7 @@ class Refresher:
             log.life.check_open()
             self.check_there()
             self.notice_recovery()
-            moved = self.look_again() and self.go_on()
+            moved = self.look_again() and (self.leap() or self.go_on())
             if self.walk.fault is not None:
                 self.faults += 1
             else:
@@ -179,6 +185,33 @@ class Refresher:
         if not walk.go_on(self.log.device.end()) or walk.last is None:
             return False
         self.move(walk.last)
+        return True
+
+    def leap(self) -> bool:
+        """Stand at the newest commit, as an opening would, where the walk there is long; False where it has to go.
+
+        What is not committed yet is left to the walk. Where that stands still, as at a record that is half written,
+        what is behind it has to become twice as much each time, or each look would search all of that.
+        """
+        at = self.walk.cursor.following
+        if at != self.leap_from:
+            self.leap_from = at
+            self.leap_least = self.leap_bytes
+        end = self.log.device.end()
+        if end - at <= self.leap_least:
+            return False
+        found: FoundCommit | None = None
+        try:
+            if newest_commit(self.ahead, end & -8, at) is not None:
+                found = self.newest()
+        except CorruptionError:  # the walk leads to what is sound before that, and then it is said
+            found = None
+        if found is None:
+            self.leap_least = 2 * (end - at)
+            return False
+        self.move(found)
+        self.walk = self.walk_anew()
+        self.go_on()
         return True
 
     def passed_by(self) -> bool:
