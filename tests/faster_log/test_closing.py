@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from oxidbm import ClosedError, Log
+from oxidbm import ClosedError, Log, Store
+from oxidbm._core.address import ADDRESS_MAX
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.faster_log.commits import EntryCommits
@@ -209,7 +210,7 @@ def test_nothing_is_truncated_behind_the_last_commit(tmp_path: Path) -> None:
 class ClosedWhileAsked(CrashDevice):
     """A device whose log another thread closes in the middle of a call that looks for where the data go on."""
 
-    log: Log[bytes] | None = None
+    log: Log[bytes] | Store[bytes, bytes] | None = None
     damaged = -1  # the page that cannot be read any more
     closed = False
     closed_within = False
@@ -246,6 +247,22 @@ def test_the_device_is_closed_behind_a_scan_that_passes_over_damage(tmp_path: Pa
     device.log = log
     with pytest.raises(ClosedError):
         list(log.scan(on_error="skip"))
+    assert device.closed
+    assert not device.closed_within
+
+
+def test_the_device_is_closed_behind_an_iteration_that_asks_where_data_go_on(tmp_path: Path) -> None:
+    device = ClosedWhileAsked(SMALL_PAGE)
+    device.damaged = ADDRESS_MAX
+    store = Store(tmp_path / "store", memory="1MiB", page_size=SMALL_PAGE, device=device)
+    for number in range(1000):
+        store[b"%d" % number] = b"e" * 1000
+    store.sync()
+    iteration = iter(store.items())
+    next(iteration)
+    device.log = store
+    with pytest.raises(ClosedError):
+        list(iteration)
     assert device.closed
     assert not device.closed_within
 

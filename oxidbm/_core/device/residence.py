@@ -9,6 +9,7 @@ tells (RWF_NOWAIT), and through their maps from then on, until the process had a
 import errno
 import mmap
 import os
+import sys
 from typing import Any, Final, final
 
 from mypy_extensions import i64
@@ -24,6 +25,9 @@ RANDOM_ACCESS: Final[int] = getattr(mmap, "MADV_RANDOM", -1)
 ADVICE: Final[int] = getattr(os, "POSIX_FADV_WILLNEED", -1)
 NOT_THERE: Final = (errno.EAGAIN, errno.EWOULDBLOCK)
 NO_WAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0) if hasattr(os, "preadv") else 0
+
+IS_IN_MEMORY: Final = bytes([number & 1 for number in range(256)])  # of what mincore says of a page
+MAP_SHARED: Final = 1
 
 resource: Final[Any] = optional_module("resource")
 
@@ -44,6 +48,84 @@ def map_of(descriptor: int, size: i64) -> mmap.mmap | None:
     if RANDOM_ACCESS >= 0:
         made.madvise(RANDOM_ACCESS)  # a page that is missing all the same is brought alone
     return made
+
+
+@final
+class MapCalls:
+    """The system's calls by which it says which pages of a file are in memory; Python's own maps do not have them.
+
+    With ctypes, which takes time to import, so they are looked for when they are wanted. None of them waits for a disk.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.ctypes: Any = None
+        self.library: Any = None  # None where they are not there
+
+    def found(self) -> bool:
+        """Return whether the calls are there."""
+        if not self.asked:
+            self.asked = True
+            try:
+                self.find()
+            except (AttributeError, OSError, TypeError):
+                self.library = None
+        return self.library is not None
+
+    def find(self) -> None:
+        """Look for them in the C library."""
+        ctypes = optional_module("ctypes")
+        if ctypes is None or not sys.platform.startswith("linux") or ctypes.sizeof(ctypes.c_void_p) != 8:
+            return
+        library = ctypes.PyDLL(None)
+        library.mmap.restype = ctypes.c_void_p
+        library.mmap.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_size_t,
+            ctypes.c_int,
+            ctypes.c_int,
+            ctypes.c_int,
+            ctypes.c_int64,
+        ]
+        library.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+        library.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
+        self.ctypes = ctypes
+        self.library = library
+
+
+MAP_CALLS: Final = MapCalls()
+
+
+def pages_in_memory(descriptor: int, offset: i64, size: i64) -> bytes:
+    """Return for each page of a stretch, which begins with one, 1 where it is in memory, else 0; b"" for unknown."""
+    if not MAP_CALLS.found():
+        return b""
+    library = MAP_CALLS.library
+    states = MAP_CALLS.ctypes.create_string_buffer(int((size + mmap.PAGESIZE - 1) // mmap.PAGESIZE))
+    base = library.mmap(None, int(size), 0, MAP_SHARED, descriptor, int(offset))
+    if base is None or base == MAP_CALLS.ctypes.c_void_p(-1).value:
+        return b""
+    try:
+        told = library.mincore(base, int(size), states) == 0
+    finally:
+        library.munmap(base, int(size))
+    return states.raw.translate(IS_IN_MEMORY) if told else b""
+
+
+def missing(descriptor: int, offset: i64, size: i64) -> list[tuple[int, int]]:
+    """Return the stretches, in whole pages, that are not in memory of some of a file; none where that is not known."""
+    page: i64 = mmap.PAGESIZE
+    start: i64 = offset & -page
+    states = pages_in_memory(descriptor, start, offset + size - start)
+    found: list[tuple[int, int]] = []
+    first = states.find(b"\0")
+    while first >= 0:
+        last = states.find(b"\1", first)
+        if last < 0:
+            last = len(states)
+        found.append((int(start + first * page), int(start + last * page)))
+        first = states.find(b"\0", last)
+    return found
 
 
 @final

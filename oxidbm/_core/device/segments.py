@@ -83,6 +83,7 @@ class FileDevice(Device):
         self.rolling = False
         self.lengthens = True
         self.residence = Residence(mapped is True)
+        self.pass_bytes: i64 = -1  # what a pass over more brings into memory goes again; -1 for what the system has
         try:
             self.open_segments()
         except BaseException:

@@ -49,6 +49,7 @@ class Replay:
         self.start: i64 = max(table.log.device.begin(), i64(FIRST_ADDRESS))
         self.begin: i64 = self.start  # of the log, as the index knows it
         self.cursor = Cursor(table.log, self.start, stop)
+        self.cursor.gives_back = False  # whoever opens a store reads what it has
         self.count: i64 = 0
         self.records: i64 = 0
         self.mixed = False  # an entry of the index is, or was

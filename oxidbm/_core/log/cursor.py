@@ -1,7 +1,7 @@
 """The cursor: steps over the records of an address range.
 
 It reads memory in place and the device in chunks, verifying what comes from there; it holds at most one chunk, or one
-record larger than that.
+record larger than that. What a long range of a file brings into the system's memory goes again behind it (see passing).
 """
 
 from typing import Final, final
@@ -10,6 +10,8 @@ from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from oxidbm._core.address import FIRST_ADDRESS
+from oxidbm._core.device.passing import Passing, passing_over
+from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import checksum_bytes
 from oxidbm._core.log.hybrid_log import HybridLog
@@ -63,6 +65,9 @@ class Cursor:
         self.chunk = b""
         self.chunk_start: i64 = 0
         self.chunk_from_memory = False
+        self.passing: Passing | None = None
+        self.weighed = False  # whether it is known if there is to be one
+        self.gives_back = True
 
     def step(self) -> bool:
         """Move to the next record; False at the end of the range."""
@@ -74,7 +79,7 @@ class Cursor:
             if address < log.head:
                 if self.step_disk(address):
                     return True
-                address = log.device.data_from(log.next_page(address + 1))
+                address = self.data_from(log.next_page(address + 1))
                 continue
             slot = log.slot_of(address)
             end = log.frames.ends[slot]
@@ -109,18 +114,59 @@ class Cursor:
                 self.following = log.next_page(address + size)
             return True
         self.following = max(self.following, self.stop)
+        if self.passing is not None:
+            self.end_passing()
         return False
 
     def go_on_to(self, stop: i64) -> None:
         """Have the range end later; what was read of the device may have been written since."""
         self.stop = stop
         self.chunk = b""
+        self.weighed = False
+
+    def read(self, address: i64, size: i64) -> bytes:
+        """Return what the device has, as `HybridLog.read` does."""
+        use = self.log.use
+        use.begin()
+        try:
+            device = self.log.device
+            if not self.weighed and isinstance(device, FileDevice):
+                self.weighed = True
+                if self.passing is None:
+                    self.passing = passing_over(device, address, self.stop) if self.gives_back else None
+                else:
+                    self.passing.stop = self.stop
+            if self.passing is not None:
+                self.passing.before(address, size)
+            return device.read(address, size)
+        finally:
+            use.end()
+
+    def data_from(self, address: i64) -> i64:
+        """Return what the device's `data_from` returns."""
+        use = self.log.use
+        use.begin()
+        try:
+            return self.log.device.data_from(address)
+        finally:
+            use.end()
+
+    def end_passing(self) -> None:
+        """Give back what the range's end has brought into memory."""
+        passing = self.passing
+        self.passing = None
+        use = self.log.use
+        if passing is not None and use.begins():
+            try:
+                passing.end()
+            finally:
+                use.end()
 
     def load(self, address: i64, size: i64) -> i64:
         """Have at least `size` bytes from `address` on in the chunk, if the device has them; return how many it has."""
         have: i64 = self.chunk_start + len(self.chunk) - address
         if address < self.chunk_start or have < size or self.chunk_from_memory:
-            self.chunk = self.log.read(address, max(size, i64(CHUNK_BYTES)))
+            self.chunk = self.read(address, max(size, i64(CHUNK_BYTES)))
             self.chunk_start = address
             self.chunk_from_memory = False
             have = len(self.chunk)
@@ -173,7 +219,7 @@ class Cursor:
                     f"{self.log.device.place(address)}: no record begins at address {address}, but the rest of "
                     "its page is not empty"
                 )
-            at = max(at + have, self.log.device.data_from(at + have))
+            at = max(at + have, self.data_from(at + have))
 
     def behind(self, address: i64) -> i64:
         """Return where the record behind the current one may stand; behind a run of pages that is the next page."""
