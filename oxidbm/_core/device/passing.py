@@ -16,6 +16,7 @@ from oxidbm._core.address import ADDRESS_MAX
 from oxidbm._core.device.residence import missing
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.device.spare_memory import spare_memory
+from oxidbm._core.handlers import came_from_handler
 
 WINDOW_BYTES: Final = 4 << 20  # no large page of the system's reaches over the end of one, or it would not go
 AHEAD_BYTES: Final = 32 << 20  # systems read up to 8 MiB ahead, and once more as much while that is being read
@@ -78,8 +79,9 @@ def forget(descriptor: int, view: mmap.mmap | None, offset: i64, size: i64) -> N
         if view is not None and NOT_MAPPED >= 0:
             view.madvise(NOT_MAPPED, offset, size)
         os.posix_fadvise(descriptor, offset, size, DONT_NEED)
-    except (OSError, ValueError):  # as of a map that is closed meanwhile
-        return
+    except (OSError, ValueError) as failure:  # as of a map that is closed meanwhile
+        if came_from_handler(failure):
+            raise
 
 
 def passing_over(device: FileDevice, address: i64, stop: i64) -> Passing | None:

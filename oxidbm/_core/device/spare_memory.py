@@ -10,6 +10,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MAX
+from oxidbm._core.handlers import came_from_handler
 
 SHARE: Final = 2  # of the memory that is free or holds files a part of so many is small
 GROUPS: Final = (  # of versions 1 and 2: where they are, and the files that say what a group may have, and has
@@ -25,7 +26,9 @@ def text_of(path: str) -> bytes:
         with open(path, "rb") as file:
             found: bytes = file.read()
             return found
-    except OSError:
+    except OSError as failure:
+        if came_from_handler(failure):
+            raise
         return b""
 
 
