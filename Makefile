@@ -2,6 +2,7 @@
 # $(VENV), and again only when something changed.
 #
 #   make demo | test | pure | bench | bench-smoke | docs
+#   make wheel                        dist/oxidbm-*.whl, which installs in seconds and without a compiler
 #   make build | quick | soak | format | lint | types | coverage | instructions | clean   for those who change it: docs/hacking.md
 #   PYTHON=python3.13 VENV=.venv313   another interpreter, beside the first
 #   ARGS='-k session -x'              arguments for pytest or the benchmark
@@ -17,18 +18,21 @@ RUN := $(BIN)/python
 # has the package's name, Python takes that directory for the package before it asks one.
 EDITABLE := --no-build-isolation --config-settings editable_mode=compat
 
-.PHONY: demo test pure bench bench-smoke docs build quick soak format lint types coverage instructions clean FORCE
+.PHONY: demo test pure bench bench-smoke docs wheel build quick soak format lint types coverage instructions clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 demo: built-3 $(VENV)/.extra-cli,codecs
+	@echo '--- demo: counting the words of the standard library, some seconds'
 	$(RUN) examples/count_stdlib.py
 
 test: built-3 $(VENV)/.extra-test
+	@echo '--- test: all tests on the compiled core, three to six minutes (make quick leaves the slow ones out)'
 	OXIDBM_PURE=0 OXIDBM_EXPECT=compiled $(RUN) -m pytest $(ARGS)
 
 # The same tests, at smaller sizes, on the core's sources. Needs no compiled core.
 pure: $(VENV)/.extra-test
+	@echo '--- pure: the tests on the uncompiled core, some minutes'
 	OXIDBM_PURE=1 OXIDBM_EXPECT=pure $(RUN) -m pytest $(ARGS)
 
 bench: built-3 $(VENV)/.extra-bench
@@ -73,6 +77,16 @@ types: $(VENV)/.extra-dev $(VENV)/.extra-test
 docs: $(VENV)/.extra-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
+# From the source archive, so that nothing which lies about in build/ comes in; never uncompiled. For this Python and this
+# machine's system; cibuildwheel, which pyproject.toml configures, makes those of all others.
+wheel: $(VENV)/.base
+	@echo '--- wheel: compiling, one to four minutes'
+	rm -rf build/archive && mkdir -p build/archive
+	$(RUN) setup.py -q sdist --dist-dir build/archive
+	OXIDBM_PURE=0 OXIDBM_OPT=3 $(BIN)/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation \
+		--wheel-dir dist build/archive/*.tar.gz
+	@ls -l dist/*.whl
+
 # Compiles in place without optimizing: seconds, not a minute. Not for measuring.
 build: built-0 $(VENV)/.extra-test
 
@@ -85,8 +99,7 @@ clean:
 $(VENV)/.base: pyproject.toml Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo 'oxidbm needs Python 3.11 or later; choose one with make PYTHON=...' >&2; exit 1; }
-	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.isfile(sysconfig.get_path("include") + "/Python.h"))' \
-		|| { echo 'Python.h is missing: install the headers of this Python (python3-dev)' >&2; exit 1; }
+	@echo '--- $(VENV): Python and what the build needs, from the package index, about half a minute'
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 		> $(VENV)/build-requires.txt
@@ -95,6 +108,7 @@ $(VENV)/.base: pyproject.toml Makefile
 	touch $@
 
 $(VENV)/.extra-%: $(VENV)/.base
+	@echo '--- $(VENV): the packages for [$*], from the package index, about half a minute'
 	OXIDBM_PURE=1 $(BIN)/pip install -q --disable-pip-version-check $(EDITABLE) -e '.[$*]'
 	touch $@
 

@@ -1,6 +1,8 @@
 """Compile oxidbm._core with mypyc; all other settings live in pyproject.toml.
 
 OXIDBM_PURE=1        build without compiled modules
+OXIDBM_PURE=0        compile, and fail where that cannot be done; else, without a C compiler, nothing is compiled
+CC=...               the C compiler, instead of the one that built this Python; where that is gone, cc, gcc or clang
 OXIDBM_OPT=0|1|2|3   C optimization level (default 3); 0 compiles in a fifth of the time, with symbols for a debugger
 OXIDBM_CFLAGS=...    extra C compiler flags, placed last
 OXIDBM_ANNOTATE=FILE write mypyc's HTML report of slow operations
@@ -13,22 +15,29 @@ they are copied beside the sources, and neither mypy nor the C compiler runs.
 import filecmp
 import hashlib
 import os
+import runpy
 import shlex
 import shutil
+import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
 
 ROOT = Path(__file__).resolve().parent
 PACKAGE = ROOT / "oxidbm"
 CORE = PACKAGE / "_core"
-PURE = os.environ.get("OXIDBM_PURE", "0") not in ("", "0")
+ASKED = os.environ.get("OXIDBM_PURE", "")  # for: 1 nothing compiled, 0 all, or what this machine can do
+PURE = ASKED not in ("", "0")
+CC = os.environ.get("CC", "")
 LEVEL = os.environ.get("OXIDBM_OPT", "3")
 EXTRA = os.environ.get("OXIDBM_CFLAGS", "")
 ANNOTATE = os.environ.get("OXIDBM_ANNOTATE")
@@ -38,11 +47,13 @@ SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 BUILD_COMMANDS = {"build", "build_ext", "bdist_wheel", "editable_wheel", "develop", "install"}
 IN_PLACE = "build_ext" in sys.argv and not {"--inplace", "-i"}.isdisjoint(sys.argv)
 STARTED = time.time()
+PROBE = "#include <Python.h>\nint main(void) { return 0; }\n"
+MEMORY = {"0": "1 GiB", "3": "2 GiB"}  # what GCC 12 took, rounded up
 
 
 def fingerprint() -> str:
     """Return a hash of all that goes into the libraries: sources, settings, tools and flags."""
-    tools = [sys.version, version("mypy"), version("setuptools"), os.environ.get("CC", ""), EXTRA]
+    tools = [sys.version, version("mypy"), version("setuptools"), CC, EXTRA]
     known = hashlib.sha256("\0".join(tools).encode())
     settings = [ROOT / "setup.py", ROOT / "pyproject.toml"]
     for path in [*settings, *sorted(PACKAGE.glob("*.py*")), *sorted(CORE.rglob("*.py*"))]:
@@ -54,6 +65,85 @@ def fingerprint() -> str:
 def text_of(path: Path) -> str:
     """Return what a small file says; nothing where it is not there."""
     return path.read_text() if path.is_file() else ""
+
+
+def say(text: str) -> None:
+    """Tell whoever builds; pip shows it with -v, and after a failure."""
+    sys.stderr.write(f"oxidbm: {text}\n")
+
+
+def to_compile() -> str:
+    """Return what has to be installed for compiling, in the words of the warning that an uncompiled oxidbm gives."""
+    words = runpy.run_path(str(PACKAGE / "_pure.py"))["to_compile"](sys.platform)
+    assert isinstance(words, str)
+    return words
+
+
+def compiler(named: str, configured: str, where: Callable[[str], str | None] = shutil.which) -> tuple[str, ...] | None:
+    """Return the words of the C compiler's command: `named`, or else `configured` or a usual one; None for none.
+
+    A Python from elsewhere is configured with a compiler that this machine need not have.
+    """
+    for command in [named] if named else [configured, "cc", "gcc", "clang"]:
+        words = tuple(shlex.split(command))
+        if words and where(words[0]):
+            return words
+    return None
+
+
+def compiler_of_windows() -> tuple[str, ...] | None:
+    """Return a word for the C compiler that setuptools finds by itself; None for none."""
+    from distutils.ccompiler import new_compiler  # setuptools' own, also where Python has none any more
+    from distutils.errors import DistutilsPlatformError
+
+    try:
+        new_compiler().initialize()
+    except DistutilsPlatformError:
+        return None
+    return ("cl",)
+
+
+def fault_of(words: tuple[str, ...], include: str) -> str | None:
+    """Return why a compiler does not compile the smallest extension, with what it said; None where it does."""
+    if not Path(include, "Python.h").is_file():
+        return f"the headers of this Python are missing, there is no {Path(include, 'Python.h')}"
+    with tempfile.TemporaryDirectory() as directory:
+        source = Path(directory, "probe.c")
+        source.write_text(PROBE)
+        command = [*words, f"-I{include}", "-c", str(source), "-o", str(source.with_suffix(".o"))]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError as failure:
+            return f"the C compiler {shlex.join(words)} does not start: {failure.strerror}"
+    if done.returncode == 0:
+        return None
+    return f"the C compiler {shlex.join(words)} fails at a program of two lines\n{done.stdout}{done.stderr}".rstrip()
+
+
+def is_to_be_compiled() -> bool:
+    """Return whether there is a compiler; SystemExit with what to install, where there is none but one was asked for.
+
+    So is it where there is one that does not work: who has a compiler wants what it makes.
+    """
+    windows = sys.platform == "win32"
+    words = compiler_of_windows() if windows else compiler(CC, sysconfig.get_config_var("CC") or "")
+    if words is None and not ASKED and not CC:
+        say(f"there is no C compiler, so nothing is compiled. To compile, install {to_compile()}")
+        return False
+    if words is None:
+        fault: str | None = f"there is no C compiler {CC}".rstrip()
+    else:
+        fault = None if windows else fault_of(words, sysconfig.get_path("include"))
+    if fault is not None:
+        raise SystemExit(
+            f"oxidbm: {fault}\noxidbm: install {to_compile()}; with OXIDBM_PURE=1 in the environment it is installed "
+            "uncompiled, which is 15 to 120 times slower"
+        )
+    if words is not None and not windows and not CC:
+        configured = shlex.split(sysconfig.get_config_var("CC") or "")
+        if words[0] not in configured[:1]:
+            os.environ["CC"] = shlex.join(words)  # setuptools would take the one that is gone
+    return True
 
 
 class build_core(build_ext):  # noqa: N801 (a command's class is named like the command)
@@ -85,6 +175,19 @@ class build_core(build_ext):  # noqa: N801 (a command's class is named like the 
         else:
             super().run()
 
+    def build_extensions(self) -> None:
+        """Compile, with a word after it, and one for whoever has to find out why it failed."""
+        try:
+            super().build_extensions()
+        except (CompileError, LinkError) as failure:
+            need = MEMORY.get(LEVEL, MEMORY["3"])
+            raise CompileError(
+                f"{failure}. This compiler compiles other programs, so what it said above is about oxidbm's, or it was "
+                f"stopped for lack of memory: it needs {need} (OXIDBM_OPT=0 needs {MEMORY['0']}, and gives a slower "
+                "core; OXIDBM_PURE=1 compiles nothing)"
+            ) from failure
+        say(f"compiled in {time.time() - STARTED:.0f} s")
+
     def copy_extensions_to_source(self) -> None:
         """Bring the libraries beside the sources up to date, and delete those that lost their source.
 
@@ -113,12 +216,16 @@ def extensions() -> list[Any]:
         return []
     if IN_PLACE and not ANNOTATE and text_of(BUILT) == FOUND:
         return []
+    if not is_to_be_compiled():
+        return []
     from mypyc.build import mypycify
 
     os.chdir(ROOT)
     arguments = sorted(str(path.relative_to(ROOT)) for path in CORE.glob("**/*.py") if path.name != "__init__.py")
     if not arguments:
         return []
+    effort = "some ten seconds" if LEVEL == "0" else "one to four minutes"
+    say(f"compiling {len(arguments)} modules as one C file, with optimization level {LEVEL}: {effort}")
     if ANNOTATE:
         arguments += ["-a", ANNOTATE]
     modules = mypycify(
@@ -140,4 +247,5 @@ def extensions() -> list[Any]:
 
 
 FOUND = fingerprint() if IN_PLACE else ""
-setup(ext_modules=extensions(), cmdclass={"build_ext": build_core})
+if __name__ == "__main__":
+    setup(ext_modules=extensions(), cmdclass={"build_ext": build_core})

@@ -3,7 +3,7 @@
 `OXIDBM_PURE=1` in the environment makes `import oxidbm` load `oxidbm._core.*` from the .py files, also where compiled
 modules lie beside them: for coverage, debugging, and to show that both write the same bytes. It is 15 to 120 times
 slower. `install()` has to run before the first import of a core module, and is called by `oxidbm/__init__.py`.
-An installation without compiled modules runs pure without being asked.
+An installation without compiled modules runs pure without being asked, and warns.
 
 Compiled code keeps the GIL until it blocks, and the core rests on that: an operation that does not read or write a file
 is atomic. The interpreter takes the GIL away between any two lines, at the request of a thread that has waited for the
@@ -18,6 +18,7 @@ import functools
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -49,6 +50,18 @@ class SourceFinder:
             if os.path.isfile(source):
                 return spec_from_file_location(fullname, source, loader=SourceFileLoader(fullname, source))
         raise ModuleNotFoundError(f"No module named {fullname!r} (pure mode: sources only)", name=fullname)
+
+
+def to_compile(platform: str) -> str:
+    """Return what has to be installed on a platform, a value of `sys.platform`, for the core to be compiled."""
+    if platform == "win32":
+        return "the Visual Studio Build Tools, with 'Desktop development with C++'"
+    if platform == "darwin":
+        return "Xcode's command line tools (xcode-select --install)"
+    return (
+        "a C compiler and Python's headers (Debian, Ubuntu: apt install gcc python3-dev; Fedora: dnf install gcc "
+        "python3-devel; Alpine: apk add gcc musl-dev python3-dev)"
+    )
 
 
 def requested() -> bool:
@@ -90,12 +103,22 @@ def refuse_subinterpreter() -> None:
 def install() -> None:
     """Put the finder in front of all others when pure mode is asked for; once, however often it is called.
 
-    However pure mode came about, no thread is asked for the GIL any more.
+    However pure mode came about, no thread is asked for the GIL any more. Where nobody asked for it, it is said, on the
+    line that imports the package: what was installed without a compiler works, and would only be found slow.
     """
     if requested() and not any(isinstance(finder, SourceFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, SourceFinder())
-    if not compiled():
-        sys.setswitchinterval(NEVER_SECONDS)
+    if compiled():
+        return
+    if not requested():
+        warnings.warn(
+            "oxidbm is not compiled for this Python, and 15 to 120 times slower so. Install "
+            f"{to_compile(sys.platform)}, then oxidbm again, with pip's --force-reinstall --no-cache-dir, or in a "
+            "clone with make build. OXIDBM_PURE=1 in the environment says that it is meant to be so",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    sys.setswitchinterval(NEVER_SECONDS)
 
 
 def compiled() -> bool:
