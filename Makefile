@@ -3,6 +3,7 @@
 #
 #   make demo | test | pure | bench | bench-smoke | docs
 #   make wheel                        dist/oxidbm-*.whl, which installs in seconds and without a compiler
+#   make integrations                 the tests with the packages that docs/integrations.md names
 #   make build | quick | soak | format | lint | types | coverage | instructions | clean   for those who change it: docs/hacking.md
 #   PYTHON=python3.13 VENV=.venv313   another interpreter, beside the first
 #   ARGS='-k session -x'              arguments for pytest or the benchmark
@@ -18,7 +19,7 @@ RUN := $(BIN)/python
 # has the package's name, Python takes that directory for the package before it asks one.
 EDITABLE := --no-build-isolation --config-settings editable_mode=compat
 
-.PHONY: demo test pure bench bench-smoke docs wheel build quick soak format lint types coverage instructions clean FORCE
+.PHONY: demo test pure bench bench-smoke docs wheel integrations build quick soak format lint types coverage instructions clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -34,6 +35,10 @@ test: built-3 $(VENV)/.extra-test
 pure: $(VENV)/.extra-test
 	@echo '--- pure: the tests on the uncompiled core, some minutes'
 	OXIDBM_PURE=1 OXIDBM_EXPECT=pure $(RUN) -m pytest $(ARGS)
+
+# Beside the other tests, which leave these out where the packages are not installed: they bring some eighty others.
+integrations: built-3 $(VENV)/.extra-test $(VENV)/.extra-integrations
+	OXIDBM_PURE=0 OXIDBM_EXPECT=compiled $(RUN) -m pytest tests/integrations $(ARGS)
 
 bench: built-3 $(VENV)/.extra-bench
 	$(RUN) -m bench $(ARGS)
@@ -71,7 +76,7 @@ lint: $(VENV)/.extra-dev
 
 types: $(VENV)/.extra-dev $(VENV)/.extra-test
 	$(BIN)/mypy --strict oxidbm examples tests bench
-	OXIDBM_PURE=1 $(RUN) -m mypy.stubtest oxidbm --allowlist tests/stubtest_allowlist.txt --ignore-unused-allowlist
+	OXIDBM_PURE=1 $(RUN) -m mypy.stubtest oxidbm --mypy-config-file pyproject.toml --allowlist tests/stubtest_allowlist.txt --ignore-unused-allowlist
 
 # The documentation as a site in build/site. Its search needs a server: python3 -m http.server -d build/site
 docs: $(VENV)/.extra-docs

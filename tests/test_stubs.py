@@ -316,7 +316,7 @@ def run_mypy(tmp_path: Path, *arguments: str) -> None:
 @pytest.mark.compiled_only("type checkers read the same in both modes")
 def test_the_stub_says_what_is_there(tmp_path: Path) -> None:
     allowed = ("--allowlist", "tests/stubtest_allowlist.txt", "--ignore-unused-allowlist")
-    run_mypy(tmp_path, "mypy.stubtest", "oxidbm", *allowed)
+    run_mypy(tmp_path, "mypy.stubtest", "oxidbm", "--mypy-config-file", "pyproject.toml", *allowed)
 
 
 @pytest.mark.slow
