@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,8 @@ def test_a_snippet_runs_and_prints_what_is_said(code: str, printed: str, tmp_pat
     missing = sorted(name for name in modules(code) if importlib.util.find_spec(name) is None)
     if missing:
         pytest.skip(f"{' and '.join(missing)}: not installed: pip install oxidbm[integrations]")
+    if "dogpile" in modules(code) and not entry_points(group="dogpile.cache", name="oxidbm"):
+        pytest.skip("oxidbm was installed before it was known to dogpile.cache: install it again")
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -68,5 +71,5 @@ def test_the_table_and_the_sections_are_of_the_same_packages() -> None:
     titles = [title for title, _ in SECTION.findall(PAGE)]
     assert [name for name, _ in listed] == titles
     assert [anchor for _, anchor in listed] == [title.lower().replace(".", "").replace(" ", "-") for title in titles]
-    modules_there = sorted(path.stem for path in (ROOT / "oxidbm" / "integrations").glob("[!_]*.py"))
-    assert all(f"oxidbm.integrations.{name}." in PAGE for name in modules_there)
+    there = sorted(path.stem for path in (ROOT / "oxidbm" / "integrations").glob("[!_]*.py"))
+    assert [name for name in there if f"oxidbm.integrations.{name}" not in PAGE] == []
