@@ -9,7 +9,6 @@ as in Django's own backends, where nothing else is said.
 """
 
 import os
-import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -17,41 +16,11 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django.core.exceptions import ImproperlyConfigured
 
 from oxidbm import Store
+from oxidbm.integrations._open_stores import OPEN
 
 __all__ = ["Cache"]
 
 MISSING: Final = object()
-
-
-class OpenStores:
-    """The stores that the caches of this process share."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.stores: dict[str, tuple[dict[str, Any], Store[str, Any]]] = {}
-
-    def forget(self) -> None:
-        """Begin anew, in a forked child: the stores are its parent's, and a thread that is gone may have the lock."""
-        self.lock = threading.Lock()
-        self.stores = {}
-
-    def get(self, path: str, options: dict[str, Any]) -> Store[str, Any]:
-        """Return the store at a path, opened with these options; ImproperlyConfigured where it has others."""
-        known = self.stores.get(path)
-        if known is None or known[1].closed:
-            with self.lock:
-                known = self.stores.get(path)
-                if known is None or known[1].closed:
-                    known = options, Store(path, **{"key": str, "value": "pickle", **options})
-                    self.stores[path] = known
-        if known[0] != options:
-            raise ImproperlyConfigured(f"two caches have the LOCATION {path}, with different OPTIONS")
-        return known[1]
-
-
-OPEN: Final = OpenStores()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=OPEN.forget)
 
 
 class Cache(BaseCache):
@@ -66,7 +35,7 @@ class Cache(BaseCache):
 
     def __init__(self, location: str | os.PathLike[str], params: dict[str, Any]) -> None:
         super().__init__(params)
-        options = dict(params.get("OPTIONS", {}))
+        options = {"key": str, "value": "pickle", **params.get("OPTIONS", {})}
         for name in ("MAX_ENTRIES", "CULL_FREQUENCY"):
             if name in options or name.lower() in params:
                 raise ImproperlyConfigured(f"a store does not count entries: give size_limit instead of {name}")
@@ -78,7 +47,10 @@ class Cache(BaseCache):
     @property
     def store(self) -> Store[str, Any]:
         """The store behind the cache, which this opens where it is not open."""
-        return OPEN.get(self.path, self.options)
+        try:
+            return OPEN.get(self.path, self.options)
+        except ValueError as failure:
+            raise ImproperlyConfigured(f"the cache with the LOCATION {self.path}: {failure}") from failure
 
     def lifetime(self, timeout: Any) -> float | None:
         """Return for how many seconds a value lives; None for ever, 0 or less for not at all."""

@@ -21,7 +21,7 @@ from django.conf import settings  # noqa: E402
 from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 from django.http import HttpResponse  # noqa: E402
 
-from oxidbm.integrations import django  # noqa: E402
+from oxidbm.integrations._open_stores import OPEN  # noqa: E402
 
 BACKEND = "oxidbm.integrations.django.Cache"
 IN_MEMORY = "django.core.cache.backends.locmem.LocMemCache"
@@ -45,8 +45,7 @@ def configured(tmp_path: Path, clock: Clock) -> Iterator[dict[str, dict[str, Any
         "for-ever": {**one, "TIMEOUT": None},
         "memory": {"BACKEND": IN_MEMORY, "LOCATION": str(tmp_path)},
     }
-    for _, store in django.OPEN.stores.values():
-        store.close()
+    OPEN.close(str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -233,7 +232,7 @@ def test_settings_that_cannot_be_kept_are_refused(configured: dict[str, dict[str
     for name, expected in {
         "entries": "size_limit",
         "nowhere": "LOCATION is the directory",
-        "other options": "different OPTIONS",
+        "other options": "with other options",
     }.items():
         with pytest.raises(ImproperlyConfigured, match=expected):
             caches[name].get("a")
