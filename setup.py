@@ -79,7 +79,16 @@ def to_compile() -> str:
     return words
 
 
-def compiler(named: str, configured: str, where: Callable[[str], str | None] = shutil.which) -> tuple[str, ...] | None:
+def program(name: str) -> str | None:
+    """Return where a program is; None where it is not, or is what macOS has in its place and offers to install it."""
+    found = shutil.which(name)
+    if found is None or sys.platform != "darwin" or not found.startswith("/usr/bin/"):
+        return found
+    tools = subprocess.run(["xcode-select", "--print-path"], capture_output=True, check=False)
+    return found if tools.returncode == 0 else None
+
+
+def compiler(named: str, configured: str, where: Callable[[str], str | None] = program) -> tuple[str, ...] | None:
     """Return the words of the C compiler's command: `named`, or else `configured` or a usual one; None for none.
 
     A Python from elsewhere is configured with a compiler that this machine need not have.
@@ -180,11 +189,13 @@ class build_core(build_ext):  # noqa: N801 (a command's class is named like the 
         try:
             super().build_extensions()
         except (CompileError, LinkError) as failure:
+            say(str(failure))
             need = MEMORY.get(LEVEL, MEMORY["3"])
+            less = "" if LEVEL == "0" else f", {MEMORY['0']} with OXIDBM_OPT=0, for a slower core"
             raise CompileError(
-                f"{failure}. This compiler compiles other programs, so what it said above is about oxidbm's, or it was "
-                f"stopped for lack of memory: it needs {need} (OXIDBM_OPT=0 needs {MEMORY['0']}, and gives a slower "
-                "core; OXIDBM_PURE=1 compiles nothing)"
+                "oxidbm was not compiled, for the reason that the C compiler gives above. It does compile other "
+                f"programs; where it was stopped without a reason, memory is short: it needs {need}{less}. With "
+                "OXIDBM_PURE=1 nothing is compiled"
             ) from failure
         say(f"compiled in {time.time() - STARTED:.0f} s")
 

@@ -54,6 +54,27 @@ def test_the_compiler_is_the_one_that_is_named_or_one_that_is_there(
     assert setup.compiler(named, configured, lambda name: None) is None
 
 
+@pytest.mark.parametrize(("installed", "found"), [(0, "/usr/bin/cc"), (2, None)])
+def test_on_macos_a_name_alone_is_no_compiler(
+    setup: Any, monkeypatch: pytest.MonkeyPatch, installed: int, found: str | None
+) -> None:
+    asked = []
+
+    def run(command: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
+        asked.append(command[0])
+        return subprocess.CompletedProcess(command, installed)
+
+    monkeypatch.setattr(setup.shutil, "which", {"cc": "/usr/bin/cc", "gcc": "/opt/bin/gcc"}.get)
+    monkeypatch.setattr(setup.subprocess, "run", run)
+    assert setup.program("cc") == "/usr/bin/cc"
+    assert asked == []
+    monkeypatch.setattr(setup.sys, "platform", "darwin")
+    assert setup.program("cc") == found
+    assert asked == ["xcode-select"]
+    assert setup.program("gcc") == "/opt/bin/gcc"
+    assert setup.program("clang") is None
+
+
 def test_a_machine_without_a_compiler_is_told_what_to_install(
     setup: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,6 +129,21 @@ def test_a_compiler_that_works_stands_in_for_the_one_of_this_python(
     monkeypatch.setenv("CC", "")
     assert setup.is_to_be_compiled()
     assert os.environ["CC"] == "gcc"
+
+
+@pytest.mark.parametrize(("level", "said"), [("3", "needs 2 GiB, 1 GiB with OXIDBM_OPT=0"), ("0", "needs 1 GiB. With")])
+def test_a_failure_in_the_middle_says_what_may_be_short(
+    setup: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], level: str, said: str
+) -> None:
+    def fail(command: object) -> None:
+        raise setup.CompileError("command 'cc' failed")
+
+    monkeypatch.setattr(setup, "LEVEL", level)
+    monkeypatch.setattr(setup.build_ext, "build_extensions", fail)
+    command = object.__new__(setup.build_core)
+    with pytest.raises(setup.CompileError, match=said):
+        command.build_extensions()
+    assert "command 'cc' failed" in capsys.readouterr().err
 
 
 def test_each_platform_has_its_words() -> None:
