@@ -22,6 +22,7 @@ class OxidbmCache(BaseCache):
     """A cache in the directory `path`, which one process at a time has open; `store` is the store behind it.
 
     default_timeout: how many seconds a value lives where nothing else is said; 0 is for ever.
+    ignore_delete_many_errors: as for other caches; here a deletion that fails is an error in any case.
     value: the codec of the values, see oxidbm.codecs.
     options: those of `oxidbm.Store`, such as memory= and size_limit=.
 
@@ -33,11 +34,13 @@ class OxidbmCache(BaseCache):
         self,
         path: StorePath,
         default_timeout: int | dt.timedelta = 300,
+        ignore_delete_many_errors: bool = True,
         *,
         value: type[Any] | Codec[Any] | str = "pickle",
         **options: Any,
     ) -> None:
         super().__init__(default_timeout)
+        self.ignore_delete_many_errors = ignore_delete_many_errors
         self.store: Store[str, Any] = Store(path, key=str, value=value, **options)
 
     def close(self) -> None:

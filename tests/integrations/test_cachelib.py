@@ -119,6 +119,7 @@ def test_it_stays(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         cache.set("a", object())
     cache.close()
-    again = OxidbmCache(tmp_path / "cache", value="objects")
+    again = OxidbmCache(tmp_path / "cache", ignore_delete_many_errors=False, value="objects")
+    assert not again.ignore_delete_many_errors
     assert again.get("a") == [1, {"b": 2.5}]
     again.close()
