@@ -85,7 +85,7 @@ docs: $(VENV)/.extra-docs
 # From the source archive, so that nothing which lies about in build/ comes in; never uncompiled. For this Python and this
 # machine's system; cibuildwheel, which pyproject.toml configures, makes those of all others.
 wheel: $(VENV)/.base
-	@echo '--- wheel: compiling, one to four minutes'
+	@echo '--- wheel: compiling, two to four minutes'
 	rm -rf build/archive && mkdir -p build/archive
 	$(RUN) setup.py -q sdist --dist-dir build/archive
 	OXIDBM_PURE=0 OXIDBM_OPT=3 $(BIN)/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation \

@@ -235,7 +235,7 @@ def extensions() -> list[Any]:
     arguments = sorted(str(path.relative_to(ROOT)) for path in CORE.glob("**/*.py") if path.name != "__init__.py")
     if not arguments:
         return []
-    effort = "some ten seconds" if LEVEL == "0" else "one to four minutes"
+    effort = "some ten seconds" if LEVEL == "0" else "two to four minutes"
     say(f"compiling {len(arguments)} modules as one C file, with optimization level {LEVEL}: {effort}")
     if ANNOTATE:
         arguments += ["-a", ANNOTATE]
