@@ -6,6 +6,10 @@ loop over words takes 40 and a memoryview 80 to 180; docs/design.md). Rules that
 1. a view is used within one compiled function and never stored outside of log/frames.py, returned, hashed or handed to
 a caller: slices of it are real, independent bytes; 2. views are dropped before their words; 3. it is done only where
 the layout of `bytes` was checked and the core is compiled (interpreted frames would keep views alive in tracebacks).
+
+What makes writing long values fast is a `BytesWriter` whose fields are words of a vec of ours: it is told where to
+write, and its `write` is one memcpy, which makes no object, calls nothing and so is one step with what stands around it
+(`copy_into`). A frame says where it stands in the word of its header that would be the hash.
 """
 
 import mmap
@@ -13,11 +17,14 @@ import sys
 from collections.abc import Callable
 from typing import Final, final
 
+from librt.strings import BytesWriter
 from librt.vecs import append, extend, vec
 from mypy_extensions import i64
 
 VIEW_WORDS: Final = 4
 VIEW_BYTES: Final = VIEW_WORDS * 8
+ADDRESS_WORD: Final = VIEW_WORDS - 1
+WRITER_BYTES: Final = 296
 STEP_BYTES: Final = 65536
 ZERO_STEP: Final = memoryview(bytes(STEP_BYTES)).cast("q")
 OWN_REFERENCES: Final = 1 << 29
@@ -47,24 +54,67 @@ def layout_known() -> bool:
     )
 
 
+def writer_layout_known() -> bool:
+    """Return whether a `BytesWriter` is a head, where its bytes stand, how many were written, and for how many is room.
+
+    Compiled code has the places of the first three fields in it, as of the librt that it was compiled against.
+    """
+    import ctypes
+
+    writer = BytesWriter()
+    writer.write(b"seven b")
+    start: int = id(writer)
+    return (
+        BytesWriter.__basicsize__ == WRITER_BYTES
+        and ctypes.c_int64.from_address(start + 8).value == id(BytesWriter)
+        and ctypes.c_int64.from_address(start + 16).value == start + 40
+        and ctypes.c_int64.from_address(start + 24).value == 7
+        and ctypes.c_int64.from_address(start + 32).value == WRITER_BYTES - 40
+        and ctypes.string_at(start + 40, 7) == b"seven b"
+    )
+
+
 @final
 class Machine:
     """What the frames of all stores need to know of the machine.
 
-    It is found out with the first store, since importing ctypes takes time.
+    It is found out with the first store, since importing ctypes takes time. `writer` is a `BytesWriter` whose fields
+    stand in `writer_words`. What a writer was made of is kept for good: threads may each make one, and Ctrl-C may end
+    that, but nothing is let go of then.
     """
 
     def __init__(self) -> None:
         self.asked = False
         self.has_views = False
+        self.has_writer = False
         self.madvise: Callable[..., object] | None = None
+        self.kept: list[memoryview] = []
+        self.writer = BytesWriter()
+        self.writer_words = vec[i64]()
 
     def ask(self) -> None:
         """Find out."""
         if not self.asked:
             self.has_views = layout_known()
+            if self.has_views and not self.has_writer and writer_layout_known():
+                self.make_writer()
             self.madvise = load_madvise()
             self.asked = True
+
+    def make_writer(self) -> None:
+        """Make the writer, with references of its own so that it is never freed."""
+        import ctypes
+
+        words = vec[i64](capacity=WRITER_BYTES >> 3)
+        for word in (OWN_REFERENCES, id(BytesWriter)):
+            words = append(words, i64(word))
+        words = extend_zero(words, (WRITER_BYTES >> 3) - 2)
+        view = memoryview(words)
+        self.kept.append(view)
+        writer: BytesWriter = ctypes.cast(buffer_address(view), ctypes.py_object).value
+        self.writer = writer
+        self.writer_words = words
+        self.has_writer = True
 
 
 MACHINE: Final = Machine()
@@ -170,5 +220,26 @@ def view_of(frame: vec[i64]) -> bytes:
 
     if not MACHINE.has_views:
         return b""
-    view: bytes = ctypes.cast(buffer_address(memoryview(frame)), ctypes.py_object).value
+    address = buffer_address(memoryview(frame))
+    view: bytes = ctypes.cast(address, ctypes.py_object).value
+    if MACHINE.has_writer:
+        frame[ADDRESS_WORD] = i64(address) + VIEW_BYTES
     return view
+
+
+def copy_into(frame: vec[i64], at: i64, data: bytes) -> None:
+    """Write `data`, which is not empty, from a word of a frame on, the last word padded with zeros, in one memcpy.
+
+    The frame has its address; nothing can fail once the first byte is written.
+    """
+    size: i64 = len(data)
+    stop: i64 = at + ((size + 7) >> 3)
+    assert VIEW_WORDS <= at < stop <= len(frame)
+    frame[stop - 1] = 0
+    words = MACHINE.writer_words
+    words[2] = frame[ADDRESS_WORD] + ((at - VIEW_WORDS) << 3)
+    words[4] = size
+    # A function of librt's: the C compiler, to which the words and the writer's fields are things apart, has to have
+    # stored the ones before it, and to load the others after it.
+    MACHINE.writer.truncate(0)
+    MACHINE.writer.write(data)

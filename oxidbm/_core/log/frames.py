@@ -17,11 +17,13 @@ from oxidbm import _breath
 from oxidbm._core.address import power_of_two
 from oxidbm._core.budget import PAGES, RUNS, Budget
 from oxidbm._core.memory import (
+    ADDRESS_WORD,
     MACHINE,
     STEP_BYTES,
     VIEW_BYTES,
     VIEW_WORDS,
     bytes_header,
+    copy_into,
     extend_zero,
     reserve_words,
     view_of,
@@ -168,6 +170,9 @@ class Frames:
         first: i64 = VIEW_WORDS + first_word
         i: i64 = 0
         n: i64 = len(data) & -8
+        if 0 < n == len(data) and frame[ADDRESS_WORD] > 0:
+            copy_into(frame, first, data)
+            return
         while i < n:
             frame[first + (i >> 3)] = read_i64_le(data, i)
             i += 8

@@ -79,6 +79,7 @@ class HybridLog:
         self.shut = False
         self.use = DeviceUse(life, device)
         self.records: i64 = 0  # appended since the log was opened
+        self.rewrites: i64 = 0  # values written, and records deleted, where they stood
         self.expiring = False  # a record of this log has, or had, an expiry
         self.cold_reads: i64 = 0  # records read from the device, or passed over there, since a page was brought back
         self.read_guess: i64 = READ_GUESS  # bytes of a record on the device that are read before its size is known
@@ -91,6 +92,10 @@ class HybridLog:
         """Have `due` set each time the tail has moved by some `size` bytes, at most STEP_BYTES."""
         while self.step_bytes > size and self.step_bytes > 8:
             self.step_bytes >>= 1
+
+    def changes(self) -> i64:
+        """Return a number that grows with each record appended and each one changed where it stands."""
+        return self.tail + self.rewrites
 
     def check_order(self) -> None:
         """Assert the order of the addresses."""

@@ -6,8 +6,6 @@ clock. An expired key is gone for every operation; its record, and its place in 
 
 from typing import Final
 
-from mypy_extensions import i64
-
 from oxidbm._core.coder import PLAIN
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.log.reader import expiry_of, is_live
@@ -15,7 +13,7 @@ from oxidbm._core.store.arguments import expiry_at, to_value
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.table import operations
 from oxidbm._core.table.locate import locate
-from oxidbm._core.table.retry import put
+from oxidbm._core.table.retry import put, replace
 
 NO_EXPIRY: Final = -1.0
 NO_VALUE: Final = -2.0
@@ -88,6 +86,7 @@ def incr(handle: Handle, key: bytes, delta: int, default: int | None, expire: ob
     table = handle.table
     plain: bool = handle.coders.value.kind == PLAIN
     while True:
+        changes = table.log.changes()
         old = operations.read(table, key)
         if old is None and default is None:
             return None
@@ -101,6 +100,6 @@ def incr(handle: Handle, key: bytes, delta: int, default: int | None, expire: ob
                 number_in(handle, new)  # what cannot be counted on is not begun
             done = put(table, key, new, operations.IF_ABSENT, b"", expiry_at(handle, expire))
         else:
-            done = put(table, key, new, operations.IF_EQUAL, old, i64(operations.KEEP_EXPIRY))
+            done = replace(table, key, new, old, changes)
         if done:
             return number

@@ -57,8 +57,9 @@ CHANGED: Final = 1
 ALWAYS: Final = 0
 IF_ABSENT: Final = 1  # only when the key has no value
 IF_EQUAL: Final = 2  # only when its value is `expected`; never when it has none
+IF_UNCHANGED: Final = -1  # as IF_EQUAL, while the log's `changes` are what they were before `expected` was read
 
-KEEP_EXPIRY: Final = -1  # as an expiry, with IF_EQUAL: the one that the key has
+KEEP_EXPIRY: Final = -1  # as an expiry, with IF_EQUAL and IF_UNCHANGED: the one that the key has
 
 
 def read(table: Table, key: bytes) -> bytes | None:
@@ -190,13 +191,13 @@ def upsert(table: Table, key: bytes, value: bytes, condition: i64, expected: byt
                     if short
                     else same_words(table.log.frames.words[slot], head_3, key, length)
                 ):
-                    if condition != ALWAYS or expiry != 0 or info & TOMBSTONE:
+                    if condition > ALWAYS or expiry > 0 or info & TOMBSTONE:
                         return upsert_slow(table, key, value, key_hash, condition, expected, expiry)
                     if address >= table.log.read_only and (shape & VALUE_LENGTH_MASK) == len(value):
+                        table.log.rewrites += 1
                         rewrite(table.log.frames.words[slot], head + 2, head_3 + ((length + 7) >> 3), value, len(value))
                         return DONE
-                    seal = table.log.frames.words[slot][head + 2]
-                    return update(table, key, value, words, position, address, shape, seal)
+                    return update(table, key, value, words, position, address, shape)
                 if entry < 0 or (shape >> FLAGS_SHIFT) != 0:
                     return upsert_slow(table, key, value, key_hash, condition, expected, expiry)
         position += 1
@@ -204,7 +205,7 @@ def upsert(table: Table, key: bytes, value: bytes, condition: i64, expected: byt
         if table.pending.count() >= table.pending.most:  # many to settle: one read now is cheaper than two later
             return upsert_slow(table, key, value, key_hash, condition, expected, expiry)
         return upsert_blind(table, key, value, expiry, disk_words, disk)
-    if condition == IF_EQUAL:
+    if condition == IF_EQUAL or condition < ALWAYS:
         return CHANGED
     return insert(table, key, value, key_hash, expiry)
 
@@ -224,11 +225,10 @@ def insert(table: Table, key: bytes, value: bytes, key_hash: i64, expiry: i64) -
     return DONE
 
 
-def update(
-    table: Table, key: bytes, value: bytes, words: vec[i64], position: i64, address: i64, shape: i64, seal: i64
-) -> i64:
+def update(table: Table, key: bytes, value: bytes, words: vec[i64], position: i64, address: i64, shape: i64) -> i64:
     """Update the live record, without flags, that the entry at words[position] leads to: in place, else a copy."""
     log = table.log
+    seal = log.frames.words[log.slot_of(address)][log.word_of(address) + 2]
     if address >= log.read_only and (i64(len(value)) + 7) >> 3 <= (seal >> CAPACITY_SHIFT):
         overwrite(log, address, shape, value, 0)
         return DONE
@@ -264,7 +264,8 @@ def upsert_slow(
     live = found is not None and is_live(log, found, now)
     if condition == IF_ABSENT and live:
         return CHANGED
-    if condition == IF_EQUAL and (found is None or not live or value_of(log, found) != expected):
+    same = condition == IF_EQUAL or condition < ALWAYS  # IF_UNCHANGED: others may have run since nothing was changed
+    if same and (found is None or not live or value_of(log, found) != expected):
         return CHANGED
     if found is None:
         return insert(table, key, value, key_hash, expiry)

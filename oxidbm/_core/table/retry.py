@@ -30,6 +30,17 @@ def put(table: Table, key: bytes, value: bytes, condition: i64, expected: bytes,
         if status >= 0:
             return status == operations.DONE
         make_room(table, status)
+        if condition == operations.IF_UNCHANGED:  # others may have run
+            condition = operations.IF_EQUAL
+
+
+def replace(table: Table, key: bytes, new: bytes, old: bytes, changes: i64) -> bool:
+    """Give a key whose value is `old` another one, and let it keep its expiry; False where its value has changed.
+
+    changes: what the log's `changes` were before `old` was read. Where they still are, values need not be compared.
+    """
+    condition: i64 = operations.IF_UNCHANGED if table.log.changes() == changes else operations.IF_EQUAL
+    return put(table, key, new, condition, old, operations.KEEP_EXPIRY)
 
 
 def remove(table: Table, key: bytes) -> bool:
@@ -66,6 +77,7 @@ def read_modify_write(table: Table, key: bytes, modification: Modification, init
     """
     calls: i64 = 0
     while True:
+        changes = table.log.changes()
         old = operations.read(table, key)
         if old is None:
             if initial is None or put(table, key, initial, operations.IF_ABSENT, b"", 0):
@@ -75,7 +87,7 @@ def read_modify_write(table: Table, key: bytes, modification: Modification, init
         if new is None:
             return None
         table.life.check_writable()
-        if put(table, key, new, operations.IF_EQUAL, old, operations.KEEP_EXPIRY):
+        if replace(table, key, new, old, changes):
             return new
         calls += 1
         if calls == CALLS_MAX:

@@ -206,5 +206,6 @@ class Together:
             return False
         if not same_words(frame, head + HEADER_WORDS, key, length):
             return False
+        log.rewrites += 1
         rewrite(frame, head + 2, head + HEADER_WORDS + ((length + 7) >> 3), value, len(value))
         return True
