@@ -13,7 +13,7 @@ from mypy_extensions import i64
 
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.hashing import checksum_words
-from oxidbm._core.log.append import append_record, mark_as, write_value
+from oxidbm._core.log.append import append_record, mark_as, write_words
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import fault_at, read_disk
 from oxidbm._core.log.record import (
@@ -59,7 +59,7 @@ def append_entry(log: HybridLog, data: bytes, number: i64) -> i64:
         frame[o] = number | INFO_VERSION
         frame[o + 1] = length if size <= log.page_bytes else length | SHAPE_PAGE_RUN
         frame[o + 2] = words << CAPACITY_SHIFT
-        write_value(frame, o + HEADER_WORDS, data, length)
+        write_words(frame, o + HEADER_WORDS, data, length)
         log.records += 1
     return address
 

@@ -44,7 +44,13 @@ def same_words(frame: vec[i64], o: i64, data: bytes, size: i64) -> bool:
 
 
 def write_words(frame: vec[i64], at: i64, data: bytes, size: i64) -> None:
-    """Write `data` from word `at` on, the last word padded with zeros; four words a turn while there are as many."""
+    """Write `data` from word `at` on, the last word padded with zeros; four words a turn while there are as many.
+
+    From some size on one memcpy is faster than that.
+    """
+    if size >= COPY_BYTES and frame[ADDRESS_WORD] > 0 and size == len(data):
+        copy_into(frame, at, data)
+        return
     done: i64 = 0
     while done + 32 <= size:
         from_byte: i64 = done & VALUE_LENGTH_MASK  # as it is; the C compiler knows by this that it is not negative
@@ -66,21 +72,13 @@ def write_words(frame: vec[i64], at: i64, data: bytes, size: i64) -> None:
         frame[at] = tail_word(data, done, size)
 
 
-def write_value(frame: vec[i64], at: i64, data: bytes, size: i64) -> None:
-    """As `write_words`, of what may be long: from some size on, one memcpy is faster than a loop."""
-    if size >= COPY_BYTES and frame[ADDRESS_WORD] > 0 and size == len(data):
-        copy_into(frame, at, data)
-    else:
-        write_words(frame, at, data, size)
-
-
 def rewrite(frame: vec[i64], seal: i64, at: i64, data: bytes, size: i64) -> None:
     """Write another value from word `at` on, in a record whose seal, which then says nothing of it, is word `seal`.
 
     The caller counts it in the log's `rewrites`.
     """
     frame[seal] = frame[seal] & SEAL_CAPACITY
-    write_value(frame, at, data, size)
+    write_words(frame, at, data, size)
 
 
 def record_bytes(key_length: i64, value_length: i64, expires: bool) -> i64:
@@ -129,7 +127,7 @@ def write_record(log: HybridLog, address: i64, words: i64, key: bytes, value: by
         frame[o] = expiry
         o += 1
     write_words(frame, o, key, length)
-    write_value(frame, o + ((length + 7) >> 3), value, size)
+    write_words(frame, o + ((length + 7) >> 3), value, size)
     log.records += 1
 
 

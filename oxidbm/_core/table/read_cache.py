@@ -31,7 +31,7 @@ from oxidbm._core.address import PAGE_BITS_MIN, power_of_two, with_sign
 from oxidbm._core.budget import READ_CACHE
 from oxidbm._core.hashing import hash_address
 from oxidbm._core.index.entry import ENTRY_ADDRESS, TAG_FIELD, TAG_SHIFT
-from oxidbm._core.log.append import same_words, write_value
+from oxidbm._core.log.append import same_words, write_words
 from oxidbm._core.log.frames import Frames
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.record import (
@@ -243,7 +243,7 @@ class ReadCache:
         slot: i64 = page & self.frames.mask
         word: i64 = (offset >> 3) + VIEW_WORDS
         self.frames.words[slot][word] = address
-        write_value(self.frames.words[slot], word + 1, data, size)
+        write_words(self.frames.words[slot], word + 1, data, size)
         self.copies += 1
         self.lead_to(address, at)
         if self.copies > self.sets_in_use() * COPIES_A_SET:
