@@ -10,6 +10,7 @@ records say counts with the commit record behind them.
 
 from typing import Final, final
 
+from librt.strings import read_i64_le
 from librt.vecs import append, vec
 from mypy_extensions import i64
 
@@ -32,6 +33,7 @@ from oxidbm._core.log.record import (
     TOMBSTONE,
     previous_address,
 )
+from oxidbm._core.table.advice import tell
 from oxidbm._core.table.pending import WAS_PLAIN
 from oxidbm._core.table.table import Table
 
@@ -50,6 +52,7 @@ class Replay:
         self.begin: i64 = self.start  # of the log, as the index knows it
         self.cursor = Cursor(table.log, self.start, stop)
         self.cursor.gives_back = False  # whoever opens a store reads what it has
+        self.told: i64 = -1  # where the piece of the log began of which the device was told
         self.count: i64 = 0
         self.records: i64 = 0
         self.mixed = False  # an entry of the index is, or was
@@ -124,6 +127,8 @@ class Replay:
         RUNNING.append(self)
         try:
             while cursor.step():
+                if self.settles and cursor.chunk_start != self.told:
+                    self.tell_ahead()
                 if cursor.address >> bits != self.page:
                     self.page = cursor.address >> bits
                     self.pages = append(self.pages, cursor.address)
@@ -154,6 +159,20 @@ class Replay:
             ) from unknown
         finally:
             RUNNING.remove(self)
+
+    def tell_ahead(self) -> None:
+        """Tell the device which records those of a new piece will be compared with: what unverified ones lead to.
+
+        A blind write did not look; replay does, one read after the other, if nobody tells what is to come.
+        """
+        cursor = self.cursor
+        self.told = cursor.chunk_start
+        at = cursor.ahead(cursor.address - cursor.chunk_start)
+        while at >= 0:
+            info = read_i64_le(cursor.chunk, at)
+            if info < 0 and not tell(self.log, previous_address(info)):
+                return
+            at = cursor.ahead_behind(at)
 
     def look_on(self, stop: i64) -> bool:
         """See how far what stands behind the range verifies, which `fault` says; False where it has a commit."""

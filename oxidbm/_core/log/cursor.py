@@ -172,6 +172,26 @@ class Cursor:
             have = len(self.chunk)
         return have
 
+    def ahead(self, at: i64) -> i64:
+        """Return where in the chunk the first record at or behind an offset begins, as far as its header is there.
+
+        -1 for nowhere. Nothing is verified: it serves to tell the device what will be asked of it.
+        """
+        while at >= 0 and at + HEADER_BYTES <= len(self.chunk):
+            if read_i64_le(self.chunk, at) != 0:
+                return at
+            at = self.log.next_page(self.chunk_start + at + 1) - self.chunk_start
+        return -1
+
+    def ahead_behind(self, at: i64) -> i64:
+        """As `ahead`, behind the record at an offset."""
+        size: i64 = record_words(read_i64_le(self.chunk, at + 8), read_i64_le(self.chunk, at + 16)) << 3
+        if size <= 0:
+            return -1  # no record: the step that comes to it says so
+        if size > self.log.page_bytes:
+            return self.ahead(self.log.next_page(self.chunk_start + at + size) - self.chunk_start)
+        return self.ahead(at + size)
+
     def step_disk(self, address: i64) -> bool:
         """Read the record at an address below head; False where its page's records end before it."""
         device = self.log.device

@@ -20,7 +20,6 @@ from oxidbm._core.log.append import append_record, append_reserved
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import Record
 from oxidbm._core.log.record import (
-    HEADER_BYTES,
     SHAPE_EXPIRY,
     SHAPE_UNINDEXED,
     TOMBSTONE,
@@ -28,7 +27,6 @@ from oxidbm._core.log.record import (
     key_word,
     pack_info,
     previous_address,
-    record_words,
 )
 from oxidbm._core.log.room import Room, room_for
 from oxidbm._core.table.advice import tell
@@ -101,24 +99,18 @@ class Compaction:
             return
         table = self.table
         data = cursor.chunk
-        at: i64 = cursor.following - cursor.chunk_start
-        while at >= 0 and at + HEADER_BYTES <= len(data):
-            address: i64 = cursor.chunk_start + at
-            if read_i64_le(data, at) == 0:
-                at = self.log.next_page(address + 1) - cursor.chunk_start
-                continue
+        at = cursor.ahead(cursor.following - cursor.chunk_start)
+        while at >= 0:
             shape = read_i64_le(data, at + 8)
             first: i64 = at + (key_word(shape) << 3)
             if first + key_length(shape) > len(data):
                 return
             key_hash = hash_key(data[first : first + key_length(shape)], table.seed)
+            address: i64 = cursor.chunk_start + at
             entry = table.index.holds(key_hash, address, ADDRESS_MAX)
             if entry != 0 and address_of(entry) != address and not tell(self.log, address_of(entry)):
                 return
-            size: i64 = record_words(shape, read_i64_le(data, at + 16)) << 3
-            if size <= 0:
-                return  # no record: the step that comes to it says so
-            at += size
+            at = cursor.ahead_behind(at)
 
     def treat(self, evict: bool) -> bool:
         """Copy or drop the current record; False when there is no room for the copy."""
