@@ -189,3 +189,63 @@ print("alive")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MALLOC_PERTURB_": "165", "MALLOC_MMAP_THRESHOLD_": "65536"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="the collector does not come by in the middle of a call")
+@pytest.mark.compiled_only("on the sources every line makes objects")
+def test_giving_a_frame_back_makes_no_object() -> None:
+    """Or the collector might come by, and others would find a frame that is spare and in its slot."""
+    slots = 64
+    frames = make(slots)
+    for page in range(slots):
+        opened(frames, page)
+    calls: list[str] = []
+
+    def collected(phase: str, _info: dict[str, int]) -> None:
+        calls.append(phase)
+
+    pages = iter(list(range(slots)))
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.callbacks.append(collected)
+    gc.disable()
+    try:
+        due = [[] for _ in range(1000)]  # type: ignore[var-annotated]
+        gc.set_threshold(10)
+        gc.enable()
+        for page in pages:
+            frames.close(page)
+        seen = len(calls)
+        held = [[number] for number in range(slots)]  # the next objects, by which it does come
+        assert len(calls) > seen
+    finally:
+        gc.enable()
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(collected)
+    assert seen == 0
+    assert len(due) + len(held) == 1000 + slots
+    assert frames.spares() == slots
+
+
+def test_runs_that_are_prepared_while_the_list_of_runs_grows() -> None:
+    """By what the collector runs, in the middle of the call."""
+    frames = make()
+    sizes = [600 + number for number in range(200)]
+    extra: list[int] = []
+
+    def collected(phase: str, _info: dict[str, int]) -> None:
+        if phase == "start" and len(extra) < 1000:
+            extra.append(2000 + len(extra))
+            frames.prepare_run(extra[-1])
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(collected)
+    try:
+        for words in sizes:
+            gc.set_threshold(1 + words % 7)  # so that it comes by in each of the places where an object is made
+            frames.prepare_run(words)
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(collected)
+    assert all(frames.run_ready(words) for words in sizes + extra)
+    assert len(frames.run_words) == len(frames.run_views) == len(sizes) + len(extra)

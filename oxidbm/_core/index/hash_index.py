@@ -340,9 +340,11 @@ class HashIndex:
         if self.overflow_next > OVERFLOW_LIMIT:
             chunk = reserve_chunk(True)
             if self.overflow_next > OVERFLOW_LIMIT:
-                self.overflow = append(self.overflow, chunk)
-                self.overflow_next = CHUNK_LEAD
-                self.draw()
+                grown = append(self.overflow, chunk)  # the collector may come by here, too
+                if self.overflow_next > OVERFLOW_LIMIT and len(grown) == len(self.overflow) + 1:
+                    self.overflow = grown
+                    self.overflow_next = CHUNK_LEAD
+                    self.draw()
             return
         last: i64 = len(self.chunks) - 1
         if len(self.chunks[last]) < CHUNK_WORDS:
@@ -351,8 +353,10 @@ class HashIndex:
             return
         chunk = reserve_chunk(True)
         if not self.has_room(self.split + self.low_mask + 1):
-            self.chunks = append(self.chunks, chunk)
-            self.draw()
+            grown = append(self.chunks, chunk)
+            if len(grown) == len(self.chunks) + 1:
+                self.chunks = grown
+                self.draw()
 
     def split_one(self) -> None:
         """Split the next bucket in two by one more bit of its entries' hashes; not while an image is taken."""

@@ -4,7 +4,8 @@ A frame is a vec of i64 words, one page long or, for a record larger than a page
 the VIEW_WORDS words that make a `bytes` view of it (see memory). It is allocated whole and reached step by step, so a
 store costs what it holds. Frames given back are kept and used again. Invariants: 1. views are dropped before their
 frame; 2. a slot of a vec of frames or views is cleared before it is popped; 3. what frames take is drawn from the
-budget, whole frames, spare ones included, by the consumer that they are for.
+budget, whole frames, spare ones included, by the consumer that they are for; 4. no vec of frames or views grows in the
+middle of anything: that makes an object, on 3.11 the garbage collector may come by, and what it runs lets others run.
 """
 
 from typing import Final, final
@@ -44,10 +45,10 @@ class Frames:
         self.budget = budget
         self.consumer = consumer
         self.views: vec[bytes] = vec[bytes]()  # before words: freed first
-        self.spare_views: vec[bytes] = vec[bytes]()
+        self.spare_views: vec[bytes] = vec[bytes](capacity=slots)
         self.run_views: vec[bytes] = vec[bytes]()
         self.words: vec[vec[i64]] = vec[vec[i64]]()
-        self.spare_words: vec[vec[i64]] = vec[vec[i64]]()
+        self.spare_words: vec[vec[i64]] = vec[vec[i64]](capacity=slots)
         self.run_words: vec[vec[i64]] = vec[vec[i64]]()
         self.no_words: vec[i64] = vec[i64]()
         self.ends: vec[i64] = vec[i64]()
@@ -56,6 +57,7 @@ class Frames:
         self.page_words: i64 = power_of_two(page_bits) >> 3
         self.mask: i64 = slots - 1
         self.page_frames: i64 = 0
+        self.run_changes: i64 = 0  # of the list of runs
         i: i64 = 0
         while i < slots:
             self.views = append(self.views, b"")
@@ -87,6 +89,7 @@ class Frames:
         self.run_words[last] = self.no_words
         self.run_views, _ = pop(self.run_views)
         self.run_words, _ = pop(self.run_words)
+        self.run_changes += 1
         self.ends[slot] = 0
 
     def prepare(self) -> None:
@@ -97,6 +100,8 @@ class Frames:
         if size < STEP_BYTES >> 3:
             frame = extend_zero(frame, size)
         view = view_of(frame)  # runs Python code, which Ctrl-C may end: nothing has changed before
+        if len(self.spare_words) > self.mask:
+            return  # there is a spare one for each page
         self.spare_words = append(self.spare_words, frame)
         self.spare_views = append(self.spare_views, view)
         self.page_frames += 1
@@ -116,12 +121,22 @@ class Frames:
                 left -= PIECE_WORDS
                 _breath.breathe()
             frame = extend_zero(frame, left)
-            view = view_of(frame)
-            self.run_words = append(self.run_words, frame)
-            self.run_views = append(self.run_views, view)
+            self.add_run(frame, view_of(frame))
         except BaseException:
             self.budget.add(RUNS, -(words << 3))
             raise
+
+    def add_run(self, frame: vec[i64], view: bytes) -> None:
+        """Put a run on the list of those that are prepared; again where others changed that while it grew."""
+        while True:
+            changes = self.run_changes
+            words = append(self.run_words, frame)
+            views = append(self.run_views, view)
+            if changes == self.run_changes:
+                self.run_words = words
+                self.run_views = views
+                self.run_changes += 1
+                return
 
     def find_run(self, words: i64) -> i64:
         """Return which prepared run has that many words, -1 for none."""
@@ -140,6 +155,7 @@ class Frames:
         while run < len(self.run_words):
             self.budget.add(RUNS, (VIEW_WORDS - i64(len(self.run_words[run]))) << 3)
             run += 1
+        self.run_changes += 1
         self.run_views = vec[bytes]()
         self.run_words = vec[vec[i64]]()
 
