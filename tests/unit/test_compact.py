@@ -1,5 +1,6 @@
 """compact(): how far a user's compaction goes, what limits it, and that it is no different from all other ones."""
 
+import contextlib
 import errno
 import threading
 import time
@@ -195,6 +196,8 @@ def test_a_disk_without_room_for_the_next_file(tmp_path: Path, free: Free) -> No
         assert refused.value.errno == errno.ENOSPC
         assert refused.value.filename == str(tmp_path / "store")
         assert store.stats()["begin"] == before["begin"]
+        assert store.stats()["tail"] == before["tail"]  # not even a commit was made, for which there may be no room
+        store.sync()
         expected[b"more"] = store[b"more"] = b"of it"
         free(1 << 30)
         assert store.compact() > 0
@@ -231,6 +234,45 @@ def test_an_iteration_keeps_what_it_reads(tmp_path: Path) -> None:
         assert seen == expected
         assert store.compact(0.9) == 0
         assert store.stats()["file_bytes"] < held
+
+
+def test_close_ends_those_that_wait_too(tmp_path: Path) -> None:
+    store = disk_store(tmp_path / "store")
+    in_files(store, 3, 400)
+    given_back: list[int] = []
+
+    def compact() -> None:
+        with contextlib.suppress(oxidbm.ClosedError):  # one that came when it was closed
+            given_back.append(store.compact(0.01, rate=1))
+
+    threads = [threading.Thread(target=compact) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while compactor_of(store).extent is None:
+        time.sleep(0.001)
+    store.close()
+    for thread in threads:
+        thread.join()
+    assert given_back == [0] * len(given_back)
+    assert len(given_back) >= 1
+
+
+def test_a_close_that_was_interrupted_lets_it_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with disk_store(tmp_path / "store") as store:
+        expected = in_files(store, 3)
+        lock = compactor_of(store).lock
+        real = lock.lock
+
+        class Interrupted:
+            def acquire(self) -> None:
+                lock.lock = real
+                raise KeyboardInterrupt
+
+        lock.lock = Interrupted()
+        with pytest.raises(KeyboardInterrupt):
+            store.close()
+        assert store.compact() > 0
+        assert dict(store) == expected
 
 
 def test_close_ends_it(tmp_path: Path) -> None:

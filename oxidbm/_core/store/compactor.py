@@ -54,6 +54,7 @@ class Compactor:
         self.settling = False
         self.finisher = 0  # the thread that is giving back what a pass went over
         self.extent: Extent | None = None  # of a user's call that ends where the store is to be closed
+        self.closing = False  # close() waits, and no user's call begins
         self.given_back: i64 = 0
         self.failure = ""
 
@@ -159,8 +160,10 @@ class Compactor:
             log.life.check_open()
             log.epoch.drain()  # files that iterations were inside of, which have ended
             given_back: i64 = self.given_back
-            if not self.wants(extent):
+            if self.closing or not self.wants(extent):
                 return 0
+            if self.compaction is None:
+                self.check_first_segment()
             self.called = True
             self.extent = extent
             try:
@@ -183,8 +186,15 @@ class Compactor:
         """Return whether more is dead than a user wants to have."""
         return extent.wanted(self.table.dead_bytes(), self.log.tail - self.log.begin)
 
+    def check_first_segment(self) -> None:
+        """Raise OSError, ENOSPC, where there is no room for what begins a call: then not even a commit is made."""
+        log = self.log
+        until = log.device.segment_end(log.begin)
+        self.check_space("compact()", max(min(until, log.tail) - log.begin, i64(0)), "")
+
     def stop(self) -> None:
-        """Have a user's call end with its next slice."""
+        """Have a user's call end with its next slice, and those that wait for it not begin."""
+        self.closing = True
         extent = self.extent
         if extent is not None:
             extent.stopped = True

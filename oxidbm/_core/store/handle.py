@@ -125,6 +125,7 @@ class Handle(Openable):
         """Let the background thread start with the next step of the log."""
         if self.disk is not None:
             self.disk.worker.stopping = False
+            self.disk.compactor.closing = False
         if self.follower is not None:
             self.follower.start()
 
