@@ -20,7 +20,7 @@ from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import expiry_of, is_live, key_of, value_of
 from oxidbm._core.log.record import SHAPE_EXPIRY, SHAPE_UNINDEXED, TOMBSTONE, key_length, key_word, value_length
 from oxidbm._core.store.handle import Handle
-from oxidbm._core.table.iterate import MemoryWalk, newest_since
+from oxidbm._core.table.iterate import MemoryWalk, NewestBefore
 from oxidbm._core.table.locate import locate
 
 KEYS: Final = 0
@@ -62,6 +62,7 @@ class StoreIterator:
         self.raw = raw or not handle.coders.typed
         self.policy: i64 = policy
         self.cursor = Cursor(table.log, max(table.log.begin, i64(FIRST_ADDRESS)), table.log.tail)
+        self.newest = NewestBefore(table, self.cursor.stop)
         self.walk: MemoryWalk | None = None
         if table.log.memory_only:
             self.walk = MemoryWalk(table, self.cursor, 0)
@@ -107,7 +108,7 @@ class StoreIterator:
                 if self.raw and self.kind != ENTRIES:  # the common case, without a call
                     return value if self.kind == VALUES else (key, value)
                 given = self.given(key, value, cursor.expiry(), cursor.address)
-            elif newest_since(table, key, key_hash, cursor.address, cursor.stop) is None:
+            elif not self.newest.stood_at(key, key_hash, cursor.address):
                 continue
             else:
                 found = locate(table, key, key_hash)  # anew: while that one read the disk, others may have changed it

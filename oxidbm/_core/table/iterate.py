@@ -3,7 +3,7 @@
 A scan of a store on disk is a reader inside the epoch: segments that compaction has passed stay until it is exhausted,
 closed or dropped. Pages in memory cannot stay, or one scan that is left lying would fill the store: before a page goes,
 each walk over it keeps the keys that it had still to yield (MemoryWalk). The chain walk for records superseded since
-the start costs one record a version.
+the start costs one record a version, once for a key.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from typing import Final, final
 from librt.strings import BytesWriter, read_i64_le, write_i64_le
 from mypy_extensions import i64
 
+from oxidbm._core.address import ADDRESS_MAX
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import address_of
 from oxidbm._core.log.cursor import Cursor, walk_start
@@ -21,6 +22,8 @@ from oxidbm._core.table.locate import locate
 from oxidbm._core.table.table import Table, Walk
 
 KEY_LENGTH_BYTES: Final = 8
+STEPS_WORTH: Final = 8
+KNOWN_MAX: Final = 4096
 
 
 def newest_since(table: Table, key: bytes, key_hash: i64, address: i64, since: i64) -> Record | None:
@@ -39,6 +42,41 @@ def newest_since(table: Table, key: bytes, key_hash: i64, address: i64, since: i
                     return None
             at = previous_address(found.info)
     return None
+
+
+@final
+class NewestBefore:
+    """Where keys' newest records stood at one instant, for who meets many old records of keys that change meanwhile.
+
+    What stood there then does not change any more. So of a key whose newer records take more than some steps to go down
+    it is kept, or each of its old records would cost those steps, and an update of one key beside an iteration, of
+    which there are thousands, a read of the disk for each of the thousands before.
+    """
+
+    def __init__(self, table: Table, since: i64) -> None:
+        self.table = table
+        self.since: i64 = since  # the tail in that instant
+        self.known: dict[bytes, int] = {}
+
+    def stood_at(self, key: bytes, key_hash: i64, address: i64) -> bool:
+        """Return whether that of a key stood at an address, where one of the key's records stands."""
+        if self.known:
+            known = self.known.get(key)
+            if known is not None:
+                return known == int(address)
+        log = self.table.log
+        steps: i64 = 0
+        for entry in self.table.index.matching(key_hash):
+            at: i64 = address_of(entry)
+            while at >= address:
+                found = record_at(log, at)
+                if at < self.since and key_of(log, found) == key:
+                    if steps > STEPS_WORTH and len(self.known) < KNOWN_MAX:
+                        self.known[key] = int(at)
+                    return at == address
+                at = previous_address(found.info)
+                steps += 1
+        return False
 
 
 @final
@@ -183,10 +221,13 @@ class LogScan:
             if cursor.shape & SHAPE_UNINDEXED or cursor.address < self.start:
                 continue
             key = cursor.key()
+            key_hash = hash_key(key, table.seed)
+            if self.live and table.index.holds(key_hash, cursor.address, ADDRESS_MAX) == 0:
+                continue  # superseded, as the index says by itself
             value = cursor.value()  # before the device is read again, since others may change the record then
             tombstone = cursor.info & TOMBSTONE != 0
             if self.live:
-                found = newest_since(table, key, hash_key(key, table.seed), cursor.address, cursor.address + 1)
+                found = newest_since(table, key, key_hash, cursor.address, cursor.address + 1)
                 if (
                     found is None
                     or found.address != cursor.address
