@@ -206,8 +206,9 @@ class Compactor:
             self.called = True
             try:
                 self.go_through(Extent())
-                live: i64 = self.table.live_bytes
-                self.check_space("reorganize()", live + (live >> 3), ", or call compact(), which goes file by file")
+                self.check_space(
+                    "reorganize()", self.log.tail - self.log.begin, ", or call compact(), which goes file by file"
+                )
                 self.end_segment()
                 self.go_through_all()
             finally:
@@ -290,11 +291,12 @@ class Compactor:
         return i64(-1) if space is None else i64(space[1])
 
     def room_for_copies(self, size: i64) -> i64:
-        """Return what the disk needs for copies of so many bytes: the ends of pages count, too."""
-        return size + (self.log.page_bytes << 1)
+        """Return what the disk needs for copies of what is live in so many bytes: the ends of pages count, too."""
+        live: i64 = max(self.table.live_bytes, i64(0))
+        return min(size, live + (live >> 3)) + (self.log.page_bytes << 1)
 
     def check_space(self, call: str, size: i64, otherwise: str) -> None:
-        """Raise OSError, ENOSPC, where the disk has no room for copies of so many bytes; nothing was copied then.
+        """Raise OSError, ENOSPC, where the disk has no room for copies of so much of the log; nothing was copied then.
 
         What is found only by the write that fails poisons the store.
         """
