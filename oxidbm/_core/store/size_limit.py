@@ -46,6 +46,15 @@ class SizeLimit:
         finally:
             self.busy = False
 
+    def slice(self, current: Compaction) -> bool:
+        """Do a slice of a pass, inside of the epoch: what it reads must not be deleted by a compaction meanwhile."""
+        epoch = self.table.log.epoch
+        slot = epoch.protect()
+        try:
+            return current.slice(RECORD_SLICE, True)
+        finally:
+            epoch.leave(slot)
+
     def evict(self) -> None:
         """Go on with the pass, and begin another one where it ends, until there is room for what the next step adds."""
         table = self.table
@@ -58,9 +67,10 @@ class SizeLimit:
                 current = Compaction(table, table.log.tail)
                 current.cursor.following = max(current.cursor.following, self.position)
                 self.eviction = current
-            at = current.cursor.following
+            cursor = current.cursor
+            cursor.following = at = max(cursor.following, table.log.begin)  # compaction may have come by meanwhile
             before = current.dropped_keys
-            more = current.slice(RECORD_SLICE, True)
+            more = self.slice(current)
             self.counters.evicted_keys += current.dropped_keys - before
             if not more:
                 self.position = current.cursor.following
