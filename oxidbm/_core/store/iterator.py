@@ -20,7 +20,7 @@ from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import expiry_of, is_live, key_of, value_of
 from oxidbm._core.log.record import SHAPE_EXPIRY, SHAPE_UNINDEXED, TOMBSTONE, key_length, key_word, value_length
 from oxidbm._core.store.handle import Handle
-from oxidbm._core.table.iterate import MemoryWalk, NewestBefore
+from oxidbm._core.table.iterate import MemoryWalk, NewestBefore, pinned_inside
 from oxidbm._core.table.locate import locate
 
 KEYS: Final = 0
@@ -55,20 +55,19 @@ class StoreIterator:
     def __init__(self, handle: Handle, kind: i64, owner: object = None, raw: bool = False, policy: i64 = RAISE) -> None:
         self.owner = owner  # a store that is iterated stays open, also when nobody else holds it
         handle.life.check_open()
-        table = handle.table.pinned()
+        self.walk: MemoryWalk | None = None
+        table, slot = pinned_inside(handle.table)
         self.table = table
+        self.slot = slot
         self.kind: i64 = kind
         self.coders = handle.coders
         self.raw = raw or not handle.coders.typed
         self.policy: i64 = policy
         self.cursor = Cursor(table.log, max(table.log.begin, i64(FIRST_ADDRESS)), table.log.tail)
         self.newest = NewestBefore(table, self.cursor.stop)
-        self.walk: MemoryWalk | None = None
         if table.log.memory_only:
             self.walk = MemoryWalk(table, self.cursor, 0)
             self.slot = 0
-        else:
-            self.slot = table.log.epoch.protect()
 
     def __iter__(self) -> "StoreIterator":
         return self

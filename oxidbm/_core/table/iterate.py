@@ -177,6 +177,22 @@ def moved_record(table: Table, found: Record) -> LogRecord:
     return LogRecord(found.address, key_of(log, found), value_of(log, found), False, previous, expiry_of(log, found))
 
 
+def pinned_inside(table: Table) -> tuple[Table, i64]:
+    """Return a table as `pinned` does, with the slot by which the caller is inside of its log's epoch, -1 in memory.
+
+    Inside first: what is made here may have the garbage collector run, on 3.11, and a reader move to a newer commit
+    meanwhile, which lets the pages of the one before go.
+    """
+    while True:
+        log = table.log
+        slot: i64 = -1 if log.memory_only else log.epoch.protect()
+        pinned = table.pinned()
+        if pinned.log is log:
+            return pinned, slot
+        pinned.unpin()
+        log.epoch.leave(slot)  # a reader's, which is on disk
+
+
 @final
 class LogScan:
     """Iterates the records of an address range; `position` is where another scan can go on."""
@@ -186,17 +202,16 @@ class LogScan:
     def __init__(self, table: Table, start: int, stop: int, live: bool, owner: object = None) -> None:
         self.owner = owner  # a store that is scanned stays open
         table.life.check_open()
-        table = table.pinned()
+        self.walk: MemoryWalk | None = None
+        table, slot = pinned_inside(table)
         self.table = table
+        self.slot = slot
         self.live = live
         self.start: i64 = start
         self.cursor = Cursor(table.log, walk_start(table.log, i64(start)), i64(stop))
-        self.walk: MemoryWalk | None = None
         if table.log.memory_only:
             self.walk = MemoryWalk(table, self.cursor, i64(start))
             self.slot = 0
-        else:
-            self.slot = table.log.epoch.protect()
 
     @property
     def position(self) -> int:

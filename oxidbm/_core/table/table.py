@@ -116,7 +116,7 @@ class Table:
         twin = Table(self.log, self.index, self.seed, self.clock)
         twin.life = self.life
         twin.pinned_begin = self.begin()
-        self.index.pins += 1
+        twin.index.pins += 1  # not self's, which may have moved on while the twin was made
         return twin
 
     def unpin(self) -> None:
