@@ -161,7 +161,7 @@ def test_the_backgrounds_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         background = compactor_of(store)
         table_of(store).live_bytes -= 64 << 20  # as though so much more were dead
         monkeypatch.setattr(time, "monotonic", lambda: now[0])
-        assert background.rate == 1 << 20
+        assert background.background.rate == 1 << 20
         store.compact(0.1, max_bytes=1)  # at once, whatever the background's rate is; it leaves a pass in the middle
         assert background.compaction is not None
         at = background.compaction.cursor.following

@@ -47,8 +47,8 @@ class Compactor:
         self.table = commits.table
         self.log = commits.log
         self.lock = StoreLock(self.log.life.locks, COMPACTING)
-        self.rate: i64 = rate  # bytes of the log a second that the background goes over, 0 for as fast as it can
-        self.due_at = 0.0  # when the background may go on, where it has a rate
+        self.background = Extent()  # that has no limit but its rate
+        self.background.rate = rate
         self.compaction: Compaction | None = None
         self.called = False  # a user's call goes on with passes, and the background leaves them to it
         self.settling = False
@@ -63,7 +63,7 @@ class Compactor:
         current = self.compaction
         if self.settling:
             settle(self.table, SETTLE_HELP)
-        elif current is not None and not current.running and self.rate == 0:
+        elif current is not None and not current.running and self.background.rate == 0:
             current.slice(STEP_SLICE_BYTES, False)
             self.log.due = False
 
@@ -83,7 +83,7 @@ class Compactor:
         assert current is not None
         at = current.cursor.following
         more = current.slice(COMPACT_SLICE_BYTES, False)
-        self.note_pace(current.cursor.following - at)
+        self.background.note(current.cursor.following - at)
         if not more:
             return self.finish(current)
         if self.log.due:
@@ -95,12 +95,7 @@ class Compactor:
 
     def pause(self) -> float:
         """Return for how many seconds the background has to wait, so as not to be faster than its rate."""
-        return self.due_at - time.monotonic() if self.rate > 0 and self.compaction is not None else 0.0
-
-    def note_pace(self, size: i64) -> None:
-        """Take note of bytes that the background went over; what it did not use while it had nothing to do is gone."""
-        if self.rate > 0:
-            self.due_at = max(self.due_at, time.monotonic()) + float(size) / float(self.rate)
+        return self.background.pause() if self.compaction is not None else 0.0
 
     def target(self, loaded: bool) -> i64:
         """Return up to where it pays to compact now, 0 for nowhere: the first segments, where enough is dead.

@@ -25,6 +25,7 @@ from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import Record, expiry_of, key_of, record_at, value_of
 from oxidbm._core.log.record import SHAPE_UNINDEXED, TOMBSTONE, previous_address
 from oxidbm._core.store.handle import Handle
+from oxidbm._core.table.iterate import pinned_inside
 
 SLICE_RECORDS: Final = 512
 NANOSECONDS: Final = 1e9
@@ -62,8 +63,10 @@ class KeyHistory:
         self.handle = handle
         self.owner = owner  # a store whose history is read stays open
         self.key = key
-        self.table = handle.table.pinned()
-        self.log = self.table.log
+        table, slot = pinned_inside(handle.table)
+        self.table = table
+        self.log = table.log
+        self.slot = slot
         self.scans = scan
         self.ended = False
         self.hit = False  # the key was found: another entry does not lead to it as well
@@ -74,8 +77,6 @@ class KeyHistory:
         self.addresses = vec[i64]()
         self.left: i64 = 0  # of the addresses
         self.kept: list[FoundVersion] = []
-        if not self.log.memory_only:
-            self.slot = self.log.epoch.protect()
         self.first: i64 = self.begin()
         self.times: CommitTimes | None = None
         self.scanned = False

@@ -22,6 +22,7 @@ from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.iterator import KEYS, StoreIterator
 from oxidbm._core.table import operations
 from oxidbm._core.table.advice import AHEAD, Ahead
+from oxidbm._core.table.iterate import pinned_inside
 from oxidbm._core.table.table import Watcher
 
 CHANGED_MAX: Final = 8192  # notes that have not been taken up yet; then a writer sees to it
@@ -54,8 +55,9 @@ class KeyOrder(Watcher):
         if original is not None:
             self.keys: Any = original.keys
             self.lists = original.lists
-            self.table = original.table.pinned()
-            self.slot = self.table.log.epoch.protect()
+            table, slot = pinned_inside(original.table)
+            self.table = table
+            self.slot = slot
             self.whole = True
             return
         self.keys = self.sorted_list()
