@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -189,3 +190,16 @@ def pending_is_known(store: Store[Any, Any]) -> bool:
         return True
     metadata = cast(Any, used[0]).metadata  # of a snapshot that has a part of the log the image is always read
     return used[0].end <= store.stats()["begin"] and not metadata.has_copy()
+
+
+def run_snippet(code: str, directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run what a document shows, in a directory, by an interpreter of its own with these options."""
+    return subprocess.run(
+        [sys.executable, *options, "-c", code],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )

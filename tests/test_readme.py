@@ -5,16 +5,13 @@ A ```python block followed by a ```text block has to print that text. Blocks of 
 
 import ast
 import codeop
-import os
 import re
-import subprocess
-import sys
 from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import ROOT, run_snippet
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
@@ -45,15 +42,7 @@ CASES = [
 @pytest.mark.compiled_only("what the documents show is what readers have: the compiled core")
 @pytest.mark.parametrize(("code", "expected"), CASES)
 def test_a_snippet_runs_and_prints_what_is_said(code: str, expected: str | None, tmp_path: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    result = run_snippet(code, tmp_path, "-W", "error")
     assert result.returncode == 0, result.stderr
     assert expected is None or result.stdout == expected
 

@@ -2,16 +2,13 @@
 
 import ast
 import importlib.util
-import os
 import re
-import subprocess
-import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import ROOT, run_snippet
 
 PAGE = (ROOT / "docs" / "integrations.md").read_text(encoding="utf-8")
 SECTION = re.compile(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
@@ -45,15 +42,7 @@ def test_a_snippet_runs_and_prints_what_is_said(code: str, printed: str, tmp_pat
         pytest.skip(f"{' and '.join(missing)}: not installed: pip install oxidbm[integrations]")
     if "dogpile" in modules(code) and not entry_points(group="dogpile.cache", name="oxidbm"):
         pytest.skip("oxidbm was installed before it was known to dogpile.cache: install it again")
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = run_snippet(code, tmp_path)
     assert (done.returncode, done.stdout) == (0, printed), done.stderr
 
 
