@@ -10,7 +10,7 @@ import pytest
 
 from oxidbm._core.device import residence
 from oxidbm._core.device.directory import Directory
-from oxidbm._core.device.residence import LOOK_EVERY, REST_READS, ROW_TOLD, ROW_UNTOLD, Residence
+from oxidbm._core.device.residence import BROUGHT_MAX, LOOK_EVERY, REST_READS, ROW_TOLD, ROW_UNTOLD, Residence
 from oxidbm._core.device.segments import FileDevice
 from tests.unit.helpers import disk_store, push_to_disk
 
@@ -125,6 +125,43 @@ def test_a_file_system_that_does_not_tell(
     assert reads > ROW_UNTOLD
     faults.ru_majflt += 1
     assert not all(held.may_map() for _ in range(LOOK_EVERY))
+
+
+@TELLS
+def test_that_what_was_told_is_there_says_nothing(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads of many cold keys, of which the system was told, would go over to the maps, and wait for a page each."""
+    held = Residence(False)
+
+    def missing(*_arguments: object) -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    for _ in range(3):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "preadv", missing)
+            assert all(held.bring(descriptor, 16, number) for number in range(2 * ROW_TOLD))
+        read_in_a_row(held, descriptor, 2 * ROW_TOLD)
+
+
+@TELLS
+def test_that_nothing_has_to_be_told_is_found_out(descriptor: int, faults: Faults) -> None:
+    held = Residence(False)
+    told = 0
+    while held.bring(descriptor, 16, told):
+        assert held.read(descriptor, 16, told) == DATA[told : told + 16]
+        told += 1
+        assert told <= (REST_READS + 1) * ROW_TOLD
+    assert held.may_map()
+
+
+@TELLS
+def test_what_was_told_and_never_read_is_forgotten(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Residence(False)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "preadv", lambda *_arguments: 0)
+        for _ in range(10 * BROUGHT_MAX):
+            held.bring(descriptor, 16, 0)
+    read_in_a_row(held, descriptor, BROUGHT_MAX + ROW_TOLD)
+    assert held.may_map()
 
 
 def test_the_end_of_a_file(descriptor: int) -> None:

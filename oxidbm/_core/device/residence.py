@@ -20,6 +20,7 @@ from oxidbm._core.device.system import optional_module, read_at
 ROW_TOLD: Final = 32  # reads in a row for which the disk was not needed, where the system tells
 ROW_UNTOLD: Final = 1024  # reads, where it does not
 REST_READS: Final = 15  # without asking, after one that waited: each time that the GIL is given away others keep it
+BROUGHT_MAX: Final = 256  # more than are told ahead at a time; what was told and is never read is soon forgotten
 LOOK_EVERY: Final = 64  # reads through a map between two looks at the number of faults
 RANDOM_ACCESS: Final[int] = getattr(mmap, "MADV_RANDOM", -1)
 ADVICE: Final[int] = getattr(os, "POSIX_FADV_WILLNEED", -1)
@@ -136,6 +137,8 @@ class Residence:
         self.told = NO_WAIT != 0
         self.row: i64 = 0
         self.rest: i64 = 0  # reads before the system is asked again
+        self.unasked: i64 = 0  # as that, of what the system is told to bring
+        self.brought: i64 = 0  # reads to come of what it was told to bring: that they find it there says nothing
         self.left: i64 = ADDRESS_MAX if always else 0  # reads through a map before the next look
         self.faults: i64 = -1  # when it was looked last, -1 while no map is touched
 
@@ -159,15 +162,27 @@ class Residence:
         """Have the system begin to bring some bytes; False where that is of no use, since they are in memory."""
         if ADVICE < 0 or self.left > 0 or (self.told and self.row >= ROW_TOLD):
             return False
+        if self.told:
+            self.unasked -= 1
+            if self.unasked < 0:
+                self.unasked = REST_READS
+                if len(self.read_there(descriptor, 1, offset)) > 0:
+                    self.row += 1
+                    return True
+                self.row = 0
         try:
             os.posix_fadvise(descriptor, offset, size, ADVICE)
         except OSError:  # what is wrong a read says better
             return False
+        if self.brought < BROUGHT_MAX:
+            self.brought += 1
         return True
 
     def read(self, descriptor: int, size: i64, offset: i64) -> bytes:
         """Return up to `size` bytes at `offset`, as read_at does, and take note of whether they were in memory."""
-        if not self.told:
+        if self.brought > 0:
+            self.brought -= 1
+        elif not self.told:
             self.row += 1
         elif self.rest > 0:
             self.rest -= 1
