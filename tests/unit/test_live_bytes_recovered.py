@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import oxidbm
+from oxidbm.testing import CrashDevice, FaultyDevice
 from tests.inside import abandon, disk_of
 from tests.support import pending_is_known, scaled
 from tests.unit.helpers import disk_store, push_to_disk
@@ -61,6 +62,92 @@ def test_the_size_of_live_records_behind_an_image(tmp_path: Path, seed: int, how
         assert len(store) == len(model)
         assert store.stats()["live_bytes"] == size
         assert store.check() == []
+
+
+@pytest.mark.parametrize("how", ["updates", "deletes", "compaction", "clear", "settled"])
+@pytest.mark.parametrize("seed", range(scaled(20, 5)))
+def test_the_size_of_live_records_behind_a_replay_of_all(tmp_path: Path, seed: int, how: str) -> None:
+    """The commit says it but for what was pending, which are the newest that had not looked at what they replaced."""
+    path = tmp_path / "store"
+    chance = random.Random(seed)
+    model: Model = {}
+    with disk_store(path, checkpoints=False) as store:
+        fill(store, model, chance, 200)
+        if how == "settled":
+            assert len(store) == len(model)
+            push_to_disk(store)
+        elif how == "compaction":
+            store.reorganize()
+            push_to_disk(store)
+        elif how == "clear":
+            store.clear()
+            model.clear()
+        change(store, model, chance, 40 if how != "deletes" else 0)
+        for key in list(model)[: 50 if how == "deletes" else 0]:
+            del store[key], model[key]
+        for key in list(model)[:10]:
+            model[key] = store[key] = b"blind"
+        assert how == "clear" or store.stats()["unverified"] > 0
+        store.sync()
+        assert len(store) == len(model)  # which looks at them
+        size = store.stats()["live_bytes"]
+        abandon(store)
+    with disk_store(path, checkpoints=False, read_only=True) as store:
+        assert store.recovery.checkpoint is None
+        assert dict(store.items()) == model
+        assert store.stats()["live_bytes"] == size
+        assert store.check() == []
+
+
+def test_what_was_pending_and_is_not_kept_is_counted(tmp_path: Path) -> None:
+    """A store with little memory keeps little of it, and reads the log once more."""
+    path = tmp_path / "store"
+    keys = 12_000
+    with disk_store(path, checkpoints=False, memory="8MiB") as store:
+        disk_of(store).stop()
+        store.update((b"%d" % number, b"value") for number in range(keys))
+        push_to_disk(store)
+        store.update((b"%d" % number, b"another value, longer") for number in range(0, keys, 2))
+        assert store.stats()["unverified"] > 2 * 2048  # of which a megabyte keeps half
+        store.sync()
+        assert len(store) == keys
+        size = store.stats()["live_bytes"]
+        abandon(store)
+    for memory in ("8MiB", "1MiB"):
+        with disk_store(path, checkpoints=False, read_only=True, memory=memory) as store:
+            assert store.stats()["live_bytes"] == size
+
+
+class CountedReads(FaultyDevice):
+    """Counts the bytes that are read, but for those of a record alone."""
+
+    def __init__(self, device: CrashDevice) -> None:
+        super().__init__(device)
+        self.bytes_read = 0
+
+    def read(self, address: int, size: int) -> bytes:
+        """As the device."""
+        data = super().read(address, size)
+        self.bytes_read += len(data) if size > 4096 else 0
+        return data
+
+
+def test_a_replay_of_all_reads_the_log_once(tmp_path: Path) -> None:
+    device = CrashDevice(4096, segment_bytes=1 << 20)
+    keys = 4000
+    with disk_store(tmp_path / "store", checkpoints=False, device=device) as store:
+        disk_of(store).stop()
+        store.update((b"%d" % number, bytes(200)) for number in range(keys))
+        push_to_disk(store)
+        store.update((b"%d" % number, bytes(200)) for number in range(100))
+        assert store.stats()["unverified"] == 100
+        store.sync()
+        length = store.stats()["tail"]
+        abandon(store)
+    counted = CountedReads(device)
+    with disk_store(tmp_path / "store", checkpoints=False, device=counted) as store:
+        assert store.stats()["live_bytes"] == keys * 232
+        assert length <= counted.bytes_read < 1.5 * length
 
 
 @pytest.mark.parametrize("how", ["updates", "deletes", "compaction", "clear", "two"])

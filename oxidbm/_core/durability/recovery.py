@@ -309,9 +309,12 @@ def take_over_exactly(table: Table, replay: Replay, last: CommitRecord, place: s
     if last.log.begin > replay.begin:
         table.count -= purge_below(table, last.log.begin, replay.begin)
     check_count(table, table.count, table.count, last, place)
-    exact = last.table.pending == 0 and last.table.live_bytes >= 0
+    pending = last.table.pending
     begin = max(replay.begin, last.log.begin)
-    table.live_bytes = last.table.live_bytes if exact else count_live_bytes(table, begin, replay.last_end)
+    known: i64 = -1
+    if replay.unsettled.knows(pending):
+        known = last.table.live_bytes + replay.unsettled.sum(pending)
+    table.live_bytes = known if known >= 0 else count_live_bytes(table, begin, replay.last_end)
 
 
 def take_over_bounds(table: Table, replay: Replay, last: CommitRecord, place: str) -> None:

@@ -19,6 +19,7 @@ from oxidbm._core.address import ADDRESS_MASK, ADDRESS_MAX, FIRST_ADDRESS, with_
 from oxidbm._core.durability.commit_record import COMMIT_SHAPE, CommitRecord, decode
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.durability.session_record import decode_session
+from oxidbm._core.durability.unsettled import Unsettled
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.hashing import hash_key
@@ -69,6 +70,7 @@ class Replay:
         self.total: i64 = 0  # records
         self.live_bytes: i64 = 0  # as the next one
         self.settles = True  # what a record replaced is looked at
+        self.unsettled = Unsettled(table.pending.most)  # where it is
         self.pending: vec[i64] = vec[i64]()  # at the commit that it went on from, and where nothing is looked at, since
         self.unsure: i64 = 0  # records of which that many more keys than `count` may have come, besides pending ones
         self.inside = False  # begun where no commit ends, and come to none
@@ -279,6 +281,8 @@ class Replay:
             index.insert(key_hash, fresh)
         if self.settles or cursor.info >= 0:
             self.count += 0 if tombstone else 1
+            if cursor.info < 0:
+                self.unsettled.add(self.log.footprint(cursor.size()), 0)
         else:
             self.note_pending(False, tombstone)  # in front of a tombstone, which leave_chains took the entry of
 
@@ -327,13 +331,16 @@ class Replay:
         was_live = chain.holds(key)
         shared = chain.holds_besides(key)
         self.count -= 1 if was_live else 0
+        if self.cursor.info < 0:
+            replaced = self.log.footprint(i64(chain.sizes[key])) if was_live else i64(0)
+            self.unsettled.add(self.log.footprint(self.cursor.size()), replaced)
         fresh: i64 = 0
         if shared or not tombstone:
             fresh = index.entry_for(key_hash, self.cursor.address)
         if shared:
             fresh = with_sign(fresh)
             self.mixed = True
-            self.chains.lead(chain, entry, self.cursor.address, key, tombstone)
+            self.chains.lead(chain, entry, self.cursor, key)
         index.replace(key_hash, entry, fresh)
         self.count += 0 if tombstone else 1
 
@@ -377,15 +384,15 @@ class Chains:
             self.keep(head, chain)
         return chain
 
-    def lead(self, chain: "Chain", entry: i64, address: i64, key: bytes, tombstone: bool) -> None:
-        """Take note that the chain of an entry is led by another record from now on, and its entry mixed.
+    def lead(self, chain: "Chain", entry: i64, cursor: Cursor, key: bytes) -> None:
+        """Take note that the chain of an entry is led by the current record from now on, and its entry mixed.
 
         What is read of a plain entry is not all of what is below it.
         """
         if chain.mixed:
             self.kept.pop(int(address_of(entry)), None)
-            chain.lead(address, key, tombstone)
-            self.keep(int(address), chain)
+            chain.lead(cursor, key)
+            self.keep(int(cursor.address), chain)
 
     def keep(self, head: int, chain: "Chain") -> None:
         """Keep a chain; the one that was not used for longest goes where there are too many."""
@@ -424,11 +431,12 @@ class Chain:
             self.sizes[key] = int(found.size())
         return True
 
-    def lead(self, address: i64, key: bytes, tombstone: bool) -> None:
-        """Have another record stand before those that were read."""
+    def lead(self, cursor: Cursor, key: bytes) -> None:
+        """Have the current record stand before those that were read."""
         self.head = key
-        self.live[key] = not tombstone
-        self.newest[key] = int(address)
+        self.live[key] = cursor.info & TOMBSTONE == 0
+        self.newest[key] = int(cursor.address)
+        self.sizes[key] = int(cursor.size())
 
     def holds(self, key: bytes) -> bool:
         """Return whether the chain's newest record of `key` gives it a value."""
