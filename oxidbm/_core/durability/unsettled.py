@@ -14,14 +14,14 @@ from mypy_extensions import i64
 
 @final
 class Unsettled:
-    """What each of the newest unverified records adds, in bytes, in the order of the log: at least the `most` newest."""
+    """What each of the newest unverified records adds, in bytes, in the order of the log: of `most` or more."""
 
     def __init__(self, most: i64) -> None:
         self.most = most
         self.added: vec[i64] = vec[i64]()
 
     def add(self, size: i64, replaced: i64) -> None:
-        """Note the next unverified record: what it takes, and what the live one took that it replaced, 0 for none."""
+        """Note the next unverified record: what it takes, and what the live one that it replaced took, or 0."""
         if i64(len(self.added)) >= 2 * self.most:
             self.added = self.added[len(self.added) - self.most :]
         self.added = append(self.added, size - replaced)
