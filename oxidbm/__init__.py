@@ -99,6 +99,8 @@ def __getattr__(name: str) -> object:
         return getattr(importlib.import_module("oxidbm._log_salvage"), name)
     if name in ("open", "open_flags", "whichdb"):
         return getattr(importlib.import_module("oxidbm.dbm"), name)
+    if name == "remove":
+        return importlib.import_module("oxidbm._remove").remove
     if name == "Queue":
         return importlib.import_module("oxidbm.queue").Queue
     if name == "recover":
@@ -151,6 +153,7 @@ __all__ = [
     "open",
     "open_flags",
     "recover",
+    "remove",
     "salvage",
     "salvage_log",
     "whichdb",

@@ -69,6 +69,22 @@ def too_deep(failure: RecursionError, who: str) -> Exception:
     return ValueError(f"the value contains itself, or is nested too deeply for {who}")
 
 
+def alike(one: Any, other: Any) -> bool:
+    """Tell whether two codecs write and read alike, and give objects of the same classes.
+
+    Of a user's own only what is equal is known to be.
+    """
+    if one is other or one == other:
+        return True
+    if type(one) is not type(other) or not type(one).__module__.startswith("oxidbm.") or one.name != other.name:
+        return False
+    parts, others = getattr(one, "parts", ()), getattr(other, "parts", ())
+    inner, inners = getattr(one, "codec", None), getattr(other, "codec", None)
+    if getattr(one, "kind", None) != getattr(other, "kind", None) or len(parts) != len(others):
+        return False
+    return (inner is None or alike(inner, inners)) and all(map(alike, parts, others))
+
+
 def is_structured(kind: object) -> bool:
     """Tell whether a type is a dataclass or a msgspec.Struct."""
     return hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__struct_fields__")

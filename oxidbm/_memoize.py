@@ -26,6 +26,7 @@ from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, cast, 
 
 from oxidbm import codecs
 from oxidbm._codec_types import stack_is_deep
+from oxidbm._core.arguments import number_of
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.life import FORKED, Life
 from oxidbm._core.seconds import EXPIRE_SECONDS_MAX
@@ -428,9 +429,10 @@ def check_expire(expire: Any) -> None:
     """Raise for an `expire` that is no number of seconds."""
     if callable(expire):
         raise TypeError("memoize is used with parentheses: @store.memoize()")
-    if expire is not None and not (isinstance(expire, int | float) and 0 < expire < EXPIRE_SECONDS_MAX):
+    seconds = number_of(expire)
+    if expire is not None and not (seconds is not None and 0 < seconds < EXPIRE_SECONDS_MAX):
         raise ValueError(
-            f"expire is a number of seconds greater than 0 and below {EXPIRE_SECONDS_MAX:g}, or None for results that "
+            f"expire is a number of seconds, or a timedelta, greater than 0 and below {EXPIRE_SECONDS_MAX:g}, or None for results that "
             f"stay, not {expire!r}"
         )
 

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from oxidbm._core.device.directory import STORE, Directory, foreign_name, remove_directory
-from oxidbm._core.device.directory_lock import DirectoryLock
-from oxidbm._core.durability.superblock import A_STORE, KINDS, Kind
-from oxidbm._core.errors import FormatError, MissingError, error
+from oxidbm._core.durability.superblock import A_STORE
+from oxidbm._core.errors import MissingError, error
+from oxidbm._remove import kind_of, make_way
 
 if TYPE_CHECKING:
     from oxidbm import Database  # the class that the stub types
@@ -27,7 +26,6 @@ __all__ = ["Database", "FlagError", "Installation", "error", "install", "open", 
 NAME = "oxidbm"
 ACCESS = "rwcn"
 OPTIONS = "fsu"
-REPLACED = ".replaced"
 
 INSTALLING: Final = threading.Lock()
 INSTALLED: Final[list["Installation"]] = []  # in the order in which they came
@@ -42,7 +40,9 @@ class FlagError(error, ValueError):
     """A flag is not one that `open` knows; dbm.gnu raises its error for it, dbm.sqlite3 a ValueError."""
 
 
-def open(file: StorePath, flag: str = "r", mode: int = 0o666) -> Database:  # noqa: A001
+def open(  # noqa: A001
+    file: StorePath, flag: str = "r", mode: int = 0o666, *, key: Any = None, value: Any = None
+) -> Any:
     """Open the database `file` and return it; see `oxidbm.open` in the stub."""
     access, durability, lock = parse_flag(flag)
     path = os.fsdecode(os.fspath(file))
@@ -52,9 +52,16 @@ def open(file: StorePath, flag: str = "r", mode: int = 0o666) -> Database:  # no
         if access in "cn" and not os.path.isdir(os.path.dirname(os.path.abspath(path))):
             raise MissingError(2, "the directory for the database does not exist", path)
         if access == "n":
-            path = remove(path, lock)
+            path = make_way(path, A_STORE, lock=lock)
         return Database(
-            path, durability=durability, read_only=access == "r", mode=mode, create=access in "cn", lock=lock
+            path,
+            durability=durability,
+            read_only=access == "r",
+            mode=mode,
+            create=access in "cn",
+            lock=lock,
+            key=key,
+            value=value,
         )
     except error:
         raise
@@ -74,65 +81,9 @@ def parse_flag(flag: str) -> tuple[str, Literal["manual", "interval", "always"],
     return access, "manual" if "f" in options else "interval", "u" not in options
 
 
-def remove(path: str, lock: bool) -> str:
-    """Remove the store or file at `path`, and return where another is to be made: behind a link to a store.
-
-    A store is moved aside first, so that a crash leaves the old store, or none, and never a part of one.
-    """
-    if not os.path.isdir(path):
-        if os.path.lexists(path):
-            os.unlink(path)
-        return path
-    path = os.path.realpath(path)
-    aside = path + REPLACED
-    kind = kind_of(path)
-    if kind is not None and kind is not A_STORE:
-        raise FormatError(f"{path} is a {kind.what}, which is not replaced by a store; choose a new name")
-    if os.path.isdir(aside) and not foreign_name(aside) and kind_of(aside) in (None, A_STORE):
-        remove_directory(aside)  # a crash left it
-    names = os.listdir(path)
-    foreign = foreign_name(path)
-    if foreign:
-        raise FormatError(f"{path} is a directory that holds {foreign}, which is no part of a store; choose a new name")
-    if not names:
-        return path
-    held = locked(path) if lock else None
-    try:
-        os.rename(path, aside)
-        remove_directory(aside)
-    finally:
-        if held is not None:
-            held.close()
-    return path
-
-
-def locked(path: str) -> DirectoryLock:
-    """Return the lock of a store's directory."""
-    directory = Directory(path)
-    try:
-        return DirectoryLock(directory, 0o666)
-    finally:
-        directory.close()
-
-
 def is_store(file: StorePath) -> bool:
     """Return whether there is a store of ours at a path."""
     return kind_of(file) is A_STORE
-
-
-def kind_of(file: StorePath) -> Kind | None:
-    """Return what the directory at a path is, as its superblock begins; None where it has none of ours."""
-    try:
-        descriptor = os.open(os.path.join(os.fsdecode(os.fspath(file)), STORE), os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        magic = os.read(descriptor, len(A_STORE.magic))
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
-    return next((kind for kind in KINDS if kind.magic == magic), None)
 
 
 def whichdb(filename: StorePath) -> str | None:

@@ -5,6 +5,7 @@ it checks by itself, with a TypeError that names no argument; so methods take `o
 have it looked at here. That costs some nanoseconds: what is called most takes a path of its own around it.
 """
 
+import operator
 from typing import Final
 
 SHOWN_CHARACTERS: Final = 60
@@ -38,13 +39,41 @@ def as_text(name: str, what: str, value: object) -> str:
     return value
 
 
+def number_of(value: object) -> float | int | None:
+    """Return what stands for a number: one, a timedelta as its seconds, and what Python takes for one; None for others.
+
+    That is what has __index__ or __float__, such as a number of numpy's.
+    """
+    if isinstance(value, (bool, str)):
+        return None
+    if isinstance(value, (int, float)):
+        return value
+    try:
+        if hasattr(value, "total_seconds"):
+            return float(value.total_seconds())
+        if hasattr(value, "__index__"):
+            return operator.index(value)
+        return float(value) if hasattr(value, "__float__") else None
+    except (TypeError, ValueError):  # an array of many, or the truth that numpy has
+        return None
+
+
+def as_count(name: str, value: object) -> int:
+    """Return an int, and what Python takes for one; TypeError for all else."""
+    number = value if isinstance(value, float) else number_of(value)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"{name} is an int, not {shown(value)}")
+    return number
+
+
 def as_seconds(name: str, what: str, value: object) -> float:
-    """Return a number, NaN among them, as a float; TypeError, which says `what` it is, for all else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    """Return a number, NaN among them, or a timedelta's seconds, as a float; TypeError, which says `what` it is, for all else."""
+    number = number_of(value)
+    if number is None:
         raise TypeError(f"{name} is {what}, not {shown(value)}")
-    if isinstance(value, int):
-        return float(max(min(value, int(SECONDS_END)), -int(SECONDS_END)))
-    return value
+    if isinstance(number, int):
+        return float(max(min(number, int(SECONDS_END)), -int(SECONDS_END)))
+    return number
 
 
 def as_mode(mode: object) -> int:

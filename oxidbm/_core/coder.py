@@ -54,6 +54,7 @@ class Coder:
         self.encoder = encoder
         self.decoder = decoder
         self.prefixer: Callable[[object], bytes] | None = None
+        self.codec: Any = None  # that it was made of
 
     def encode(self, value: object) -> bytes:
         """Return an object's bytes; TypeError for what the codec does not take."""
@@ -215,6 +216,7 @@ def coder_for(what: str, spec: object) -> Coder:
         codec = _key_codecs.for_keys(codec)
     coder = Coder(what, codec.name, kind, codec.encode, codec.decode)
     coder.prefixer = getattr(codec, "encode_prefix", None)
+    coder.codec = codec
     return coder
 
 

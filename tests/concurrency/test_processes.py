@@ -263,7 +263,7 @@ def test_two_stores_of_one_process_do_not_meet(tmp_path: Path) -> None:
 
 
 def test_threads_that_make_one_store_at_once(tmp_path: Path) -> None:
-    """One has it; the others are told that this very process has it open, and nothing else."""
+    """They share it, whoever makes it."""
     for turn in range(scaled(60, least=10)):
         path = tmp_path / str(turn) / "above" / "store"
         start, end = threading.Barrier(6), threading.Barrier(6)
@@ -288,12 +288,9 @@ def test_threads_that_make_one_store_at_once(tmp_path: Path) -> None:
                 store.close()
 
         run(*[make] * 6)
-        assert answers.count("made") == 1, answers
-        for answer in answers:
-            assert answer == "made" or answer.startswith("LockedError: "), answers
-            assert answer == "made" or "process" in answer, answers
+        assert answers == ["made"] * 6
         with Store(path, **OPTIONS) as store:
-            assert len(store) == 1
+            assert len(store) == 6
 
 
 MAKER = """
@@ -333,15 +330,15 @@ def test_processes_that_make_one_store_at_once(tmp_path: Path) -> None:
                 assert len(store) == answers.count("made")
 
 
-def test_second_store_of_the_same_process_is_told_what_to_do(tmp_path: Path) -> None:
+def test_a_second_store_with_other_options_is_told_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "store"
     with Store(path, **OPTIONS):
         words = "this very process .*use the one that has it open.*or close that one first"
         with pytest.raises(oxidbm.LockedError, match=words):
-            Store(path, **OPTIONS)
+            Store(path)
         (tmp_path / "link").symlink_to(path)
         with pytest.raises(oxidbm.LockedError, match=words):
-            Store(tmp_path / "link", **OPTIONS)
+            Store(tmp_path / "link")
         answer = python("import sys, oxidbm; oxidbm.Store(sys.argv[1])", path, check=False)
         assert "this very process" not in answer.stderr
         assert "close it there" in answer.stderr

@@ -249,7 +249,7 @@ def test_reading_only(path: str) -> None:
 def test_one_writer_unless_it_asks_for_no_lock(db: oxidbm.Database, path: str) -> None:
     db["a"] = "b"
     db.sync()
-    for flag in ("w", "c", "n"):
+    for flag in ("ws", "cf", "n"):
         with pytest.raises(oxidbm.LockedError):
             oxidbm.open(path, flag)
     with oxidbm.open(path, "r") as reader:

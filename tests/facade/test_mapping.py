@@ -256,7 +256,7 @@ def test_a_read_only_store_reads_the_last_commit_and_refuses_writes(tmp_path: Pa
 
 def test_a_second_writer_is_told_who_holds_the_store(tmp_path: Path) -> None:
     with oxidbm.Store(tmp_path / "s"), pytest.raises(oxidbm.LockedError, match=str(os.getpid())):
-        oxidbm.Store(tmp_path / "s")
+        oxidbm.Store(tmp_path / "s", memory="1GiB")
 
 
 @pytest.mark.parametrize(

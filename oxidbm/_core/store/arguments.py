@@ -3,8 +3,10 @@
 from mypy_extensions import i64
 
 from oxidbm._buffers import bytes_of
+from oxidbm._core.arguments import number_of
 from oxidbm._core.coder import CALLED, INT, PLAIN
 from oxidbm._core.durability.checkpoint import CHECKPOINT_NAME_MAX, Checkpoint
+from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.log.record import HEADER_BYTES, KEY_LENGTH_MAX, VALUE_LENGTH_MAX
 from oxidbm._core.seconds import EXPIRE_SECONDS_MAX
 from oxidbm._core.store.handle import Handle
@@ -29,6 +31,18 @@ def to_key(handle: Handle, key: object) -> bytes:
     if len(data) > KEY_LENGTH_MAX:
         raise ValueError(f"a key of {len(data)} bytes is too long: at most {KEY_LENGTH_MAX} are possible")
     return data
+
+
+def to_key_or_none(handle: Handle, key: object) -> bytes | None:
+    """As `to_key`; None for what cannot be a key of a typed store, so that nothing is found, as in a dict."""
+    if not handle.coders.typed or handle.coders.key.kind == PLAIN:
+        return to_key(handle, key)
+    try:
+        return to_key(handle, key)
+    except (TypeError, ValueError, OverflowError) as failure:
+        if came_from_handler(failure):
+            raise
+        return None
 
 
 def to_value(handle: Handle, key: bytes, value: object) -> bytes:
@@ -96,11 +110,12 @@ def expiry_at(handle: Handle, expire: object) -> i64:
     """Return when a key that lives for `expire` seconds from now expires, in milliseconds since 1970; 0 for None."""
     if expire is None:
         return 0
-    if isinstance(expire, bool) or not isinstance(expire, (int, float)):
-        raise TypeError(f"expire is a number of seconds or None, not {type(expire).__name__}")
-    if not 0 < expire < EXPIRE_SECONDS_MAX:  # as it is: float() of a very large int is another error
+    seconds = number_of(expire)
+    if seconds is None:
+        raise TypeError(f"expire is a number of seconds, a timedelta or None, not {type(expire).__name__}")
+    if not 0 < seconds < EXPIRE_SECONDS_MAX:  # as it is: float() of a very large int is another error
         raise ValueError(f"expire is a number of seconds above 0 and below {EXPIRE_SECONDS_MAX:g}, not {expire}")
-    return handle.table.now_ms() + max(i64(int(float(expire) * 1000.0)), i64(1))
+    return handle.table.now_ms() + max(i64(int(float(seconds) * 1000.0)), i64(1))
 
 
 def too_large(handle: Handle, key_length: i64, size: i64) -> ValueError:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import GenericAlias
 from typing import Any, Final, cast
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from oxidbm import _breath
 from oxidbm._core.arguments import shown
@@ -21,7 +21,7 @@ from oxidbm._core.durability.checkpoint_check import check_checkpoints
 from oxidbm._core.durability.checkpointer import Checkpointer
 from oxidbm._core.durability.compression import checked_level
 from oxidbm._core.durability.source import Recovery
-from oxidbm._core.errors import RecoveryWarning
+from oxidbm._core.errors import BusyError, RecoveryWarning, error
 from oxidbm._core.finalizers import finish
 from oxidbm._core.life import COMMITTED, Life
 from oxidbm._core.seconds import checked_every, to_time
@@ -30,7 +30,7 @@ from oxidbm._core.store.arguments import to_key, to_name, to_token
 from oxidbm._core.store.batch import Batch
 from oxidbm._core.store.handle import Handle, checkpoints_of
 from oxidbm._core.store.history import KeyHistory
-from oxidbm._core.store.opening import open_memory, open_path
+from oxidbm._core.store.opening import open_memory
 from oxidbm._core.store.options import Options
 from oxidbm._core.store.ordered import KeyOrder
 from oxidbm._core.store.over_budget import OverBudget
@@ -43,6 +43,7 @@ from oxidbm._core.store.session import (
     known_sessions,
     open_session,
 )
+from oxidbm._core.store.sharing import leave, life_behind, open_or_join
 from oxidbm._core.store.statistics import statistics
 from oxidbm._core.table.extent import to_extent
 from oxidbm._core.table.iterate import LogScan
@@ -70,6 +71,22 @@ def checked_clock(clock: Any) -> Callable[[], float]:
     return cast(Callable[[], float], clock)
 
 
+def order_of(handle: Handle) -> KeyOrder:
+    """Return the ordered view of a handle, made for the first store that has it."""
+    if handle.order is None:
+        handle.order = KeyOrder(handle)
+    return cast(KeyOrder, handle.order)
+
+
+def made_way(path: str, options: Options) -> str:
+    """Return where the store is to be opened: behind a link, where one that was there is to be replaced."""
+    if not options.replace:
+        return path
+    from oxidbm import _remove
+
+    return _remove.make_way(path, _remove.A_STORE, lock=options.lock)
+
+
 def faults_of(handle: Handle) -> list[str]:
     """Return every fault found in an open store, as sentences."""
     recovery = handle.recovery_word if handle.options.read_only else None
@@ -84,11 +101,13 @@ def say_at_opening(handle: Handle) -> None:
     over_budget.say(0)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class StoreBase:
     """Documented in oxidbm/__init__.pyi, with Store."""
 
     # a default of the class is there even when __init__ failed or never ran, as the finalizer must expect
     owned: Handle | None = None
+    holds: bool = False  # it is one of the handle's holders
 
     def __init__(
         self,
@@ -116,9 +135,11 @@ class StoreBase:
         checkpoints: object = True,
         checkpoint: object = None,
         follow: object = None,
+        flag: object = None,
     ) -> None:
         options = Options(parse_size("memory", memory), parse_size("page_size", page_size), durability, interval)
         options.open_as(read_only, mode, create, lock, device)
+        options.flagged(flag)
         options.work_as(evict, compaction, checkpoints, mapped, ordered)
         options.compact_as(compaction_rate)
         options.cache_as(read_cache)
@@ -132,15 +153,18 @@ class StoreBase:
         if follow is not None:
             options.follow = checked_follow(follow, options.read_only, options.checkpoint)
         if path is None:
+            if flag is not None:
+                raise ValueError("a store without a path is always new, so flag= makes no sense")
             if options.read_only:
                 raise ValueError("a store without a path is always new, so read_only=True makes no sense")
             handle = open_memory(options)
         else:
             if options.evict:
                 raise ValueError("evict=True is for stores without a path; a store on disk keeps everything")
-            handle = open_path(os.fsdecode(os.fspath(cast(Any, path))), options)
+            handle = open_or_join(made_way(os.fsdecode(os.fspath(cast(Any, path))), options), options)
         self.handle: Handle = handle
         self.owned = handle
+        self.holds = True
         handle.belong()
         self.life: Life = handle.life
         self.table: Table = handle.table
@@ -153,7 +177,7 @@ class StoreBase:
         self.memoized: dict[tuple[str, bytes], Any] = {}  # of memoize: where the functions of these names come from
         self.order: KeyOrder | None = None
         if options.ordered:
-            self.order = KeyOrder(handle)
+            self.order = order_of(handle)
         if options.read_only:
             attach_follower(handle)
         if handle.directory is not None:
@@ -169,7 +193,7 @@ class StoreBase:
     def __del__(self) -> None:
         owned = self.owned
         if owned is not None:
-            finish(owned, owned.close)
+            finish(owned, self.let_go)
 
     def __reduce__(self) -> Any:
         raise TypeError("a store cannot be pickled or copied; open its path where it is needed")
@@ -230,7 +254,7 @@ class StoreBase:
             self.handle.commits.commit()
         return found
 
-    def forget_sessions(self, *, unused_for: float) -> list[str]:
+    def forget_sessions(self, *, unused_for: object) -> list[str]:
         """Know no more the sessions that were not used for so many seconds; return their names."""
         self.check_writable()
         names = forget_sessions(self.handle, unused_for)
@@ -315,7 +339,42 @@ class StoreBase:
 
     def close(self) -> None:
         """Commit and close; a second time does nothing."""
-        self.handle.close()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close the handle, where no other store of this process holds it; else make durable what was written."""
+        handle = self.handle
+        if self.life is not handle.life:
+            return  # it has let go
+        if self.holds:
+            shared = handle.holders > 1
+            try:
+                left = leave(handle)
+            except BusyError:
+                raise
+            except error:
+                left = shared and handle.holders > 1 and handle.life.alive()
+                if left:
+                    handle.holders -= 1
+                    self.part_from(handle)
+                raise
+            if left:
+                self.part_from(handle)
+                return
+            self.holds = False
+            handle.holders -= 1
+        try:
+            handle.close()
+        except BaseException:
+            if handle.life.alive() and handle.holders == 0:  # nobody has closed it, and it can be closed again
+                handle.holders = 1
+                self.holds = True
+            raise
+
+    def part_from(self, handle: Handle) -> None:
+        """Be closed, while others go on with the handle."""
+        self.holds = False
+        self.life = life_behind(handle)
 
     def check(self) -> list[str]:
         """Return every fault found in the store, as sentences."""

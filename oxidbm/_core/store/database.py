@@ -33,14 +33,13 @@ class Database(Store):
         found.extend(StoreIterator(self.handle, KEYS, None, False, policy_of(on_error)))
         return found
 
-    def firstkey(self) -> bytes | None:
+    def firstkey(self) -> Any:
         """Return the first key of a traversal; None when there is none."""
         self.end_traversal()
         iterator = StoreIterator(self.handle, KEYS)
         try:
             for key in iterator:
-                assert isinstance(key, bytes)
-                self.traversed = key
+                self.traversed = to_key(self.handle, key)
                 self.traversed_to = iterator.cursor.following
                 self.traversal_stop = iterator.cursor.stop
                 return key
@@ -48,7 +47,7 @@ class Database(Store):
         finally:
             iterator.close()
 
-    def nextkey(self, key: object) -> bytes | None:
+    def nextkey(self, key: object) -> Any:
         """Return the key that follows another in a traversal; None at the end, and for a key that is not there."""
         self.life.check_open()
         k = to_key(self.handle, key)
@@ -58,8 +57,7 @@ class Database(Store):
         iterator = self.traversal
         assert iterator is not None
         for following in iterator:
-            assert isinstance(following, bytes)
-            self.traversed = following
+            self.traversed = to_key(self.handle, following)
             return following
         self.end_traversal()
         return None

@@ -91,8 +91,6 @@ def incr(handle: Handle, key: bytes, delta: int, default: int | None, expire: ob
         if old is None and default is None:
             return None
         number = (number_in(handle, old) if old is not None else default or 0) + delta
-        if not isinstance(number, int):  # compiled, the arguments' types are checked before
-            raise TypeError(f"incr() and decr() count in int, not {type(number).__name__}")
         new = to_value(handle, key, digits_of(number) if plain else number)
         handle.life.check_writable()
         if old is None:

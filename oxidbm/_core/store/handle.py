@@ -1,11 +1,13 @@
 """The handle: everything that an open store holds, and what closing it gives back.
 
-A handle is closed once, by the store, by the store's finalizer or at the interpreter's exit. In a forked child every
+A handle is closed once, by the store, or by the last one that shares it, by the store's finalizer or at the interpreter's exit. In a forked child every
 handle is void: the life says so, and the child's copy of the lock's file is closed, so that the lock stays the
 parent's alone.
 """
 
 from typing import Final, final
+
+from mypy_extensions import i64
 
 from oxidbm._core.counters import Counters
 from oxidbm._core.device.directory import Directory
@@ -46,6 +48,8 @@ class Handle(Openable):
         self.files: CheckpointFiles | None = None
         self.recovery = Recovery()
         self.follower: Follower | None = None
+        self.holders: i64 = 1  # stores that have not been closed: see sharing.py
+        self.order: object = None  # the ordered view that they share
         self.retired: list[Handle] = []  # what a reader has exchanged, for the walks that need it
 
     def key_codec(self) -> str:
@@ -180,6 +184,7 @@ class Handle(Openable):
         table = self.table
         table.maintainer = ClosedMaintainer(self.life)
         self.commits.watcher = CutWatcher()
+        self.order = None
         table.watchers = []  # both lead back to here: a closed store is to go at once, not with the next collection
         table.log.shut_down()
         large = table.index.size_bytes() + table.log.budget.frame_bytes() >= LARGE_BYTES

@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Callable
-from typing import final
+from typing import Final, final
 
-from oxidbm._core.arguments import as_flag, as_mode
+from oxidbm._core.arguments import as_flag, as_mode, shown
 from oxidbm._core.coder import Coders, plain
 from oxidbm._core.device.device import Device, as_device
 from oxidbm._core.paging import checked_durability, page_bits_for
 from oxidbm._core.seconds import checked_every
 from oxidbm._core.sizes import parse_size
 from oxidbm._core.table.caching import AS_IT_EARNS, OFF
+
+FLAGS: Final = "'r' (read only), 'w' (there already), 'c' (made if need be) and 'n' (new and empty)"
 
 
 @final
@@ -27,6 +29,7 @@ class Options:
         self.follow = 0.0  # seconds, 0 for not
         self.create = True
         self.lock = True
+        self.replace = False  # what is there goes first
         self.evict = False
         self.compaction = True
         self.compaction_rate = 0  # bytes a second, 0 for as fast as it can be
@@ -47,6 +50,22 @@ class Options:
         self.create = as_flag("create", create)
         self.lock = as_flag("lock", lock)
         self.device = as_device(device)
+
+    def flagged(self, flag: object) -> None:
+        """Take over what dbm's letter says; TypeError, and ValueError for another one, or beside what it decides."""
+        if flag is None:
+            return
+        if not isinstance(flag, str):
+            raise TypeError(f"flag is one of {FLAGS}, not {shown(flag)}")
+        if len(flag) != 1 or flag not in "rwcn":
+            raise ValueError(f"flag is one of {FLAGS}, not {shown(flag)}; durability= and lock= say the rest")
+        if self.read_only or not self.create:
+            raise ValueError(f"flag={flag!r} says whether to read only and to create; leave read_only= and create= out")
+        if self.device is not None and flag == "n":
+            raise ValueError("flag='n' replaces a store's directory, and what a device has stays; empty that first")
+        self.read_only = flag == "r"
+        self.create = flag in "cn"
+        self.replace = flag == "n"
 
     def work_as(self, evict: object, compaction: object, checkpoints: object, mapped: object, ordered: object) -> None:
         """Take over what the store is to do by itself, and how; TypeError."""

@@ -13,6 +13,7 @@ from oxidbm._core.durability.commit import NANOSECONDS
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.log.record import KEY_LENGTH_MAX
+from oxidbm._core.seconds import seconds_from_0
 from oxidbm._core.store.arguments import to_key, to_value
 from oxidbm._core.store.durable import wait_durable, when_durable
 from oxidbm._core.store.handle import Handle
@@ -114,13 +115,12 @@ def forget_session(handle: Handle, name: str) -> bool:
     return True
 
 
-def forget_sessions(handle: Handle, unused_for: float) -> list[str]:
+def forget_sessions(handle: Handle, unused_for: object) -> list[str]:
     """Know no more those sessions that are not open and were not used for so many seconds; return their names."""
-    if not unused_for >= 0:  # nor is NaN
-        raise ValueError(f"unused_for is a number of seconds, at least 0, not {unused_for!r}")
+    seconds = seconds_from_0("unused_for", "", unused_for)
     commits = handle.commits
     known = commits.serials.known
-    latest = float(int(commits.now_ns())) - unused_for * NANOSECONDS
+    latest = float(int(commits.now_ns())) - seconds * NANOSECONDS
     names: list[str] = []
     for name in sorted(known):
         state = known.get(name)

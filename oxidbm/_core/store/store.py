@@ -7,14 +7,15 @@ mapping semantics. Under the GIL an operation in memory is atomic, so any number
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, Final, cast
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from oxidbm import _breath
+from oxidbm._core.arguments import as_count
 from oxidbm._core.coder import PLAIN
 from oxidbm._core.life import OPEN, WRITABLE
 from oxidbm._core.log.record import KEY_LENGTH_MAX
 from oxidbm._core.store import bulk, expiring
-from oxidbm._core.store.arguments import expiry_at, to_bound, to_key, to_prefix, to_value, too_large
+from oxidbm._core.store.arguments import expiry_at, to_bound, to_key, to_key_or_none, to_prefix, to_value, too_large
 from oxidbm._core.store.base import StoreBase
 from oxidbm._core.store.iterator import ITEMS, KEYS, VALUES, StoreIterator, policy_of
 from oxidbm._core.store.ordered import KeyOrder, RangeIterator, prefix_end
@@ -28,6 +29,7 @@ MISSING: Final = object()
 SETTLE_SLICE: Final = 256
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has one
     """Documented in oxidbm/__init__.pyi, since compiled classes have no docstrings."""
 
@@ -87,7 +89,8 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
             self.life.blocked_read()
         if isinstance(key, bytes) and not self.typed:
             return operations.read(self.table, key) is not None
-        return operations.read(self.table, to_key(self.handle, key)) is not None
+        k = to_key_or_none(self.handle, key)
+        return k is not None and operations.read(self.table, k) is not None
 
     def __len__(self) -> int:
         table = self.table
@@ -123,7 +126,9 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
         if isinstance(key, bytes) and not self.typed:
             value = operations.read(self.table, key)
             return default if value is None else value
-        k = to_key(self.handle, key)
+        k = to_key_or_none(self.handle, key)
+        if k is None:
+            return default
         value = operations.read(self.table, k)
         return default if value is None else self.coders.value_of(k, value)
 
@@ -282,18 +287,19 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
             raise KeyError(key)
         return None if left == expiring.NO_EXPIRY else left
 
-    def incr(self, key: object, delta: int = 1, default: int | None = 0, expire: object = None) -> int:
+    def incr(self, key: object, delta: object = 1, default: object = 0, expire: object = None) -> int:
         """Add to a counter and return its new value."""
         self.check_writable()
-        number = expiring.incr(self.handle, to_key(self.handle, key), delta, default, expire)
+        start = None if default is None else as_count("default", default)
+        number = expiring.incr(self.handle, to_key(self.handle, key), as_count("delta", delta), start, expire)
         if number is None:
             raise KeyError(key)
         self.written()
         return number
 
-    def decr(self, key: object, delta: int = 1, default: int | None = 0, expire: object = None) -> int:
+    def decr(self, key: object, delta: object = 1, default: object = 0, expire: object = None) -> int:
         """Subtract from a counter and return its new value."""
-        return self.incr(key, -delta, default, expire)
+        return self.incr(key, -as_count("delta", delta), default, expire)
 
     def memoize(
         self, expire: object = None, key: object = None, *, name: str | None = None, codec: object = None
