@@ -432,8 +432,8 @@ def check_expire(expire: Any) -> None:
     seconds = number_of(expire)
     if expire is not None and not (seconds is not None and 0 < seconds < EXPIRE_SECONDS_MAX):
         raise ValueError(
-            f"expire is a number of seconds, or a timedelta, greater than 0 and below {EXPIRE_SECONDS_MAX:g}, or None for results that "
-            f"stay, not {expire!r}"
+            f"expire is a number of seconds, or a timedelta, greater than 0 and below {EXPIRE_SECONDS_MAX:g}, or None "
+            f"for results that stay, not {expire!r}"
         )
 
 

@@ -67,7 +67,7 @@ def as_count(name: str, value: object) -> int:
 
 
 def as_seconds(name: str, what: str, value: object) -> float:
-    """Return a number, NaN among them, or a timedelta's seconds, as a float; TypeError, which says `what` it is, for all else."""
+    """Return a number, NaN among them, or a timedelta's seconds, as a float; TypeError, which says `what` it is."""
     number = number_of(value)
     if number is None:
         raise TypeError(f"{name} is {what}, not {shown(value)}")

@@ -1,4 +1,4 @@
-"""What stands for a number is one: a timedelta for seconds, and whatever has __index__ or __float__, as numpy's have."""
+"""What stands for a number is one: a timedelta for seconds, and what has __index__ or __float__, as numpy's have."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -57,18 +57,16 @@ def test_how_long_a_key_lives(seconds: Any) -> None:
 
 @pytest.mark.parametrize("seconds", [True, "60", b"60", [60], NoTruth(), object(), 1j])
 def test_what_is_no_number_of_seconds(seconds: Any) -> None:
-    with Store() as store:
-        with pytest.raises(TypeError, match="expire is a number of seconds, a timedelta or None, not"):
-            store.set(b"a", b"", expire=seconds)
+    with Store() as store, pytest.raises(TypeError, match="expire is a number of seconds, a timedelta or None, not"):
+        store.set(b"a", b"", expire=seconds)
 
 
 @pytest.mark.parametrize(
     "seconds", [0, -1, timedelta(0), timedelta(days=-1), float("nan"), 10**400, Decimal("Infinity")]
 )
 def test_what_is_no_time_to_live(seconds: Any) -> None:
-    with Store() as store:
-        with pytest.raises(ValueError, match="expire is a number of seconds above 0"):
-            store.set(b"a", b"", expire=seconds)
+    with Store() as store, pytest.raises(ValueError, match="expire is a number of seconds above 0"):
+        store.set(b"a", b"", expire=seconds)
 
 
 def test_other_times_are_timedeltas_too(tmp_path: Any) -> None:

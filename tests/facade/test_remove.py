@@ -61,9 +61,8 @@ def test_what_is_none_of_ours_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", [Store, Log, Queue])
 def test_one_that_is_open_stays(tmp_path: Path, what: Any) -> None:
-    with what(tmp_path / "it"):
-        with pytest.raises(LockedError):
-            oxidbm.remove(tmp_path / "it")
+    with what(tmp_path / "it"), pytest.raises(LockedError):
+        oxidbm.remove(tmp_path / "it")
     oxidbm.remove(tmp_path / "it")
     assert list(tmp_path.iterdir()) == []
 

@@ -1,8 +1,8 @@
 """The handle: everything that an open store holds, and what closing it gives back.
 
-A handle is closed once, by the store, or by the last one that shares it, by the store's finalizer or at the interpreter's exit. In a forked child every
-handle is void: the life says so, and the child's copy of the lock's file is closed, so that the lock stays the
-parent's alone.
+A handle is closed once, by the store, or by the last one of those that share it, by the store's finalizer or at the
+interpreter's exit. In a forked child every handle is void: the life says so, and the child's copy of the lock's file is
+closed, so that the lock stays the parent's alone.
 """
 
 from typing import Final, final

@@ -1,8 +1,8 @@
 """Sharing: stores that one process opens at one path, each with the same options, have one handle between them.
 
-A notebook's cell that is run twice, a web framework that imports a module twice, a traceback that keeps a store: none of
-them is a second writer, since all of them are this process. A handle counts who holds it; the last one to close closes
-it. Two that want different things are refused, with what differs.
+A notebook's cell that is run twice, a web framework that imports a module twice, a traceback that keeps a store: none
+of them is a second writer, since all of them are this process. A handle counts who holds it; the last one to close
+closes it. Two that want different things are refused, with what differs.
 
 1. Only what has a lock of its own is shared: not what was opened to read only, with a device, or with lock=False.
 2. `Handle.holders` is counted where no other thread can run in between: a handle that is being closed by its last
