@@ -14,7 +14,7 @@ from oxidbm._core.arguments import as_count
 from oxidbm._core.coder import PLAIN
 from oxidbm._core.life import OPEN, WRITABLE
 from oxidbm._core.log.record import KEY_LENGTH_MAX
-from oxidbm._core.store import bulk, expiring
+from oxidbm._core.store import bulk, convenient, expiring
 from oxidbm._core.store.arguments import expiry_at, to_bound, to_key, to_key_or_none, to_prefix, to_value, too_large
 from oxidbm._core.store.base import StoreBase
 from oxidbm._core.store.iterator import ITEMS, KEYS, VALUES, StoreIterator, policy_of
@@ -272,6 +272,33 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
         self.written()
         return done
 
+    def delete(self, key: object) -> bool:
+        """Delete a key; False where it has no value."""
+        self.check_writable()
+        done = remove(self.table, to_key(self.handle, key))
+        self.written()
+        return done
+
+    def exists(self, key: object) -> bool:
+        """Return whether a key has a value."""
+        return key in self
+
+    def get_or_set(self, key: object, function: object, expire: object = None) -> Any:
+        """Return the key's value, after storing what `function` returns where it has none."""
+        self.check_writable()
+        value, stored = convenient.get_or_set(self.handle, to_key(self.handle, key), function, expire)
+        if stored:
+            self.written()
+        return value
+
+    def compare_and_set(self, key: object, expected: object, value: object) -> bool:
+        """Replace the key's value where it equals `expected`; False where it does not."""
+        self.check_writable()
+        done = convenient.compare_and_set(self.handle, to_key(self.handle, key), expected, value)
+        if done:
+            self.written()
+        return done
+
     def touch(self, key: object, expire: object = None) -> bool:
         """Give a key another time to live; False where it has no value."""
         self.check_writable()
@@ -336,6 +363,25 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
     def last_key(self) -> Any:
         """Return the last key in order; None when there is none."""
         return self.neighbour(None, True)
+
+    def peek_first(self) -> tuple[Any, Any] | None:
+        """Return the first item in the order of the keys; None when there is none."""
+        return self.peek(False)
+
+    def peek_last(self) -> tuple[Any, Any] | None:
+        """Return the last item in the order of the keys; None when there is none."""
+        return self.peek(True)
+
+    def peek(self, reverse: bool) -> tuple[Any, Any] | None:
+        """Return the item at an end of the order, and leave it there."""
+        order = self.key_order()
+        key = order.neighbour(None, reverse)
+        while key is not None:
+            value = operations.read(self.table, key)
+            if value is not None:
+                return self.coders.from_key(key), self.coders.value_of(key, value)
+            key = order.neighbour(key, reverse)  # it is gone meanwhile
+        return None
 
     def next_key(self, key: object) -> Any:
         """Return the first key behind `key` in order; None where there is none."""

@@ -1,0 +1,48 @@
+"""Calls that users of other caches reach for, each in one step that no other thread comes into the middle of."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from oxidbm._core.store.arguments import expiry_at, to_value
+from oxidbm._core.store.handle import Handle
+from oxidbm._core.table import operations
+from oxidbm._core.table.retry import put, replace
+
+
+def compare_and_set(handle: Handle, key: bytes, expected: object, value: object) -> bool:
+    """Give a key whose value equals `expected` another one, and let it keep its expiry; False where it has not.
+
+    Values are compared as objects, since equal ones need not have equal bytes; what was written meanwhile by others is
+    looked at again.
+    """
+    table = handle.table
+    plain = not handle.coders.typed
+    wanted = to_value(handle, key, expected) if plain else b""
+    while True:
+        changes = table.log.changes()
+        old = operations.read(table, key)
+        if old is None:
+            return False
+        if (old != wanted) if plain else (handle.coders.value_of(key, old) != expected):
+            return False
+        new = to_value(handle, key, value)
+        handle.life.check_writable()
+        if replace(table, key, new, old, changes):
+            return True
+
+
+def get_or_set(handle: Handle, key: bytes, function: object, expire: object) -> tuple[object, bool]:
+    """Return a key's value, and whether it was stored by this: what the function returned, where there was none.
+
+    Where another thread has stored one meanwhile, that is returned.
+    """
+    table = handle.table
+    while True:
+        value = operations.read(table, key)
+        if value is not None:
+            return handle.coders.value_of(key, value), False
+        made = cast(Callable[[], Any], function)() if callable(function) else function
+        first = to_value(handle, key, made)
+        handle.life.check_writable()
+        if put(table, key, first, operations.IF_ABSENT, b"", expiry_at(handle, expire)):
+            return handle.coders.from_value(first), True
