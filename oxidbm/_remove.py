@@ -19,7 +19,13 @@ AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 def remove(path: AnyPath) -> None:
-    """Remove a store, a log or a queue; documented as oxidbm.remove in the stub."""
+    """Remove a store, a log or a queue: its directory with all its files, and a link that led there.
+
+    It is moved aside first, so that a crash leaves all of it or none under its name. O(number of files).
+
+    Raises MissingError (a FileNotFoundError) where nothing is there; FormatError, and removes nothing, where it is
+    something else, or holds a file that is none of its own; LockedError where it is open for writing.
+    """
     name = os.fsdecode(os.fspath(path))
     if not os.path.lexists(name):
         aside = name + REPLACED

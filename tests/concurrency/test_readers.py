@@ -226,7 +226,7 @@ def test_files_that_go_between_a_listing_and_their_opening(
             if turns == turn:
                 monkeypatch.setattr(os, "open", real)
                 if name == "log":
-                    oxidbm.dbm.remove(str(path), True)
+                    oxidbm.remove(path)
                 with Store(path, **options) as writer:
                     writer.update({b"%d" % number: b"new" for number in range(1000)})
                     writer.reorganize()

@@ -277,7 +277,7 @@ def test_a_flag_that_is_none(path: str, flag: str) -> None:
 
 def test_a_flag_is_a_str(path: str) -> None:
     with pytest.raises(TypeError):
-        oxidbm.open(path, 1)  # type: ignore[arg-type]
+        oxidbm.open(path, 1)  # type: ignore[call-overload]
 
 
 @pytest.mark.slow
@@ -310,7 +310,7 @@ def test_a_name_that_cannot_be(tmp_path: Path, flag: str) -> None:
     with pytest.raises(oxidbm.error):
         oxidbm.open(tmp_path / ("x" * 300), flag)
     with pytest.raises(TypeError):
-        oxidbm.open(1, flag)  # type: ignore[arg-type]
+        oxidbm.open(1, flag)  # type: ignore[call-overload]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -85,9 +85,9 @@ def test_counters() -> None:
         assert store.incr(b"b", 1, Index(10)) == 11
         for delta in (1.5, "1", None, True, NoTruth()):
             with pytest.raises(TypeError, match="delta is an int, not"):
-                store.incr(b"a", delta)  # type: ignore[arg-type]
+                store.incr(b"a", delta)  # type: ignore[call-overload]
         with pytest.raises(TypeError, match="default is an int, not"):
-            store.incr(b"c", 1, "0")  # type: ignore[arg-type]
+            store.incr(b"c", 1, "0")  # type: ignore[call-overload]
         assert store[b"a"] == b"3"
 
 
@@ -122,4 +122,4 @@ def test_in_a_store_of_bytes_it_is_a_mistake() -> None:
         with pytest.raises(TypeError, match="keys are bytes or str, not int"):
             store.get(1)  # type: ignore[call-overload]
         with pytest.raises(TypeError, match="keys are bytes or str, not int"):
-            assert 1 in store
+            assert 1 in store  # type: ignore[comparison-overlap]

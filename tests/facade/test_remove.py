@@ -87,7 +87,7 @@ def test_what_a_crash_left_of_a_removal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("flag", "makes"), [("r", False), ("w", False), ("c", True), ("n", True)])
-def test_a_store_by_a_flag(tmp_path: Path, flag: str, makes: bool) -> None:
+def test_a_store_by_a_flag(tmp_path: Path, flag: Any, makes: bool) -> None:
     path = tmp_path / "it"
     if makes:
         Store(path, flag=flag).close()

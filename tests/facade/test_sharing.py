@@ -155,7 +155,7 @@ def test_codecs_that_are_alike(tmp_path: Path, key: Any, value: Any) -> None:
 
 def test_a_class_that_was_made_anew_is_another_one(tmp_path: Path) -> None:
     """A notebook's cell that is run again makes it, and nobody wants the old one's objects."""
-    again = dataclass(type("Point", (), {"__annotations__": {"x": int}, "__module__": Point.__module__}))
+    again: Any = dataclass(type("Point", (), {"__annotations__": {"x": int}, "__module__": Point.__module__}))
     with Store(tmp_path / "s", value=Point) as store:
         store[b"a"] = Point(1)
         with pytest.raises(LockedError, match="another value="):

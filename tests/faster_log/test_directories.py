@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import oxidbm
-from oxidbm import CorruptionError, FormatError, Log, Store, shelve
+from oxidbm import CorruptionError, FormatError, Log, Store, _remove, shelve
 from tests.cli.helpers import invoke
 from tests.faster_log.helpers import LARGE_PAGE, SMALL_PAGE, Place, data_of, entries
 from tests.inside import hybrid_log_of
@@ -64,7 +64,7 @@ def test_a_new_database_does_not_replace_a_log(flag: str, tmp_path: Path) -> Non
         with pytest.raises(FormatError, match="is a log, which is not replaced by a store; choose a new name"):
             open_new(tmp_path / "log", flag)
     assert files_below(tmp_path / "log") == before
-    aside = tmp_path / f"other{oxidbm.dbm.REPLACED}"
+    aside = tmp_path / f"other{_remove.REPLACED}"
     before = a_log(aside)
     oxidbm.open(tmp_path / "other", flag).close()
     assert files_below(aside) == before
