@@ -85,7 +85,7 @@ def test_counters() -> None:
         assert store.incr(b"b", 1, Index(10)) == 11
         for delta in (1.5, "1", None, True, NoTruth()):
             with pytest.raises(TypeError, match="delta is an int, not"):
-                store.incr(b"a", delta)  # type: ignore[call-overload]
+                store.incr(b"a", delta)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="default is an int, not"):
             store.incr(b"c", 1, "0")  # type: ignore[call-overload]
         assert store[b"a"] == b"3"
