@@ -276,3 +276,31 @@ def test_replay_of_blind_writes(store: oxidbm.Store, told: Told) -> None:
         assert opened.recovery.records >= NUMBER + 200
         assert dict(opened) == {key: b"blind" * 10 if key in KEYS[:200] else key * 10 for key in KEYS}
         assert opened.check() == []
+
+
+def test_the_chains_of_an_iteration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry that may lead to several keys has to be read down to the record that is looked at."""
+    monkeypatch.setattr(os, "preadv", there)
+    with disk_store(tmp_path / "store", page_size="4KiB", read_cache=False, memory="2MiB") as store:
+        disk_of(store).stop()
+        for turn in range(2):
+            for number in range(600):
+                store[b"%d" % number] = b"%d" % turn * 1500
+            push_to_disk(store)
+        assert store.stats()["unverified"] > 500
+        calls: Told = []
+
+        def missing(*_arguments: object) -> int:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+
+        monkeypatch.setattr(
+            os, "posix_fadvise", lambda _descriptor, offset, size, _advice: calls.append((offset, size))
+        )
+        monkeypatch.setattr(os, "preadv", missing)
+        assert dict(store) == dict.fromkeys((b"%d" % number for number in range(600)), b"1" * 1500)
+        assert len(calls) > 300
+
+
+def test_what_the_index_leads_to_is_told_before_it_is_checked(store: oxidbm.Store, told: Told) -> None:
+    assert store.check() == []
+    assert len(told) >= NUMBER

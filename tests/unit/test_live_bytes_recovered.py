@@ -216,3 +216,24 @@ def test_opening_behind_an_image_reads_nothing_of_the_log_before(tmp_path: Path,
         assert store.recovery.records == 2
         assert store[b"7"] == b"written without a look at what was there"
         assert len(store) == 5000
+
+
+@pytest.mark.parametrize("written", [0, 3])
+def test_what_was_settled_is_not_pending_again(tmp_path: Path, written: int) -> None:
+    """No commit says so where nothing was written since; each would be a read of the disk, at each opening anew."""
+    path = tmp_path / "store"
+    with disk_store(path, memory="8MiB") as store:
+        disk_of(store).stop()
+        store.update((b"%d" % number, b"value") for number in range(3000))
+        push_to_disk(store)
+        store.update((b"%d" % number, b"blind") for number in range(200))
+        store.checkpoint("index")
+        store.sync()
+    with disk_store(path, memory="8MiB") as store:
+        assert store.stats()["unverified"] == 200
+        assert len(store) == 3000
+        for number in range(written):
+            store[b"new %d" % number] = b"value"
+    with disk_store(path, memory="8MiB") as store:
+        assert store.stats()["unverified"] == 0
+        assert len(store) == 3000 + written

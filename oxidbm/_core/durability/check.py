@@ -41,9 +41,11 @@ from oxidbm._core.log.record import (
     value_length,
     value_word,
 )
+from oxidbm._core.table.advice import tell
 from oxidbm._core.table.settle import settle
 
 SLICE: Final = 256
+TELL_BUCKETS: Final = 16  # of up to seven entries: as many as are told ahead elsewhere
 UNKNOWN: Final = -1
 
 
@@ -289,6 +291,8 @@ class Check:
         index = self.table.index
         bucket: i64 = 0
         while bucket < index.buckets():
+            if bucket & (TELL_BUCKETS - 1) == 0:
+                self.tell_of_entries(bucket)
             for entry in index.entries_in(bucket):
                 fault = self.check_entry(entry) if belongs(index, bucket, entry) else ""  # which the index has said
                 if fault and fault not in self.faults and is_in(index, bucket, entry):  # it may have changed meanwhile
@@ -296,6 +300,16 @@ class Check:
             bucket += 1
             if bucket & 255 == 0:
                 _breath.breathe()
+
+    def tell_of_entries(self, bucket: i64) -> None:
+        """Tell the device of the records that the entries of some buckets lead to: they stand anywhere in the log."""
+        index = self.table.index
+        stop: i64 = min(bucket + TELL_BUCKETS, index.buckets())
+        while bucket < stop:
+            for entry in index.entries_in(bucket):
+                if not tell(self.log, address_of(entry)):
+                    return
+            bucket += 1
 
     def check_entry(self, entry: i64) -> str:
         """Return what is wrong with one index entry, "" for nothing."""

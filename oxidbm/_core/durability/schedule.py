@@ -18,6 +18,8 @@ DUE_RECORDS: Final = 1_000_000  # about a second of replay
 DUE_BYTES: Final = 268_435_456
 CLOSE_RECORDS: Final = 2048  # are replayed in a millisecond
 CLOSE_SHARE: Final = 32  # an entry's image costs as much as a thirty-second of a record's replay
+SETTLED_LEAST: Final = 64
+SETTLED_SHARE: Final = 512  # images of entries cost what settling one record does, which is two reads of the disk
 ENTRY_BYTES: Final = 8
 ENTRY_SECONDS: Final = 1.2e-6  # twenty times what an entry's image costs
 HELD_LEAST: Final = 16_777_216
@@ -32,6 +34,8 @@ class Schedule:
         self.log = table.log
         self.records: i64 = 0  # appended when the last image was begun, or has failed
         self.records_imaged: i64 = 0  # as that, of the last image that is there
+        self.settled: i64 = 0  # records that were pending and are not, as the two before
+        self.settled_imaged: i64 = 0
         self.token = ""  # of its checkpoint, where it has one
         self.bytes_end: i64 = FIRST_ADDRESS  # the tail when the last image was begun
         self.begun = 0.0
@@ -41,6 +45,7 @@ class Schedule:
         """Know that so many records were replayed behind an image, or from the log's first on, where `end` was."""
         self.token = token or ""
         self.records = self.records_imaged = self.log.records - records
+        self.settled = self.settled_imaged = self.table.pending.settled
         self.bytes_end = end
 
     def due(self, held: i64) -> bool:
@@ -58,13 +63,20 @@ class Schedule:
         return held >= max(i64(HELD_LEAST), entries * ENTRY_BYTES)
 
     def pays_at_end(self) -> bool:
-        """Return whether the next opening would replay so much that an image at the end costs less."""
+        """Return whether the next opening would do again so much that an image at the end costs less.
+
+        What was settled is known to no commit that was made before, and is pending again without an image.
+        """
         records = self.log.records - self.records_imaged
+        settled = self.table.pending.settled - self.settled_imaged
+        if settled >= SETTLED_LEAST and settled * SETTLED_SHARE >= self.table.index.entries:
+            return True
         return records >= CLOSE_RECORDS and records * CLOSE_SHARE >= self.table.index.entries
 
     def begin(self) -> None:
         """Take note that an image of the log up to here is begun."""
         self.records = self.log.records
+        self.settled = self.table.pending.settled
         self.bytes_end = self.log.tail
         self.begun = time.monotonic()
         self.entries_begun = self.table.index.entries
@@ -72,6 +84,7 @@ class Schedule:
     def made(self, token: str) -> None:
         """Take note that the image that was begun is there."""
         self.records_imaged = self.records
+        self.settled_imaged = self.settled
         self.token = token
 
     def gone(self, token: str) -> None:

@@ -28,7 +28,7 @@ from oxidbm._core.table.settle import settle
 COMPACT_SLICE_BYTES: Final = 65536
 STEP_SLICE_BYTES: Final = 262144
 SETTLE_SLICE: Final = 256
-SETTLE_HELP: Final = 1024
+SETTLE_HELP: Final = 128  # more than a step of the log has records of a kilobyte, and no writer stands still for long
 DEAD_LEAST: Final = 16777216
 OTHERS_SECONDS: Final = 0.0005  # until a look whether another thread is done with its slice
 PAUSE_SECONDS: Final = 0.05  # that a user's call sleeps at most before it looks whether the store is being closed
@@ -80,7 +80,8 @@ class Compactor:
                 return False
             self.begin_pass(until)
         current = self.compaction
-        assert current is not None
+        if current is None:  # the store is being closed
+            return False
         at = current.cursor.following
         more = current.slice(COMPACT_SLICE_BYTES, False)
         self.background.note(current.cursor.following - at)
@@ -133,7 +134,8 @@ class Compactor:
             return False
         self.finisher = threading.get_ident()
         try:
-            self.settle_pending()
+            if not self.settle_pending():
+                return False
             before = self.log.begin
             if not self.commits.move_begin(current.until):
                 return False
@@ -166,16 +168,32 @@ class Compactor:
                 stop = log.tail
                 self.go_through(extent)
                 while log.begin < stop and not extent.used_up() and self.wants(extent):
-                    until = log.device.segment_end(log.begin)
-                    if until > stop or until & log.offset_mask:
-                        until = stop
-                    self.check_space("compact()", until - log.begin, "")
-                    self.begin_pass(until)
+                    self.begin_pass(self.stretch(stop))
                     self.go_through(extent)
             finally:
                 self.called = False
                 self.extent = None
             return self.given_back - given_back
+
+    def stretch(self, stop: i64) -> i64:
+        """Return up to where a user's pass goes: an eighth of the log, where the disk has room, and a segment at least.
+
+        Each pass has its settling and its commit, and passes of a segment each were outrun by four writers.
+        """
+        log = self.log
+        until = log.device.segment_end(log.begin)
+        if until > stop or until & log.offset_mask:
+            until = stop
+        self.check_space("compact()", until - log.begin, "")
+        free = self.free_bytes()
+        while until - log.begin < (stop - log.begin) >> 3:
+            following = log.device.segment_end(until)
+            if following <= until or following > stop or following & log.offset_mask:
+                break
+            if 0 <= free < self.room_for_copies(following - log.begin):
+                break
+            until = following
+        return until
 
     def wants(self, extent: Extent) -> bool:
         """Return whether more is dead than a user wants to have."""
@@ -221,19 +239,26 @@ class Compactor:
                 self.compaction = None
 
     def begin_pass(self, until: i64) -> None:
-        """Begin a pass, with what is pending now behind it: else each record below one that is would cost a read."""
-        self.settle_pending()
-        self.compaction = Compaction(self.table, until)
+        """Begin a pass, with what is pending now behind it: else each record below one that is would cost a read.
 
-    def settle_pending(self) -> None:
-        """Settle what is pending now, in slices."""
+        None begins where a user's limits are used up by that, or the store is being closed.
+        """
+        if self.settle_pending():
+            self.compaction = Compaction(self.table, until)
+
+    def settle_pending(self) -> bool:
+        """Settle what is pending now, in slices; False where something ends that before."""
         pending = self.table.pending
         last = pending.settled + pending.count()
         self.settling = True
         try:
             while pending.settled < last and not settle(self.table, SETTLE_SLICE):
+                extent = self.extent
+                if self.closing or (extent is not None and extent.used_up()):
+                    return False
                 time.sleep(0)
                 self.interval.commit()
+            return True
         finally:
             self.settling = False
 
@@ -276,7 +301,7 @@ class Compactor:
             extent.note(current.cursor.following - at)
             self.interval.commit()  # the thread may not have been started
             _breath.breathe()
-        elif not self.finish(current) and self.finisher == 0:
+        elif not self.finish(current) and self.finisher == 0 and not extent.used_up():
             self.checkpoints.finish()
 
     def free_bytes(self) -> i64:

@@ -20,6 +20,7 @@ from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import expiry_of, is_live, key_of, value_of
 from oxidbm._core.log.record import SHAPE_EXPIRY, SHAPE_UNINDEXED, TOMBSTONE, key_length, key_word, value_length
 from oxidbm._core.store.handle import Handle
+from oxidbm._core.table.advice import CHAINS_WORTH, tell_of_chains
 from oxidbm._core.table.iterate import MemoryWalk, NewestBefore, pinned_inside
 from oxidbm._core.table.locate import locate
 
@@ -65,6 +66,8 @@ class StoreIterator:
         self.policy: i64 = policy
         self.cursor = Cursor(table.log, max(table.log.begin, i64(FIRST_ADDRESS)), table.log.tail)
         self.newest = NewestBefore(table, self.cursor.stop)
+        self.told: i64 = -1  # where the piece of the log begins of whose chains the device was told
+        self.chains: i64 = 0  # that were read for this piece
         if table.log.memory_only:
             self.walk = MemoryWalk(table, self.cursor, 0)
             self.slot = 0
@@ -107,7 +110,7 @@ class StoreIterator:
                 if self.raw and self.kind != ENTRIES:  # the common case, without a call
                     return value if self.kind == VALUES else (key, value)
                 given = self.given(key, value, cursor.expiry(), cursor.address)
-            elif not self.newest.stood_at(key, key_hash, cursor.address):
+            elif not self.stood_at(key, key_hash):
                 continue
             else:
                 found = locate(table, key, key_hash)  # anew: while that one read the disk, others may have changed it
@@ -119,6 +122,20 @@ class StoreIterator:
                 return given
         self.close()
         raise StopIteration
+
+    def stood_at(self, key: bytes, key_hash: i64) -> bool:
+        """Return whether the current record was its key's newest, by reading the chain that may say so.
+
+        Where the last piece had many such records, the device is told which ones the next piece will ask for.
+        """
+        cursor = self.cursor
+        if cursor.chunk_start != self.told:
+            self.told = cursor.chunk_start
+            if self.chains >= CHAINS_WORTH:
+                tell_of_chains(self.table, cursor, cursor.stop)
+            self.chains = 0
+        self.chains += 1
+        return self.newest.stood_at(key, key_hash, cursor.address)
 
     def next_kept(self, walk: MemoryWalk, now: i64) -> object:
         """Return the next item of the pages that went before the iteration came to them; SKIPPED when none is left."""

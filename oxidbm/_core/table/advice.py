@@ -8,16 +8,19 @@ once one of them has needed the device, so that those in memory are not looked u
 
 from typing import Final, final
 
+from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MASK
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import address_of
+from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import record_at
-from oxidbm._core.log.record import previous_address
+from oxidbm._core.log.record import key_length, key_word, previous_address
 from oxidbm._core.table.table import Table
 
+CHAINS_WORTH: Final = 8  # in a piece of the log, of 256 KiB: as many reads of the disk, one after the other
 AHEAD: Final = 64  # keys: as many reads as a disk takes at a time, and little of the page cache
 
 
@@ -68,6 +71,28 @@ class Ahead:
         if not self.told and self.log.cold_reads != self.cold_reads:
             self.told = True
             tell_of_keys(self.table, self.keys[place + 1 :])
+
+
+def tell_of_chains(table: Table, cursor: Cursor, since: i64) -> None:
+    """Tell the device which chains the records of a cursor's new piece will ask for: those that do not lead to them.
+
+    since: as that of `HashIndex.holds`.
+    """
+    if cursor.in_memory:
+        return
+    data = cursor.chunk
+    at = cursor.ahead(cursor.following - cursor.chunk_start)
+    while at >= 0:
+        shape = read_i64_le(data, at + 8)
+        first: i64 = at + (key_word(shape) << 3)
+        if first + key_length(shape) > len(data):
+            return
+        key_hash = hash_key(data[first : first + key_length(shape)], table.seed)
+        address: i64 = cursor.chunk_start + at
+        entry = table.index.holds(key_hash, address, since)
+        if entry != 0 and address_of(entry) != address and not tell(table.log, address_of(entry)):
+            return
+        at = cursor.ahead_behind(at)
 
 
 def tell_of_pending(table: Table, count: i64) -> None:

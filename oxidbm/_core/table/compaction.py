@@ -8,9 +8,8 @@ log, and with `evict=True` drops the oldest live records too.
 """
 
 import threading
-from typing import Final, final
+from typing import final
 
-from librt.strings import read_i64_le
 from mypy_extensions import i64
 
 from oxidbm._core.address import ADDRESS_MAX, with_sign
@@ -23,18 +22,14 @@ from oxidbm._core.log.record import (
     SHAPE_EXPIRY,
     SHAPE_UNINDEXED,
     TOMBSTONE,
-    key_length,
-    key_word,
     pack_info,
     previous_address,
 )
 from oxidbm._core.log.room import Room, room_for
-from oxidbm._core.table.advice import tell
+from oxidbm._core.table.advice import CHAINS_WORTH, tell_of_chains
 from oxidbm._core.table.locate import locate_steady
 from oxidbm._core.table.operations import DONE, bury
 from oxidbm._core.table.table import Table
-
-CHAINS_WORTH: Final = 8  # in a piece of the log, of 256 KiB: as many reads of the disk, one after the other
 
 
 @final
@@ -93,24 +88,9 @@ class Compaction:
         """
         cursor = self.cursor
         self.told = cursor.chunk_start
-        many: bool = self.chains >= CHAINS_WORTH
+        if self.chains >= CHAINS_WORTH:
+            tell_of_chains(self.table, cursor, ADDRESS_MAX)
         self.chains = 0
-        if not many or cursor.in_memory:
-            return
-        table = self.table
-        data = cursor.chunk
-        at = cursor.ahead(cursor.following - cursor.chunk_start)
-        while at >= 0:
-            shape = read_i64_le(data, at + 8)
-            first: i64 = at + (key_word(shape) << 3)
-            if first + key_length(shape) > len(data):
-                return
-            key_hash = hash_key(data[first : first + key_length(shape)], table.seed)
-            address: i64 = cursor.chunk_start + at
-            entry = table.index.holds(key_hash, address, ADDRESS_MAX)
-            if entry != 0 and address_of(entry) != address and not tell(self.log, address_of(entry)):
-                return
-            at = cursor.ahead_behind(at)
 
     def treat(self, evict: bool) -> bool:
         """Copy or drop the current record; False when there is no room for the copy."""

@@ -34,7 +34,9 @@ def settle_oldest(table: Table) -> None:
             break
         plain = False
         before = previous_address(older.info)
-    gone = record_at(log, address).tombstone()  # in place, since it was written: as in a replay, nothing leads to it
+    gone = newer.tombstone()  # in place, since it was written: as in a replay, nothing leads to it
+    if not gone and not newer.data:  # in memory, where it may have been deleted meanwhile
+        gone = record_at(log, address).tombstone()
     if pending.first != first or pending.oldest() != item:
         return  # another thread settled it while the device read
     pending.pass_over()
