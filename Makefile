@@ -1,7 +1,7 @@
 # make demo and make test need Python >= 3.11 with its headers, a C compiler and make; everything else they set up in
 # $(VENV), and again only when something changed.
 #
-#   make demo | test | pure | bench | bench-smoke | docs
+#   make demo | test | pure | bench | bench-smoke | chart | docs
 #   make wheel                        dist/oxidbm-*.whl, which installs in seconds and without a compiler
 #   make integrations                 the tests with the packages that docs/integrations.md names
 #   make build | quick | soak | format | lint | types | coverage | instructions | clean   for those who change it: docs/hacking.md
@@ -19,7 +19,7 @@ RUN := $(BIN)/python
 # has the package's name, Python takes that directory for the package before it asks one.
 EDITABLE := --no-build-isolation --config-settings editable_mode=compat
 
-.PHONY: demo test pure bench bench-smoke docs wheel integrations build quick soak format lint types coverage instructions clean FORCE
+.PHONY: demo test pure bench bench-smoke chart docs wheel integrations build quick soak format lint types coverage instructions clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -61,6 +61,10 @@ coverage: $(VENV)/.extra-test $(VENV)/.extra-dev
 	OXIDBM_PURE=1 OXIDBM_EXPECT=pure $(RUN) -m coverage run -m pytest -q $(ARGS)
 	$(RUN) -m coverage html --quiet
 	$(RUN) -m coverage report
+
+# The tables and the chart of README.md and docs/, from the recordings in bench/recorded. Nothing is measured.
+chart: $(VENV)/.base
+	OXIDBM_PURE=1 $(RUN) -m bench page
 
 # Instructions of an operation, counted by valgrind: ARGS='get\ 100 set\ 100', all where none is named.
 instructions: built-3
