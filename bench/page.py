@@ -1,9 +1,9 @@
-"""The figures of docs/performance.md and README.md, and their chart, made of the recordings in `bench/recorded`.
+"""The figures of README.md and of pages of docs/, and their chart, made of the recordings in `bench/recorded`.
 
 `python -m bench record RESULTS.json NAME` keeps the medians of a report as a recording, `python -m bench page` writes
-them between the marks `<!-- figures BLOCK -->` and `<!-- /figures -->` of both files, and draws the chart that both
-show. What stands between two marks is never edited by hand: a test compares it, and the chart, with what is made here.
-A recording holds the settings that its engines had, and another test compares them with the engines.
+them between the marks `<!-- figures BLOCK -->` and `<!-- /figures -->` of these files, and draws the chart of the first
+screens. What stands between two marks is never edited by hand: a test compares it, and the chart, with what is made
+here. A recording holds the settings that its engines had, and another test compares them with the engines.
 """
 
 from __future__ import annotations
@@ -30,7 +30,11 @@ from bench.svg import COLOURS, drawn
 
 PROJECT = Path(__file__).resolve().parent.parent
 RECORDINGS = PROJECT / "bench" / "recorded"
-PAGES = (PROJECT / "docs" / "performance.md", PROJECT / "README.md")
+PAGES = (
+    PROJECT / "docs" / "performance.md",
+    PROJECT / "README.md",
+    PROJECT / "docs" / "guides" / "which-durability.md",
+)
 MARKED = re.compile(r"<!-- figures ([\w-]+) -->\n.*?<!-- /figures -->", re.DOTALL)
 LOST = re.compile(r"\((<|0\.)[\d.]+x\)$")
 CHARTS = {theme: PROJECT / "docs" / f"chart-{theme}.svg" for theme in COLOURS}
