@@ -12,6 +12,7 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 SOAK ?= 20
+REPOSITORY ?=
 
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
@@ -79,12 +80,14 @@ lint: $(VENV)/.extra-dev
 	$(BIN)/ruff check .
 
 types: $(VENV)/.extra-dev $(VENV)/.extra-test
-	$(BIN)/mypy --strict oxidbm examples tests bench
+	$(BIN)/mypy --strict oxidbm examples tests bench tools
 	OXIDBM_PURE=1 $(RUN) -m mypy.stubtest oxidbm --mypy-config-file pyproject.toml --allowlist tests/stubtest_allowlist.txt --ignore-unused-allowlist
 
-# The documentation as a site in build/site. Its search needs a server: python3 -m http.server -d build/site
+# The documentation as a site in build/site; a link that leads nowhere ends it. REPOSITORY=https://... is what it links to,
+# where the clone's origin is not public. Its search needs a server: python3 -m http.server -d build/site
 docs: $(VENV)/.extra-docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	REPOSITORY='$(REPOSITORY)' $(RUN) -m tools.site
+	NO_COLOR=1 $(BIN)/zensical build --strict --config-file build/zensical.toml
 
 # From the source archive, so that nothing which lies about in build/ comes in; never uncompiled. For this Python and this
 # machine's system; cibuildwheel, which pyproject.toml configures, makes those of all others.
