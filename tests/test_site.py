@@ -4,6 +4,7 @@
 """
 
 import ast
+import importlib.util
 import re
 import tomllib
 import unicodedata
@@ -27,6 +28,10 @@ OTHERS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 FENCE = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#{1,6} (.+?)(?: \{ #([\w.-]+) \})?$", re.MULTILINE)
 LINK = re.compile(r"(?<!\\)\]\(([^)\s]*)\)|(?:src|srcset)=\"([^\"]+)\"")
+QUOTED = re.compile(r"`([^`\n]+)`")
+NAME = re.compile(  # store.incr, oxidbm.Log; not store.py, and not the marks of the reference
+    r"(?<![\w./-])(?<!reference )(oxidbm|store|session|batch|Store|Session|Log|Queue)\.(?!py\b)([A-Za-z_]\w*)"
+)
 SCREEN = re.compile(r"<!-- first screen -->\n(.*?)<!-- /first screen -->", re.DOTALL)
 MODULES = {
     "oxidbm": oxidbm,
@@ -123,6 +128,16 @@ def test_dead_links_are_found(text: str, dead: list[str], tmp_path: Path) -> Non
     (tmp_path / "b.md").write_text("## There")
     (tmp_path / "a.md").write_text(text)
     assert dead_links("a.md", text, {"a.md": text, "b.md": "## There"}, tmp_path, collapse=True) == dead
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_names_that_a_page_mentions_are_there(page: str) -> None:
+    mentioned = {name for quoted in QUOTED.findall(FENCE.sub("", PAGES[page])) for name in NAME.findall(quoted)}
+    owners = {"oxidbm": oxidbm, "store": oxidbm.Store, "session": oxidbm.Session, "batch": oxidbm.Batch}
+    owners |= {"Store": oxidbm.Store, "Session": oxidbm.Session, "Log": oxidbm.Log, "Queue": oxidbm.Queue}
+    mentioned -= {("oxidbm", name) for _, name in mentioned if importlib.util.find_spec(f"oxidbm.{name}")}
+    mentioned -= {("session", "cache")}  # of a session of requests
+    assert [f"{owner}.{name}" for owner, name in sorted(mentioned) if not hasattr(owners[owner], name)] == []
 
 
 def test_the_first_screens_of_readme_and_site_are_one() -> None:
