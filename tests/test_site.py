@@ -16,7 +16,7 @@ import pytest
 import oxidbm
 from oxidbm import codecs, dbm, device, queue, shelve, testing
 from tests.support import ROOT
-from tools import reference, site
+from tools import declarations, reference, site
 from tools.declarations import Declared, declared, tree_of, type_text
 
 pytestmark = pytest.mark.compiled_only("the texts are the same in both modes")
@@ -186,21 +186,72 @@ def test_the_reference_has_every_public_method(name: str) -> None:
 
 def test_the_reference_is_put_in_place_of_its_marks() -> None:
     assert all("<!-- reference" not in text for page, text in SITE.items() if page.startswith("reference/"))
-    text = SITE["reference/store.md"]
-    assert "### incr { #oxidbm.Store.incr }" in text
-    assert "- `expire`: seconds that a new counter lives." in text
-    assert "[`refresh`](#oxidbm.Store.refresh)" in text
-    assert "[LockedError](errors.md#oxidbm.LockedError)" in text
+    assert "### incr { #oxidbm.Store.incr }" in SITE["reference/store.md"]
+    assert "](#oxidbm.Store.refresh)" in SITE["reference/store.md"]
+    assert "](errors.md#oxidbm.LockedError)" in SITE["reference/store.md"]
+    assert "](../guides/checkpoints.md)" in SITE["reference/store.md"]
 
 
-def test_overloads_are_shown_as_one() -> None:
-    store = declared("oxidbm", "Store")
-    members = {member.name: member for member in store.members}
-    assert members["get"].signature == "get(key: K, default: V | T | None = None) -> V | T | None"
-    assert members["pop"].signature == "pop(key: K, default: V | T = ...) -> V | T"
-    assert "    key: type[K] | Codec[K] | str | None = None,\n" in store.signature
-    assert "    mode: int = 0o666,\n" in store.signature
-    assert members["path"] == Declared("path", "property", "path: str | None", members["path"].documentation)
+SHOP = '''
+from collections.abc import Iterable
+_Bytes: TypeAlias = str | ReadableBuffer
+
+class Shop(Mapping[_K, _V]):
+    """A shop."""
+
+    @overload
+    def __init__(self: Shop[bytes], path: StrOrBytesPath, *, key: None = None, mode: int = 0o666) -> None: ...
+    @overload
+    def __init__(self: Shop[_CK], path: StrOrBytesPath, *, key: type[_CK], mode: int = 0o666) -> None:
+        """path: where it is."""
+
+    @property
+    def path(self) -> str | None:
+        """Its path."""
+
+    @overload
+    def get(self: Shop[bytes], key: _Bytes, default: None = None) -> _V | None: ...
+    @overload
+    def get(self, key: _K, default: None = None) -> _V | None: ...
+    @overload
+    def get(self, key: _K, default: _T) -> _V | _T:
+        """Return a value."""
+
+    @overload
+    def pop(self, key: _K) -> _V: ...
+    @overload
+    def pop(self, key: _K, default: "_T") -> _V | _T:
+        """Remove a value."""
+
+    def note(self, *words: _Bytes, kind: Literal["a", "_K"] = "a") -> None:
+        """Take a note."""
+
+    def _hidden(self) -> None:
+        """Is not shown."""
+'''
+
+
+def test_overloads_are_shown_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declarations, "PACKAGE", tmp_path)
+    (tmp_path / "shop.py").write_text(SHOP)
+    shop = declared("oxidbm.shop", "Shop")
+    assert shop.signature.splitlines() == [
+        "Shop(",
+        "    path: str | bytes | PathLike,",
+        "    *,",
+        "    key: type[K] | None = None,",
+        "    mode: int = 0o666,",
+        ")",
+    ]
+    assert shop.plain == "class Shop(Mapping[K, V])"
+    assert [member.signature for member in shop.members] == [
+        "path: str | None",
+        "get(key: K, default: T | None = None) -> V | T | None",
+        "pop(key: K, default: T = ...) -> V | T",
+        'note(*words: str | Buffer, kind: Literal["a", "_K"] = "a") -> None',
+    ]
+    assert [member.kind for member in shop.members] == ["property", *["function"] * 3]
+    assert "path" in shop.parameters
 
 
 def test_what_others_make_has_no_constructor_in_the_reference() -> None:
@@ -212,8 +263,8 @@ def test_what_others_make_has_no_constructor_in_the_reference() -> None:
 def test_a_name_that_is_not_there_or_is_shown_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="no Shop"):
         declared("oxidbm", "Shop")
-    with pytest.raises(ValueError, match=r"no module oxidbm\.shop"):
-        declared("oxidbm.shop", "Shop")
+    with pytest.raises(ValueError, match=r"no module oxidbm\.bazaar"):
+        declared("oxidbm.bazaar", "Shop")
     mark = "<!-- reference oxidbm.Session -->"
     with pytest.raises(ValueError, match=r"oxidbm\.Session is shown by a\.md and again by b\.md"):
         reference.Reference({"a.md": mark, "b.md": mark})
