@@ -268,6 +268,8 @@ def test_a_name_that_is_not_there_or_is_shown_twice_is_refused() -> None:
     mark = "<!-- reference oxidbm.Session -->"
     with pytest.raises(ValueError, match=r"oxidbm\.Session is shown by a\.md and again by b\.md"):
         reference.Reference({"a.md": mark, "b.md": mark})
+    with pytest.raises(ValueError, match=r"a\.md asks for sell of oxidbm\.Session"):
+        reference.Reference({"a.md": "<!-- reference oxidbm.Session: commit sell -->"})
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,8 @@ class Reference:
         if members:
             signature = found.signature if "__init__" in members else found.plain
             chosen = [member for member in found.members if member.name in members]
+            if missing := {*members} - {"__init__", *(member.name for member in chosen)}:
+                raise ValueError(f"{page} asks for {', '.join(sorted(missing))} of {name}, which is not there")
             found = replace(found, signature=signature, members=chosen)
         self.shown.append(Shown(name, found, page))
         for place in [name, *(f"{name}.{member.name}" for member in found.members)]:
