@@ -1,7 +1,7 @@
 # make demo and make test need Python >= 3.11 with its headers, a C compiler and make; everything else they set up in
 # $(VENV), and again only when something changed.
 #
-#   make demo | test | pure | bench | bench-smoke | docs
+#   make demo | test | pure | bench | bench-smoke | chart | docs
 #   make wheel                        dist/oxidbm-*.whl, which installs in seconds and without a compiler
 #   make integrations                 the tests with the packages that docs/integrations.md names
 #   make build | quick | soak | format | lint | types | coverage | instructions | clean   for those who change it: docs/hacking.md
@@ -12,6 +12,7 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 SOAK ?= 20
+REPOSITORY ?=
 
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
@@ -19,7 +20,7 @@ RUN := $(BIN)/python
 # has the package's name, Python takes that directory for the package before it asks one.
 EDITABLE := --no-build-isolation --config-settings editable_mode=compat
 
-.PHONY: demo test pure bench bench-smoke docs wheel integrations build quick soak format lint types coverage instructions clean FORCE
+.PHONY: demo test pure bench bench-smoke chart docs wheel integrations build quick soak format lint types coverage instructions clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -62,6 +63,10 @@ coverage: $(VENV)/.extra-test $(VENV)/.extra-dev
 	$(RUN) -m coverage html --quiet
 	$(RUN) -m coverage report
 
+# The tables and the chart of README.md and docs/, from the recordings in bench/recorded. Nothing is measured.
+chart: $(VENV)/.base
+	OXIDBM_PURE=1 $(RUN) -m bench page
+
 # Instructions of an operation, counted by valgrind: ARGS='get\ 100 set\ 100', all where none is named.
 instructions: built-3
 	$(RUN) -m bench.instructions $(ARGS)
@@ -75,12 +80,14 @@ lint: $(VENV)/.extra-dev
 	$(BIN)/ruff check .
 
 types: $(VENV)/.extra-dev $(VENV)/.extra-test
-	$(BIN)/mypy --strict oxidbm examples tests bench
+	$(BIN)/mypy --strict oxidbm examples tests bench tools
 	OXIDBM_PURE=1 $(RUN) -m mypy.stubtest oxidbm --mypy-config-file pyproject.toml --allowlist tests/stubtest_allowlist.txt --ignore-unused-allowlist
 
-# The documentation as a site in build/site. Its search needs a server: python3 -m http.server -d build/site
+# The documentation as a site in build/site; a link that leads nowhere ends it. REPOSITORY=https://... is what it links to,
+# where the clone's origin is not public. Its search needs a server: python3 -m http.server -d build/site
 docs: $(VENV)/.extra-docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	REPOSITORY='$(REPOSITORY)' $(RUN) -m tools.site
+	NO_COLOR=1 $(BIN)/zensical build --strict --config-file build/zensical.toml
 
 # From the source archive, so that nothing which lies about in build/ comes in; never uncompiled. For this Python and this
 # machine's system; cibuildwheel, which pyproject.toml configures, makes those of all others.

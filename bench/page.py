@@ -1,9 +1,9 @@
-"""The figures of docs/performance.md and README.md, written from the recordings in `bench/recorded`.
+"""The figures of README.md and of pages of docs/, and their chart, made of the recordings in `bench/recorded`.
 
 `python -m bench record RESULTS.json NAME` keeps the medians of a report as a recording, `python -m bench page` writes
-them between the marks `<!-- figures BLOCK -->` and `<!-- /figures -->` of both files. What stands between two marks is
-never edited by hand: a test compares it with what is written here. A recording holds the settings that its engines had,
-and another test compares them with the engines.
+them between the marks `<!-- figures BLOCK -->` and `<!-- /figures -->` of these files, and draws the chart of the first
+screens. What stands between two marks is never edited by hand: a test compares it, and the chart, with what is made
+here. A recording holds the settings that its engines had, and another test compares them with the engines.
 """
 
 from __future__ import annotations
@@ -26,12 +26,18 @@ from bench.report import (
     tables_of,
     times,
 )
+from bench.svg import COLOURS, drawn
 
 PROJECT = Path(__file__).resolve().parent.parent
 RECORDINGS = PROJECT / "bench" / "recorded"
-PAGES = (PROJECT / "docs" / "performance.md", PROJECT / "README.md")
+PAGES = (
+    PROJECT / "docs" / "performance.md",
+    PROJECT / "README.md",
+    PROJECT / "docs" / "guides" / "which-durability.md",
+)
 MARKED = re.compile(r"<!-- figures ([\w-]+) -->\n.*?<!-- /figures -->", re.DOTALL)
 LOST = re.compile(r"\((<|0\.)[\d.]+x\)$")
+CHARTS = {theme: PROJECT / "docs" / f"chart-{theme}.svg" for theme in COLOURS}
 DIGITS = 3
 Recordings = dict[str, Report]
 
@@ -99,6 +105,15 @@ HEADLINE_COLUMNS = {
     "lmdb": "lmdb",
     "rocksdict": "rocksdict",
 }
+CHART_HEADING = "Nanoseconds for one operation: shorter is better"
+CHART_ROWS = {  # of the first table, in other words; where dict or lmdb win too
+    "get, 1,000 hot keys": "Read one of 1,000 keys, again and again",
+    "get, a million keys at random": "Read a million keys in random order",
+    "set, a million keys at random": "Overwrite a million keys in random order",
+    "iterate over a million items, for each": "Go through a million items",
+    "load a million keys in key order, in one batch": "Write a million keys in their order, in one batch",
+}
+CHART_ENGINES = ("oxidbm", "dict", "lmdb", "rocksdict")
 
 
 def trimmed(report: Report) -> Report:
@@ -212,6 +227,24 @@ def headline_cell(column: str, found: dict[str, tuple[float, float | None]], sca
     return cell
 
 
+def chart(recorded: Recordings, theme: str) -> str:
+    """The chart's file: some rows of the first table as bars."""
+    rows = []
+    for headline in HEADLINES:
+        if headline.label in CHART_ROWS:
+            found = headline_figures(recorded[headline.recording], headline)
+            rows.append((headline.label, {name: found[name][0] for name in CHART_ENGINES if name in found}))
+    rows = [
+        (CHART_ROWS[label], figures) for label, figures in sorted(rows, key=lambda row: [*CHART_ROWS].index(row[0]))
+    ]
+    notes = [
+        "16-byte keys, 100-byte values; each row has its own scale.",
+        "No engine syncs to a disk here. A dict keeps no file at all.",
+        machine_words(recorded["hot"]),
+    ]
+    return drawn(rows, CHART_HEADING, notes, theme)
+
+
 def settings_block(recorded: Recordings) -> str:
     """Each engine with the versions that were measured."""
     versions: dict[str, dict[str, None]] = {}
@@ -260,7 +293,9 @@ def filled(text: str, recorded: Recordings) -> str:
 
 
 def write_pages(pages: Sequence[Path] = PAGES) -> None:
-    """Write every block of the pages again."""
+    """Write every block of the pages again, and draw the chart."""
     recorded = recordings()
+    for theme, path in CHARTS.items():
+        path.write_text(chart(recorded, theme), encoding="utf-8")
     for page in pages:
         page.write_text(filled(page.read_text(encoding="utf-8"), recorded), encoding="utf-8")

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -19,9 +20,24 @@ from bench.loops import EMPTY_SHAPES, LoopInput, build
 from bench.measures import MEASURES
 from bench.measures.files import WithoutCompaction
 from bench.measures.growth import latency_at
-from bench.page import BLOCKS, MARKED, PAGES, TOPICS, filled, part_of, record, recordings, trimmed
+from bench.page import (
+    BLOCKS,
+    CHART_ENGINES,
+    CHART_ROWS,
+    CHARTS,
+    MARKED,
+    PAGES,
+    TOPICS,
+    chart,
+    filled,
+    part_of,
+    record,
+    recordings,
+    trimmed,
+)
 from bench.records import ValuePool, ordered_keys, random_keys, zipfian
 from bench.rounds import Case, Sample, Stage, run_case
+from bench.svg import drawn, step_of
 
 pytestmark = [
     pytest.mark.filterwarnings("default"),  # peers are other people's code: their warnings are not ours to fix
@@ -190,6 +206,33 @@ def test_a_page_has_the_figures_that_were_recorded(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert MARKED.search(text)
     assert filled(text, recordings()) == text, "write it again by `python -m bench page`"
+
+
+@pytest.mark.parametrize("theme", CHARTS)
+def test_the_chart_has_the_figures_that_were_recorded(theme: str) -> None:
+    text = CHARTS[theme].read_text(encoding="utf-8")
+    assert text == chart(recordings(), theme), "draw it again by `make chart`"
+    drawing = ET.fromstring(text)
+    words = ["".join(element.itertext()) for element in drawing]
+    assert [word for word in words if word in CHART_ROWS.values()] == list(CHART_ROWS.values())
+    assert len(CHART_ROWS) <= 5
+    assert len(CHART_ENGINES) <= 4
+
+
+def test_bars_of_the_chart_begin_at_zero_and_are_as_long_as_their_figures() -> None:
+    drawing = ET.fromstring(drawn([("Read", {"oxidbm": 20.0, "a<b": 80.0})], "Time", ["note"], "dark"))
+    bars = [element for element in drawing if element.tag.endswith("rect")]
+    zero = next(element for element in drawing if element.text == "0")
+    assert {float(bar.attrib["x"]) for bar in bars} == {float(zero.attrib["x"])}
+    ours, other = (float(bar.attrib["width"]) for bar in bars)
+    assert other == pytest.approx(4 * ours, abs=0.2)
+    assert [element.text for element in drawing if element.text and "ns" in element.text] == ["20 ns", "80 ns"]
+    assert "Read: oxidbm 20 ns, a<b 80 ns" in drawing.attrib["aria-label"]
+
+
+@pytest.mark.parametrize(("largest", "step"), [(393, 100), (4621, 2000), (235, 100), (151, 50), (0.3, 0.1), (4, 1)])
+def test_ticks_of_the_chart_are_round(largest: float, step: float) -> None:
+    assert step_of(largest) == pytest.approx(step)
 
 
 def test_the_page_leaves_out_nothing_that_was_recorded() -> None:

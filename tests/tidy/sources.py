@@ -7,8 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CORE = "oxidbm/_core/"
-TEXT_DIRECTORIES = ("oxidbm", "tests", "bench", "examples", "docs", ".ci")
-TEXT_SUFFIXES = (".py", ".pyi", ".md", ".toml", ".in", ".txt", ".yml")
+TEXT_DIRECTORIES = ("oxidbm", "tests", "bench", "examples", "docs", "tools", ".ci")
+TEXT_SUFFIXES = (".py", ".pyi", ".md", ".toml", ".in", ".txt")
 TEXT_NAMES = ("Makefile", "LICENSE", "run", ".gitignore")
 
 Sources = dict[str, str]
