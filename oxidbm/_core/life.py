@@ -16,6 +16,7 @@ from mypy_extensions import i64
 from oxidbm._core.errors import ClosedError, PoisonedError, ReadOnlyError
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.locks import BATCHING, COMMITTING, LockOrder, StoreLock
+from oxidbm._core.logbook import ERROR, tell
 
 OPEN: Final = 0
 CLOSED: Final = 1
@@ -37,6 +38,17 @@ class LifeWatch:
 
     def ended(self) -> None:
         """Take note of it."""
+
+
+def state_in_words(life: "Life") -> str:
+    """Return whether something can be read and written, in a word or a few."""
+    if life.state == CLOSED:
+        return "closed"
+    if life.state == FORKED:
+        return "of the parent process"
+    if life.writable == READ_ONLY:
+        return "read-only"
+    return "no more writes, since one failed" if life.writable == POISONED else "open"
 
 
 @final
@@ -151,3 +163,4 @@ class Life:
                 self.remedy = NOTHING_LEFT if failure.filename == self.path else PUT_BACK
             self.writable = POISONED
             self.watch.ended()
+            tell(ERROR, f"{self.called()} takes no more writes since one failed: {self.poison}. {self.remedy}")
