@@ -58,8 +58,7 @@ def table(store: Any) -> str:
 def keys(store: Any) -> list[Any]:
     """Return keys of a store, those that were written last, as many as there is time to find.
 
-    Page by page from the end of the log, so that a store of any size answers at once; a key that cannot be read is
-    none.
+    Page by page from the end of the log, so that a store of any size answers at once.
     """
     found: dict[Any, None] = {}
     stop = time.monotonic() + SECONDS_MAX
