@@ -85,6 +85,7 @@ for raised in (
     error,
 ):
     raised.__module__ = "oxidbm"
+del public, raised
 Store.__signature__ = Call("Store")  # type: ignore[attr-defined]
 Log.__signature__ = Call("Log")  # type: ignore[attr-defined]
 _pure.give_turns(
