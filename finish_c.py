@@ -5,7 +5,7 @@ tables from the start, where they cost nothing before somebody asks. mypyc knows
 class that has them gets a pointer behind the table of its methods, and lets go of it when it ends.
 
 `finish` leaves mypyc's own files as they are, since mypyc would make them anew, and puts finished copies beside them.
-What it does not find stays as mypyc has it: all still works, and tests/test_prompt.py says what is missing.
+What it does not find stays as mypyc has it: all still works, and tests/facade/test_prompt.py says what is missing.
 """
 
 import ast
