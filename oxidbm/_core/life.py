@@ -70,6 +70,10 @@ class Life:
         """Return its path, or where it is."""
         return self.path or "in memory"
 
+    def place(self) -> str:
+        """Return where it is, for a repr: its path as a literal, or that it has none."""
+        return repr(self.path) if self.path else f"a {self.what} in memory"
+
     def called(self) -> str:
         """Return what a sentence about it begins with, such as "the store PATH"."""
         return f"the {self.what} {self.name()}"
