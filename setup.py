@@ -55,7 +55,7 @@ def fingerprint() -> str:
     """Return a hash of all that goes into the libraries: sources, settings, tools and flags."""
     tools = [sys.version, version("mypy"), version("setuptools"), CC, EXTRA]
     known = hashlib.sha256("\0".join(tools).encode())
-    settings = [ROOT / "setup.py", ROOT / "pyproject.toml"]
+    settings = [ROOT / "setup.py", ROOT / "finish_c.py", ROOT / "pyproject.toml"]
     for path in [*settings, *sorted(PACKAGE.glob("*.py*")), *sorted(CORE.rglob("*.py*"))]:
         content = path.read_bytes()
         known.update(f"{path.relative_to(ROOT).as_posix()} {len(content)}\n".encode() + content)
@@ -221,6 +221,11 @@ class build_core(build_ext):  # noqa: N801 (a command's class is named like the 
             os.utime(target, (STARTED, STARTED))
 
 
+def is_whole(source: str) -> bool:
+    """Return whether a C file has the core in it; the others only load it, one for each module."""
+    return Path(source).name.startswith("__native")
+
+
 def extensions() -> list[Any]:
     """Return the extension modules of the core; none when nothing is to be compiled."""
     if PURE or not BUILD_COMMANDS.intersection(sys.argv[1:]):  # PEP 517 runs this file two or three times
@@ -247,6 +252,9 @@ def extensions() -> list[Any]:
         group_name="oxidbm._core.native",  # dotted: the library lands inside the package
         target_dir=str(PLACE),
     )
+    finish = runpy.run_path(str(ROOT / "finish_c.py"))["finish"]
+    for module in modules:
+        module.sources = [str(finish(Path(path), PACKAGE)) if is_whole(path) else path for path in module.sources]
     flags = []
     if sys.platform != "win32":
         flags.append("-fvisibility=hidden")  # GCC inlines only what is not exported

@@ -43,10 +43,10 @@ from oxidbm._core.store.ordered import RangeIterator  # noqa: E402
 from oxidbm._core.store.session import Session, SessionInfo  # noqa: E402
 from oxidbm._core.store.store import Store  # noqa: E402
 from oxidbm._core.table.iterate import LogRecord, LogScan  # noqa: E402
-from oxidbm._documentation import Call, Documentation  # noqa: E402
+from oxidbm._documentation import Call, Documentation, document, public_names  # noqa: E402
 
 MutableMapping.register(Store)
-for public in (
+PUBLIC = (
     Batch,
     Checkpoint,
     Database,
@@ -63,9 +63,29 @@ for public in (
     Session,
     SessionInfo,
     Store,
-):
+)
+for public in PUBLIC:
     public.__doc__ = Documentation(public.__name__)
-del public
+    public.__module__ = "oxidbm"  # where users find it, tracebacks and pickles too
+    public.__dir__ = public_names  # type: ignore[assignment]
+for raised in (
+    BudgetWarning,
+    BusyError,
+    ClosedError,
+    CodecError,
+    CorruptionError,
+    FormatError,
+    FullError,
+    LockedError,
+    MissingError,
+    PoisonedError,
+    ReadOnlyError,
+    RecoveryWarning,
+    StaleError,
+    error,
+):
+    raised.__module__ = "oxidbm"
+del public, raised
 Store.__signature__ = Call("Store")  # type: ignore[attr-defined]
 Log.__signature__ = Call("Log")  # type: ignore[attr-defined]
 _pure.give_turns(
@@ -85,11 +105,14 @@ _pure.give_turns(
     Store,
     StoreIterator,
 )
+if not _pure.compiled():
+    document(PUBLIC)
+SUBMODULES = ("codecs", "convert", "dbm", "device", "dump", "queue", "shelve", "testing")
 
 
 def __getattr__(name: str) -> object:
     """Import a module when it is used first: shelve needs pickle's, which takes time, and few need the others."""
-    if name in ("codecs", "dbm", "device", "queue", "shelve"):
+    if name in SUBMODULES:
         return importlib.import_module(f"oxidbm.{name}")
     if name == "BackupReport":
         return importlib.import_module("oxidbm._backup").BackupReport
@@ -109,8 +132,8 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """Return the names that there are, with those that are imported when they are used."""
-    return sorted({*globals(), *__all__})
+    """Return the public names, also of what is imported when it is used, and Python's own."""
+    return sorted([*__all__, *SUBMODULES, *(name for name in globals() if name.startswith("__"))])
 
 
 __all__ = [

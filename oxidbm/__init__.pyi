@@ -5,7 +5,17 @@ compiled modules, because a stub hides its module's source from mypy.
 """
 
 import builtins
-from collections.abc import AsyncIterator, Callable, ItemsView, Iterable, Iterator, KeysView, MutableMapping, ValuesView
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    MutableMapping,
+    ValuesView,
+)
 from concurrent.futures import Future
 from types import GenericAlias, TracebackType
 from typing import Any, Generic, Literal, NamedTuple, ParamSpec, Self, TypeAlias, final, overload
@@ -461,7 +471,7 @@ class Store(MutableMapping[_K, _V]):
     def update(self, other: Iterable[tuple[_K, _V]] = (), /, **more: _V) -> None:
         """Store the pairs of a mapping or of an iterable of pairs, then those given by name; as set_many."""
 
-    @overload
+    @overload  # type: ignore[misc]  # it changes the store, and `|` makes a dict
     def __ior__(
         self: Store[bytes, bytes], other: SupportsKeysAndGetItem[_B, _Bytes] | Iterable[tuple[_Bytes, _Bytes]]
     ) -> Store[bytes, bytes]: ...
@@ -472,6 +482,15 @@ class Store(MutableMapping[_K, _V]):
     @overload
     def __ior__(self, other: SupportsKeysAndGetItem[_K, _V] | Iterable[tuple[_K, _V]]) -> Self:
         """As update, with one mapping or iterable of pairs, for `|=`; returns the store."""
+
+    def __or__(self, other: Mapping[_T, _R]) -> dict[_K | _T, _V | _R]:
+        """Return a dict of the store's items and of another mapping's, which count where both have a key."""
+
+    def __ror__(self, other: Mapping[_T, _R]) -> dict[_K | _T, _V | _R]:
+        """Return a dict of another mapping's items and of the store's, which count where both have a key."""
+
+    def copy(self) -> dict[_K, _V]:
+        """Return a dict of all items, in memory, as `dict(store)` is; a copy on disk is made by `backup`."""
 
     @overload
     def get_many(self: Store[bytes, _V], keys: Iterable[_Bytes], default: None = None) -> list[_V | None]: ...

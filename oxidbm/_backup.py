@@ -91,6 +91,7 @@ class BackupReport:
     checkpoint_bytes: bytes of that image.
     """
 
+    __module__ = "oxidbm"
     path: str
     commit_sequence: int = 0
     commit_time: float | None = None

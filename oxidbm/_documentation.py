@@ -1,12 +1,13 @@
-"""Documentation of the compiled classes at run time.
+"""Documentation of the core's classes at run time.
 
-Compiled classes have no docstrings; the stub `__init__.pyi` carries them, and for devices the source beside the
-compiled module. `Documentation` is set as a class's `__doc__`, which may be a descriptor, and reads the file when
-`help()` asks, so that importing costs nothing. The `__doc__` of a compiled method cannot be set, so the class's text
-holds its methods' too. `ast` is imported when it is used: it would be a seventh of the time that importing takes.
+The stub `__init__.pyi` carries it, and for devices the source beside the compiled module. Methods have their own from
+the start where they are compiled (see finish_c.py), and get it from `document` where they are not. `Documentation` is
+set as a class's `__doc__`, which may be a descriptor, and reads the file when `help()` asks, so that importing costs
+nothing. `ast` is imported when it is used: it would be a seventh of the time that importing takes.
 """
 
 import os
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +17,41 @@ if TYPE_CHECKING:
 
 HERE = os.path.dirname(__file__)
 STUB = "__init__.pyi"
-OTHERS = "Names that are not described here are the library's own, and may change with any version."
+OTHERS = "Names that dir() of an object leaves out are the library's own, and may change with any version."
+
+
+def texts(path: str) -> dict[str, dict[str, str]]:
+    """Return what a file says of its classes: for each its own docstring as "", and those of methods and fields.
+
+    It reads lines, which takes a millisecond where `ast` takes twenty: the uncompiled core asks when it is imported.
+    """
+    found: dict[str, dict[str, str]] = {}
+    owner: dict[str, str] | None = None
+    name = indent = ""
+    kept: list[str] | None = None
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            if kept is not None:
+                kept.append(line.removeprefix(indent))
+            elif line.startswith("class "):
+                owner = found.setdefault(line[6:].partition(":")[0].partition("(")[0].partition("[")[0], {})
+                name, indent = "", "    "
+            elif line[:1].strip():  # a function of the module, or what else begins there
+                owner, indent = None, ""
+            elif owner is not None and line.startswith("    ") and line[4:5].strip():
+                words = line.removeprefix("    async").split("(")[0].split()
+                if words[:1] == ["def"]:
+                    name, indent = words[1], " " * 8
+                elif ": " in line and line[4].isalpha():
+                    name, indent = line[4:].partition(":")[0], "    "
+            if owner is not None and kept is None and indent and line.startswith(indent + '"""'):
+                kept = [line.strip()[3:] + "\n"]
+            if owner is not None and kept is not None and kept[-1].rstrip().endswith('"""'):
+                text = "".join(kept).strip().removesuffix('"""').rstrip()
+                owner.setdefault(name, eval(f'"""{text}"""') if "\\" in text else text)
+                kept = None
+                indent = ""
+    return found
 
 
 def signature_of(function: "ast.FunctionDef") -> str:
@@ -35,25 +70,14 @@ def signature_of(function: "ast.FunctionDef") -> str:
 
 
 def sections(node: "ast.ClassDef") -> "Iterator[str]":
-    """Yield a class's docstring, then each documented field, method and property with its own, indented."""
+    """Yield a class's docstring, then each documented field with its own, indented."""
     import ast
 
     yield ast.get_docstring(node) or ""
-    heads: list[str] = []
     for field, following in zip(node.body, node.body[1:], strict=False):
         said = following.value if isinstance(following, ast.Expr) else None
         if isinstance(field, ast.AnnAssign) and isinstance(said, ast.Constant):
             yield "\n    ".join([ast.unparse(field.target), *map(str.strip, str(said.value).splitlines())])
-    for function in node.body:
-        if not isinstance(function, ast.FunctionDef):
-            continue
-        is_property = any(isinstance(word, ast.Name) and word.id == "property" for word in function.decorator_list)
-        head = function.name if is_property else signature_of(function)
-        if head not in heads:
-            heads.append(head)
-        if text := ast.get_docstring(function):  # the last of several overloads has it
-            yield "\n".join([*heads, *("    " + line if line else "" for line in text.splitlines())])
-            heads = []
 
 
 def class_in(path: str, name: str) -> "ast.ClassDef | None":
@@ -102,3 +126,37 @@ class Call:
                 arguments = signature_of(function).removeprefix("__init__(").removesuffix(")")
                 return inspect.signature(eval(f"lambda {arguments}: None"))  # of a file of our own
         return None
+
+
+def stub_texts() -> dict[str, dict[str, str]]:
+    """Return what `texts` finds in the stub; nothing where somebody has left the stub out."""
+    try:
+        return texts(os.path.join(HERE, STUB))
+    except OSError:
+        return {}
+
+
+def document(classes: tuple[type, ...]) -> None:
+    """Give uncompiled methods and properties the documentation of the stub."""
+    said = stub_texts()
+    for public in classes:
+        for name, text in said.get(public.__name__, {}).items():
+            for owner in public.__mro__:
+                member = vars(owner).get(name)
+                if isinstance(member, FunctionType | property):
+                    member.__doc__ = text
+                if member is not None:
+                    break
+
+
+listed: dict[type, set[str]] = {}
+
+
+def public_names(instance: object) -> list[str]:
+    """Return what the stub describes of an object, and Python's own names: the `__dir__` of the public classes."""
+    kind = type(instance)
+    if kind not in listed:
+        said = stub_texts()
+        listed[kind] = {name for owner in kind.__mro__ for name in said.get(owner.__name__, ())}
+    known = listed[kind]
+    return [name for name in object.__dir__(instance) if name in known or name.startswith("_") or not known]

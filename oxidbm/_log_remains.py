@@ -27,6 +27,7 @@ class LogSalvageReport:
     faults: what else is wrong with the source, as sentences.
     """
 
+    __module__ = "oxidbm"
     source: str
     target: str
     codec: str = BYTES_NAME

@@ -14,9 +14,14 @@ else:
     class ShutDown(Exception):
         """The queue was shut down: it takes no more items, and hands out none."""
 
+    ShutDown.__module__ = "oxidbm.queue"
+
 
 class SkippedWarning(UserWarning):
     """A queue that was opened with on_error="skip" has passed over what is damaged."""
+
+
+SkippedWarning.__module__ = "oxidbm.queue"
 
 
 def warn(report: str) -> None:

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from oxidbm._core.errors import CorruptionError
+from oxidbm._core.life import state_in_words
 from oxidbm._core.queue.entries import Note, body_of
 from oxidbm._core.queue.survey import Survey, refused
 
@@ -62,6 +63,16 @@ class Peeked(Generic[T]):
 
 
 Peeked.__module__ = "oxidbm.queue"
+
+
+def shown(queue: Any) -> str:
+    """Return what a queue is, in words; how many items it has is said where that takes no read."""
+    where = repr(queue.path) if queue.path else "in memory"
+    view = getattr(queue, "view", None)
+    words: list[str] = []
+    if view is not None and view.deliveries is not None and not queue.closed:
+        words = [f"{view.deliveries.waiting:,} waiting", f"{view.deliveries.in_flight():,} in flight"]
+    return f"<oxidbm.Queue {where}: {', '.join([*words, state_in_words(queue.log.life)])}>"
 
 
 def state_of(note: Note, now_ns: int) -> Literal["waiting", "held", "delayed"]:

@@ -53,6 +53,7 @@ class SalvageReport:
     taken for them without being known, and what to do about it.
     """
 
+    __module__ = "oxidbm"
     source: str
     target: str
     key_codec: str = BYTES_NAME

@@ -32,6 +32,7 @@ class LostRange:
     committed: False where no commit is known behind them: there they may be a torn tail, the normal trace of a crash.
     """
 
+    __module__ = "oxidbm"
     file: str
     offset: int
     size: int

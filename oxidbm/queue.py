@@ -24,7 +24,7 @@ from oxidbm._queue_calls import Entries, check_end, entries_of, entry_of, oldest
 from oxidbm._queue_errors import ShutDown, SkippedWarning
 from oxidbm._queue_message import Holdings, Message
 from oxidbm._queue_options import check_options, checked_limit
-from oxidbm._queue_view import Peeked, Refusal, View
+from oxidbm._queue_view import Peeked, Refusal, View, shown
 
 if TYPE_CHECKING:
     import os
@@ -193,6 +193,7 @@ class Queue(Generic[T]):
             self.log.close(commit=False)
             raise
         self.holdings = Holdings()
+        self.log.handle.handed = True
 
     @overload
     def put(
@@ -494,5 +495,4 @@ class Queue(Generic[T]):
         raise TypeError("a queue cannot be pickled or copied; open its path where it is needed")
 
     def __repr__(self) -> str:
-        where = repr(self.path) if self.path else "in memory"
-        return f"<oxidbm.Queue {where}{', closed' if self.closed else ''}>"
+        return shown(self)

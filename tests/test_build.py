@@ -44,6 +44,8 @@ def project(tmp_path: Path) -> Path:
     (core / "log" / "record.py").write_text("def two() -> int:\n    return 2\n")
     (tmp_path / "pyproject.toml").write_text(SETTINGS)
     shutil.copy(ROOT / "setup.py", tmp_path)
+    shutil.copy(ROOT / "finish_c.py", tmp_path)
+    shutil.copy(ROOT / "oxidbm" / "_documentation.py", core.parent)
     return tmp_path
 
 

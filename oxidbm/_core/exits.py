@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import warnings
 from collections.abc import Callable
 from typing import Final
 
@@ -9,6 +10,7 @@ from oxidbm import _breath
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import FORKED, Life
 from oxidbm._core.locks import CLOSING, StoreLock
+from oxidbm._core.logbook import COMPILED, end_telling, forget
 
 ATTEMPTS_MAX: Final = 100
 
@@ -22,6 +24,7 @@ class Openable:
 
     def __init__(self, life: Life) -> None:
         self.life = life
+        self.handed = False  # to a user, who is to close it
         self.recovery_word = ""  # that LOCK held when it was opened to read only
         self.ending = StoreLock(life.locks, CLOSING)
 
@@ -71,6 +74,21 @@ class Openable:
         return failure
 
 
+def say_unclosed(handle: Openable, frames: int) -> None:
+    """Issue the ResourceWarning for something with files that its user has not closed, as Python does for files.
+
+    frames: how many uncompiled frames of the core there are between this one and what let go of it.
+    """
+    life = handle.life
+    if handle.handed and life.alive() and life.path:
+        warnings.warn(
+            f"{life.called()} was never closed: call close() when you are done, or use it in a with block",
+            ResourceWarning,
+            stacklevel=1 if COMPILED else 2 + frames,
+            source=handle,
+        )
+
+
 def attempt(step: Callable[[], object]) -> BaseException | None:
     """Do a step of giving back, again where a signal handler's exception broke into it; return what it raised."""
     interrupted: BaseException | None = None
@@ -98,11 +116,21 @@ class Exiting:
     def __init__(self, handle: Openable) -> None:
         self.handle = handle
         self.failure: BaseException | None = None
+        self.said = False
 
     def close(self) -> None:
         """Close it, and keep why that was not possible."""
+        said = attempt(self.say_unclosed)
+        if said is not None:
+            _breath.LastWord(said)
         if self.failure is None:
             self.failure = attempt(self.handle.close)
+
+    def say_unclosed(self) -> None:
+        """Say that it was left open; once, however often it is tried to close it."""
+        if not self.said:
+            self.said = True
+            say_unclosed(self.handle, 5)
 
     def say(self) -> None:
         """Have what is lost said, unless it was closed all the same."""
@@ -121,6 +149,7 @@ def close_all() -> None:
         exiting = Exiting(handle)
         attempt(exiting.close)
         attempt(exiting.say)
+    attempt(end_telling)
 
 
 def forget_all() -> None:
@@ -128,6 +157,7 @@ def forget_all() -> None:
     for handle in list(HANDLES.values()):
         handle.life.state = FORKED
     HANDLES.clear()
+    forget()
 
 
 atexit.register(close_all)

@@ -7,12 +7,13 @@ leave a lock, a thread and descriptors that nobody can give back.
 from collections.abc import Callable
 
 from oxidbm import _breath
-from oxidbm._core.exits import Openable, attempt
+from oxidbm._core.exits import Openable, attempt, say_unclosed
 from oxidbm._core.handlers import came_from_handler
 
 
 def finish(handle: Openable, close: Callable[[], None]) -> None:
     """Close what was open; what was not durable is lost where that fails, and is not tried again at the exit."""
+    let_go(lambda: say_unclosed(handle, 5))
     failure = attempt(close)
     if failure is not None:
         lost = isinstance(failure, Exception) and not came_from_handler(failure) and not handle.life.alive()

@@ -16,6 +16,7 @@ from mypy_extensions import i64
 from oxidbm._core.errors import ClosedError, PoisonedError, ReadOnlyError
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.locks import BATCHING, COMMITTING, LockOrder, StoreLock
+from oxidbm._core.logbook import ERROR, tell
 
 OPEN: Final = 0
 CLOSED: Final = 1
@@ -39,6 +40,17 @@ class LifeWatch:
         """Take note of it."""
 
 
+def state_in_words(life: "Life") -> str:
+    """Return whether something can be read and written, in a word or a few."""
+    if life.state == CLOSED:
+        return "closed"
+    if life.state == FORKED:
+        return "of the parent process"
+    if life.writable == READ_ONLY:
+        return "read-only"
+    return "no more writes, since one failed" if life.writable == POISONED else "open"
+
+
 @final
 class Life:
     """State of one open store, or of a log that stands alone; `path` names it, "" stands for one in memory."""
@@ -57,6 +69,10 @@ class Life:
     def name(self) -> str:
         """Return its path, or where it is."""
         return self.path or "in memory"
+
+    def place(self) -> str:
+        """Return where it is, for a repr: its path as a literal, or that it has none."""
+        return repr(self.path) if self.path else f"a {self.what} in memory"
 
     def called(self) -> str:
         """Return what a sentence about it begins with, such as "the store PATH"."""
@@ -151,3 +167,4 @@ class Life:
                 self.remedy = NOTHING_LEFT if failure.filename == self.path else PUT_BACK
             self.writable = POISONED
             self.watch.ended()
+            tell(ERROR, f"{self.called()} takes no more writes since one failed: {self.poison}. {self.remedy}")

@@ -315,7 +315,7 @@ def test_what_is_no_pair_is_named(pair: object, kind: type[Exception], store: St
 
 
 def test_how_batches_and_sessions_show_themselves(store: Store) -> None:
-    place = repr(store.path or "in memory")
+    place = repr(store.path) if store.path else "a store in memory"
     with store.batch() as batch:
         batch[b"a"] = b"1"
         assert repr(batch) == f"<oxidbm.Batch of {place}, keys: 1>"
@@ -326,4 +326,4 @@ def test_how_batches_and_sessions_show_themselves(store: Store) -> None:
     assert repr(store.session()) == f"<oxidbm.Session without a name of {place}, at 0>"
     with oxidbm.Log() as log, log.batch() as entries:
         entries.append(b"1")
-        assert repr(entries) == "<oxidbm.LogBatch of 'in memory', entries: 1>"
+        assert repr(entries) == "<oxidbm.LogBatch of a log in memory, entries: 1>"

@@ -167,7 +167,7 @@ def test_is_a_mutable_mapping_that_cannot_be_hashed_or_pickled() -> None:
         store.popitem()
     store.update(a="1", b="2")
     assert dict(store) == {b"a": b"1", b"b": b"2"}
-    assert repr(store) == "<oxidbm.Store in memory>"
+    assert repr(store) == "<oxidbm.Store in memory: 2 keys, open>"
     store.close()
     assert "closed" in repr(store)
 

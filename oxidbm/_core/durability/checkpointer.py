@@ -42,6 +42,7 @@ from oxidbm._core.index.image import ImageTaker
 from oxidbm._core.locks import CHECKPOINTING, StoreLock
 from oxidbm._core.log.reader import record_at
 from oxidbm._core.log.record import CHECKSUM_MASK
+from oxidbm._core.logbook import WARNING, tell
 
 REST: Final = 0
 CUT: Final = 1
@@ -411,6 +412,7 @@ class Checkpointer(CutWatcher):
         self.drop()
         if self.wanted is None:
             self.failure = str(failure)
+            tell(WARNING, f"{self.log.life.called()}: a checkpoint could not be made: {failure}")
         if self.metadata.token and self.metadata not in self.kept.known:
             try:
                 self.files.remove(self.metadata.token)

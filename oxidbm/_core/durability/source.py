@@ -17,11 +17,13 @@ from oxidbm._core.durability.commit_record import (
 )
 from oxidbm._core.durability.tokens import is_token, shown_token
 from oxidbm._core.errors import CorruptionError, FormatError, MissingError
+from oxidbm._core.life import Life
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import read_disk, value_of
 from oxidbm._core.log.record import (
     CHECKSUM_MASK,
 )
+from oxidbm._core.logbook import INFO, WARNING, tell
 
 ATTEMPTS_MAX: Final = 100
 
@@ -43,6 +45,18 @@ class Recovery:
             f"Recovery(checkpoint={self.checkpoint!r}, commit={self.commit}, records={self.records}, "
             f"bytes_cut={self.bytes_cut}, seconds={self.seconds:.3f}, faults={self.faults})"
         )
+
+
+def tell_of_recovery(life: Life, report: Recovery, made: bool) -> None:
+    """Tell the logger what opening something found that had not been closed, and was not just made."""
+    if made:
+        return
+    which = f"as of its commit {report.commit} again" if report.commit else "empty again, since nothing was committed"
+    begin = f"{life.called()} had not been closed, and is {which}"
+    if report.bytes_cut > 0:
+        tell(WARNING, f"{begin}; the {report.bytes_cut} bytes that its log had behind that were cut off")
+    else:
+        tell(INFO, f"{begin}; its log had nothing behind that")
 
 
 @final

@@ -45,8 +45,8 @@ class LogBatch:
         return GenericAlias(cls, item)
 
     def __repr__(self) -> str:
-        where = self.commits.log.life.name()
-        return f"<oxidbm.LogBatch of {where!r}, entries: {len(self.entries)}>"
+        where = self.commits.log.life.place()
+        return f"<oxidbm.LogBatch of {where}, entries: {len(self.entries)}>"
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -63,7 +63,7 @@ class LogFollower:
 
     def __repr__(self) -> str:
         at = int(self.entries.cursor.following)
-        return f"<oxidbm.LogFollower of {self.log.life.name()!r}, at {at}{', closed' if self.closed else ''}>"
+        return f"<oxidbm.LogFollower of {self.log.life.place()}, at {at}{', closed' if self.closed else ''}>"
 
     @property
     def overtaken(self) -> int:

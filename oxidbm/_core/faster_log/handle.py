@@ -6,6 +6,7 @@ child process. Whoever closes it, its owner has the last word: what that says is
 
 from typing import final
 
+from oxidbm._core.coder import BYTES_NAME
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.device.directory_lock import DirectoryLock
 from oxidbm._core.durability.source import Recovery
@@ -17,7 +18,7 @@ from oxidbm._core.faster_log.keeper import LogKeeper
 from oxidbm._core.faster_log.options import LogOptions
 from oxidbm._core.faster_log.refresh import Refresher
 from oxidbm._core.handlers import came_from_handler
-from oxidbm._core.life import CLOSED, OPEN, READ_ONLY
+from oxidbm._core.life import CLOSED, OPEN, READ_ONLY, state_in_words
 
 
 class Owner:
@@ -211,3 +212,16 @@ def not_to_copy(handle: LogHandle) -> Exception:
         )
     what = handle.life.what
     return ValueError(f"a {what} in memory has no files to copy; bring what it holds into one that has a path")
+
+
+def shown_log(handle: LogHandle) -> str:
+    """Return where a log is, how many entries it has, of which codec, and what can be done with it, in words."""
+    life = handle.life
+    words: list[str] = []
+    if life.alive():
+        count = int(handle.commits.length())
+        words.append(f"{count:,} entr{'y' if count == 1 else 'ies'}")
+    if handle.codec() != BYTES_NAME:
+        words.append(handle.codec())
+    words.append(state_in_words(life))
+    return f"{repr(life.path) if life.path else 'in memory'}: {', '.join(words)}"

@@ -14,6 +14,7 @@ from oxidbm._core.errors import FullError, error
 from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.log.flush import flush_for, flush_to, seal_to
 from oxidbm._core.log.room import Room
+from oxidbm._core.logbook import ERROR, WARNING, Telling
 from oxidbm._core.worker import Worker
 
 FLUSH_LEAST: Final = 1 << 20
@@ -32,6 +33,7 @@ class LogKeeper:
         self.worker = Worker()
         self.last_commit = time.monotonic()
         self.failure = ""
+        self.telling = Telling(self.log.life.called())
         self.short = False  # somebody found no room, and does not wait for it
 
     def step(self) -> None:
@@ -104,14 +106,18 @@ class LogKeeper:
             try:
                 self.work()
                 self.failure = ""
+                self.telling.fine()
             except error as failure:
                 if not life.can_write():
                     break  # poisoned: the next append says why
                 self.failure = str(failure)
+                self.telling.trouble(WARNING, f"the background tries again what failed: {failure}")
             except OSError as shortage:  # which is not the device's fault
                 self.failure = str(shortage)
+                self.telling.trouble(WARNING, f"the background tries again what failed: {shortage}")
             except Exception as unknown:  # a fault of the log must not end the thread without a word
                 self.failure = repr(unknown)
+                self.telling.trouble(ERROR, f"the background thread has ended: {unknown!r}")
                 break
             if not self.worker.stopping:
                 self.worker.wake.wait(self.interval)

@@ -23,7 +23,7 @@ from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.figures import figures
 from oxidbm._core.faster_log.finding import address_at, checked_count, last_entries
 from oxidbm._core.faster_log.follow import LogFollower, wait_until
-from oxidbm._core.faster_log.handle import LogHandle, not_to_copy
+from oxidbm._core.faster_log.handle import LogHandle, not_to_copy, shown_log
 from oxidbm._core.faster_log.keeper import LogKeeper
 from oxidbm._core.faster_log.log_reader import (
     LogReader,
@@ -111,6 +111,7 @@ class Log:
             self.life.writable = COMMITTED
         if options.commit_bytes:
             self.log.set_step(i64(options.commit_bytes))
+        handle.handed = options.kind is A_LOG
 
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias:
@@ -132,8 +133,7 @@ class Log:
         raise TypeError("a log cannot be pickled or copied; open its path where it is needed")
 
     def __repr__(self) -> str:
-        where = repr(self.life.path) if self.life.path else "in memory"
-        return f"<oxidbm.{type(self).__name__} {where}{', closed' if self.closed else ''}>"
+        return f"<oxidbm.{type(self).__name__} {shown_log(self.handle)}>"
 
     def append(self, data: object) -> int:
         """Append an entry and return its address."""

@@ -73,8 +73,8 @@ class LogReader:
             self.close()
 
     def __repr__(self) -> str:
-        place = self.commits.log.life.name()
-        return f"<oxidbm.LogReader {self.name!r} of {place!r}, at {self.position}{', closed' if self.closed else ''}>"
+        place = self.commits.log.life.place()
+        return f"<oxidbm.LogReader {self.name!r} of {place}, at {self.position}{', closed' if self.closed else ''}>"
 
     @property
     def position(self) -> int:

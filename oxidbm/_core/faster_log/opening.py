@@ -18,6 +18,7 @@ from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.beside import open_beside_writer
 from oxidbm._core.durability.found_commit import FoundCommit
 from oxidbm._core.durability.newest_commit import newest_commit
+from oxidbm._core.durability.source import tell_of_recovery
 from oxidbm._core.durability.superblock import (
     StorePrelude,
     Superblock,
@@ -69,9 +70,11 @@ def open_once(path: str, options: LogOptions) -> LogHandle:
         if not options.read_only and options.lock:
             lock = DirectoryLock(directory, options.mode)
         status = directory.status(STORE)
+        made = False
         if status is None or (options.device is None and never_durable(directory, status, options.kind)):
             if not making.allowed:
                 raise making.none_in(path)
+            made = True
             block = Superblock(os.urandom(16), 0, options.page_bits)
             block.kind = options.kind
             block.value_codec = BYTES_NAME if options.coder.name == ANY_NAME else options.coder.name
@@ -81,6 +84,7 @@ def open_once(path: str, options: LogOptions) -> LogHandle:
         handle = open_as_asked(directory, options, block)
         if handle.prelude is not None and not handle.prelude.mark_present:
             note_recovery(directory, options.mode)
+            tell_of_recovery(handle.life, handle.recovery, made)
         handle.directory = directory
         handle.lock = lock
         handle.superblock = block

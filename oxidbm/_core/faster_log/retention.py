@@ -18,6 +18,7 @@ from oxidbm._core.faster_log.reading import number_behind, truncation
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.record import SHAPE_COMMIT
+from oxidbm._core.logbook import WARNING, Telling
 
 NANOSECONDS: Final = 1e9
 LOOK_BYTES: Final = 1 << 20  # it looks again when so much more is durable, or so much time has passed
@@ -33,6 +34,7 @@ class Retention(BeforeCommit):
         self.commits = commits
         self.log = commits.log
         self.directory = directory
+        self.telling = Telling(commits.log.life.called())
         self.keep_entries: i64 = options.keep_entries
         self.keep_bytes: i64 = options.keep_bytes
         self.keep_ns: i64 = i64(int(options.keep_seconds * NANOSECONDS))
@@ -56,10 +58,12 @@ class Retention(BeforeCommit):
             if until > self.commits.begin:
                 truncation(self.commits, until)
             self.failure = ""
+            self.telling.fine()
         except OSError as failure:  # a damaged entry or a reader's file that cannot be read is in no commit's way
             if came_from_handler(failure):
                 raise
             self.failure = f"nothing is forgotten: {failure}"
+            self.telling.trouble(WARNING, self.failure)
 
     def until(self, following: i64) -> i64:
         """Return up to where the log may go, from the end of its first file on: the start of a file, 0 for nowhere."""

@@ -24,6 +24,7 @@ from oxidbm._core.durability.source import Recovery
 from oxidbm._core.errors import BusyError, RecoveryWarning, error
 from oxidbm._core.finalizers import finish
 from oxidbm._core.life import COMMITTED, Life
+from oxidbm._core.logbook import WARNING, tell
 from oxidbm._core.seconds import checked_every, to_time
 from oxidbm._core.sizes import parse_size
 from oxidbm._core.store.arguments import to_key, to_name, to_token
@@ -96,6 +97,7 @@ def faults_of(handle: Handle) -> list[str]:
 def say_at_opening(handle: Handle) -> None:
     """Issue the warnings of what was passed over, and of an index that is larger than the memory budget."""
     if handle.recovery.faults:
+        tell(WARNING, "; ".join(handle.recovery.faults))
         warnings.warn("; ".join(handle.recovery.faults), RecoveryWarning, stacklevel=1)
     over_budget = OverBudget(handle.table) if handle.disk is None else handle.disk.over_budget
     over_budget.say(0)
@@ -163,10 +165,10 @@ class StoreBase:
                 raise ValueError("evict=True is for stores without a path; a store on disk keeps everything")
             handle = open_or_join(made_way(os.fsdecode(os.fspath(cast(Any, path))), options), options)
         self.handle: Handle = handle
+        self.life: Life = handle.life
         self.owned = handle
         self.holds = True
         handle.belong()
-        self.life: Life = handle.life
         self.table: Table = handle.table
         self.coders: Coders = handle.coders
         self.typed: bool = handle.coders.typed
@@ -182,6 +184,7 @@ class StoreBase:
             attach_follower(handle)
         if handle.directory is not None:
             say_at_opening(handle)
+        handle.handed = True
 
     def __enter__(self) -> "StoreBase":  # noqa: PYI034
         self.life.check_open()
@@ -192,11 +195,13 @@ class StoreBase:
 
     def __del__(self) -> None:
         owned = self.owned
-        if owned is not None:
+        if owned is not None and self.life is owned.life:  # else it was closed, and others go on with the handle
             finish(owned, self.let_go)
 
     def __reduce__(self) -> Any:
-        raise TypeError("a store cannot be pickled or copied; open its path where it is needed")
+        raise TypeError(
+            "a store cannot be pickled or copied; open its path where it is needed; copy() is a dict of its items"
+        )
 
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias:

@@ -42,7 +42,7 @@ class Batch:
         self.expiries: dict[bytes, int] = {}
 
     def __repr__(self) -> str:
-        return f"<oxidbm.Batch of {self.handle.life.name()!r}, keys: {len(self.values)}>"
+        return f"<oxidbm.Batch of {self.handle.life.place()}, keys: {len(self.values)}>"
 
     def __len__(self) -> int:
         return len(self.values)

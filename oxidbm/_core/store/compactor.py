@@ -20,6 +20,7 @@ from oxidbm._core.device.system import disk_space
 from oxidbm._core.durability.checkpointer import Checkpointer
 from oxidbm._core.locks import COMPACTING, StoreLock
 from oxidbm._core.log.flush import flush_for
+from oxidbm._core.logbook import DEBUG, WARNING, tell
 from oxidbm._core.store.interval import Interval
 from oxidbm._core.table.compaction import Compaction
 from oxidbm._core.table.extent import Extent
@@ -57,6 +58,7 @@ class Compactor:
         self.closing = False  # close() waits, and no user's call begins
         self.given_back: i64 = 0
         self.failure = ""
+        self.short = False  # there was no room for copies when that was asked last
 
     def help(self) -> None:
         """Do a piece of the background's work in a writer's thread, where nobody said how fast it may be."""
@@ -108,12 +110,17 @@ class Compactor:
         dead = self.table.dead_bytes()
         share = 3 if loaded else 5
         self.failure = ""
+        was_short = self.short
+        self.short = False
         if dead < DEAD_LEAST or dead * share < size:
             return 0
         until = log.device.segment_end(log.begin)
         free = self.free_bytes()
         if 0 <= free < self.room_for_copies(until - log.begin):
             self.failure = self.no_room("compaction", until - log.begin, free)
+            self.short = True
+            if not was_short:
+                tell(WARNING, f"{log.life.called()}: {self.failure}")
             return 0
         wanted: i64 = size >> 1 if dead * 2 > size else size >> 3
         while until - log.begin < wanted:
@@ -142,6 +149,11 @@ class Compactor:
             self.compaction = None
             self.counters.compactions += 1
             self.given_back += current.until - before - current.copied
+            tell(
+                DEBUG,
+                f"{self.log.life.called()}: a compaction ended, and gave back {current.until - before} bytes of the "
+                f"log for {current.copied} that it copied",
+            )
         finally:
             self.finisher = 0
         self.log.epoch.drain()
@@ -243,8 +255,14 @@ class Compactor:
 
         None begins where a user's limits are used up by that, or the store is being closed.
         """
-        if self.settle_pending():
-            self.compaction = Compaction(self.table, until)
+        if not self.settle_pending():
+            return
+        self.compaction = Compaction(self.table, until)
+        tell(
+            DEBUG,
+            f"{self.log.life.called()}: a compaction begins, of {until - self.log.begin} bytes of the log; of all its "
+            f"{self.log.tail - self.log.begin} bytes {self.table.dead_bytes()} are dead",
+        )
 
     def settle_pending(self) -> bool:
         """Settle what is pending now, in slices; False where something ends that before."""

@@ -19,6 +19,7 @@ from oxidbm._core.durability.rebuild import OverlayDevice, log_start_before, wen
 from oxidbm._core.errors import CorruptionError
 from oxidbm._core.locks import REFRESHING, StoreLock
 from oxidbm._core.log.reader import log_to_read
+from oxidbm._core.logbook import INFO, WARNING, Telling, tell
 from oxidbm._core.worker import Worker
 
 UNSURE_BYTES: Final = 64 << 20  # more than a file's surplus and what one write brings but for a record's inside
@@ -40,6 +41,7 @@ class Follower:
         self.lock = StoreLock(self.life.locks, REFRESHING)
         self.worker = Worker()
         self.failure = ""
+        self.telling = Telling(f"a reader of {self.life.called()}")
         self.looked: i64 = 0  # in the log that is open there is no newer commit before
 
     def refresh(self) -> bool:
@@ -112,6 +114,8 @@ class Follower:
         stop = self.reach()
         moved = False
         if self.is_far(stop):
+            behind = stop - commit_end(commits)
+            tell(INFO, f"a reader of {self.life.called()} was {behind} bytes of the log behind, and opens it anew")
             return self.begin_anew()
         while stop > 0 and not self.worker.stopping:
             outcome = catch_up(commits, stop, self.ground)
@@ -171,5 +175,8 @@ class Follower:
         try:
             self.refresh()
             self.failure = ""
+            self.telling.fine()
         except Exception as failure:
             self.failure = str(failure) or repr(failure)
+            if self.life.alive():
+                self.telling.trouble(WARNING, f"it stays with its commit, and tries again: {self.failure}")

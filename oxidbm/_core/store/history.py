@@ -92,6 +92,10 @@ class KeyHistory:
     def __iter__(self) -> Iterator[KeyVersion]:
         return self
 
+    def __repr__(self) -> str:
+        ended = ", ended" if self.ended else ""
+        return f"<versions of the key {self.key!r} of {self.handle.life.called()}{ended}>"
+
     def __next__(self) -> KeyVersion:
         if self.ended:
             raise StopIteration

@@ -75,6 +75,10 @@ class StoreIterator:
     def __iter__(self) -> "StoreIterator":
         return self
 
+    def __repr__(self) -> str:
+        what = ("keys", "values", "items", "entries")[self.kind]
+        return f"<{what} of {self.table.life.called()}{'' if self.slot >= 0 else ', ended'}>"
+
     def __next__(self) -> object:
         table = self.table
         if self.slot < 0:

@@ -19,6 +19,7 @@ from oxidbm._core.life import Life
 from oxidbm._core.log.flush import FLUSH_BYTES, flush_for, flush_to
 from oxidbm._core.log.room import Room
 from oxidbm._core.log.warm import WARM_READS_BESIDE, wants_warming, warm
+from oxidbm._core.logbook import ERROR, WARNING, Telling
 from oxidbm._core.store.compactor import Compactor
 from oxidbm._core.store.over_budget import OverBudget
 from oxidbm._core.store.size_limit import SizeLimit
@@ -47,6 +48,7 @@ class DiskMaintainer(Maintainer):
         self.compacts = compacts
         self.worker = Worker()
         self.failure = ""
+        self.telling = Telling(self.log.life.called())
         self.over_budget = OverBudget(commits.table)
 
     def step(self) -> None:
@@ -109,15 +111,19 @@ class DiskMaintainer(Maintainer):
         while not self.worker.stopping and life.alive() and life.can_write():
             try:
                 busy = self.work()
+                self.telling.fine()
             except error as failure:
                 if not life.can_write():
                     break  # poisoned: the next write says why
                 self.failure = str(failure)  # no room for a copy, say: tried again after the interval
+                self.telling.trouble(WARNING, f"the background tries again what failed: {failure}")
                 busy = False
-            except OSError:
+            except OSError as shortage:
+                self.telling.trouble(WARNING, f"the background tries again what failed: {shortage}")
                 busy = False  # a shortage that is not the device's fault
             except Exception as unknown:  # a fault of the store must not end the thread without a word
                 self.failure = repr(unknown)
+                self.telling.trouble(ERROR, f"the background thread has ended: {unknown!r}")
                 break
             if not busy:
                 self.worker.sleep(self.seconds_to_sleep())
@@ -143,6 +149,7 @@ class DiskMaintainer(Maintainer):
         except CorruptionError as failure:
             self.compacts = False
             self.failure = str(failure)
+            self.telling.trouble(ERROR, f"nothing is compacted any more: {failure}")
             return making
 
     def compact_all(self) -> None:

@@ -23,7 +23,7 @@ from oxidbm._core.durability.newest import copy_of_log
 from oxidbm._core.durability.rebuild import OverlayDevice, Spill, put_in_log
 from oxidbm._core.durability.recovery import recover
 from oxidbm._core.durability.serials import Serials
-from oxidbm._core.durability.source import Recovery, Source
+from oxidbm._core.durability.source import Recovery, Source, tell_of_recovery
 from oxidbm._core.durability.superblock import (
     StorePrelude,
     Superblock,
@@ -80,10 +80,12 @@ def open_once(path: str, options: Options) -> Handle:
         if not options.read_only and options.lock:
             lock = DirectoryLock(directory, options.mode)
         status = directory.status(STORE)
+        made = False
         if status is None or (options.device is None and never_durable(directory, status)):
             if not making.allowed:
                 raise making.none_in(path)
             check_device(options, options.page_bits)
+            made = True
             block = Superblock(os.urandom(16), random_seed(), options.page_bits)
             block.key_codec = name_to_keep(options.coders.key)
             block.value_codec = name_to_keep(options.coders.value)
@@ -95,6 +97,7 @@ def open_once(path: str, options: Options) -> Handle:
         handle = open_log(directory, options, block)
         if handle.prelude is not None and not handle.prelude.mark_present:
             note_recovery(directory, options.mode)
+            tell_of_recovery(handle.life, handle.recovery, made)
         handle.directory = directory
         handle.lock = lock
         handle.superblock = block

@@ -271,6 +271,12 @@ class RangeIterator:
     def __iter__(self) -> Iterator[object]:
         return self
 
+    def __repr__(self) -> str:
+        low = "" if self.low is None else f", from {self.low!r}"
+        high = "" if self.high is None else f", up to {self.high!r}"
+        order = ", backwards" if self.reverse else ""
+        return f"<range of {self.handle.life.called()}{low}{high}{order}{', ended' if self.ended else ''}>"
+
     def __next__(self) -> object:
         handle = self.handle
         while not self.ended:

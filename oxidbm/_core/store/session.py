@@ -148,8 +148,8 @@ class Session:
 
     def __repr__(self) -> str:
         called = "without a name" if self.session_name is None else repr(self.session_name)
-        where = self.handle.life.name()
-        return f"<oxidbm.Session {called} of {where!r}, at {self.serial}{', closed' if self.closed else ''}>"
+        where = self.handle.life.place()
+        return f"<oxidbm.Session {called} of {where}, at {self.serial}{', closed' if self.closed else ''}>"
 
     @property
     def name(self) -> str | None:

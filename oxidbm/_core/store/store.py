@@ -19,6 +19,7 @@ from oxidbm._core.store.arguments import expiry_at, to_bound, to_key, to_key_or_
 from oxidbm._core.store.base import StoreBase
 from oxidbm._core.store.iterator import ITEMS, KEYS, VALUES, StoreIterator, policy_of
 from oxidbm._core.store.ordered import KeyOrder, RangeIterator, prefix_end
+from oxidbm._core.store.showing import shown_completions, shown_state, shown_table
 from oxidbm._core.table import operations
 from oxidbm._core.table.retry import put, remove, take
 from oxidbm._core.table.settle import settle
@@ -115,9 +116,31 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
         self.set_many(other)
         return self
 
+    def __or__(self, other: object) -> Any:
+        if not isinstance(other, (Store, Mapping)):
+            return NotImplemented
+        return self.copy() | dict(cast(Any, other).items())
+
+    def __ror__(self, other: object) -> Any:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return dict(cast(Any, other).items()) | self.copy()
+
+    def copy(self) -> dict[Any, Any]:
+        """Return a dict of all that the store holds."""
+        return dict(self.items())
+
     def __repr__(self) -> str:
         where = repr(self.life.path) if self.life.path else "in memory"
-        return f"<oxidbm.{type(self).__name__} {where}{', closed' if self.closed else ''}>"
+        kind = type(self)
+        state = shown_state(self.handle, self.order is not None, self.life)
+        return f"<{kind.__module__}.{kind.__name__} {where}: {state}>"
+
+    def _repr_html_(self) -> str:
+        return shown_table(self)
+
+    def _ipython_key_completions_(self) -> list[Any]:
+        return shown_completions(self)
 
     def get(self, key: object, default: object = None) -> Any:
         """Return the key's value, or `default`."""

@@ -221,6 +221,10 @@ class LogScan:
     def __iter__(self) -> Iterator[LogRecord]:
         return self
 
+    def __repr__(self) -> str:
+        where = f"at {self.position}, up to {int(self.cursor.stop)}" if self.slot >= 0 else "ended"
+        return f"<records of {self.table.life.called()}, {where}>"
+
     def __next__(self) -> LogRecord:
         table = self.table
         if self.slot < 0:
