@@ -255,7 +255,7 @@ class Terminal:
 def test_asking_before_anything_is_deleted(
     prices: Path, answer: str, yes: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from oxidbm.cli import checkpoints, common
+    from oxidbm.cli import checkpoints, failures
 
     token = listed(prices)[0]["token"]
     now = contents(prices)
@@ -264,7 +264,7 @@ def test_asking_before_anything_is_deleted(
         checkpoints.recover(prices, token)
         assert contents(prices) != now
     else:
-        with pytest.raises(common.Declined, match="nothing was changed"):
+        with pytest.raises(failures.Declined, match="nothing was changed"):
             checkpoints.recover(prices, token)
         assert contents(prices) == now
     assert capsys.readouterr().err.endswith("Go on? [y/N] ")

@@ -120,7 +120,7 @@ def test_stat(fruit: Path) -> None:
     assert (stats["keys"], stats["path"]) == (4, str(fruit))
     text = invoke("stat", fruit).stdout
     assert any(line.split() == ["keys", "4"] for line in text.splitlines())
-    assert any(line.split() == ["memory", "budget", "256.0", "MiB"] for line in text.splitlines())
+    assert any(line.split() == ["memory", "budget", "256", "MiB"] for line in text.splitlines())
     assert any(line.split() == ["size", "limit", "none"] for line in text.splitlines())
     assert [line for line in text.splitlines() if line != line.rstrip()] == []
 
@@ -434,7 +434,7 @@ def test_without_the_extra_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 def test_readable_text_is_one_line_and_cannot_be_mistaken() -> None:
-    from oxidbm.cli.common import readable
+    from oxidbm.cli.words import readable
 
     assert readable("\u00e9 \u4e2d".encode()) == "\u00e9 \u4e2d"
     assert readable(b"a\nb\x00\\\xff\x1b") == "a\\nb\\x00\\\\\\xff\\x1b"
