@@ -14,20 +14,26 @@ import oxidbm
 from oxidbm import _recover
 from oxidbm._plain import bytes_to_json
 from oxidbm._publish import path_of
-from oxidbm.cli import failures, stores, streams, words
+from oxidbm.cli import completion, failures, stores, streams, words
 from oxidbm.cli.bar import opening, progress
 from oxidbm.cli.common import AsJson, StorePath, shown_time
 from oxidbm.cli.copies import line_of
 
 COLUMNS = ("token", "kind", "time", "size", "commit", "automatic", "name", "builds on", "cookie")
-WHERE_NEEDED = ("builds on", "cookie")  # shown where one checkpoint has such
+WHERE_NEEDED = ("automatic", "name", "builds on", "cookie")  # shown where one checkpoint has such
 COOKIE_SHOWN = 32  # bytes of one in a table
 
 
 def checkpoint(
     path: StorePath,
     kind: Annotated[
-        str, typer.Option("--kind", metavar="KIND", help="fold-over, snapshot, incremental, index or log.")
+        str,
+        typer.Option(
+            "--kind",
+            metavar="KIND",
+            autocompletion=completion.kinds,
+            help="fold-over, snapshot, incremental, index or log.",
+        ),
     ] = "fold-over",
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="Kept with it, for people.", show_default="none")
@@ -86,7 +92,7 @@ def lines_of(found: list[Any]) -> list[str]:
     rows: list[tuple[str, ...]] = [COLUMNS]
     for made in found:
         name = words.readable((made.name or "").encode("utf-8", "surrogatepass"))
-        automatic = "yes" if made.automatic else "no"
+        automatic = "yes" if made.automatic else ""
         first = (made.token, made.kind, shown_time(made.time), words.size(made.bytes), str(made.commit))
         rows.append((*first, automatic, name, made.base or "", shown_cookie(made)))
     columns = [column for column in zip(*rows, strict=True) if column[0] not in WHERE_NEEDED or any(column[1:])]
@@ -111,7 +117,10 @@ def shown_cookie(made: Any) -> str:
 def recover(
     path: StorePath,
     token: Annotated[
-        str | None, typer.Argument(metavar="TOKEN", help="The checkpoint.", show_default="the newest one")
+        str | None,
+        typer.Argument(
+            metavar="TOKEN", autocompletion=completion.tokens, help="The checkpoint.", show_default="the newest one"
+        ),
     ] = None,
     to: Annotated[
         Path | None,
@@ -147,6 +156,8 @@ def recover(
 def words_of_loss(loss: _recover.Loss) -> str:
     """Return a sentence that says what goes."""
     newer = f", and {words.counted(len(loss.newer), 'newer checkpoint')}" if loss.newer else ""
+    if not (loss.bytes or newer):
+        return "Nothing was written to the log since."
     return f"This deletes what was written since, {words.size(loss.bytes)} of the log{newer}."
 
 
@@ -163,7 +174,10 @@ def ask(text: str) -> None:
 def purge(
     path: StorePath,
     token: Annotated[
-        str | None, typer.Argument(metavar="TOKEN", help="The one to remove.", show_default="see --keep")
+        str | None,
+        typer.Argument(
+            metavar="TOKEN", autocompletion=completion.tokens, help="The one to remove.", show_default="see --keep"
+        ),
     ] = None,
     keep: Annotated[
         int | None,

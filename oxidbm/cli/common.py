@@ -12,7 +12,7 @@ import typer
 from oxidbm import Store
 from oxidbm._core.store.raw import place
 from oxidbm._plain import Plain, to_base64
-from oxidbm.cli import streams
+from oxidbm.cli import completion, streams
 from oxidbm.cli.failures import INTERRUPTED
 from oxidbm.cli.words import ago, instant, items, readable, seconds_in, text_of
 from oxidbm.dump import damaged
@@ -32,16 +32,34 @@ Limit: TypeAlias = Annotated[
 ]
 AtCheckpoint: TypeAlias = Annotated[
     str | None,
-    typer.Option("--checkpoint", metavar="TOKEN", help="As of this checkpoint.", show_default="the last commit"),
+    typer.Option(
+        "--checkpoint",
+        metavar="TOKEN",
+        autocompletion=completion.tokens,
+        help="As of this checkpoint.",
+        show_default="the last commit",
+    ),
 ]
 Memory: TypeAlias = Annotated[str, typer.Option("--memory", metavar="SIZE", help="The store's memory budget.")]
 KeyCodec: TypeAlias = Annotated[
     str | None,
-    typer.Option("--key", metavar="CODEC", help="The keys' codec, of a store that is made.", show_default="bytes"),
+    typer.Option(
+        "--key",
+        metavar="CODEC",
+        autocompletion=completion.codecs,
+        help="The keys' codec, of a store that is made.",
+        show_default="bytes",
+    ),
 ]
 ValueCodec: TypeAlias = Annotated[
     str | None,
-    typer.Option("--value", metavar="CODEC", help="The values' codec, of a store that is made.", show_default="bytes"),
+    typer.Option(
+        "--value",
+        metavar="CODEC",
+        autocompletion=completion.codecs,
+        help="The values' codec, of a store that is made.",
+        show_default="bytes",
+    ),
 ]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import oxidbm
-from oxidbm.cli import streams, words
+from oxidbm.cli import completion, streams, words
 from oxidbm.cli.bar import progress
 from oxidbm.cli.common import AsJson, Memory
 from oxidbm.cli.failures import without_python
@@ -23,7 +23,12 @@ def salvage(
     key_codec: Annotated[
         str | None,
         typer.Option(
-            "--key", "--key-codec", metavar="CODEC", help="The keys' codec, where STORE is lost.", show_default="bytes"
+            "--key",
+            "--key-codec",
+            metavar="CODEC",
+            autocompletion=completion.codecs,
+            help="The keys' codec, where STORE is lost.",
+            show_default="bytes",
         ),
     ] = None,
     value_codec: Annotated[
@@ -32,6 +37,7 @@ def salvage(
             "--value",
             "--value-codec",
             metavar="CODEC",
+            autocompletion=completion.codecs,
             help="The values' codec, where STORE is lost.",
             show_default="bytes",
         ),

@@ -12,6 +12,7 @@ EXAMPLES: Final[dict[tuple[str, ...], list[tuple[str, str]]]] = {
     ],
     ("stat",): [
         ("how many keys there are, and how large all of it is", "oxidbm stat fruit"),
+        ("where its log begins and ends, and what it has in memory", "oxidbm stat fruit --all"),
         ("the same for a program", "oxidbm stat fruit --json"),
     ],
     ("get",): [

@@ -7,13 +7,16 @@ the commands. What is read, printed and said of errors is the same code on both 
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oxidbm._plain import Plain
 from oxidbm.cli import streams
 from oxidbm.cli.stores import Given, NoValue, reading
 from oxidbm.cli.words import text_of
 from oxidbm.codecs import DecodeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FLAGS = {
     "--json": "as_json",
@@ -32,7 +35,7 @@ def get_value(
     escaped: bool = False,
     raw: bool = False,
     as_json: bool = False,
-    output: Path | None = None,
+    output: "Path | None" = None,
     checkpoint: str | None = None,
 ) -> None:
     """Print a key's value, or write it to a file; NoValue where it has none."""
@@ -60,7 +63,7 @@ def get_value(
     if output is not None:
         from oxidbm.cli.output import output_file
 
-        with output_file(output, Path(path)) as file:
+        with output_file(output, path) as file:
             file.write(line.encode() + b"\n" if as_json else text)
     elif as_json or (not raw and streams.is_terminal()):
         streams.print_line(line)

@@ -56,7 +56,11 @@ def watched_table(path: Path, before: dict[str, Any], now: dict[str, Any]) -> "T
     """Return the figures as a table, with how much each changed a second."""
     elapsed = now["time"] - before["time"]
     rates = {name: (now[name] - before[name]) / elapsed if elapsed else 0.0 for name in WATCHED}
-    return reading.figures({name: now[name] for name in WATCHED}, f"{path}  {time.strftime('%H:%M:%S')}", rates)
+    return reading.figures(
+        {name: now[name] for name in WATCHED},
+        f"{words.readable(os.fsencode(path))}  {time.strftime('%H:%M:%S')}",
+        rates,
+    )
 
 
 def watch(

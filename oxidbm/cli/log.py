@@ -9,7 +9,7 @@ import typer
 
 import oxidbm
 from oxidbm._plain import Plain, Refused, bytes_to_json, to_base64
-from oxidbm.cli import common, stores, streams, words
+from oxidbm.cli import common, completion, stores, streams, words
 from oxidbm.cli.bar import progress
 from oxidbm.cli.common import AsJson, Limit
 from oxidbm.cli.copies import LinkFiles, To, show_backup
@@ -257,7 +257,13 @@ def salvage(
     ],
     codec: Annotated[
         str | None,
-        typer.Option("--codec", metavar="CODEC", help="The entries' codec, where STORE is lost.", show_default="bytes"),
+        typer.Option(
+            "--codec",
+            metavar="CODEC",
+            autocompletion=completion.codecs,
+            help="The entries' codec, where STORE is lost.",
+            show_default="bytes",
+        ),
     ] = None,
     committed_only: Annotated[
         bool, typer.Option("--committed-only", help="Leave out what stands behind the last commit that is left.")

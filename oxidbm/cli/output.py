@@ -23,7 +23,7 @@ EXCLUSIVE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC
 
 
 @contextmanager
-def output_file(path: Path | None, store: Path) -> Iterator[BinaryIO]:
+def output_file(path: Path | None, store: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open stdout, or a file that gets its name when all is written and durable; none inside of the store."""
     if path is None:
         with streams.of_stream("stdout"):

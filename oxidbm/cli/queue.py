@@ -10,7 +10,7 @@ import typer
 import oxidbm
 from oxidbm._plain import Plain, to_base64
 from oxidbm._queue_view import Peeked
-from oxidbm.cli import streams, words
+from oxidbm.cli import completion, streams, words
 from oxidbm.cli.bar import progress
 from oxidbm.cli.common import AsJson
 from oxidbm.cli.copies import LinkFiles, To, show_backup
@@ -109,7 +109,13 @@ def salvage(
     ],
     codec: Annotated[
         str | None,
-        typer.Option("--codec", metavar="CODEC", help="The items' codec, where STORE is lost.", show_default="bytes"),
+        typer.Option(
+            "--codec",
+            metavar="CODEC",
+            autocompletion=completion.codecs,
+            help="The items' codec, where STORE is lost.",
+            show_default="bytes",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -50,14 +50,32 @@ OF_THIS_PROCESS = {
     "read_cache_misses",
 }
 SETTLED_MAX = 10_000  # blind writes that a look settles; each may be a read of the disk, one after the other
+ESSENTIAL = (
+    "keys",
+    "unverified",
+    "key_codec",
+    "value_codec",
+    "live_bytes",
+    "dead_bytes",
+    "file_bytes",
+    "index_bytes",
+    "checkpoints",
+    "checkpoint_bytes",
+    "sessions",
+    "commit_sequence",
+    "size_limit",
+    "opening_seconds",
+)
 OF_RECOVERY = ("checkpoint", "commit", "records", "bytes_cut", "seconds", "faults")
 
 
-def figures(stats: dict[str, Any], title: str, rates: dict[str, float] | None = None) -> "Table":
+def figures(stats: dict[str, Any], title: str | None, rates: dict[str, float] | None = None) -> "Table":
     """Return the figures of a store as a table, sizes with units; with `rates`, what each changes by in a second."""
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    said = None if title is None else Text(title)
+    table = Table(title=said, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
     table.add_column(style="cyan")
     table.add_column(justify="right", min_width=12)
     if rates is not None:
@@ -87,8 +105,13 @@ def figures_of(store: Store[Any, Any]) -> dict[str, Any]:
     return store.stats()
 
 
-def stat(path: StorePath, checkpoint: AtCheckpoint = None, as_json: AsJson = False) -> None:
-    """Print a store's figures: keys, sizes, addresses of its log.
+def stat(
+    path: StorePath,
+    every: Annotated[bool, typer.Option("--all", help="All figures, with the addresses of the log.")] = False,
+    checkpoint: AtCheckpoint = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a store's figures: keys, codecs, sizes; with --all those of its log, index and memory, too.
 
     Where more than 10,000 blind writes have not been verified yet, the number of keys is said as a range.
     """
@@ -104,7 +127,8 @@ def stat(path: StorePath, checkpoint: AtCheckpoint = None, as_json: AsJson = Fal
         "cut_bytes": found.bytes_cut,
         "opening_seconds": f"{found.seconds:.3f}",
     }
-    common.print_table(figures(stats, str(path)))
+    streams.print_line(words.readable(os.fsencode(path)))
+    common.print_table(figures(stats if every else {name: stats[name] for name in ESSENTIAL}, None))
 
 
 def get(

@@ -22,6 +22,8 @@ def sessions(
         return
     with stores.reading(path, checkpoint) as store:
         known = store.sessions()
+    if not (known or as_json):
+        streams.note(f"{path} has no named sessions")
     for session in known:
         if as_json:
             streams.print_json({"name": session.name, "serial": session.serial, "last_used": session.last_used})

@@ -1,7 +1,6 @@
 """How the commands open stores, and what keys and values that they are given stand for; without typer and rich."""
 
 import os
-from pathlib import Path
 from typing import Any, cast
 
 from oxidbm import Store
@@ -70,7 +69,7 @@ def bytes_of(text: str) -> bytes:
         raise ValueError(f"{text!r} is not valid base64") from None
 
 
-def codecs_asked_for(path: Path, key: str | None, value: str | None) -> dict[str, Any]:
+def codecs_asked_for(path: str | os.PathLike[str], key: str | None, value: str | None) -> dict[str, Any]:
     """Return the options that give a store that is made the codecs of these names, and demand them of another."""
     if key is None and value is None:
         return {}

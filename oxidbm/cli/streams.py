@@ -41,8 +41,15 @@ def stdin() -> BinaryIO:
     return sys.stdin.buffer
 
 
+def ask_for(what: str) -> None:
+    """Say on a terminal what is waited for, and how it ends; keys that are typed would go nowhere else."""
+    if sys.stdin is not None and sys.stdin.isatty():
+        note(f"type {what}, then Ctrl-D")
+
+
 def lines_of_stdin() -> Iterator[bytes]:
     """Yield the lines of stdin, which its errors name, and those of whoever takes the lines do not."""
+    ask_for("lines")
     with of_stream("stdin"):
         yield from stdin()
 

@@ -14,7 +14,7 @@ import typer
 
 from oxidbm import convert as conversion
 from oxidbm import dump as dumps
-from oxidbm.cli import stores, streams, words
+from oxidbm.cli import completion, stores, streams, words
 from oxidbm.cli.bar import progress
 from oxidbm.cli.common import AtCheckpoint, KeyCodec, Memory, OnError, StorePath, WhenDamaged
 from oxidbm.cli.failures import without_python
@@ -78,6 +78,7 @@ def load(
             "--key",
             "--keys",
             metavar="CODEC",
+            autocompletion=completion.codecs,
             help="The keys' codec, where FILE does not say it.",
             show_default="bytes",
         ),
@@ -88,6 +89,7 @@ def load(
             "--value",
             "--values",
             metavar="CODEC",
+            autocompletion=completion.codecs,
             help="The values' codec, where FILE does not say it.",
             show_default="bytes",
         ),
@@ -100,6 +102,8 @@ def load(
     values = stores.codec_name(value_codec, raw=True)
     with ExitStack() as opened:
         is_stdin = source is None or str(source) == "-"
+        if is_stdin:
+            streams.ask_for("lines of JSON")
         file = streams.stdin() if source is None or is_stdin else opened.enter_context(source.open("rb"))
         total = os.fstat(file.fileno()).st_size if file.seekable() and has_descriptor(file) else None
         report = opened.enter_context(progress("loading", total))
@@ -151,6 +155,7 @@ def convert(
         typer.Option(
             "--value",
             metavar="CODEC",
+            autocompletion=completion.codecs,
             help="The values' codec, of a store that is made.",
             show_default="bytes; shelve: pickle",
         ),

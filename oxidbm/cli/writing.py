@@ -59,6 +59,7 @@ def given_value(value: str | None, source: Path | None, in_base64: bool, escaped
     if source is not None and str(source) != "-":
         data = source.read_bytes()
     elif value is None or value == "-":
+        streams.ask_for("the value")
         with streams.of_stream("stdin"):
             data = streams.stdin().read()
     else:
@@ -124,7 +125,14 @@ def compact(
         before = store.stats()["file_bytes"]
         store.compact(dead, max_bytes=max_bytes, timeout=duration(timeout), rate=rate)
         after = store.stats()["file_bytes"]
-    streams.print_line(f"{path}: {words.size(before)} before, {words.size(after)} after")
+    streams.print_line(words_of_space(path, before, after))
+
+
+def words_of_space(path: Path, before: int, after: int) -> str:
+    """Return what has become of a store's files, for people."""
+    if after >= before:  # there was nothing, and what was done takes some bytes itself
+        return f"{path}: nothing to give back; {words.size(after)}"
+    return f"{path}: {words.size(before)} before, {words.size(after)} after"
 
 
 def reorganize(path: StorePath) -> None:
@@ -133,4 +141,4 @@ def reorganize(path: StorePath) -> None:
         before = store.stats()["file_bytes"]
         store.reorganize()
         after = store.stats()["file_bytes"]
-    streams.print_line(f"{path}: {words.size(before)} before, {words.size(after)} after")
+    streams.print_line(words_of_space(path, before, after))
