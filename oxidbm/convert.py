@@ -126,7 +126,7 @@ def check_pickles(path: object, name: str, open_pickles: bool) -> None:
     if not (open_pickles or name in (codecs.PICKLE.name, codecs.BYTES.name)):
         raise SourceError(
             f"the values are pickles, which only their program may open, and {path or 'the store'} keeps values of the "
-            f"codec {name!r}; where you trust whoever can write it, open_pickles=True (--open-pickles) opens them"
+            f"codec {name!r}; where you trust who wrote the source, open_pickles=True (--open-pickles) opens them"
         )
 
 

@@ -1,5 +1,6 @@
 """What the commands share that is typer's or rich's: arguments and options, how items are shown, and tables."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from oxidbm._core.store.raw import place
 from oxidbm._plain import Plain, to_base64
 from oxidbm.cli import completion, streams
 from oxidbm.cli.failures import INTERRUPTED
-from oxidbm.cli.words import ago, instant, items, readable, seconds_in, text_of
+from oxidbm.cli.words import ago, instant, items, readable, seconds_in, size, text_of
 from oxidbm.dump import damaged
 
 STORE: Final = typer.Argument(metavar="STORE", help="The store's directory.", show_default=False)
@@ -89,6 +90,28 @@ def duration(text: str | None) -> float | None:
 def shown_time(seconds: float | None) -> str:
     """Return a time: as people say it on a terminal, else as text that is still true when it is read later."""
     return ago(seconds) if streams.is_terminal() else instant(seconds)
+
+
+# What stats() of a log or a queue says of this process's opening, which is over when the command ends.
+OF_OPENING = ("memory_bytes", "memory_budget", "maintenance_failure", "poisoned", "read_only_log", "durability", "head")
+
+
+def print_figures(figures: dict[str, Any]) -> None:
+    """Print the figures of a log or a queue for people, one a line."""
+    for name, value in figures.items():
+        if name in OF_OPENING:
+            continue
+        if name.endswith("_bytes"):
+            said = size(value)
+        elif name.endswith("_time") and value is not None:
+            said = shown_time(value)
+        elif name.endswith("_seconds") and value is not None:
+            said = f"{value:,.1f}"
+        elif isinstance(value, int):
+            said = f"{value:,}"
+        else:
+            said = "none" if value in (None, "") else readable(os.fsencode(str(value)))
+        streams.print_line(f"{name.replace('_', ' '):<24} {said}")
 
 
 class Display:

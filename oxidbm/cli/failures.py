@@ -53,6 +53,7 @@ PHRASES: Final[list[tuple[str, str | Callable[[re.Match[str]], str]]]] = [
     (r"was opened with (?:none \()?(.*?)(?: as they are\))?; open it with the codec it was made with, .*$",
      r"not \1; leave --key and --value out, and it has its own"),
     (r"; leave codec= out", "; leave --codec out"),
+    (r"; open it with oxidbm\.\w+", ""),
     (r"call refresh\(\) again", "try again"),
     (r"Use what append\(\) returned", "`oxidbm log scan` shows the addresses"),
     (r"\. Open it with a larger memory=", "; only a program that opens it with a larger budget can"),
@@ -174,6 +175,8 @@ def advise(failure: BaseException, path: str | os.PathLike[str] | None, group: s
     A path that is something else is followed by the commands that are about such things.
     """
     if isinstance(failure, oxidbm.FormatError):
+        if " is a store, not a " in str(failure):
+            failure.add_note("`oxidbm -h` lists what looks into a store")
         for kind in ("log", "queue"):
             if f" is a {kind}, not a " in str(failure):
                 failure.add_note(f"`oxidbm {kind} --help` lists what looks into a {kind}")

@@ -71,8 +71,7 @@ def stat(path: LogPath, as_json: AsJson = False) -> None:
         figures["readers"] = [reader_as_dict(reader) for reader in known]
         streams.print_json(figures)
         return
-    for name, value in figures.items():
-        streams.print_line(f"{name:<24} {words.readable(os.fsencode(str(value)))}")
+    common.print_figures(figures)
     for reader in known:
         streams.print_line(f"reader {reader_in_words(reader, 17)}")
 
@@ -92,6 +91,8 @@ def readers(path: LogPath, as_json: AsJson = False) -> None:
     """Show the named readers of a log: where each goes on, how many entries it is behind, and whether it is open."""
     with reading(path) as log:
         known = sorted(log.readers(), key=lambda reader: reader.name)
+    if not (known or as_json):
+        streams.note(f"{path} has no named readers")
     width = max((len(words.readable(reader.name.encode())) for reader in known), default=0)
     for reader in known:
         if as_json:

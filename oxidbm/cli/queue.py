@@ -1,6 +1,5 @@
 """Commands for queues: `oxidbm queue ...`; they read the last commit, also beside the process that works with it."""
 
-import os
 import warnings
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias, cast
@@ -10,7 +9,7 @@ import typer
 import oxidbm
 from oxidbm._plain import Plain, to_base64
 from oxidbm._queue_view import Peeked
-from oxidbm.cli import completion, streams, words
+from oxidbm.cli import common, completion, streams, words
 from oxidbm.cli.bar import progress
 from oxidbm.cli.common import AsJson
 from oxidbm.cli.copies import LinkFiles, To, show_backup
@@ -41,8 +40,7 @@ def stat(path: QueuePath, skip: Skip = False, as_json: AsJson = False) -> None:
     if as_json:
         streams.print_json(figures)
         return
-    for name, value in figures.items():
-        streams.print_line(f"{name:<24} {words.readable(os.fsencode(str(value)))}")
+    common.print_figures(figures)
 
 
 def peek(
