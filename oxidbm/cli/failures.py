@@ -53,7 +53,7 @@ PHRASES: Final[list[tuple[str, str | Callable[[re.Match[str]], str]]]] = [
     (r"was opened with (?:none \()?(.*?)(?: as they are\))?; open it with the codec it was made with, .*$",
      r"not \1; leave --key and --value out, and it has its own"),
     (r"; leave codec= out", "; leave --codec out"),
-    (r"; open it with oxidbm\.\w+", ""),
+    (r"; open it with [\w.]+$", ""),
     (r"call refresh\(\) again", "try again"),
     (r"Use what append\(\) returned", "`oxidbm log scan` shows the addresses"),
     (r"\. Open it with a larger memory=", "; only a program that opens it with a larger budget can"),

@@ -96,13 +96,21 @@ def watch(
         from rich.console import Console
         from rich.live import Live
 
-        with (
-            streams.of_stream("stdout"),
-            Live(watched_table(path, before, before), console=Console(highlight=False), auto_refresh=False) as live,
-        ):
-            for now in looks:
-                live.update(watched_table(path, before, now), refresh=True)
-                before = now
+        shown = Live(
+            watched_table(path, before, before),
+            console=Console(highlight=False),
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        with streams.of_stream("stdout"):
+            try:
+                shown.start(refresh=True)  # by itself it is not ended by a Ctrl-C in here, and the cursor stays hidden
+                for now in looks:
+                    shown.update(watched_table(path, before, now), refresh=True)
+                    before = now
+            finally:
+                shown.stop()
 
 
 def per_operation(keys: list[bytes], work: Callable[[list[bytes]], None]) -> float:

@@ -114,5 +114,6 @@ def test_the_shell_completes_commands_options_codecs_and_checkpoints(tmp_path: P
     assert sorted(os.listdir(tmp_path)) == ["s"]
 
 
-def test_completion_says_how_it_is_installed() -> None:
+def test_completion_says_how_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")  # it asks which shell has started the tests
     assert "_OXIDBM_COMPLETE=complete_bash" in invoke("--show-completion", "bash").stdout
