@@ -5,6 +5,7 @@ method what to type instead. Needs neither typer nor rich.
 """
 
 import errno
+import io
 import os
 import re
 import shlex
@@ -54,6 +55,7 @@ PHRASES: Final[list[tuple[str, str | Callable[[re.Match[str]], str]]]] = [
      r"not \1; leave --key and --value out, and it has its own"),
     (r"; leave codec= out", "; leave --codec out"),
     (r"; open it with [\w.]+$", ""),
+    (r"; name a directory, or leave it out for one in memory", "; name a directory"),
     (r"call refresh\(\) again", "try again"),
     (r"Use what append\(\) returned", "`oxidbm log scan` shows the addresses"),
     (r"\. Open it with a larger memory=", "; only a program that opens it with a larger budget can"),
@@ -203,9 +205,17 @@ def hold_descriptors() -> None:
                 os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
 
 
+def buffer_output() -> None:
+    """Have stdout write all that it is given; with PYTHONUNBUFFERED it is a raw file, which may write less."""
+    raw = getattr(sys.stdout, "buffer", None)
+    if isinstance(raw, io.RawIOBase):
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), sys.stdout.encoding, sys.stdout.errors)
+
+
 def prepare() -> None:
     """Make this process ready for a command."""
     hold_descriptors()
+    buffer_output()
     warnings.simplefilter("ignore", oxidbm.BudgetWarning)  # a command has no memory= to give
 
 
