@@ -101,6 +101,7 @@ class Plain:
 
     shows: whether bytes can be shown as what they stand for, and checked.
     writes: whether the bytes of a given value can be told.
+    is_json: whether its text is JSON.
     """
 
     def __init__(self, name: str) -> None:
@@ -110,6 +111,7 @@ class Plain:
         self.shows = self.codec is not None or self.language in ("json", "msgpack")
         self.writes = self.codec is not None
         self.is_bytes = name == codecs.BYTES.name or not self.shows
+        self.is_json = not self.is_bytes and self.language not in ("str", "int", "float")  # its text is
 
     def to_json(self, data: bytes) -> Any:
         """Return what bytes stand for as JSON can hold it; DecodeError where the codec did not write them."""

@@ -6,10 +6,9 @@ them. So it also helps where the log is damaged behind a checkpoint.
 
 import contextlib
 import os
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from oxidbm._backup import BackupReport, Progress
 from oxidbm._core.device.directory import LOG
@@ -19,12 +18,12 @@ from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import read_superblock
 from oxidbm._core.durability.tokens import commit_in
-from oxidbm._core.errors import MissingError, RecoveryWarning
+from oxidbm._core.errors import MissingError
 from oxidbm._core.store.arguments import to_token
 from oxidbm._core.store.going_back import MODE, choose, directory_of, go_back
 from oxidbm._core.store.store import Store
-from oxidbm._publish import Path, path_of
-from oxidbm.codecs import RAW
+from oxidbm._opened import opened_quietly
+from oxidbm._publish import path_of
 
 if TYPE_CHECKING:
     from _typeshed import StrOrBytesPath
@@ -83,13 +82,6 @@ def opened_at(path: str, token: str | None) -> Store:
         except MissingError:  # a writer's next automatic one has taken its place
             if token is not None or attempt == ATTEMPTS_MAX:
                 raise
-
-
-def opened_quietly(path: Path, **options: Any) -> Store:
-    """Return a store of whatever codecs, opened without a warning of checkpoints: for who says `Recovery.faults`."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RecoveryWarning)
-        return Store(path, key=RAW, value=RAW, **options)
 
 
 @contextlib.contextmanager

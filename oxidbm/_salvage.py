@@ -20,9 +20,9 @@ from oxidbm._core.sizes import parse_size
 from oxidbm._core.store.opening import random_seed
 from oxidbm._core.store.store import Store
 from oxidbm._core.table import operations, retry
+from oxidbm._opened import opened_quietly
 from oxidbm._plain import Plain
 from oxidbm._publish import UNFINISHED, Path, beside_no_writer, discard, make_empty, path_of, sync_name
-from oxidbm._recover import opened_quietly
 from oxidbm._remains import Remains
 from oxidbm._survey import LostRange, Survey, carver_of
 from oxidbm.codecs import PICKLE, RAW

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, Final, Literal, NamedTuple, TypeAlias
 
 from oxidbm import CodecError, Store, codecs
+from oxidbm._core.device.directory import STORE
 from oxidbm._core.store.raw import entries, now_ms, place, put_entry
 from oxidbm._dump_forms import BadInput, Codecs, Dump, Item, read_dump, write_binary, write_json_lines
 from oxidbm._plain import Plain
@@ -129,6 +130,20 @@ class Counter:
 def named(name: str) -> Any:
     """Return what makes or opens a store whose codec has a name, for one that is given bytes only."""
     return codecs.BYTES if name == codecs.BYTES.name else Kept(name)
+
+
+def named_codecs(
+    path: str | os.PathLike[str], key: str | None, value: str | None, usual: tuple[str, str] = ("bytes", "bytes")
+) -> dict[str, Any]:
+    """Return the codecs with which the store at a path is opened, or made, for one that is given bytes only.
+
+    What has no name is what the store has, or what is usual where there is none yet.
+    """
+    is_there = os.path.exists(os.path.join(path, STORE))
+    codecs_named: dict[str, Any] = {}
+    for what, name, other in (("key", key, usual[0]), ("value", value, usual[1])):
+        codecs_named[what] = codecs.RAW if is_there and name is None else named(name or other)
+    return codecs_named
 
 
 class Kept:

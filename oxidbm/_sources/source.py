@@ -23,12 +23,14 @@ class Source:
     count: how many items it has, None where only reading tells.
     pairs: the items, which are read as they are taken.
     left_out: what is not among the items, in words, filled as they are read.
+    pickled: whether the values are pickles, as a shelf's are.
     """
 
     def __init__(self, count: int | None, pairs: Pairs, left_out: list[str] | None = None) -> None:
         self.count = count
         self.pairs = pairs
         self.left_out = [] if left_out is None else left_out
+        self.pickled = False
 
 
 def check_regular(path: str) -> None:

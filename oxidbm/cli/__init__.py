@@ -6,6 +6,10 @@ import sys
 def main() -> None:
     """Run the command; without its extra, say how to install it and end with exit code 2."""
     try:
+        from oxidbm.cli.getting import at_once
+
+        if at_once(sys.argv[1:]):
+            return
         from oxidbm.cli.app import run
 
         run()

@@ -1,152 +1,81 @@
-"""The commands under one name, and what every error looks like: one sentence on stderr and a documented exit code."""
+"""The commands under one name, and how their arguments are read."""
 
-import errno
-import os
-import shlex
 import sys
-import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 import oxidbm
-from oxidbm.cli import checkpoints, common, copies, damage, live, log, queue, reading, sessions, transfer, writing
-from oxidbm.cli.common import INTERRUPTED
-from oxidbm.codecs import DecodeError
-from oxidbm.convert import SourceError
-from oxidbm.dump import BadInput
+from oxidbm.cli import checkpoints, copies, damage, failures, live, log, queue, reading, sessions, transfer, writing
+from oxidbm.cli.failures import EXIT_CODES, INTERRUPTED, PIPE_CLOSED, USAGE
+from oxidbm.cli.help import help_of, usage
 
-NOT_FOUND: Final = 1
-USAGE: Final = 2
-MISSING: Final = 3
-LOCKED: Final = 4
-CORRUPT: Final = 5
-BAD_INPUT: Final = 6
-FAILED: Final = 7
-PIPE_CLOSED: Final = 141
-
-EXIT_CODES: Final = {
-    0: "done",
-    NOT_FOUND: "the key has no value (get, del, history), or nothing has the name",
-    USAGE: "wrong arguments, or a package that is needed is not installed",
-    MISSING: "there is no store, source or file at the path, or no such checkpoint",
-    LOCKED: "another process has the store open to write, or backs up to it",
-    CORRUPT: "the store is damaged; check found faults",
-    BAD_INPUT: "what was to be read is something else, or damaged",
-    FAILED: "reading or writing failed, for example on a full disk",
-    INTERRUPTED: "interrupted (Ctrl-C) or declined; load and convert can be run again",
-    PIPE_CLOSED: "the output was closed early, as by head",
-}
-EPILOG: Final = "\n".join(["Exit codes:", *(f"{code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())])
-
-# The first type that fits decides.
-CODES: Final[list[tuple[type[BaseException], int]]] = [
-    (KeyboardInterrupt, INTERRUPTED),
-    (BrokenPipeError, PIPE_CLOSED),
-    (oxidbm.LockedError, LOCKED),
-    (oxidbm.CorruptionError, CORRUPT),
-    (BadInput, BAD_INPUT),
-    (DecodeError, BAD_INPUT),
-    (oxidbm.FormatError, BAD_INPUT),
-    (SourceError, BAD_INPUT),
-    (FileNotFoundError, MISSING),
-    (ImportError, USAGE),
-    (oxidbm.BusyError, USAGE),
-    (ValueError, USAGE),
-    (IndexError, USAGE),
-    (OverflowError, USAGE),
-    (common.NoValue, NOT_FOUND),
-    (common.Declined, INTERRUPTED),
-    (OSError, FAILED),
-    (MemoryError, FAILED),
-]
+__all__ = ["COMMANDS", "EXIT_CODES", "app", "run"]
 
 
-def sentence(failure: BaseException) -> str:
-    """Return an error as one line for people."""
-    if isinstance(failure, KeyboardInterrupt):
-        return "interrupted"
-    if isinstance(failure, OSError) and failure.filename is not None:
-        return f"{os.fsdecode(failure.filename)}: {failure.strerror}"
-    if isinstance(failure, OSError) and failure.strerror is not None:
-        return failure.strerror
-    if isinstance(failure, MemoryError):
-        return "there is not enough memory"
-    return (str(failure) or type(failure).__name__).replace("\n", " ")
-
-
-def flush_output() -> None:
-    """Write what stdout still holds; where that fails, let it go nowhere, or the interpreter's end would fail again."""
-    if sys.stdout is None:
-        return
+@contextmanager
+def errors_in_words() -> Iterator[None]:
+    """Say of wrong arguments in one line what is wrong, and in a second one how the command is written."""
     try:
-        with common.of_stream("stdout"):
-            sys.stdout.flush()
-    except OSError:
-        silence(sys.stdout)
-        raise
+        yield
+    except Exception as failure:  # of click, which typer has from elsewhere in each of its versions
+        ctx = getattr(failure, "ctx", None)
+        if not hasattr(failure, "format_message") or ctx is None or type(failure).__name__ == "NoArgsIsHelpError":
+            raise
+        text = failure.format_message().rstrip(".")
+        said = ValueError(text[:1].lower() + text[1:])
+        said.add_note(f"usage: {usage(ctx)}; `{ctx.command_path} -h` explains it")
+        failures.say(said)
+        raise typer.Exit(USAGE) from None
 
 
-def silence(stream: Any) -> None:
-    """Let a stream go nowhere."""
-    with suppress(OSError, ValueError, AttributeError):  # a stand-in without a file, or none
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+class Group(TyperGroup):
+    """A group of commands."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        formatter.write(help_of(ctx))
 
 
-def say(failure: BaseException) -> None:
-    """Say on stderr what went wrong, where there is one."""
-    if sys.stderr is None:
-        return
-    try:
-        sys.stderr.write(f"oxidbm: {common.one_line(sentence(failure))}\n")
-        for line in getattr(failure, "__notes__", ()):
-            sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
-    except OSError:
-        silence(sys.stderr)
-
-
-def hold_descriptors() -> None:
-    """Put something in the place of a closed stdin, stdout or stderr, whose number a store's file would get else."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError as failure:
-            if failure.errno == errno.EBADF:
-                os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
-
-
-class Commands(TyperGroup):
+class Commands(Group):
     """The group of all commands, which turns errors into sentences and exit codes."""
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         """Read the arguments; Ctrl-C is here what it is in a command."""
         try:
-            return super().make_context(*arguments, **options)
+            with errors_in_words():
+                return super().make_context(*arguments, **options)
         except KeyboardInterrupt as failure:
-            say(failure)
+            failures.say(failure)
             raise typer.Exit(INTERRUPTED) from None
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
             try:
-                result = super().invoke(ctx)
+                with errors_in_words():
+                    result = super().invoke(ctx)
             finally:
-                flush_output()
+                failures.flush_output()
             return result
-        except tuple(kind for kind, _ in CODES) as failure:
-            code = next(code for kind, code in CODES if isinstance(failure, kind))
+        except (Exception, KeyboardInterrupt) as failure:
+            code = None if isinstance(failure, typer.Exit) else failures.code_of(failure)
+            if code is None:
+                raise
             if code != PIPE_CLOSED:
-                say(failure)
+                failures.say(failure)
             raise typer.Exit(code) from None
 
 
 class Command(TyperCommand):
     """One command, which adds to its errors what can be done."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        formatter.write(help_of(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments; a negative number that is taken for an option is told where it has to stand."""
@@ -158,51 +87,35 @@ class Command(TyperCommand):
             raise
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; damage of its store is followed by what finds all of it and what saves the rest.
-
-        A path that is something else is followed by the commands that are about such things.
-        """
+        """Run the command; damage of its store is followed by what finds all of it and what saves the rest."""
         try:
             return super().invoke(ctx)
-        except oxidbm.FormatError as failure:
-            for kind in ("log", "queue"):
-                if f" is a {kind}, not a " in str(failure):
-                    failure.add_note(f"`oxidbm {kind} --help` lists what looks into a {kind}")
-            raise
-        except oxidbm.CorruptionError as failure:
-            if "path" in ctx.params and ctx.info_name != "check":
-                path = common.readable(os.fsencode(shlex.quote(os.fspath(ctx.params["path"]))))
-                group = None if ctx.parent is None else ctx.parent.info_name
-                if group == "queue":
-                    found = f"`oxidbm queue check {path}` lists all faults, `oxidbm queue peek --skip {path}` shows"
-                    failure.add_note(f"{found} what is sound, `oxidbm queue salvage {path} NEW` saves it")
-                elif group == "log":
-                    found = f"`oxidbm log check {path}` lists all faults, `oxidbm log scan --skip {path}` shows"
-                    failure.add_note(f"{found} what is sound, `oxidbm log salvage {path} NEW` saves it")
-                else:
-                    found = f"`oxidbm check {path}` lists all faults, `oxidbm salvage {path} NEW` saves"
-                    failure.add_note(f"{found} what is sound")
+        except (oxidbm.FormatError, oxidbm.CorruptionError) as failure:
+            group = None if ctx.parent is None else ctx.parent.info_name
+            failures.advise(failure, None if ctx.info_name == "check" else ctx.params.get("path"), group)
             raise
 
 
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    epilog=EPILOG,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Look into oxidbm stores, change them, and bring data in and out.",
 )
 COMMANDS: Final[dict[str, Callable[..., None]]] = {
-    "stat": reading.stat,
     "get": reading.get,
     "set": writing.set_value,
     "del": writing.delete,
     "keys": reading.keys,
     "scan": reading.scan,
     "history": reading.history,
+    "stat": reading.stat,
+    "watch": live.watch,
     "dump": transfer.dump,
     "load": transfer.load,
+    "convert": transfer.convert,
     "backup": copies.backup,
     "checkpoint": checkpoints.checkpoint,
     "checkpoints": checkpoints.checkpoints,
@@ -213,14 +126,12 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "sessions": sessions.sessions,
     "compact": writing.compact,
     "reorganize": writing.reorganize,
-    "watch": live.watch,
     "bench": live.bench,
-    "convert": transfer.convert,
 }
 for name, command in COMMANDS.items():
     app.command(name, cls=Command)(command)
-app.add_typer(log.group(TyperGroup, Command), name="log")
-app.add_typer(queue.group(TyperGroup, Command), name="queue")
+app.add_typer(log.group(Group, Command), name="log")
+app.add_typer(queue.group(Group, Command), name="queue")
 
 
 def show_version(wanted: bool) -> None:
@@ -232,14 +143,13 @@ def show_version(wanted: bool) -> None:
 
 def run() -> None:
     """Run the command that the arguments name, and end."""
-    hold_descriptors()
-    warnings.simplefilter("ignore", oxidbm.BudgetWarning)  # a command has no memory= to give
+    failures.prepare()
     try:
         app(prog_name="oxidbm")
     except OSError as failure:  # of what typer prints by itself, as help
-        silence(sys.stdout)
-        say(failure)
-        raise SystemExit(FAILED) from None
+        failures.silence(sys.stdout)
+        failures.say(failure)
+        raise SystemExit(failures.FAILED) from None
 
 
 @app.callback()

@@ -1,28 +1,21 @@
-"""What the commands share: arguments, how stores are opened, and how bytes, figures and progress are shown.
+"""What the commands share that is typer's or rich's: arguments and options, how items are shown, and tables."""
 
-Results go to stdout, all else to stderr. Text for people escapes what is not printable, so that a key is one line and
-no value can steer the terminal; --json holds everything exactly, bytes that are not UTF-8 as {"base64": ...}.
-"""
-
-import errno
-import json
 import os
-import select
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Final, TypeAlias, cast
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
-from rich.console import Console
 
 from oxidbm import Store
 from oxidbm._core.store.raw import place
-from oxidbm._plain import Plain, Refused, from_base64, to_base64
-from oxidbm._recover import opened_quietly
-from oxidbm.cli import bar
+from oxidbm._plain import Plain, to_base64
+from oxidbm.cli import completion, streams
+from oxidbm.cli.failures import INTERRUPTED
+from oxidbm.cli.words import ago, instant, items, readable, seconds_in, size, text_of
 from oxidbm.dump import damaged
 
 STORE: Final = typer.Argument(metavar="STORE", help="The store's directory.", show_default=False)
@@ -32,12 +25,43 @@ AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, whi
 InBase64: TypeAlias = Annotated[
     bool, typer.Option("--base64", help="KEY is given as the base64 of its bytes in the store.")
 ]
-Limit: TypeAlias = Annotated[int | None, typer.Option("--limit", min=0, help="Stop after so many.", show_default=False)]
+Escaped: TypeAlias = Annotated[
+    bool, typer.Option("--escaped", "-e", help=r"KEY is written as keys and scan print it, with \n, \x00 and \\.")
+]
+Limit: TypeAlias = Annotated[
+    int | None, typer.Option("--limit", metavar="N", min=0, help="Stop after so many.", show_default=False)
+]
 AtCheckpoint: TypeAlias = Annotated[
     str | None,
-    typer.Option("--checkpoint", metavar="TOKEN", help="As of this checkpoint.", show_default="the last commit"),
+    typer.Option(
+        "--checkpoint",
+        metavar="TOKEN",
+        autocompletion=completion.tokens,
+        help="As of this checkpoint.",
+        show_default="the last commit",
+    ),
 ]
-Memory: TypeAlias = Annotated[str, typer.Option("--memory", help="The store's memory budget.")]
+Memory: TypeAlias = Annotated[str, typer.Option("--memory", metavar="SIZE", help="The store's memory budget.")]
+KeyCodec: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="CODEC",
+        autocompletion=completion.codecs,
+        help="The keys' codec, of a store that is made.",
+        show_default="bytes",
+    ),
+]
+ValueCodec: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--value",
+        metavar="CODEC",
+        autocompletion=completion.codecs,
+        help="The values' codec, of a store that is made.",
+        show_default="bytes",
+    ),
+]
 
 
 class OnError(StrEnum):
@@ -50,46 +74,44 @@ class OnError(StrEnum):
 
 WhenDamaged: TypeAlias = Annotated[
     OnError,
-    typer.Option("--on-error", help="Where a codec did not write it: end with an error, skip it, or take its bytes."),
+    typer.Option(
+        "--on-error",
+        metavar="raise|skip|bytes",
+        help="Where a codec did not write it: end with an error, skip it, or take its bytes.",
+    ),
 ]
 
-INTERRUPTED: Final = 130  # the exit code
-UNITS: Final = ("KiB", "MiB", "GiB", "TiB")
+
+def duration(text: str | None) -> float | None:
+    """Return the seconds of an option that says a duration."""
+    return None if text is None else seconds_in(text)
 
 
-class NoValue(LookupError):
-    """A key that a command was given has no value."""
+def shown_time(seconds: float | None) -> str:
+    """Return a time: as people say it on a terminal, else as text that is still true when it is read later."""
+    return ago(seconds) if streams.is_terminal() else instant(seconds)
 
 
-class Declined(Exception):
-    """The user was asked, and said no."""
+# What stats() of a log or a queue says of this process's opening, which is over when the command ends.
+OF_OPENING = ("memory_bytes", "memory_budget", "maintenance_failure", "poisoned", "read_only_log", "durability", "head")
 
 
-def argument_bytes(text: str, in_base64: bool) -> bytes:
-    """Return the bytes that a command's argument stands for: those the shell gave, or what they are the base64 of."""
-    if not in_base64:
-        return os.fsencode(text)
-    try:
-        return from_base64(text)
-    except Refused:
-        raise ValueError(f"{text!r} is not valid base64") from None
-
-
-def key_bytes(store: Store[Any, Any], given: bytes, in_base64: bool) -> bytes:
-    """Return a key as the store has it: what its codec makes of text, or bytes that the codec is asked about."""
-    return coded("key", Plain(store.key_codec), given, in_base64)
-
-
-def coded(what: str, codec: Plain, given: bytes, in_base64: bool) -> bytes:
-    """Return what a codec makes of text; of bytes, these, where it may have written them."""
-    try:
-        if not in_base64:
-            return codec.from_text(given)
-        codec.check(given)
-        return given
-    except ValueError as failure:
-        more = "" if in_base64 or codec.writes else "; give the bytes of its codec with --base64"
-        raise ValueError(f"the {what} {readable(given[:80])} {failure}{more}") from None
+def print_figures(figures: dict[str, Any]) -> None:
+    """Print the figures of a log or a queue for people, one a line."""
+    for name, value in figures.items():
+        if name in OF_OPENING:
+            continue
+        if name.endswith("_bytes"):
+            said = size(value)
+        elif name.endswith("_time") and value is not None:
+            said = shown_time(value)
+        elif name.endswith("_seconds") and value is not None:
+            said = f"{value:,.1f}"
+        elif isinstance(value, int):
+            said = f"{value:,}"
+        else:
+            said = "none" if value in (None, "") else readable(os.fsencode(str(value)))
+        streams.print_line(f"{name.replace('_', ' '):<24} {said}")
 
 
 class Display:
@@ -121,7 +143,7 @@ class Display:
     def one(self, codec: Plain, data: bytes) -> Any:
         """Return what bytes stand for."""
         try:
-            return codec.to_json(data) if self.as_json else readable(codec.to_text(data))
+            return codec.to_json(data) if self.as_json else text_of(codec, data)
         except ValueError:
             if self.on_error is not OnError.BYTES:
                 raise
@@ -130,171 +152,27 @@ class Display:
     def end(self) -> None:
         """Say how much was skipped."""
         if self.skipped:
-            note(f"{items(self.skipped)} skipped, which the store's codecs did not write")
-
-
-def opened(path: Path, *, quiet: bool = False, **options: Any) -> Store:
-    """Open a store, with a bar where that takes long; say what is wrong with checkpoints, unless it is to be quiet."""
-    with bar.opening():
-        store: Store = cast(Any, opened_quietly(path, **options))
-    for fault in [] if quiet else store.recovery.faults:
-        note(f"oxidbm: passed over a checkpoint: {fault}")
-    return store
-
-
-def reading(path: Path, checkpoint: str | None = None, *, quiet: bool = False) -> Store:
-    """Open a store to read its last commit, or a checkpoint, also beside a writer."""
-    return opened(path, quiet=quiet, read_only=True, checkpoint=checkpoint)
-
-
-def writing(path: Path, *, create: bool = False) -> Store:
-    """Open a store to write; what is written is durable when it is closed."""
-    return opened(path, durability="manual", create=create)
-
-
-def shown(character: str) -> str:
-    """Return a character, or how it is written in Python where it is not printable."""
-    if character == "\\":
-        return "\\\\"
-    if character.isprintable():
-        return character
-    if 0xDC80 <= ord(character) <= 0xDCFF:  # surrogateescape: a byte that is not UTF-8
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode()
-
-
-def one_line(text: str) -> str:
-    """Return a message as one line, in which no name that it holds can steer the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(character if character == "\\" else shown(character) for character in text)
-
-
-def readable(data: bytes) -> str:
-    """Return bytes as one line of text; what is not printable UTF-8 as \\n, \\x00 and so on."""
-    text = data.decode("utf-8", "surrogateescape")
-    if text.isprintable() and "\\" not in text:
-        return text
-    return "".join(map(shown, text))
-
-
-def size(count: int) -> str:
-    """Return a number of bytes with a unit."""
-    if count < 1024:
-        return f"{count} B"
-    amount = float(count)
-    for unit in UNITS:
-        amount /= 1024
-        if amount < 1024 or unit == UNITS[-1]:
-            break
-    return f"{amount:.1f} {unit}"
-
-
-def counted(count: int, what: str) -> str:
-    """Return a number of things in words."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
-
-
-def items(count: int) -> str:
-    """Return a number of items in words."""
-    return counted(count, "item")
-
-
-def print_line(text: str) -> None:
-    """Print a line of text as UTF-8, whatever the locale."""
-    write_bytes(text.encode("utf-8", "backslashreplace") + b"\n")
-
-
-def print_json(data: Any) -> None:
-    """Print an object as one line of JSON."""
-    print_line(json.dumps(data, ensure_ascii=False))
-
-
-def closed(name: str) -> OSError:
-    """Return the error for a stream that the command was started without."""
-    return OSError(errno.EBADF, "it is closed, and the command needs it", name)
-
-
-def stdin() -> BinaryIO:
-    """Return stdin for bytes; OSError where it is closed."""
-    if sys.stdin is None:
-        raise closed("stdin")
-    return sys.stdin.buffer
-
-
-def lines_of_stdin() -> Iterator[bytes]:
-    """Yield the lines of stdin, which its errors name, and those of whoever takes the lines do not."""
-    with of_stream("stdin"):
-        yield from stdin()
-
-
-def stdout() -> BinaryIO:
-    """Return stdout for bytes; OSError where it is closed."""
-    if sys.stdout is None:
-        raise closed("stdout")
-    return sys.stdout.buffer
-
-
-def is_terminal() -> bool:
-    """Tell whether stdout is a terminal."""
-    return sys.stdout is not None and sys.stdout.isatty()
-
-
-def is_read() -> bool:
-    """Tell whether somebody may read what is printed; False for a pipe that nobody has open to read any more."""
-    try:
-        poll = select.poll()  # which Windows has not
-        poll.register(stdout().fileno(), 0)
-        return not poll.poll(0)
-    except (AttributeError, ValueError):
-        return True
+            streams.note(f"{items(self.skipped)} skipped, which the store's codecs did not write")
 
 
 @contextmanager
-def of_stream(name: str) -> Iterator[None]:
-    """Name a stream, or a path, in the errors of reading and writing it that name nothing."""
-    try:
-        yield
-    except OSError as failure:
-        if failure.filename is None and failure.errno is not None and type(failure).__module__ == "builtins":
-            failure.filename = name
-        raise
-
-
-@contextmanager
-def until_interrupted() -> Iterator[None]:
+def until_interrupted(code: int = INTERRUPTED) -> Iterator[None]:
     """Run what Ctrl-C is the way to end: it ends the line on which a terminal shows ^C, and says nothing."""
     try:
         yield
     except KeyboardInterrupt:
         if sys.stderr is not None and sys.stderr.isatty():
-            note("")
-        raise typer.Exit(INTERRUPTED) from None
-
-
-def write_bytes(data: bytes) -> None:
-    """Write bytes to stdout, in order with what was printed."""
-    with of_stream("stdout"):
-        stdout().write(data)
-
-
-def flush() -> None:
-    """Have stdout pass on what was printed."""
-    with of_stream("stdout"):
-        stdout().flush()
+            streams.note("")
+        raise typer.Exit(code) from None
 
 
 def print_table(table: Any) -> None:
     """Print a table for people, without the blanks that fill its lines."""
-    stdout()
+    from rich.console import Console
+
+    streams.stdout()
     console = Console(highlight=False)
     with console.capture() as printed:
         console.print(table)
     for line in printed.get().splitlines():
-        print_line(line.rstrip())
-
-
-def note(text: str) -> None:
-    """Say on stderr what was done, where there is one."""
-    with suppress(OSError, AttributeError):
-        sys.stderr.write(one_line(text) + "\n")
+        streams.print_line(line.rstrip())

@@ -3,14 +3,13 @@
 What those of logs and queues take and show is here, too.
 """
 
-import time
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
 import oxidbm
-from oxidbm.cli import common
+from oxidbm.cli import stores, streams, words
 from oxidbm.cli.bar import progress
 from oxidbm.cli.common import AsJson, StorePath
 
@@ -32,7 +31,7 @@ def backup(
     as_json: AsJson = False,
 ) -> None:
     """Copy a store as of its last commit; onto an earlier backup of it, only what is new."""
-    with common.reading(path) as store, progress("backing up") as report:
+    with stores.reading(path) as store, progress("backing up") as report:
         made = store.backup(to, link=link, progress=report)
     show_backup(made, as_json)
 
@@ -40,21 +39,21 @@ def backup(
 def show_backup(made: oxidbm.BackupReport, as_json: bool) -> None:
     """Print the report of a backup."""
     if as_json:
-        common.print_json(made.as_dict())
+        streams.print_json(made.as_dict())
     else:
-        common.print_line(line_of(made))
+        streams.print_line(line_of(made))
 
 
 def line_of(made: oxidbm.BackupReport) -> str:
     """Return a report as a line for people."""
     commit = "no commit"
     if made.commit_time is not None:
-        commit = time.strftime(f"commit {made.commit_sequence}, %Y-%m-%d %H:%M:%S UTC", time.gmtime(made.commit_time))
-    parts = [f"{common.size(made.bytes_copied)} copied"]
+        commit = f"commit {made.commit_sequence}, {words.instant(made.commit_time)}"
+    parts = [f"{words.size(made.bytes_copied)} copied"]
     if made.bytes_linked:
-        parts.append(f"{common.size(made.bytes_linked)} linked")
+        parts.append(f"{words.size(made.bytes_linked)} linked")
     if made.bytes_kept:
-        parts.append(f"{common.size(made.bytes_kept)} kept")
+        parts.append(f"{words.size(made.bytes_kept)} kept")
     if made.checkpoint is not None:
-        parts.append(f"and an index of {common.size(made.checkpoint_bytes)}")
+        parts.append(f"and an index of {words.size(made.checkpoint_bytes)}")
     return f"{made.path}: {commit}: {', '.join(parts)}"

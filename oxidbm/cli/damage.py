@@ -1,15 +1,16 @@
 """The command for stores that do not open any more: salvage reads one and writes what is sound into a new one."""
 
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import oxidbm
-from oxidbm.cli import common
+from oxidbm.cli import completion, streams, words
 from oxidbm.cli.bar import progress
-from oxidbm.cli.common import AsJson, Memory, counted
+from oxidbm.cli.common import AsJson, Memory
+from oxidbm.cli.failures import without_python
+from oxidbm.cli.words import counted
 
 
 def salvage(
@@ -20,10 +21,26 @@ def salvage(
         Path, typer.Argument(metavar="TARGET", help="The new store's directory, not there yet.", show_default=False)
     ],
     key_codec: Annotated[
-        str | None, typer.Option("--key-codec", help="The keys' codec, where STORE is lost.", show_default="bytes")
+        str | None,
+        typer.Option(
+            "--key",
+            "--key-codec",
+            metavar="CODEC",
+            autocompletion=completion.codecs,
+            help="The keys' codec, where STORE is lost.",
+            show_default="bytes",
+        ),
     ] = None,
     value_codec: Annotated[
-        str | None, typer.Option("--value-codec", help="The values' codec, where STORE is lost.", show_default="bytes")
+        str | None,
+        typer.Option(
+            "--value",
+            "--value-codec",
+            metavar="CODEC",
+            autocompletion=completion.codecs,
+            help="The values' codec, where STORE is lost.",
+            show_default="bytes",
+        ),
     ] = None,
     committed_only: Annotated[
         bool, typer.Option("--committed-only", help="Leave out what stands behind the last commit that counts.")
@@ -43,25 +60,25 @@ def salvage(
             progress=report,
         )
     if as_json:
-        common.print_json(found.as_dict())
+        streams.print_json(found.as_dict())
         return
     for line in lines_of(found):
-        common.print_line(line)
+        streams.print_line(line)
 
 
 def lines_of(found: oxidbm.SalvageReport) -> list[str]:
     """Return a report as lines for people."""
-    lines = [*found.faults, *map(str, found.lost)]
+    lines = [*map(without_python, found.faults), *map(str, found.lost)]
     if found.lost_ranges > len(found.lost):
         lines.append(f"{counted(found.lost_ranges - len(found.lost), 'more range')} of bytes are lost")
     lines.append(f"{found.target}: {counted(found.keys, 'key')} of {counted(found.records, 'sound record')}")
     if found.lost_ranges:
-        lines.append(f"lost: {common.size(found.lost_bytes)} in {counted(found.lost_ranges, 'range')}")
+        lines.append(f"lost: {words.size(found.lost_bytes)} in {counted(found.lost_ranges, 'range')}")
     if found.missing:
         lines.append(f"missing: {counted(found.missing, 'record')} that commits have counted")
     commit = "none"
     if found.commit_time is not None:
-        commit = time.strftime(f"{found.commit_sequence}, %Y-%m-%d %H:%M:%S UTC", time.gmtime(found.commit_time))
+        commit = f"{found.commit_sequence}, {words.instant(found.commit_time)}"
     lines.append(f"last commit that counts: {commit}")
     if found.behind_commit:
         lines.append(f"behind it: {counted(found.behind_commit, 'record')}, taken as well")

@@ -7,20 +7,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
 from oxidbm import Store
-from oxidbm.cli import common, reading
+from oxidbm.cli import common, reading, stores, streams, words
 from oxidbm.cli.bar import progress
 from oxidbm.cli.common import AsJson, StorePath
+from oxidbm.cli.words import seconds_in
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+PAUSE_MIN = 0.01  # seconds
 VALUE_BYTES = (16, 128, 1024)
 WATCHED = (
     "keys",
@@ -38,7 +39,7 @@ WATCHED = (
 
 def snapshot(path: Path) -> dict[str, Any]:
     """Return the figures of a store's last commit, and when they were taken."""
-    with common.reading(path, quiet=True) as store:
+    with stores.reading(path, quiet=True) as store:
         stats = reading.figures_of(store)
     return {"time": time.time(), **{name: stats[name] for name in WATCHED}}
 
@@ -51,44 +52,65 @@ def snapshots(path: Path, interval: float, count: int | None) -> Iterator[dict[s
         yield snapshot(path)
 
 
-def watched_table(path: Path, before: dict[str, Any], now: dict[str, Any]) -> Table:
+def watched_table(path: Path, before: dict[str, Any], now: dict[str, Any]) -> "Table":
     """Return the figures as a table, with how much each changed a second."""
     elapsed = now["time"] - before["time"]
     rates = {name: (now[name] - before[name]) / elapsed if elapsed else 0.0 for name in WATCHED}
-    return reading.figures({name: now[name] for name in WATCHED}, f"{path}  {time.strftime('%H:%M:%S')}", rates)
+    return reading.figures(
+        {name: now[name] for name in WATCHED},
+        f"{words.readable(os.fsencode(path))}  {time.strftime('%H:%M:%S')}",
+        rates,
+    )
 
 
 def watch(
     path: StorePath,
-    interval: Annotated[float, typer.Option("--interval", min=0.01, help="Seconds between two looks.")] = 2.0,
+    interval: Annotated[
+        str, typer.Option("--interval", metavar="TIME", help="Between two looks: 2, 500ms, 1m.")
+    ] = "2s",
     count: Annotated[
-        int | None, typer.Option("--count", min=1, help="End after so many looks.", show_default="Ctrl-C ends")
+        int | None,
+        typer.Option("--count", metavar="N", min=1, help="End after so many looks.", show_default="Ctrl-C ends"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a store's figures as other processes commit to it; each look opens the store anew."""
-    looks = snapshots(path, interval, count)
-    with suppress(KeyboardInterrupt):
+    """Show a store's figures as they change; each look opens the store anew, until Ctrl-C."""
+    pause = seconds_in(interval)
+    if pause < PAUSE_MIN:
+        raise ValueError(f"--interval is {PAUSE_MIN} seconds or more")
+    looks = snapshots(path, pause, count)
+    with common.until_interrupted(0):
         if as_json:
             for now in looks:
-                common.print_json(now)
+                streams.print_json(now)
                 sys.stdout.flush()
             return
-        common.stdout()
+        streams.stdout()
         before = next(looks)
-        if not common.is_terminal():
+        if not streams.is_terminal():
             for now in itertools.chain([before], looks):
                 common.print_table(watched_table(path, before, now))
                 sys.stdout.flush()
                 before = now
             return
-        with (
-            common.of_stream("stdout"),
-            Live(watched_table(path, before, before), console=Console(highlight=False), auto_refresh=False) as live,
-        ):
-            for now in looks:
-                live.update(watched_table(path, before, now), refresh=True)
-                before = now
+        from rich.console import Console
+        from rich.live import Live
+
+        shown = Live(
+            watched_table(path, before, before),
+            console=Console(highlight=False),
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        with streams.of_stream("stdout"):
+            try:
+                shown.start(refresh=True)  # by itself it is not ended by a Ctrl-C in here, and the cursor stays hidden
+                for now in looks:
+                    shown.update(watched_table(path, before, now), refresh=True)
+                    before = now
+            finally:
+                shown.stop()
 
 
 def per_operation(keys: list[bytes], work: Callable[[list[bytes]], None]) -> float:
@@ -118,9 +140,12 @@ def measure(mapping: MutableMapping[bytes, bytes], keys: list[bytes], value: byt
 
 
 def bench(
-    items: Annotated[int, typer.Option("--items", min=1, help="Keys in each store.")] = 100_000,
+    items: Annotated[int, typer.Option("--items", metavar="N", min=1, help="Keys in each store.")] = 100_000,
     directory: Annotated[
-        Path | None, typer.Option("--directory", help="Where the temporary stores go.", show_default="the system's")
+        Path | None,
+        typer.Option(
+            "--directory", metavar="DIRECTORY", help="Where the temporary stores go.", show_default="the system's"
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -139,8 +164,10 @@ def bench(
             results.append({"value_bytes": length, "oxidbm": figures, "dict": measure({}, keys, value)})
             report(done + 1, len(VALUE_BYTES))
     if as_json:
-        common.print_json({"items": items, "results": results})
+        streams.print_json({"items": items, "results": results})
         return
+    from rich.table import Table
+
     table = Table(
         "value",
         "",
@@ -148,7 +175,7 @@ def bench(
         "overwrite",
         "get",
         "sync",
-        title=f"{common.counted(items, 'key')} of 16 bytes; ns an operation",
+        title=f"{words.counted(items, 'key')} of 16 bytes; ns an operation",
     )
     for column in table.columns[2:]:
         column.justify = "right"

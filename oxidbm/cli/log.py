@@ -1,7 +1,6 @@
 """Commands for logs that stand alone: `oxidbm log ...`."""
 
 import os
-import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias, cast
@@ -10,10 +9,12 @@ import typer
 
 import oxidbm
 from oxidbm._plain import Plain, Refused, bytes_to_json, to_base64
-from oxidbm.cli import common
+from oxidbm.cli import common, completion, stores, streams, words
 from oxidbm.cli.bar import progress
-from oxidbm.cli.common import AsJson, Limit, counted
+from oxidbm.cli.common import AsJson, Limit
 from oxidbm.cli.copies import LinkFiles, To, show_backup
+from oxidbm.cli.failures import without_python
+from oxidbm.cli.words import counted
 
 LOG: Final = typer.Argument(metavar="LOG", help="The log's directory.", show_default=False)
 LogPath: TypeAlias = Annotated[Path, LOG]
@@ -32,7 +33,7 @@ def reading(path: Path, skip: bool = False) -> "oxidbm.Log[Any]":
     """
     log = oxidbm.Log(path, read_only=True, codec=oxidbm.codecs.RAW, on_error="skip" if skip else "raise")
     for fault in log.recovery.faults:
-        common.note(fault)
+        streams.note(without_python(fault))
     return log
 
 
@@ -51,13 +52,13 @@ class Shown:
     def show(self, address: int, data: bytes) -> None:
         """Print one entry: a line of text, or of JSON."""
         try:
-            entry = self.plain.to_json(data) if self.as_json else common.readable(self.plain.to_text(data))
+            entry = self.plain.to_json(data) if self.as_json else words.text_of(self.plain, data)
         except ValueError:
-            entry = {"base64": to_base64(data)} if self.as_json else common.readable(data)
+            entry = {"base64": to_base64(data)} if self.as_json else words.readable(data)
         if self.as_json:
-            common.print_json({"address": address, "entry": entry})
+            streams.print_json({"address": address, "entry": entry})
         else:
-            common.print_line(f"{address}\t{entry}")
+            streams.print_line(f"{address}\t{entry}")
 
 
 def stat(path: LogPath, as_json: AsJson = False) -> None:
@@ -68,12 +69,11 @@ def stat(path: LogPath, as_json: AsJson = False) -> None:
         known = log.readers()
     if as_json:
         figures["readers"] = [reader_as_dict(reader) for reader in known]
-        common.print_json(figures)
+        streams.print_json(figures)
         return
-    for name, value in figures.items():
-        common.print_line(f"{name:<24} {common.readable(os.fsencode(str(value)))}")
+    common.print_figures(figures)
     for reader in known:
-        common.print_line(f"reader {reader_in_words(reader, 17)}")
+        streams.print_line(f"reader {reader_in_words(reader, 17)}")
 
 
 def reader_as_dict(reader: oxidbm.ReaderInfo) -> dict[str, Any]:
@@ -84,35 +84,37 @@ def reader_as_dict(reader: oxidbm.ReaderInfo) -> dict[str, Any]:
 def reader_in_words(reader: oxidbm.ReaderInfo, width: int) -> str:
     """Return what is known of a named reader, its name at least so wide."""
     state = ", open" if reader.is_open else ""
-    return f"{common.readable(reader.name.encode()):<{width}} at {reader.address}, {reader.lag} behind{state}"
+    return f"{words.readable(reader.name.encode()):<{width}} at {reader.address}, {reader.lag} behind{state}"
 
 
 def readers(path: LogPath, as_json: AsJson = False) -> None:
     """Show the named readers of a log: where each goes on, how many entries it is behind, and whether it is open."""
     with reading(path) as log:
         known = sorted(log.readers(), key=lambda reader: reader.name)
-    width = max((len(common.readable(reader.name.encode())) for reader in known), default=0)
+    if not (known or as_json):
+        streams.note(f"{path} has no named readers")
+    width = max((len(words.readable(reader.name.encode())) for reader in known), default=0)
     for reader in known:
         if as_json:
-            common.print_json(reader_as_dict(reader))
+            streams.print_json(reader_as_dict(reader))
         else:
-            common.print_line(reader_in_words(reader, width))
+            streams.print_line(reader_in_words(reader, width))
 
 
 def forget_reader(
     path: LogPath,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The reader's name.", show_default=False)],
 ) -> None:
-    """Have a named reader be known no more, so that what it has not done may be truncated."""
+    """Forget a named reader, so that what it has not done may be truncated."""
     with reading(path) as log:
         if not log.forget_reader(name):
-            raise common.NoValue(f"{path} has no reader of the name {common.readable(name.encode())}")
+            raise stores.NoValue(f"{path} has no reader of the name {words.readable(name.encode())}")
 
 
 def tail(
     path: LogPath,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is committed from now on.")] = False,
-    count: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many entries.")] = TAIL_ENTRIES,
+    count: Annotated[int, typer.Option("--lines", "-n", metavar="N", min=0, help="How many entries.")] = TAIL_ENTRIES,
     skip: Skip = False,
     as_json: AsJson = False,
 ) -> None:
@@ -122,12 +124,12 @@ def tail(
         for address, data in log.last(count):
             shown.show(address, data)
         if follow:
-            common.flush()
+            streams.flush()
             follower = log.follow(log.committed, timeout=LOOK_SECONDS)
-            while common.is_read():
+            while streams.is_read():
                 for address, data in follower:
                     shown.show(address, data)
-                    common.flush()
+                    streams.flush()
             raise BrokenPipeError
 
 
@@ -136,11 +138,11 @@ def append(
     create: Annotated[bool, typer.Option("--create/--no-create", help="Make the log where there is none.")] = True,
 ) -> None:
     """Append each line of stdin as an entry, without its end, and commit. Prints how many, and where they begin."""
-    with common.of_stream(os.fspath(path)), writing(path, create) as log:
+    with streams.of_stream(os.fspath(path)), writing(path, create) as log:
         plain = Plain(log.codec)
         first = log.tail
         appended = 0
-        for number, line in enumerate(common.lines_of_stdin(), 1):
+        for number, line in enumerate(streams.lines_of_stdin(), 1):
             try:
                 address = log.append(entry_of(plain, line.rstrip(b"\n"), number))
             except ValueError as failure:
@@ -155,7 +157,7 @@ def append(
             appended += 1
         following = log.tail
         log.commit()
-    common.print_line(f"{path}: {entries(appended)} from address {first} to {following}")
+    streams.print_line(f"{path}: {entries(appended)} from address {first} to {following}")
 
 
 def entry_of(plain: Plain, line: bytes, number: int) -> bytes:
@@ -163,7 +165,7 @@ def entry_of(plain: Plain, line: bytes, number: int) -> bytes:
     try:
         return plain.from_text(line)
     except Refused as failure:
-        raise ValueError(f"line {number} of stdin, {common.readable(line[:80])}, {failure}") from None
+        raise ValueError(f"line {number} of stdin, {words.readable(line[:80])}, {failure}") from None
 
 
 def read(path: LogPath, address: Address, as_json: AsJson = False) -> None:
@@ -173,15 +175,17 @@ def read(path: LogPath, address: Address, as_json: AsJson = False) -> None:
         if as_json:
             Shown(log, True).show(address, data)
             return
-    common.write_bytes(data)
+    streams.write_bytes(data)
 
 
 def scan(
     path: LogPath,
     begin: Annotated[
-        int | None, typer.Option("--begin", help="From this address on.", show_default="its begin")
+        int | None, typer.Option("--begin", metavar="ADDRESS", help="From this address on.", show_default="its begin")
     ] = None,
-    end: Annotated[int | None, typer.Option("--end", help="Up to this address.", show_default="its end")] = None,
+    end: Annotated[
+        int | None, typer.Option("--end", metavar="ADDRESS", help="Up to this address.", show_default="its end")
+    ] = None,
     limit: Limit = None,
     skip: Skip = False,
     as_json: AsJson = False,
@@ -205,7 +209,7 @@ def truncate(
         bool, typer.Option("--past-readers", help="Also what named readers have not done.")
     ] = False,
 ) -> None:
-    """Forget the entries before an address, or, without one, all that the named readers have done."""
+    """Forget the entries before an address; without one, all that the named readers have done."""
     with writing(path, False) as log:
         if until is None and not past_readers and not log.readers():
             raise ValueError(
@@ -214,7 +218,7 @@ def truncate(
             )
         count = log.truncate(until, past_readers=past_readers)
         begin = log.begin
-    common.print_line(f"{path}: {entries(count)} forgotten; it begins at address {begin}")
+    streams.print_line(f"{path}: {entries(count)} forgotten; it begins at address {begin}")
 
 
 def check(path: LogPath, as_json: AsJson = False) -> None:
@@ -227,10 +231,10 @@ def check(path: LogPath, as_json: AsJson = False) -> None:
     except oxidbm.CorruptionError as failure:  # of a superblock, without which no entry can be told from other bytes
         faults = [str(failure)]
     if as_json:
-        common.print_json({"entries": count, "faults": faults})
+        streams.print_json({"entries": count, "faults": faults})
     else:
         for fault in faults or [f"{path}: {entries(count or 0)}, no faults"]:
-            common.print_line(fault)
+            streams.print_line(without_python(fault))
     if faults:
         raise typer.Exit(5)
 
@@ -253,7 +257,14 @@ def salvage(
         Path, typer.Argument(metavar="TARGET", help="The new log's directory, not there yet.", show_default=False)
     ],
     codec: Annotated[
-        str | None, typer.Option("--codec", help="The entries' codec, where STORE is lost.", show_default="bytes")
+        str | None,
+        typer.Option(
+            "--codec",
+            metavar="CODEC",
+            autocompletion=completion.codecs,
+            help="The entries' codec, where STORE is lost.",
+            show_default="bytes",
+        ),
     ] = None,
     committed_only: Annotated[
         bool, typer.Option("--committed-only", help="Leave out what stands behind the last commit that is left.")
@@ -269,30 +280,30 @@ def salvage(
 def show_salvaged(found: oxidbm.LogSalvageReport, as_json: bool) -> None:
     """Print what a salvage has found."""
     if as_json:
-        common.print_json({**found.as_dict(), "cookie": bytes_to_json(found.cookie)})
+        streams.print_json({**found.as_dict(), "cookie": bytes_to_json(found.cookie)})
         return
-    for line in [*found.faults, *map(str, found.lost)]:
-        common.print_line(line)
+    for line in [*map(without_python, found.faults), *map(str, found.lost)]:
+        streams.print_line(line)
     if found.lost_ranges > len(found.lost):
-        common.print_line(f"{counted(found.lost_ranges - len(found.lost), 'more range')} of bytes are lost")
-    common.print_line(f"{found.target}: {entries(found.entries)}")
+        streams.print_line(f"{counted(found.lost_ranges - len(found.lost), 'more range')} of bytes are lost")
+    streams.print_line(f"{found.target}: {entries(found.entries)}")
     if found.lost_ranges:
-        common.print_line(f"lost: {common.size(found.lost_bytes)} in {counted(found.lost_ranges, 'range')}")
+        streams.print_line(f"lost: {words.size(found.lost_bytes)} in {counted(found.lost_ranges, 'range')}")
     if found.missing:
-        common.print_line(f"missing: {entries(found.missing)} that commits have counted, or others lie around")
+        streams.print_line(f"missing: {entries(found.missing)} that commits have counted, or others lie around")
     commit = "none"
     if found.commit_time is not None:
-        commit = time.strftime(f"{found.commit_number}, %Y-%m-%d %H:%M:%S UTC", time.gmtime(found.commit_time))
-    common.print_line(f"last commit that is left: {commit}")
+        commit = f"{found.commit_number}, {words.instant(found.commit_time)}"
+    streams.print_line(f"last commit that is left: {commit}")
     if found.behind_commit:
-        common.print_line(f"behind it: {entries(found.behind_commit)}, taken as well")
+        streams.print_line(f"behind it: {entries(found.behind_commit)}, taken as well")
     if found.below_begin:
-        common.print_line(f"left out: {entries(found.below_begin)} from before the log begins")
+        streams.print_line(f"left out: {entries(found.below_begin)} from before the log begins")
 
 
 def entries(count: int) -> str:
     """Return a number of entries in words."""
-    return f"{count:,} entry" if count == 1 else f"{count:,} entries"
+    return counted(count, "entry", "entries")
 
 
 COMMANDS: Final[dict[str, Any]] = {

@@ -17,17 +17,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from oxidbm.cli import common
+from oxidbm.cli import streams
 
 EXCLUSIVE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 @contextmanager
-def output_file(path: Path | None, store: Path) -> Iterator[BinaryIO]:
+def output_file(path: Path | None, store: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open stdout, or a file that gets its name when all is written and durable; none inside of the store."""
     if path is None:
-        with common.of_stream("stdout"):
-            yield common.stdout()
+        with streams.of_stream("stdout"):
+            yield streams.stdout()
         return
     try:
         before = path.stat()
@@ -36,8 +36,8 @@ def output_file(path: Path | None, store: Path) -> Iterator[BinaryIO]:
     target = os.path.realpath(path)
     inside = os.path.realpath(store)
     if before is not None and is_stdout(before):
-        with common.of_stream("stdout"):
-            yield common.stdout()
+        with streams.of_stream("stdout"):
+            yield streams.stdout()
     elif before is not None and not stat.S_ISREG(before.st_mode):
         with path.open("wb") as file:
             yield file

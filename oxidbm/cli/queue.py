@@ -1,6 +1,5 @@
 """Commands for queues: `oxidbm queue ...`; they read the last commit, also beside the process that works with it."""
 
-import os
 import warnings
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias, cast
@@ -10,10 +9,11 @@ import typer
 import oxidbm
 from oxidbm._plain import Plain, to_base64
 from oxidbm._queue_view import Peeked
-from oxidbm.cli import common
+from oxidbm.cli import common, completion, streams, words
 from oxidbm.cli.bar import progress
 from oxidbm.cli.common import AsJson
 from oxidbm.cli.copies import LinkFiles, To, show_backup
+from oxidbm.cli.failures import without_python
 from oxidbm.cli.log import show_salvaged
 
 QUEUE: Final = typer.Argument(metavar="QUEUE", help="The queue's directory.", show_default=False)
@@ -38,15 +38,14 @@ def stat(path: QueuePath, skip: Skip = False, as_json: AsJson = False) -> None:
         del found[given]
     figures = {**{name: found[name] for name in FIGURES}, **found}
     if as_json:
-        common.print_json(figures)
+        streams.print_json(figures)
         return
-    for name, value in figures.items():
-        common.print_line(f"{name:<24} {common.readable(os.fsencode(str(value)))}")
+    common.print_figures(figures)
 
 
 def peek(
     path: QueuePath,
-    count: Annotated[int, typer.Option("--items", "-n", min=0, help="How many items.")] = PEEK_ITEMS,
+    count: Annotated[int, typer.Option("--items", "-n", metavar="N", min=0, help="How many items.")] = PEEK_ITEMS,
     skip: Skip = False,
     as_json: AsJson = False,
 ) -> None:
@@ -60,13 +59,13 @@ def peek(
 def show(plain: Plain, found: Peeked[bytes], as_json: bool) -> None:
     """Print an item: a line of text, or of JSON; one that the codec did not write as its bytes."""
     try:
-        item = plain.to_json(found.data) if as_json else common.readable(plain.to_text(found.data))
+        item = plain.to_json(found.data) if as_json else words.text_of(plain, found.data)
     except ValueError:
-        item = {"base64": to_base64(found.data)} if as_json else common.readable(found.data)
+        item = {"base64": to_base64(found.data)} if as_json else words.readable(found.data)
     if as_json:
-        common.print_json({"id": found.id, "state": found.state, "attempts": found.attempts, "item": item})
+        streams.print_json({"id": found.id, "state": found.state, "attempts": found.attempts, "item": item})
     else:
-        common.print_line(f"{found.id}\t{found.state}\t{found.attempts}\t{item}")
+        streams.print_line(f"{found.id}\t{found.state}\t{found.attempts}\t{item}")
 
 
 def check(path: QueuePath, as_json: AsJson = False) -> None:
@@ -79,10 +78,10 @@ def check(path: QueuePath, as_json: AsJson = False) -> None:
     except oxidbm.CorruptionError as failure:  # of a queue that does not open, all that can be told
         faults = [str(failure)]
     if as_json:
-        common.print_json({"items": waiting, "faults": faults})
+        streams.print_json({"items": waiting, "faults": faults})
     else:
-        for fault in faults or [f"{path}: {items(waiting or 0)}, no faults"]:
-            common.print_line(fault)
+        for fault in faults or [f"{path}: {words.items(waiting or 0)}, no faults"]:
+            streams.print_line(without_python(fault))
     if faults:
         raise typer.Exit(5)
 
@@ -107,7 +106,14 @@ def salvage(
         Path, typer.Argument(metavar="TARGET", help="The new queue's directory, not there yet.", show_default=False)
     ],
     codec: Annotated[
-        str | None, typer.Option("--codec", help="The items' codec, where STORE is lost.", show_default="bytes")
+        str | None,
+        typer.Option(
+            "--codec",
+            metavar="CODEC",
+            autocompletion=completion.codecs,
+            help="The items' codec, where STORE is lost.",
+            show_default="bytes",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -115,11 +121,6 @@ def salvage(
     with progress("salvaging") as report:
         found = oxidbm.salvage_log(source, target, codec=codec, queue=True, progress=report)
     show_salvaged(found, as_json)
-
-
-def items(count: int) -> str:
-    """Return a number of items in words."""
-    return f"{count:,} item" if count == 1 else f"{count:,} items"
 
 
 COMMANDS: Final[dict[str, Any]] = {"stat": stat, "peek": peek, "check": check, "backup": backup, "salvage": salvage}

@@ -1,21 +1,36 @@
 """Commands that only read: stat, get, keys, scan, history, check. They see the last commit and work beside a writer."""
 
 import os
-import time
 from itertools import islice
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from oxidbm import CorruptionError, FormatError, Store, codecs
 from oxidbm import check as check_files
 from oxidbm._core.store.raw import entries
 from oxidbm._plain import Plain, Refused
-from oxidbm.cli import common
+from oxidbm.cli import common, stores, streams, words
 from oxidbm.cli.bar import progress
-from oxidbm.cli.common import AsJson, AtCheckpoint, Display, InBase64, Key, Limit, OnError, StorePath, WhenDamaged
+from oxidbm.cli.common import (
+    AsJson,
+    AtCheckpoint,
+    Display,
+    Escaped,
+    InBase64,
+    Key,
+    Limit,
+    OnError,
+    StorePath,
+    WhenDamaged,
+)
+from oxidbm.cli.failures import without_python
+from oxidbm.cli.getting import get_value
 from oxidbm.codecs import DecodeError
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 # What Store.stats() says of this process's opening, which is over when the command ends.
 OF_THIS_PROCESS = {
@@ -35,12 +50,32 @@ OF_THIS_PROCESS = {
     "read_cache_misses",
 }
 SETTLED_MAX = 10_000  # blind writes that a look settles; each may be a read of the disk, one after the other
+ESSENTIAL = (
+    "keys",
+    "unverified",
+    "key_codec",
+    "value_codec",
+    "live_bytes",
+    "dead_bytes",
+    "file_bytes",
+    "index_bytes",
+    "checkpoints",
+    "checkpoint_bytes",
+    "sessions",
+    "commit_sequence",
+    "size_limit",
+    "opening_seconds",
+)
 OF_RECOVERY = ("checkpoint", "commit", "records", "bytes_cut", "seconds", "faults")
 
 
-def figures(stats: dict[str, Any], title: str, rates: dict[str, float] | None = None) -> Table:
+def figures(stats: dict[str, Any], title: str | None, rates: dict[str, float] | None = None) -> "Table":
     """Return the figures of a store as a table, sizes with units; with `rates`, what each changes by in a second."""
-    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    from rich.table import Table
+    from rich.text import Text
+
+    said = None if title is None else Text(title)
+    table = Table(title=said, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
     table.add_column(style="cyan")
     table.add_column(justify="right", min_width=12)
     if rates is not None:
@@ -51,9 +86,9 @@ def figures(stats: dict[str, Any], title: str, rates: dict[str, float] | None = 
         if name == "keys" and stats.get("unverified"):
             shown = f"{figure:,} to {figure + stats['unverified']:,}"
         elif name == "size_limit":
-            shown = common.size(figure) if figure else "none"
+            shown = words.size(figure) if figure else "none"
         elif name.endswith("_bytes") or name == "memory_budget":
-            shown = common.size(figure)
+            shown = words.size(figure)
         else:
             shown = f"{figure:,}" if isinstance(figure, int) else str(figure) or "none"
         row = [name.replace("_", " "), shown]
@@ -70,16 +105,21 @@ def figures_of(store: Store[Any, Any]) -> dict[str, Any]:
     return store.stats()
 
 
-def stat(path: StorePath, checkpoint: AtCheckpoint = None, as_json: AsJson = False) -> None:
-    """Print a store's figures: keys, sizes, addresses of its log.
+def stat(
+    path: StorePath,
+    every: Annotated[bool, typer.Option("--all", help="All figures, with the addresses of the log.")] = False,
+    checkpoint: AtCheckpoint = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a store's figures: keys, codecs, sizes; with --all those of its log, index and memory, too.
 
     Where more than 10,000 blind writes have not been verified yet, the number of keys is said as a range.
     """
-    with common.reading(path, checkpoint) as store:
+    with stores.reading(path, checkpoint) as store:
         stats = figures_of(store)
         found = store.recovery
     if as_json:
-        common.print_json(stats | {"recovery": {name: getattr(found, name) for name in OF_RECOVERY}})
+        streams.print_json(stats | {"recovery": {name: getattr(found, name) for name in OF_RECOVERY}})
         return
     stats |= {
         "recovered_from": found.checkpoint or "",
@@ -87,79 +127,79 @@ def stat(path: StorePath, checkpoint: AtCheckpoint = None, as_json: AsJson = Fal
         "cut_bytes": found.bytes_cut,
         "opening_seconds": f"{found.seconds:.3f}",
     }
-    common.print_table(figures(stats, str(path)))
+    streams.print_line(words.readable(os.fsencode(path)))
+    common.print_table(figures(stats if every else {name: stats[name] for name in ESSENTIAL}, None))
 
 
 def get(
     path: StorePath,
     key: Key,
-    in_base64: InBase64 = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write just the value to a file.", show_default="stdout"),
+    ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Print the value's bytes in the store, no newline.")] = False,
+    escaped: Escaped = False,
+    in_base64: InBase64 = False,
     checkpoint: AtCheckpoint = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print a key's value; exit code 1 where it has none."""
-    given = common.argument_bytes(key, in_base64)
-    with common.reading(path, checkpoint) as store:
-        name = common.key_bytes(store, given, in_base64)
-        value = store.get(name)
-        if value is None:
-            raise common.NoValue(f"the key {common.readable(given)} has no value")
-        if raw:
-            common.write_bytes(value)
-            return
-        codec = Plain(store.value_codec)
-        try:
-            if as_json:
-                common.print_json({"key": Plain(store.key_codec).to_json(name), "value": codec.to_json(value)})
-                return
-            text = codec.to_text(value)
-        except ValueError as failure:
-            raise DecodeError(
-                f"the value of the key {common.readable(given)} cannot be decoded: {failure}; --raw prints its bytes"
-            ) from None
-    if common.is_terminal():
-        common.print_line(common.readable(text))
-    else:
-        common.write_bytes(text + b"\n")
+    """Print a key's value; exit code 1 where it has none.
+
+    On a terminal what is not printable is escaped; into a pipe or a file the value goes as it is.
+    """
+    get_value(
+        path,
+        key,
+        in_base64=in_base64,
+        escaped=escaped,
+        raw=raw,
+        as_json=as_json,
+        output=output,
+        checkpoint=checkpoint,
+    )
 
 
 def keys(
     path: StorePath,
-    prefix: Annotated[str, typer.Option("--prefix", help="Only keys that begin with this.")] = "",
+    prefix: Annotated[str, typer.Option("--prefix", metavar="TEXT", help="Only keys that begin with this.")] = "",
     limit: Limit = None,
     on_error: WhenDamaged = OnError.RAISE,
     checkpoint: AtCheckpoint = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the keys, one a line, in the order of the log."""
-    with common.reading(path, checkpoint) as store:
+    with stores.reading(path, checkpoint) as store:
         display = Display(store, on_error, as_json)
         start = prefix_bytes(display.key, prefix)
         chosen = ((key, address) for key, _, _, address in entries(store) if key.startswith(start))
         for key, address in islice(chosen, limit):
             shown = display.item(key, None, address)
             if shown is not None:
-                (common.print_json if as_json else common.print_line)(shown[0])
+                (streams.print_json if as_json else streams.print_line)(shown[0])
         display.end()
 
 
 def prefix_bytes(codec: Plain, prefix: str) -> bytes:
     """Return what the bytes of all keys with a prefix begin with; ValueError where the codec has no prefixes."""
     if not prefix or codec.is_bytes or codec.name == codecs.STR.name:
-        return common.argument_bytes(prefix, False)
+        return os.fsencode(prefix)
     if not isinstance(codec.codec, codecs.Tuple):
         raise ValueError(f"keys of the codec {codec.name!r} have no prefixes")
     try:
         return codec.prefix_from_text(os.fsencode(prefix))
     except Refused as failure:
-        raise ValueError(f"the prefix {common.readable(os.fsencode(prefix))} {failure}") from None
+        raise ValueError(f"the prefix {words.readable(os.fsencode(prefix))} {failure}") from None
 
 
 def scan(
     path: StorePath,
-    start: Annotated[int | None, typer.Option("--start", help="First address.", show_default="begin")] = None,
-    stop: Annotated[int | None, typer.Option("--stop", help="Address to stop at.", show_default="tail")] = None,
+    start: Annotated[
+        int | None, typer.Option("--start", metavar="ADDRESS", help="First address.", show_default="begin")
+    ] = None,
+    stop: Annotated[
+        int | None, typer.Option("--stop", metavar="ADDRESS", help="Address to stop at.", show_default="tail")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Old versions and tombstones too.")] = False,
     limit: Limit = None,
     on_error: WhenDamaged = OnError.RAISE,
@@ -167,7 +207,7 @@ def scan(
     as_json: AsJson = False,
 ) -> None:
     """Print the log's records in the order of writing: address, key, value."""
-    with common.reading(path, checkpoint) as store:
+    with stores.reading(path, checkpoint) as store:
         display = Display(store, on_error, as_json)
         for record in islice(store.scan(start, stop, live=not every), limit):
             shown = display.item(record.key, None if record.tombstone else record.value, record.address)
@@ -175,7 +215,7 @@ def scan(
                 continue
             key, value = shown
             if as_json:
-                common.print_json(
+                streams.print_json(
                     {
                         "address": record.address,
                         "key": key,
@@ -185,7 +225,7 @@ def scan(
                     }
                 )
             else:
-                common.print_line(f"{record.address:>12}  {key}  {'(deleted)' if record.tombstone else value}")
+                streams.print_line(f"{record.address:>12}  {key}  {'(deleted)' if record.tombstone else value}")
         display.end()
 
 
@@ -193,6 +233,7 @@ def history(
     path: StorePath,
     key: Key,
     in_base64: InBase64 = False,
+    escaped: Escaped = False,
     every: Annotated[
         bool, typer.Option("--scan", help="Read the whole log: deletions, and what was before them, too.")
     ] = False,
@@ -202,9 +243,9 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """Print a key's versions, newest first: address, time of the commit, value; exit code 1 where there is none."""
-    given = common.argument_bytes(key, in_base64)
-    with common.reading(path, checkpoint) as store:
-        name = common.key_bytes(store, given, in_base64)
+    given = stores.Given("key", key, in_base64, escaped)
+    with stores.reading(path, checkpoint) as store:
+        name = given.coded(Plain(store.key_codec))
         display = Display(store, on_error, as_json)
         count = 0
         for version in islice(store.history(name, scan=every), limit):
@@ -213,21 +254,14 @@ def history(
             if shown is None:
                 continue
             if as_json:
-                common.print_json(version._replace(value=shown[1])._asdict())
+                streams.print_json(version._replace(value=shown[1])._asdict())
             else:
                 value = "(deleted)" if version.tombstone else shown[1]
-                common.print_line(f"{version.address:>12}  {day(version.time)}  {value}")
+                streams.print_line(f"{version.address:>12}  {common.shown_time(version.time)}  {value}")
         display.end()
     if not count and limit != 0:
         more = "" if every else "; --scan looks for versions from before it was deleted"
-        raise common.NoValue(f"the key {common.readable(given)} has no value{more}")
-
-
-def day(seconds: float | None) -> str:
-    """Return when something was committed as text for people."""
-    if seconds is None:
-        return "not committed yet"
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+        raise stores.NoValue(f"the key {given.name} has no value{given.hint() or more}")
 
 
 def codec_faults(store: Store[Any, Any]) -> list[str]:
@@ -243,18 +277,18 @@ def codec_faults(store: Store[Any, Any]) -> list[str]:
 
 
 def check(path: StorePath, as_json: AsJson = False) -> None:
-    """Read everything, ask the codecs, and list every fault; exit code 5 where there is one."""
+    """List every fault of a store, of which all is read; exit code 5 where there is one."""
     count: int | None = None
     try:
-        with common.reading(path, quiet=True) as store, progress("checking"):
+        with stores.reading(path, quiet=True) as store, progress("checking"):
             count = len(store)
             faults = store.check() or codec_faults(store)
     except (CorruptionError, FormatError) as failure:  # of a store that does not open, all that can be told
         faults = check_files(path) or [str(failure)]
     if as_json:
-        common.print_json({"keys": count, "faults": faults})
+        streams.print_json({"keys": count, "faults": faults})
     else:
-        for fault in faults or [f"{path}: {common.counted(count or 0, 'key')}, no faults"]:
-            common.print_line(fault)
+        for fault in faults or [f"{path}: {words.counted(count or 0, 'key')}, no faults"]:
+            streams.print_line(without_python(fault))
     if faults:
         raise typer.Exit(5)

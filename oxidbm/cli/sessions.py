@@ -1,11 +1,10 @@
 """The command for a store's named sessions: it lists what is known of them, and forgets one."""
 
-import time
 from typing import Annotated
 
 import typer
 
-from oxidbm.cli import common
+from oxidbm.cli import common, stores, streams, words
 from oxidbm.cli.common import AsJson, AtCheckpoint, StorePath
 
 
@@ -21,23 +20,25 @@ def sessions(
     if forget is not None:
         forget_one(path, forget)
         return
-    with common.reading(path, checkpoint) as store:
+    with stores.reading(path, checkpoint) as store:
         known = store.sessions()
+    if not (known or as_json):
+        streams.note(f"{path} has no named sessions")
     for session in known:
         if as_json:
-            common.print_json({"name": session.name, "serial": session.serial, "last_used": session.last_used})
+            streams.print_json({"name": session.name, "serial": session.serial, "last_used": session.last_used})
         else:
-            used = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(session.last_used))
-            common.print_line(f"{session.serial:>12}  {used}  {shown_name(session.name)}")
+            used = common.shown_time(session.last_used)
+            streams.print_line(f"{session.serial:>12}  {used}  {shown_name(session.name)}")
 
 
 def forget_one(path: StorePath, name: str) -> None:
     """Forget a session durably; NoValue where the store does not know it."""
-    with common.writing(path) as store:
+    with stores.writing(path) as store:
         if not store.forget_session(name):
-            raise common.NoValue(f"the store has no session of the name {shown_name(name)}")
+            raise stores.NoValue(f"the store has no session of the name {shown_name(name)}")
 
 
 def shown_name(name: str) -> str:
     """Return a session's name as one line of text."""
-    return common.readable(name.encode("utf-8", "surrogatepass"))
+    return words.readable(name.encode("utf-8", "surrogatepass"))

@@ -1,35 +1,70 @@
 """Commands that change a store: set, del, compact, reorganize. What they did is durable when they end."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from oxidbm import Store
 from oxidbm._plain import Plain
-from oxidbm.cli import common
+from oxidbm.cli import stores, streams, words
 from oxidbm.cli.bar import progress
-from oxidbm.cli.common import InBase64, Key, StorePath
+from oxidbm.cli.common import Escaped, InBase64, Key, KeyCodec, StorePath, ValueCodec, duration
+from oxidbm.cli.stores import Given, NoValue
 
 
 def set_value(
     path: StorePath,
     key: Key,
-    value: Annotated[str | None, typer.Argument(metavar="VALUE", help="The value.", show_default="stdin")] = None,
+    value: Annotated[
+        str | None, typer.Argument(metavar="VALUE", help="The value; - is stdin.", show_default="stdin")
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--input", "-i", metavar="FILE", help="Take the value from a file, as it is.")
+    ] = None,
+    expire: Annotated[
+        str | None,
+        typer.Option("--expire", metavar="TIME", help="Until the key expires: 90, 15m, 2h, 3d.", show_default="never"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="VALUE is JSON, as get --json prints it.")] = False,
+    escaped: Annotated[
+        bool, typer.Option("--escaped", "-e", help=r"KEY and VALUE are written as scan prints them, with \n and \x00.")
+    ] = False,
     in_base64: Annotated[
         bool, typer.Option("--base64", help="KEY and VALUE are given as the base64 of their bytes in the store.")
     ] = False,
-    expire: Annotated[
-        float | None, typer.Option("--expire", help="Seconds until the key expires.", show_default="never")
-    ] = None,
+    key_codec: KeyCodec = None,
+    value_codec: ValueCodec = None,
 ) -> None:
-    """Store a value under a key, as the store's codecs write them; makes a store of bytes where there is none."""
-    given_key = common.argument_bytes(key, in_base64)
-    given = common.stdin().read() if value is None else common.argument_bytes(value, in_base64)
-    with common.writing(path, create=True) as store:
+    """Store a value under a key, as the store's codecs write them; makes a store of bytes where there is none.
+
+    What is read from stdin or a file is stored as it is, up to its last byte. CODEC is bytes, str, int, float,
+    "tuple(str,int)" and so on, json, msgpack or objects; a store keeps its own.
+    """
+    seconds = duration(expire)
+    name = Given("key", key, in_base64, escaped)
+    given = given_value(value, source, in_base64, escaped, as_json)
+    codecs = stores.codecs_asked_for(path, key_codec, value_codec)
+    with stores.writing(path, create=True, **codecs) as store:
         check_known(store, "keys", store.key_codec)
         check_known(store, "values", store.value_codec)
-        name = common.key_bytes(store, given_key, in_base64)
-        store.set(name, common.coded("value", Plain(store.value_codec), given, in_base64 and value is not None), expire)
+        key_bytes = name.coded(Plain(store.key_codec))
+        store.set(key_bytes, given.coded(Plain(store.value_codec)), seconds)
+
+
+def given_value(value: str | None, source: Path | None, in_base64: bool, escaped: bool, as_json: bool) -> Given:
+    """Return the value that set was given, as an argument, in a file or on stdin."""
+    if source is not None and value is not None:
+        raise ValueError("give a value, or a file with --input, not both")
+    if source is not None and str(source) != "-":
+        data = source.read_bytes()
+    elif value is None or value == "-":
+        streams.ask_for("the value")
+        with streams.of_stream("stdin"):
+            data = streams.stdin().read()
+    else:
+        return Given("value", value, in_base64, escaped, as_json)
+    return Given("value", data, as_json=as_json)
 
 
 def check_known(store: Store[Any, Any], what: str, name: str) -> None:
@@ -43,43 +78,67 @@ def check_known(store: Store[Any, Any], what: str, name: str) -> None:
 def delete(
     path: StorePath,
     keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="The keys.", show_default=False)],
+    escaped: Escaped = False,
     in_base64: InBase64 = False,
 ) -> None:
     """Delete keys; exit code 1 where one has no value, the others are deleted all the same."""
-    given = [common.argument_bytes(key, in_base64) for key in keys]
-    with common.writing(path) as store:
-        names = [common.key_bytes(store, key, in_base64) for key in given]
+    given = [Given("key", key, in_base64, escaped) for key in keys]
+    with stores.writing(path) as store:
+        codec = Plain(store.key_codec)
+        names = [key.coded(codec) for key in given]
         missing = [key for key, name in zip(given, names, strict=True) if store.pop(name, None) is None]
     if missing:
-        raise common.NoValue(f"no value to delete under {', '.join(common.readable(name) for name in missing)}")
+        hint = next((key.hint() for key in missing if key.hint()), "")
+        raise NoValue(f"no value to delete under {', '.join(key.name for key in missing)}{hint}")
 
 
 def compact(
     path: StorePath,
-    dead: Annotated[float, typer.Option("--dead", help="The share of the log that may stay dead, 0 to below 1.")] = 0.1,
+    dead: Annotated[
+        float, typer.Option("--dead", metavar="SHARE", help="The share of the log that may stay dead, 0 to below 1.")
+    ] = 0.1,
     max_bytes: Annotated[
-        str | None, typer.Option("--max-bytes", help='Go over no more of the log, such as "1GiB".', show_default="all")
+        str | None,
+        typer.Option(
+            "--max-bytes", metavar="SIZE", help='Go over no more of the log, such as "1GiB".', show_default="all"
+        ),
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option("--timeout", help="Seconds after which to end.", show_default="never")
+        str | None,
+        typer.Option("--timeout", metavar="TIME", help="After which to end: 90, 15m, 2h.", show_default="never"),
     ] = None,
     rate: Annotated[
         str | None,
-        typer.Option("--rate", help='Go over no more of the log a second, such as "20MiB".', show_default="no limit"),
+        typer.Option(
+            "--rate",
+            metavar="SIZE",
+            help='Go over no more of the log a second, such as "20MiB".',
+            show_default="no limit",
+        ),
     ] = None,
 ) -> None:
-    """Give back the space of old versions and deleted keys, the oldest first, as far as it takes and limits allow."""
-    with common.writing(path) as store, progress("compacting"):
+    """Give back the space of old versions and deleted keys, file by file.
+
+    The oldest files come first, until no more than a share of --dead of the log is dead, or a limit is reached.
+    """
+    with stores.writing(path) as store, progress("compacting"):
         before = store.stats()["file_bytes"]
-        store.compact(dead, max_bytes=max_bytes, timeout=timeout, rate=rate)
+        store.compact(dead, max_bytes=max_bytes, timeout=duration(timeout), rate=rate)
         after = store.stats()["file_bytes"]
-    common.print_line(f"{path}: {common.size(before)} before, {common.size(after)} after")
+    streams.print_line(words_of_space(path, before, after))
+
+
+def words_of_space(path: Path, before: int, after: int) -> str:
+    """Return what has become of a store's files, for people."""
+    if after >= before:  # there was nothing, and what was done takes some bytes itself
+        return f"{path}: nothing to give back; {words.size(after)}"
+    return f"{path}: {words.size(before)} before, {words.size(after)} after"
 
 
 def reorganize(path: StorePath) -> None:
-    """Give back the space of old versions and deleted keys."""
-    with common.writing(path) as store, progress("reorganizing"):
+    """Give back all the space of old versions and deleted keys at once; what is live is copied first."""
+    with stores.writing(path) as store, progress("reorganizing"):
         before = store.stats()["file_bytes"]
         store.reorganize()
         after = store.stats()["file_bytes"]
-    common.print_line(f"{path}: {common.size(before)} before, {common.size(after)} after")
+    streams.print_line(words_of_space(path, before, after))

@@ -29,7 +29,7 @@ def invoke(*arguments: object, stdin: bytes | None = None) -> Any:
 
     from oxidbm.cli.app import app
 
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin, prog_name="oxidbm")
 
 
 def environment() -> dict[str, str]:

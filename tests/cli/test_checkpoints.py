@@ -42,9 +42,9 @@ def test_listing(prices: Path) -> None:
     assert (first["kind"], first["name"], first["automatic"]) == ("fold-over", "before\nthe sale", False)
     assert (second["kind"], second["name"], second["bytes"]) == ("log", None, 0)
     title, *lines = invoke("checkpoints", prices).stdout.splitlines()
-    assert title.split() == ["token", "kind", "time", "size", "commit", "automatic", "name"]
+    assert title.split() == ["token", "kind", "time", "size", "commit", "name"]
     assert [line.split()[0] for line in lines] == [first["token"], second["token"]]
-    assert lines[0].endswith("no         before\\nthe sale")
+    assert lines[0].endswith("      1  before\\nthe sale")
     assert lines[1] == lines[1].rstrip()
     with Store(prices, read_only=True) as store:
         assert [known.token for known in store.checkpoints()] == [first["token"], second["token"]]
@@ -179,7 +179,7 @@ def test_stat_says_what_opening_did(prices: Path) -> None:
     assert found["recovery"]["checkpoint"] == token
     assert found["recovery"]["faults"] == []
     assert (found["checkpoints"], found["recovery"]["records"] > 0) == (2, True)
-    lines = [line.split() for line in invoke("stat", prices).stdout.splitlines()]
+    lines = [line.split() for line in invoke("stat", prices, "--all").stdout.splitlines()]
     assert ["recovered", "from", token] in lines
     assert ["replayed", "records", str(found["recovery"]["records"])] in lines
 
@@ -255,7 +255,7 @@ class Terminal:
 def test_asking_before_anything_is_deleted(
     prices: Path, answer: str, yes: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from oxidbm.cli import checkpoints, common
+    from oxidbm.cli import checkpoints, failures
 
     token = listed(prices)[0]["token"]
     now = contents(prices)
@@ -264,7 +264,7 @@ def test_asking_before_anything_is_deleted(
         checkpoints.recover(prices, token)
         assert contents(prices) != now
     else:
-        with pytest.raises(common.Declined, match="nothing was changed"):
+        with pytest.raises(failures.Declined, match="nothing was changed"):
             checkpoints.recover(prices, token)
         assert contents(prices) == now
     assert capsys.readouterr().err.endswith("Go on? [y/N] ")

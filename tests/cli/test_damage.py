@@ -85,9 +85,7 @@ def test_salvage_says_that_codecs_were_not_known(tmp_path: Path) -> None:
     (tmp_path / "typed" / "STORE").unlink()
     done = invoke("salvage", tmp_path / "typed", tmp_path / "bytes")
     assert f"{tmp_path / 'bytes'}: keys and values were taken as bytes, since STORE" in done.stdout
-    assert (
-        f"delete {tmp_path / 'bytes'} and salvage again with its codecs: --key-codec and --value-codec" in done.stdout
-    )
+    assert f"delete {tmp_path / 'bytes'} and salvage again with its codecs: --key and --value" in done.stdout
     half = salvage(tmp_path / "typed", tmp_path / "half", key=str)
     assert [fault for fault in half.faults if "values were taken as bytes" in fault and "keys and" not in fault]
     known = salvage(tmp_path / "typed", tmp_path / "known", key="str", value="int")

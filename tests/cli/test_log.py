@@ -196,8 +196,8 @@ def test_what_is_no_log(tmp_path: Path) -> None:
     oxidbm.Store(tmp_path / "store").close()
     made(tmp_path / "log", 1)
     for arguments, code, said in (
-        (("log", "stat", tmp_path / "store"), 6, "oxidbm.Store"),
-        (("stat", tmp_path / "log"), 6, "oxidbm.Log"),
+        (("log", "stat", tmp_path / "store"), 6, "is a store, not a log\n`oxidbm -h` lists"),
+        (("stat", tmp_path / "log"), 6, "is a log, not a store\n`oxidbm log --help` lists"),
         (("log", "stat", tmp_path / "nothing"), 3, "there is no log"),
     ):
         done = run(*arguments)

@@ -38,7 +38,7 @@ def test_beside_the_process_that_has_it(tmp_path: Path) -> None:
         assert 0 <= stat["oldest_seconds"] < 3600
         assert "maxsize" not in stat
         text = invoke("queue", "stat", path).stdout.splitlines()
-        assert [line.split() for line in text[:3]] == [["waiting", "3"], ["in_flight", "1"], ["delayed", "1"]]
+        assert [line.split() for line in text[:3]] == [["waiting", "3"], ["in", "flight", "1"], ["delayed", "1"]]
         done = invoke("queue", "check", path)
         assert (done.exit_code, done.stdout) == (0, f"{path}: 4 items, no faults\n")
 

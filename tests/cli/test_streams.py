@@ -21,7 +21,7 @@ ITEMS = {b"a": b"1", b"b": b"2"}
 def shell(arguments: tuple[object, ...], redirections: str) -> subprocess.CompletedProcess[bytes]:
     """Run the command with redirections of a POSIX shell."""
     return subprocess.run(
-        ["sh", "-c", f'"$@" {redirections}', "sh", *command(*arguments)],
+        ["sh", "-c", f'("$@" {redirections})', "sh", *command(*arguments)],
         capture_output=True,
         timeout=300,
         env=environment(),
@@ -48,6 +48,25 @@ def test_a_closed_stream_is_no_traceback(
     done = shell((arguments[0], store, *arguments[2:]), redirections)
     assert (done.returncode, done.stdout, done.stderr) == (code, b"", said)
     assert contents(store) == ITEMS | ({b"b": b"3"} if code == 0 else {})
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_ends_early_is_told_by_the_exit_code(
+    unbuffered: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where stdout is not buffered, and a write to it may write a part."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    store = make(tmp_path / "s", {b"a": bytes(1 << 20)})
+    for name in ("get", "scan", "dump"):
+        key = ("a",) if name == "get" else ()
+        done = shell((name, store, *key), "| head -c 1 > /dev/null; true")
+        assert (done.returncode, done.stderr) == (0, b"")
+        done = shell(
+            (name, store, *key), f"2> {tmp_path / 'said'}; echo $? > {tmp_path / 'code'}) | (head -c 1 > /dev/null"
+        )
+        assert (tmp_path / "code").read_text() == "141\n"
+        assert (tmp_path / "said").read_bytes() == b""
+    assert shell(("get", store, "a", "--raw"), "| wc -c").stdout.strip() == b"1048576"
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")

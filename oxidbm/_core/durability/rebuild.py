@@ -11,7 +11,6 @@ only when all its records verify. A writer that crashes while it rebuilds finds 
 import errno
 import mmap
 import os
-import tempfile
 from typing import Any, Final, final
 
 from librt.strings import read_i64_le
@@ -55,6 +54,8 @@ class Spill:
 
     def opened(self, place: str | None) -> Any:
         """Return a new file in a directory, or where temporary files go if nothing may be written there."""
+        import tempfile  # a sixth of what importing oxidbm takes, and few stores are opened at a snapshot
+
         try:
             return tempfile.TemporaryFile(dir=place, buffering=0)
         except OSError as failure:
