@@ -2,6 +2,7 @@
 
 import collections.abc
 import datetime as dt
+import enum
 import importlib.util
 import math
 import os
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Union
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -100,6 +102,10 @@ NAMES: list[tuple[codecs.Codec[Any], str]] = [
     (codecs.Msgpack(Literal["b", "a", 1]), "msgpack:Literal['a','b',1]"),
     (codecs.Msgpack(Annotated[int, msgspec.Meta(ge=0)]), "msgpack:int"),
     (codecs.Tuple(int, "str", None, codecs.Msgpack(Point, name="p")), "tuple(int,str,bytes,msgpack:p)"),
+    (codecs.resolve(tuple[str, int]), "tuple(str,int)"),
+    (codecs.resolve(tuple[str, tuple[dt.datetime, bool]]), "tuple(str,tuple(datetime,bool))"),
+    (codecs.resolve(Colour), f"int:{HERE}.Colour"),
+    (codecs.Enum(Colour, name="colour"), "int:colour"),
     (codecs.Tuple(codecs.Tuple(int), Point), f"tuple(tuple(int),msgpack:{HERE}.Point)"),
 ]
 
@@ -119,6 +125,13 @@ def test_a_name_has_at_most_255_bytes() -> None:
         codecs.Msgpack(list["Point"])  # type: ignore[arg-type, unused-ignore]
 
 
+class Mixed(enum.Enum):
+    """Members whose values have no order."""
+
+    A = 1
+    B = "b"
+
+
 @dataclass
 class Own:
     """A codec of one's own."""
@@ -136,6 +149,10 @@ class Own:
     ("spec", "codec"),
     [(None, codecs.BYTES), (bytes, codecs.BYTES), (str, codecs.STR), (int, codecs.INT), (float, codecs.FLOAT),
      ("bytes", codecs.BYTES), ("str", codecs.STR), ("int", codecs.INT), ("float", codecs.FLOAT),
+     (bool, codecs.BOOL), ("bool", codecs.BOOL), (dt.datetime, codecs.DATETIME), ("datetime", codecs.DATETIME),
+     ("naive-datetime", codecs.NAIVE_DATETIME), (dt.date, codecs.DATE), ("date", codecs.DATE), (dt.time, codecs.TIME),
+     ("time", codecs.TIME), (dt.timedelta, codecs.TIMEDELTA), ("timedelta", codecs.TIMEDELTA),
+     (UUID, codecs.UUID), ("uuid", codecs.UUID), (Decimal, codecs.DECIMAL), ("decimal", codecs.DECIMAL),
      ("json", codecs.JSON), ("msgpack", codecs.MSGPACK), ("objects", codecs.OBJECTS), ("pickle", codecs.PICKLE),
      (DAY, DAY)],
     ids=lambda part: str(getattr(part, "name", part)),
@@ -154,8 +171,13 @@ def test_types_and_objects_stand_for_codecs() -> None:
 
 @pytest.mark.parametrize(
     ("spec", "error", "words"),
-    [("marshal", ValueError, "no codec named 'marshal'; the names are bytes, str, int, float, json"),
-     (bool, TypeError, "has no codec of its own; give codecs.Msgpack"),
+    [("marshal", ValueError, "no codec named 'marshal'; the names are bytes, str, int, float, bool, json"),
+     (complex, TypeError, "the type complex has no codec of its own; give codecs.Msgpack"),
+     (tuple[int, ...], TypeError, r"tuple\[int, ...\] does not say how many parts .*: tuple\[int, str\] stands for"),
+     (tuple, TypeError, "tuple does not say how many parts"),
+     (tuple[int, list[int]], TypeError, r"the type list\[int\] has no codec of its own; give codecs.Msgpack or"),
+     (Pair, TypeError, r"named tuple .*Pair has no codec .*; codecs\.Tuple of its .*codecs\.Msgpack\(Pair"),
+     (Mixed, TypeError, r"Mixed needs values that are all int, all str, all bytes or all float; give codecs\.Msgpack"),
      (list, TypeError, "has no codec of its own"),
      (list[int], TypeError, "has no codec of its own"),
      (Box[int], TypeError, "has no codec of its own"),

@@ -33,7 +33,7 @@ class Change(Modification):
 
     def apply(self, old: bytes) -> bytes | None:
         """Return the new value, None to leave the old one."""
-        result = self.function(self.handle.coders.from_value(old))
+        result = self.function(self.handle.coders.value_of(self.key, old))
         return None if result is None else to_value(self.handle, self.key, result)
 
 
@@ -195,8 +195,9 @@ class Session:
     def read(self, key: object, default: object = None) -> object:
         """Return the key's value, or `default`."""
         self.check_open()
-        value = operations.read(self.table, to_key(self.handle, key))
-        return default if value is None else self.handle.coders.from_value(value)
+        k = to_key(self.handle, key)
+        value = operations.read(self.table, k)
+        return default if value is None else self.handle.coders.value_of(k, value)
 
     def upsert(self, key: object, value: object) -> None:
         """Store a value under a key, whatever was there."""
@@ -218,7 +219,7 @@ class Session:
         change = Change(self.handle, k, function)
         result = retry.read_modify_write(self.table, k, change, first)
         self.count_one()
-        return None if result is None else self.handle.coders.from_value(result)
+        return None if result is None else self.handle.coders.value_of(k, result)
 
     def delete(self, key: object) -> bool:
         """Delete a key; False where it had no value."""
