@@ -91,6 +91,12 @@ def __getattr__(name: str) -> object:
     """Import a module when it is used first: shelve needs pickle's, which takes time, and few need the others."""
     if name in ("codecs", "dbm", "device", "queue", "shelve"):
         return importlib.import_module(f"oxidbm.{name}")
+    if name == "AsyncEntries":
+        return importlib.import_module("oxidbm._async").AsyncEntries
+    if name in ("CheckpointKind", "Durability", "OnError"):
+        return getattr(importlib.import_module("oxidbm._choices"), name)
+    if name == "Memoized":
+        return importlib.import_module("oxidbm._memoize").Memoized
     if name == "BackupReport":
         return importlib.import_module("oxidbm._backup").BackupReport
     if name in ("LostRange", "SalvageReport", "check", "salvage"):
@@ -112,15 +118,18 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "AsyncEntries",
     "BackupReport",
     "Batch",
     "BudgetWarning",
     "BusyError",
     "Checkpoint",
+    "CheckpointKind",
     "ClosedError",
     "CodecError",
     "CorruptionError",
     "Database",
+    "Durability",
     "FormatError",
     "FullError",
     "KeyHistory",
@@ -134,7 +143,9 @@ __all__ = [
     "LogSalvageReport",
     "LogScan",
     "LostRange",
+    "Memoized",
     "MissingError",
+    "OnError",
     "PoisonedError",
     "Queue",
     "ReadOnlyError",

@@ -19,6 +19,9 @@ from oxidbm import device as device
 from oxidbm import queue as queue
 from oxidbm import shelve as shelve
 from oxidbm._backup import BackupReport as BackupReport
+from oxidbm._choices import CheckpointKind as CheckpointKind
+from oxidbm._choices import Durability as Durability
+from oxidbm._choices import OnError as OnError
 from oxidbm._core.device.device import Device
 from oxidbm._core.errors import (
     BudgetWarning,
@@ -38,27 +41,31 @@ from oxidbm._core.errors import (
 )
 from oxidbm._log_remains import LogSalvageReport as LogSalvageReport
 from oxidbm._log_salvage import salvage_log as salvage_log
-from oxidbm._memoize import Memoized
+from oxidbm._memoize import Memoized as Memoized
 from oxidbm._recover import recover as recover
 from oxidbm._salvage import SalvageReport as SalvageReport
 from oxidbm._salvage import check as check
 from oxidbm._salvage import salvage as salvage
 from oxidbm._survey import LostRange as LostRange
 from oxidbm.codecs import Codec
+from oxidbm.codecs import Name as _Name
 from oxidbm.queue import Queue as Queue
 
 __version__: str
 
 __all__ = [
+    "AsyncEntries",
     "BackupReport",
     "Batch",
     "BudgetWarning",
     "BusyError",
     "Checkpoint",
+    "CheckpointKind",
     "ClosedError",
     "CodecError",
     "CorruptionError",
     "Database",
+    "Durability",
     "FormatError",
     "FullError",
     "KeyHistory",
@@ -72,7 +79,9 @@ __all__ = [
     "LogSalvageReport",
     "LogScan",
     "LostRange",
+    "Memoized",
     "MissingError",
+    "OnError",
     "PoisonedError",
     "Queue",
     "ReadOnlyError",
@@ -98,13 +107,10 @@ _T = TypeVar("_T")
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _Bytes: TypeAlias = str | ReadableBuffer
-_OnError: TypeAlias = Literal["raise", "skip", "bytes"]
-_Durability: TypeAlias = Literal["manual", "interval", "always"]
-_Kind: TypeAlias = Literal["fold-over", "snapshot", "incremental", "index", "log"]
 _K = TypeVar("_K", default=bytes)  # a bare Store is one of bytes
 _V = TypeVar("_V", default=bytes)
 _B = TypeVar("_B", bound=_Bytes)
-_CK = TypeVar("_CK", default=Any)  # what a codec given by its name takes is not known here
+_CK = TypeVar("_CK", default=Any)
 _CV = TypeVar("_CV", default=Any)
 
 class Store(MutableMapping[_K, _V]):
@@ -132,7 +138,7 @@ class Store(MutableMapping[_K, _V]):
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "256MiB",
-        durability: _Durability = "interval",
+        durability: Durability = "interval",
         read_only: bool = False,
         page_size: int | str = "4MiB",
         evict: bool = False,
@@ -160,7 +166,7 @@ class Store(MutableMapping[_K, _V]):
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "256MiB",
-        durability: _Durability = "interval",
+        durability: Durability = "interval",
         read_only: bool = False,
         page_size: int | str = "4MiB",
         evict: bool = False,
@@ -174,7 +180,35 @@ class Store(MutableMapping[_K, _V]):
         lock: bool = True,
         device: Device | None = None,
         clock: Callable[[], float] | None = None,
-        key: type[_CK] | Codec[_CK] | str,
+        key: type[_CK] | Codec[_CK],
+        value: None = None,
+        ordered: bool = False,
+        size_limit: int | str | None = None,
+        checkpoints: bool = True,
+        checkpoint: str | Checkpoint | None = None,
+        follow: float | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Store[Any, bytes],
+        path: StrOrBytesPath | None = None,
+        *,
+        memory: int | str = "256MiB",
+        durability: Durability = "interval",
+        read_only: bool = False,
+        page_size: int | str = "4MiB",
+        evict: bool = False,
+        interval: float = 1.0,
+        compaction: bool = True,
+        compaction_rate: int | str | None = None,
+        mapped: bool | None = None,
+        read_cache: bool | int | str | None = None,
+        mode: int = 0o666,
+        create: bool = True,
+        lock: bool = True,
+        device: Device | None = None,
+        clock: Callable[[], float] | None = None,
+        key: _Name,
         value: None = None,
         ordered: bool = False,
         size_limit: int | str | None = None,
@@ -188,7 +222,7 @@ class Store(MutableMapping[_K, _V]):
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "256MiB",
-        durability: _Durability = "interval",
+        durability: Durability = "interval",
         read_only: bool = False,
         page_size: int | str = "4MiB",
         evict: bool = False,
@@ -203,7 +237,7 @@ class Store(MutableMapping[_K, _V]):
         device: Device | None = None,
         clock: Callable[[], float] | None = None,
         key: None = None,
-        value: type[_CV] | Codec[_CV] | str,
+        value: type[_CV] | Codec[_CV],
         ordered: bool = False,
         size_limit: int | str | None = None,
         checkpoints: bool = True,
@@ -212,11 +246,11 @@ class Store(MutableMapping[_K, _V]):
     ) -> None: ...
     @overload
     def __init__(
-        self: Store[_CK, _CV],
+        self: Store[bytes, Any],
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "256MiB",
-        durability: _Durability = "interval",
+        durability: Durability = "interval",
         read_only: bool = False,
         page_size: int | str = "4MiB",
         evict: bool = False,
@@ -230,8 +264,120 @@ class Store(MutableMapping[_K, _V]):
         lock: bool = True,
         device: Device | None = None,
         clock: Callable[[], float] | None = None,
-        key: type[_CK] | Codec[_CK] | str,
-        value: type[_CV] | Codec[_CV] | str,
+        key: None = None,
+        value: _Name,
+        ordered: bool = False,
+        size_limit: int | str | None = None,
+        checkpoints: bool = True,
+        checkpoint: str | Checkpoint | None = None,
+        follow: float | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Store[_CK, Any],
+        path: StrOrBytesPath | None = None,
+        *,
+        memory: int | str = "256MiB",
+        durability: Durability = "interval",
+        read_only: bool = False,
+        page_size: int | str = "4MiB",
+        evict: bool = False,
+        interval: float = 1.0,
+        compaction: bool = True,
+        compaction_rate: int | str | None = None,
+        mapped: bool | None = None,
+        read_cache: bool | int | str | None = None,
+        mode: int = 0o666,
+        create: bool = True,
+        lock: bool = True,
+        device: Device | None = None,
+        clock: Callable[[], float] | None = None,
+        key: type[_CK] | Codec[_CK],
+        value: _Name,
+        ordered: bool = False,
+        size_limit: int | str | None = None,
+        checkpoints: bool = True,
+        checkpoint: str | Checkpoint | None = None,
+        follow: float | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Store[Any, _CV],
+        path: StrOrBytesPath | None = None,
+        *,
+        memory: int | str = "256MiB",
+        durability: Durability = "interval",
+        read_only: bool = False,
+        page_size: int | str = "4MiB",
+        evict: bool = False,
+        interval: float = 1.0,
+        compaction: bool = True,
+        compaction_rate: int | str | None = None,
+        mapped: bool | None = None,
+        read_cache: bool | int | str | None = None,
+        mode: int = 0o666,
+        create: bool = True,
+        lock: bool = True,
+        device: Device | None = None,
+        clock: Callable[[], float] | None = None,
+        key: _Name,
+        value: type[_CV] | Codec[_CV],
+        ordered: bool = False,
+        size_limit: int | str | None = None,
+        checkpoints: bool = True,
+        checkpoint: str | Checkpoint | None = None,
+        follow: float | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Store[Any, Any],
+        path: StrOrBytesPath | None = None,
+        *,
+        memory: int | str = "256MiB",
+        durability: Durability = "interval",
+        read_only: bool = False,
+        page_size: int | str = "4MiB",
+        evict: bool = False,
+        interval: float = 1.0,
+        compaction: bool = True,
+        compaction_rate: int | str | None = None,
+        mapped: bool | None = None,
+        read_cache: bool | int | str | None = None,
+        mode: int = 0o666,
+        create: bool = True,
+        lock: bool = True,
+        device: Device | None = None,
+        clock: Callable[[], float] | None = None,
+        key: _Name,
+        value: _Name,
+        ordered: bool = False,
+        size_limit: int | str | None = None,
+        checkpoints: bool = True,
+        checkpoint: str | Checkpoint | None = None,
+        follow: float | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Store[_CK, _CV],
+        path: StrOrBytesPath | None = None,
+        *,
+        memory: int | str = "256MiB",
+        durability: Durability = "interval",
+        read_only: bool = False,
+        page_size: int | str = "4MiB",
+        evict: bool = False,
+        interval: float = 1.0,
+        compaction: bool = True,
+        compaction_rate: int | str | None = None,
+        mapped: bool | None = None,
+        read_cache: bool | int | str | None = None,
+        mode: int = 0o666,
+        create: bool = True,
+        lock: bool = True,
+        device: Device | None = None,
+        clock: Callable[[], float] | None = None,
+        key: type[_CK] | Codec[_CK],
+        value: type[_CV] | Codec[_CV],
         ordered: bool = False,
         size_limit: int | str | None = None,
         checkpoints: bool = True,
@@ -392,7 +538,7 @@ class Store(MutableMapping[_K, _V]):
     def get(self, key: _K, default: _T) -> _V | _T:
         """Return the key's value, or `default`."""
 
-    def keys(self, *, on_error: _OnError = "raise") -> KeysView[_K]:
+    def keys(self, *, on_error: OnError = "raise") -> KeysView[_K]:
         """Return a live view of the keys, iterated as the store itself is.
 
         on_error: what an iteration does at a key that the codec did not write: "raise" codecs.DecodeError, which names
@@ -401,13 +547,13 @@ class Store(MutableMapping[_K, _V]):
         Raises ValueError for another word.
         """
 
-    def values(self, *, on_error: _OnError = "raise") -> ValuesView[_V]:
+    def values(self, *, on_error: OnError = "raise") -> ValuesView[_V]:
         """Return a live view of the values; each is the key's value at the moment of its visit. `in` is O(n).
 
         on_error: as in `keys`, for values.
         """
 
-    def items(self, *, on_error: _OnError = "raise") -> ItemsView[_K, _V]:
+    def items(self, *, on_error: OnError = "raise") -> ItemsView[_K, _V]:
         """Return a live view of the items, iterated as the store itself is.
 
         on_error: as in `keys`, for keys and values; "skip" leaves out the item where one of the two cannot be decoded.
@@ -707,7 +853,7 @@ class Store(MutableMapping[_K, _V]):
 
     def checkpoint(
         self,
-        kind: _Kind = "fold-over",
+        kind: CheckpointKind = "fold-over",
         name: str | None = None,
         wait: bool = True,
         *,
@@ -906,7 +1052,7 @@ class Store(MutableMapping[_K, _V]):
 class Database(Store[bytes, bytes]):
     """A store as `open` returns it: a Store, at the same cost, that keeps the dbm protocol where that differs."""
 
-    def keys(self, *, on_error: _OnError = "raise") -> list[bytes]:  # type: ignore[override]
+    def keys(self, *, on_error: OnError = "raise") -> list[bytes]:  # type: ignore[override]
         """Return a list of the keys, in the order of the log. O(n) memory; iterate the store itself to have none."""
 
     def firstkey(self) -> bytes | None:
@@ -963,6 +1109,10 @@ class Session(Generic[_K, _V]):
     Serial numbers: Prasaad et al., "Concurrent Prefix Recovery", SIGMOD 2019; here a commit is one instant
     for all sessions.
     """
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        """Return the class with types for keys and values, for annotations."""
 
     @property
     def name(self) -> str | None:
@@ -1108,7 +1258,7 @@ class Checkpoint:
         """What names it; tokens sort as their commits do. Empty until its making has begun."""
 
     @property
-    def kind(self) -> _Kind:
+    def kind(self) -> CheckpointKind:
         """ "fold-over", "snapshot", "incremental", "index" or "log"."""
 
     @property
@@ -1187,6 +1337,10 @@ class Batch(Generic[_K, _V]):
 
     The last write of a key counts. One commit decides about all of them.
     """
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        """Return the class with types for keys and values, for annotations."""
 
     def __len__(self) -> int:
         """Return how many keys the batch writes."""
@@ -1273,7 +1427,7 @@ class Log(Generic[_V]):
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "64MiB",
-        durability: _Durability = "manual",
+        durability: Durability = "manual",
         read_only: bool = False,
         page_size: int | str = "4MiB",
         interval: float = 1.0,
@@ -1291,11 +1445,11 @@ class Log(Generic[_V]):
     ) -> None: ...
     @overload
     def __init__(
-        self: Log[_CV],
+        self: Log[Any],
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "64MiB",
-        durability: _Durability = "manual",
+        durability: Durability = "manual",
         read_only: bool = False,
         page_size: int | str = "4MiB",
         interval: float = 1.0,
@@ -1303,7 +1457,29 @@ class Log(Generic[_V]):
         keep_entries: int | None = None,
         keep_bytes: int | str | None = None,
         keep_seconds: float | None = None,
-        codec: type[_CV] | Codec[_CV] | str,
+        codec: _Name,
+        mode: int = 0o666,
+        create: bool = True,
+        lock: bool = True,
+        device: Device | None = None,
+        commit: int | None = None,
+        on_error: Literal["raise", "skip"] | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Log[_CV],
+        path: StrOrBytesPath | None = None,
+        *,
+        memory: int | str = "64MiB",
+        durability: Durability = "manual",
+        read_only: bool = False,
+        page_size: int | str = "4MiB",
+        interval: float = 1.0,
+        commit_bytes: int | str | None = None,
+        keep_entries: int | None = None,
+        keep_bytes: int | str | None = None,
+        keep_seconds: float | None = None,
+        codec: type[_CV] | Codec[_CV],
         mode: int = 0o666,
         create: bool = True,
         lock: bool = True,
@@ -1503,7 +1679,7 @@ class Log(Generic[_V]):
         timeout: float | None = None,
         uncommitted: bool = False,
         on_error: Literal["raise", "skip"] | None = None,
-    ) -> _AsyncFollower[_V]:
+    ) -> AsyncEntries[_V]:
         """As `follow`, for `async for`: other tasks run while it waits. It has `overtaken`, too."""
 
     def reader(
@@ -1658,6 +1834,10 @@ class Log(Generic[_V]):
 class LogFollower(Generic[_V]):
     """An iterator over the entries of a log that waits for more at its end; made by `Log.follow`."""
 
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        """Return the class with types for entries, for annotations."""
+
     @property
     def overtaken(self) -> int:
         """How many entries were truncated, by whatever process, before it came to them; it has gone on behind these.
@@ -1683,8 +1863,12 @@ class LogFollower(Generic[_V]):
     def close(self) -> None:
         """End, also for a thread that waits in it; a second time does nothing."""
 
-class _AsyncFollower(AsyncIterator[tuple[int, _V]]):
+class AsyncEntries(AsyncIterator[tuple[int, _V]]):
     """An iterator over the entries of a log for `async for`; made by `Log.aiter`."""
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        """Return the class with types for entries, for annotations."""
 
     @property
     def overtaken(self) -> int:
@@ -1692,6 +1876,9 @@ class _AsyncFollower(AsyncIterator[tuple[int, _V]]):
 
     async def __anext__(self) -> tuple[int, _V]:
         """Return the next entry with its address, once there is one."""
+
+    async def aclose(self) -> None:
+        """End, also for who waits in it."""
 
 @final
 class LogReader(Generic[_V]):
@@ -1701,6 +1888,10 @@ class LogReader(Generic[_V]):
     it of those that were given, but, by an exception, not of the last one. It is written at once, so that a killed
     process loses nothing of it, and durable with the next commit in this process, `sync` or `close`.
     """
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        """Return the class with types for entries, for annotations."""
 
     name: str
 
@@ -1843,6 +2034,10 @@ class KeyHistory(Generic[_V]):
     It is a reader inside the store's epoch: until it is exhausted, closed or dropped, no file it may still read is
     deleted. In a store in memory it keeps nothing, and ends where compaction has overtaken it.
     """
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        """Return the class with types for values, for annotations."""
 
     def __iter__(self) -> Iterator[KeyVersion[_V]]:
         """Return the history itself."""

@@ -26,7 +26,7 @@ COMPLEMENT: Final = bytes(range(255, -1, -1))
 class UuidCodec(Delimited):
     """UUIDs, as their 16 bytes, most significant first."""
 
-    name: Final = "uuid"
+    name = "uuid"
 
     def encode(self, value: uuid.UUID, /) -> bytes:
         """Return the UUID's bytes."""
@@ -53,7 +53,7 @@ class DecimalCodec(Delimited):
     0x30, the infinities 0x10 and 0x50.
     """
 
-    name: Final = "decimal"
+    name = "decimal"
 
     def encode(self, value: Decimal, /) -> bytes:
         """Return the number's bytes; ValueError for NaN, which is equal to nothing."""

@@ -39,7 +39,7 @@ class BytesCodec:
 class StrCodec:
     """Text as UTF-8, whose order is that of str. A lone surrogate is a UnicodeEncodeError, which is a ValueError."""
 
-    name: Final = "str"
+    name = "str"
 
     def encode(self, value: str, /) -> bytes:
         """Return the text's UTF-8."""
@@ -68,7 +68,7 @@ class Delimited:
 class BoolCodec(Delimited):
     """False and True, as the bytes 0 and 1."""
 
-    name: Final = "bool"
+    name = "bool"
 
     def encode(self, value: bool, /) -> bytes:
         """Return the byte."""
@@ -94,7 +94,7 @@ class IntCodec(Delimited):
     n < 0: the byte 0x7f - k, then -n - 1 in k bytes, each complemented. An IntEnum's member comes back as an int.
     """
 
-    name: Final = "int"
+    name = "int"
 
     def encode(self, value: int, /) -> bytes:
         """Return the integer's bytes; OverflowError for one that takes more than 120."""
@@ -136,7 +136,7 @@ class FloatCodec(Delimited):
     computed NaN may have either sign; its payload is lost. An int is taken where a float is equal to it.
     """
 
-    name: Final = "float"
+    name = "float"
 
     def encode(self, value: float, /) -> bytes:
         """Return the float's bits, complemented where it is negative, else with the sign bit set."""

@@ -65,7 +65,7 @@ class CountCodec(Delimited):
 class DatetimeCodec(CountCodec):
     """Datetimes with a time zone, as microseconds since 1970 in UTC, in which they come back."""
 
-    name: Final = "datetime"
+    name = "datetime"
     least = LEAST
     most = MOST
 
@@ -100,7 +100,7 @@ class DatetimeCodec(CountCodec):
 class NaiveDatetimeCodec(CountCodec):
     """Datetimes without a time zone, as microseconds since the beginning of 1970; without their `fold`."""
 
-    name: Final = "naive-datetime"
+    name = "naive-datetime"
     least = LEAST
     most = MOST
 
@@ -135,7 +135,7 @@ class NaiveDatetimeCodec(CountCodec):
 class DateCodec(CountCodec):
     """Dates, as days since 1970-01-01. A datetime is none here: its time would be lost."""
 
-    name: Final = "date"
+    name = "date"
     least = dt.date.min.toordinal() - DAY_ZERO
     most = dt.date.max.toordinal() - DAY_ZERO
 
@@ -162,7 +162,7 @@ class DateCodec(CountCodec):
 class TimeCodec(CountCodec):
     """Times of day without a UTC offset, as microseconds since midnight; without their `fold`."""
 
-    name: Final = "time"
+    name = "time"
     most = DAY - 1
 
     def encode(self, value: dt.time, /) -> bytes:
@@ -190,7 +190,7 @@ class TimeCodec(CountCodec):
 class TimedeltaCodec(CountCodec):
     """Durations, as microseconds."""
 
-    name: Final = "timedelta"
+    name = "timedelta"
     least = dt.timedelta.min // MICROSECOND
     most = dt.timedelta.max // MICROSECOND
 

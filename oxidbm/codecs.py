@@ -86,7 +86,7 @@ class ObjectsCodec:
     keys it has a form that equal objects share, in which they may come back as equal ones of another type.
     """
 
-    name: Final = "objects"
+    name = "objects"
 
     def encode(self, value: Any, /) -> bytes:
         """Return the object's written form; TypeError for a type that has none, ValueError for a value in itself."""
@@ -112,7 +112,7 @@ class PickleCodec:
     equal pickles, so it is for values, and refused for keys.
     """
 
-    name: Final = "pickle"
+    name = "pickle"
     PROTOCOL: Final = 5  # the newest that every supported Python reads and writes
 
     def encode(self, value: Any, /) -> bytes:

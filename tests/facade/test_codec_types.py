@@ -3,7 +3,6 @@
 import collections.abc
 import datetime as dt
 import enum
-import importlib.util
 import math
 import os
 import subprocess
@@ -224,56 +223,6 @@ print([name for name in {heavy} if name in sys.modules])
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )  # fmt: skip
     assert answer.stdout.splitlines() == ["[]", "['json', 'base64']"]
-
-
-CHECKED = """
-from dataclasses import dataclass
-from typing import Any, assert_type
-from oxidbm import codecs
-
-@dataclass
-class Point:
-    x: int
-
-class Own:
-    name = "own"
-    def encode(self, value: int, /) -> bytes: return b"%d" % value
-    def decode(self, data: bytes, /) -> int: return int(data)
-
-assert_type(codecs.resolve(None), codecs.Codec[bytes])
-assert_type(codecs.resolve(bytes), codecs.Codec[bytes])
-assert_type(codecs.resolve(int), codecs.Codec[int])
-assert_type(codecs.resolve("str"), codecs.Codec[str])
-assert_type(codecs.resolve("json"), codecs.Codec[Any])
-assert_type(codecs.resolve(Point), codecs.Codec[Point])
-assert_type(codecs.resolve(Own()), codecs.Codec[int])
-assert_type(codecs.resolve(codecs.INT), codecs.Codec[int])
-assert_type(codecs.resolve(codecs.Tuple(int, str)), codecs.Codec[tuple[int, str]])
-assert_type(codecs.Tuple(int, Own(), codecs.FLOAT), codecs.Tuple[tuple[int, int, float]])
-assert_type(codecs.Tuple("int", str), codecs.Tuple[tuple[Any, ...]])
-assert_type(codecs.Json(Point).decode(b""), Point)
-assert_type(codecs.Msgpack(list[int]), codecs.Msgpack[list[int]])
-assert_type(codecs.Msgpack(int | None), codecs.Msgpack[Any])
-assert_type(codecs.JSON.decode(b""), Any)
-codecs.INT.encode("1")  # type: ignore[arg-type]
-codecs.resolve("marshal")  # type: ignore[call-overload]
-codecs.resolve(1)  # type: ignore[call-overload]
-codecs.NOTHING  # type: ignore[attr-defined]
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
-@pytest.mark.compiled_only("type checkers read the same in both modes")
-def test_type_checkers_see_the_types(tmp_path: Path) -> None:
-    source = tmp_path / "checked.py"
-    source.write_text(CHECKED, encoding="utf-8")
-    result = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", str(source)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-        env={**os.environ, "OXIDBM_PURE": "1", "MYPY_CACHE_DIR": str(tmp_path / "cache"), "MYPYPATH": str(ROOT)},
-    )  # fmt: skip
-    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("kind", ["log", "store"])

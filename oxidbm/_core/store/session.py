@@ -7,6 +7,7 @@ its own.
 """
 
 from collections.abc import Callable
+from types import GenericAlias
 from typing import Any, Final, final
 
 from oxidbm._core.durability.commit import NANOSECONDS
@@ -145,6 +146,10 @@ class Session:
         self.session_name = name
         self.always = always
         self.closed_already = False
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        return GenericAlias(cls, item)
 
     def __repr__(self) -> str:
         called = "without a name" if self.session_name is None else repr(self.session_name)
