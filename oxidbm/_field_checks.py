@@ -184,9 +184,12 @@ class Checks:
         """Return the lines that check an instance of a class with fields, and leave them by `otherwise`."""
         lines = [f"if type(value) is not {self.named(get_origin(kind) or kind)}: {otherwise}"]
         for field, of in (self.fields(kind) or {}).items():
-            text = self.expression(of, "field")
+            text = self.expression(of, f"value.{field}")
+            if text.count(f"value.{field}") > 2:  # to look for it once more takes longer than to keep it
+                lines.append(f"field = value.{field}")
+                text = self.expression(of, "field")
             if text:
-                lines += [f"field = value.{field}", f"if not {text}: {otherwise}"]
+                lines.append(f"if not {text}: {otherwise}")
         return lines
 
     def misfit(self, kind: Any, value: Any, place: str = "") -> Exception | None:
