@@ -86,8 +86,9 @@ def undecodable(name: str, data: bytes, reason: object) -> DecodeError:
 
 
 def is_structured(kind: object) -> bool:
-    """Tell whether a type is a dataclass or a msgspec.Struct."""
-    return hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__struct_fields__")
+    """Tell whether a type is a dataclass, a msgspec.Struct, a TypedDict or a class of attrs."""
+    marks = ("__dataclass_fields__", "__struct_fields__", "__attrs_attrs__")
+    return is_typeddict(kind) or any(hasattr(kind, mark) for mark in marks)
 
 
 def field_types(kind: Any) -> dict[str, Any] | None:

@@ -24,6 +24,7 @@ from typing import (
     Final,
     Generic,
     Literal,
+    NewType,
     Protocol,
     TypeAlias,
     TypeVar,
@@ -336,13 +337,15 @@ def resolve(spec: Any, /) -> Codec[Any]:
     """Return the codec that `spec` stands for.
 
     spec: None or bytes, str, int, float, bool, datetime's types, UUID, Decimal (the types); an enum; tuple[int, str],
-        which means Tuple of these; a dataclass or msgspec.Struct type, which means Msgpack of it; a codec's name, as
-        "objects" or "pickle"; or a codec.
+        which means Tuple of these; a dataclass, TypedDict or msgspec.Struct type, which means Msgpack of it; a NewType
+        of one of these; a codec's name, as "objects" or "pickle"; or a codec.
 
     Raises TypeError for what has no codec or is none, ValueError for an unknown name, ImportError without msgspec.
     """
     if spec is None:
         return BYTES
+    while isinstance(spec, NewType):
+        spec = spec.__supertype__
     if isinstance(spec, str):
         codec = named(spec)
         if codec is None:

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional, Union
+from typing import Annotated, Any, Literal, NewType, Optional, Union
 from uuid import UUID
 
 import msgspec
@@ -79,6 +79,8 @@ def test_a_dataclass_may_lose_fields() -> None:
 
 
 HERE = Point.__module__
+User = NewType("User", str)
+Admin = NewType("Admin", User)
 DAY = codecs.Tuple(int, str)
 NAMES: list[tuple[codecs.Codec[Any], str]] = [
     (codecs.BYTES, "bytes"),
@@ -105,6 +107,9 @@ NAMES: list[tuple[codecs.Codec[Any], str]] = [
     (codecs.resolve(tuple[str, tuple[dt.datetime, bool]]), "tuple(str,tuple(datetime,bool))"),
     (codecs.resolve(Colour), f"int:{HERE}.Colour"),
     (codecs.Enum(Colour, name="colour"), "int:colour"),
+    (codecs.resolve(Movie), f"msgpack:{HERE}.Movie"),
+    (codecs.resolve(Admin), "str"),
+    (codecs.resolve(tuple[User, int]), "tuple(str,int)"),
     (codecs.Tuple(codecs.Tuple(int), Point), f"tuple(tuple(int),msgpack:{HERE}.Point)"),
 ]
 

@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator, ItemsView, Iterator, KeysView
 from concurrent.futures import Future
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NamedTuple, assert_type
+from typing import Any, NamedTuple, NewType, TypedDict, assert_type
 from uuid import UUID
 
 import msgspec
 
 import oxidbm
 from oxidbm import codecs
+
+User = NewType("User", str)
 
 
 @dataclass
@@ -27,6 +29,12 @@ class Place(msgspec.Struct):
     """A struct of msgspec's."""
 
     name: str
+
+
+class Movie(TypedDict):
+    """A dict with certain keys."""
+
+    title: str
 
 
 class Level(enum.IntEnum):
@@ -59,6 +67,14 @@ def types(path: str) -> None:
     assert_type(oxidbm.Store(path, key=UUID, value=dt.time), oxidbm.Store[UUID, dt.time])
     assert_type(oxidbm.Store(path, key=bytes, value=bytes), oxidbm.Store[bytes, bytes])
     assert_type(oxidbm.Store(path, key=Reading), oxidbm.Store[Reading, bytes])
+    movies = oxidbm.Store(path, key=str, value=Movie)
+    assert_type(movies, oxidbm.Store[str, Movie])
+    movies["a"] = {"title": "a"}
+    movies["a"] = {"title": 1}  # type: ignore[typeddict-item]
+    users = oxidbm.Store(path, key=tuple[User, int])
+    assert_type(users, oxidbm.Store[tuple[User, int], bytes])
+    users[User("ann"), 1] = b""
+    users["ann", 1] = b""  # type: ignore[index]
 
 
 def tuples(path: str) -> None:
