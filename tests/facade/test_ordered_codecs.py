@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oxidbm import Store, codecs
+from oxidbm._plain import Plain
 from tests.support import ROOT
 
 
@@ -277,6 +278,15 @@ def test_an_hour_that_the_clock_shows_twice_is_two_instants() -> None:
     assert codecs.NAIVE_DATETIME.encode(first.replace(tzinfo=None)) == codecs.NAIVE_DATETIME.encode(
         second.replace(tzinfo=None)
     )
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if name != "IntEnum"])
+@given(st.data())
+def test_tools_write_and_read_them_as_text_and_json(name: str, data: st.DataObject) -> None:
+    written = CODECS[name].encode(data.draw(KINDS[name][1]))
+    plain = Plain(name)
+    assert plain.from_text(plain.to_text(written)) == written
+    assert plain.from_json(plain.to_json(written)) == written
 
 
 def test_a_member_made_of_others() -> None:
