@@ -14,6 +14,10 @@ ARGS ?=
 SOAK ?= 20
 REPOSITORY ?=
 
+# Documents leave the annotations of functions and variables away.
+SNIPPETS := --allow-untyped-defs --allow-untyped-calls --allow-incomplete-defs --allow-any-generics \
+	--disable-error-code var-annotated
+
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
 # As a line in a .pth file, and not as a hook: type checkers follow no hook, and beside the clone, where its directory
@@ -79,8 +83,17 @@ lint: $(VENV)/.extra-dev
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check .
 
-types: $(VENV)/.extra-dev $(VENV)/.extra-test
+# Examples, tests/types and the documents' snippets have to pass pyright, too, which is left out where its package
+# cannot be had.
+types: $(VENV)/.extra-dev $(VENV)/.extra-test $(VENV)/.pyright
 	$(BIN)/mypy --strict oxidbm examples tests bench tools
+	OXIDBM_PURE=1 $(RUN) -m tests.types.snippets build/snippets
+	$(BIN)/mypy --strict $(SNIPPETS) build/snippets
+	@if $(RUN) -c 'import basedpyright' 2> /dev/null; then \
+		echo '--- pyright: examples, tests/types, build/snippets' && $(BIN)/basedpyright --pythonpath $(RUN); \
+	else \
+		echo '--- pyright: its package, basedpyright, is not there, so that mypy alone has looked'; \
+	fi
 	OXIDBM_PURE=1 $(RUN) -m mypy.stubtest oxidbm --mypy-config-file pyproject.toml --allowlist tests/stubtest_allowlist.txt --ignore-unused-allowlist
 
 # The documentation as a site in build/site; a link that leads nowhere ends it. REPOSITORY=https://... is what it links to,
@@ -122,6 +135,10 @@ $(VENV)/.base: pyproject.toml Makefile
 $(VENV)/.extra-%: $(VENV)/.base
 	@echo '--- $(VENV): the packages for [$*], from the package index, about half a minute'
 	OXIDBM_PURE=1 $(BIN)/pip install -q --disable-pip-version-check $(EDITABLE) -e '.[$*]'
+	touch $@
+
+$(VENV)/.pyright: $(VENV)/.base
+	-OXIDBM_PURE=1 $(BIN)/pip install -q --disable-pip-version-check $(EDITABLE) -e '.[pyright]'
 	touch $@
 
 # The installed package is this directory (editable), so compiling in place is all there is to do after an edit. setup.py

@@ -46,7 +46,7 @@ def library_files() -> list[Path]:
     ]
     if SMOKE:
         total = 0
-        some = []
+        some: list[Path] = []
         for path in files[:: max(1, len(files) // 50)]:
             total += path.stat().st_size
             if total <= SMOKE_BYTES:

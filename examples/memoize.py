@@ -43,7 +43,7 @@ def ask_all(path: Path) -> tuple[list[dict[str, int]], list[int]]:
 
         calls = [(str(module), module.stat().st_mtime_ns) for module in MODULES] * THREADS
         with ThreadPoolExecutor(THREADS) as pool:
-            answers = list(pool.map(lambda call: nodes(*call), calls))
+            answers = list(pool.map(nodes, *zip(*calls, strict=True)))
         if asyncio.run(ask_together()) != [49] * THREADS:
             raise RuntimeError("a task got a wrong answer")
     return answers, [len(parsed), len(slept)]

@@ -1,5 +1,6 @@
 """A durable work queue: threads that work, one that fails, and items that a crash gives back."""
 
+import contextlib
 import sys
 import tempfile
 import threading
@@ -11,13 +12,11 @@ import oxidbm
 def work(queue: oxidbm.Queue[int], done: list[int], failed: list[int]) -> None:
     """Take items until the queue is shut down; each block acknowledges, or gives back by an exception."""
     for message in queue.messages():
-        try:
-            with message as number:
-                if number % 10 == 0 and message.attempts == 1:
-                    raise RuntimeError("it works the second time")
-                done.append(number)
-        except RuntimeError:
-            failed.append(number)
+        with contextlib.suppress(RuntimeError), message as number:
+            if number % 10 == 0 and message.attempts == 1:
+                failed.append(number)
+                raise RuntimeError("it works the second time")
+            done.append(number)
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ DAYS = ("Monday", "Tuesday", "Wednesday")
 
 def main() -> int:
     """Keep a stock, with a checkpoint at the end of each day, and ask later what there was when."""
-    stocks = []
+    stocks: list[dict[str, int]] = []
     with tempfile.TemporaryDirectory(prefix="oxidbm-") as directory:
         path = Path(directory) / "stock"
         with oxidbm.Store(path, key=str, value=int, durability="manual") as stock:

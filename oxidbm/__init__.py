@@ -114,6 +114,12 @@ def __getattr__(name: str) -> object:
     """Import a module when it is used first: shelve needs pickle's, which takes time, and few need the others."""
     if name in SUBMODULES:
         return importlib.import_module(f"oxidbm.{name}")
+    if name == "AsyncEntries":
+        return importlib.import_module("oxidbm._async").AsyncEntries
+    if name in ("CheckpointKind", "Durability", "OnError"):
+        return getattr(importlib.import_module("oxidbm._choices"), name)
+    if name == "Memoized":
+        return importlib.import_module("oxidbm._memoize").Memoized
     if name == "BackupReport":
         return importlib.import_module("oxidbm._backup").BackupReport
     if name in ("LostRange", "SalvageReport", "check", "salvage"):
@@ -137,15 +143,18 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "AsyncEntries",
     "BackupReport",
     "Batch",
     "BudgetWarning",
     "BusyError",
     "Checkpoint",
+    "CheckpointKind",
     "ClosedError",
     "CodecError",
     "CorruptionError",
     "Database",
+    "Durability",
     "FormatError",
     "FullError",
     "KeyHistory",
@@ -159,7 +168,9 @@ __all__ = [
     "LogSalvageReport",
     "LogScan",
     "LostRange",
+    "Memoized",
     "MissingError",
+    "OnError",
     "PoisonedError",
     "Queue",
     "ReadOnlyError",

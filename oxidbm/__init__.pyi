@@ -17,8 +17,9 @@ from collections.abc import (
     ValuesView,
 )
 from concurrent.futures import Future
+from datetime import timedelta
 from types import GenericAlias, TracebackType
-from typing import Any, Generic, Literal, NamedTuple, ParamSpec, Self, TypeAlias, final, overload
+from typing import Any, Generic, Literal, NamedTuple, ParamSpec, Self, SupportsIndex, TypeAlias, final, overload
 
 from _typeshed import ReadableBuffer, StrOrBytesPath, SupportsKeysAndGetItem
 from typing_extensions import TypeVar
@@ -29,6 +30,9 @@ from oxidbm import device as device
 from oxidbm import queue as queue
 from oxidbm import shelve as shelve
 from oxidbm._backup import BackupReport as BackupReport
+from oxidbm._choices import CheckpointKind as CheckpointKind
+from oxidbm._choices import Durability as Durability
+from oxidbm._choices import OnError as OnError
 from oxidbm._core.device.device import Device
 from oxidbm._core.errors import (
     BudgetWarning,
@@ -48,27 +52,32 @@ from oxidbm._core.errors import (
 )
 from oxidbm._log_remains import LogSalvageReport as LogSalvageReport
 from oxidbm._log_salvage import salvage_log as salvage_log
-from oxidbm._memoize import Memoized
+from oxidbm._memoize import Memoized as Memoized
 from oxidbm._recover import recover as recover
+from oxidbm._remove import remove as remove
 from oxidbm._salvage import SalvageReport as SalvageReport
 from oxidbm._salvage import check as check
 from oxidbm._salvage import salvage as salvage
 from oxidbm._survey import LostRange as LostRange
 from oxidbm.codecs import Codec
+from oxidbm.codecs import Name as _Name
 from oxidbm.queue import Queue as Queue
 
 __version__: str
 
 __all__ = [
+    "AsyncEntries",
     "BackupReport",
     "Batch",
     "BudgetWarning",
     "BusyError",
     "Checkpoint",
+    "CheckpointKind",
     "ClosedError",
     "CodecError",
     "CorruptionError",
     "Database",
+    "Durability",
     "FormatError",
     "FullError",
     "KeyHistory",
@@ -82,7 +91,9 @@ __all__ = [
     "LogSalvageReport",
     "LogScan",
     "LostRange",
+    "Memoized",
     "MissingError",
+    "OnError",
     "PoisonedError",
     "Queue",
     "ReadOnlyError",
@@ -99,6 +110,7 @@ __all__ = [
     "open",
     "open_flags",
     "recover",
+    "remove",
     "salvage",
     "salvage_log",
     "whichdb",
@@ -108,13 +120,11 @@ _T = TypeVar("_T")
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _Bytes: TypeAlias = str | ReadableBuffer
-_OnError: TypeAlias = Literal["raise", "skip", "bytes"]
-_Durability: TypeAlias = Literal["manual", "interval", "always"]
-_Kind: TypeAlias = Literal["fold-over", "snapshot", "incremental", "index", "log"]
+_Seconds: TypeAlias = float | timedelta
 _K = TypeVar("_K", default=bytes)  # a bare Store is one of bytes
 _V = TypeVar("_V", default=bytes)
 _B = TypeVar("_B", bound=_Bytes)
-_CK = TypeVar("_CK", default=Any)  # what a codec given by its name takes is not known here
+_CK = TypeVar("_CK", default=Any)
 _CV = TypeVar("_CV", default=Any)
 
 class Store(MutableMapping[_K, _V]):
@@ -142,11 +152,11 @@ class Store(MutableMapping[_K, _V]):
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "256MiB",
-        durability: _Durability = "interval",
+        durability: Durability = "interval",
         read_only: bool = False,
         page_size: int | str = "4MiB",
         evict: bool = False,
-        interval: float = 1.0,
+        interval: _Seconds = 1.0,
         compaction: bool = True,
         compaction_rate: int | str | None = None,
         mapped: bool | None = None,
@@ -163,6 +173,7 @@ class Store(MutableMapping[_K, _V]):
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
         follow: float | None = None,
+        flag: Literal["r", "w", "c", "n"] | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -170,11 +181,11 @@ class Store(MutableMapping[_K, _V]):
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "256MiB",
-        durability: _Durability = "interval",
+        durability: Durability = "interval",
         read_only: bool = False,
         page_size: int | str = "4MiB",
         evict: bool = False,
-        interval: float = 1.0,
+        interval: _Seconds = 1.0,
         compaction: bool = True,
         compaction_rate: int | str | None = None,
         mapped: bool | None = None,
@@ -184,13 +195,43 @@ class Store(MutableMapping[_K, _V]):
         lock: bool = True,
         device: Device | None = None,
         clock: Callable[[], float] | None = None,
-        key: type[_CK] | Codec[_CK] | str,
+        key: type[_CK] | Codec[_CK],
         value: None = None,
         ordered: bool = False,
         size_limit: int | str | None = None,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
         follow: float | None = None,
+        flag: Literal["r", "w", "c", "n"] | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Store[Any, bytes],
+        path: StrOrBytesPath | None = None,
+        *,
+        memory: int | str = "256MiB",
+        durability: Durability = "interval",
+        read_only: bool = False,
+        page_size: int | str = "4MiB",
+        evict: bool = False,
+        interval: _Seconds = 1.0,
+        compaction: bool = True,
+        compaction_rate: int | str | None = None,
+        mapped: bool | None = None,
+        read_cache: bool | int | str | None = None,
+        mode: int = 0o666,
+        create: bool = True,
+        lock: bool = True,
+        device: Device | None = None,
+        clock: Callable[[], float] | None = None,
+        key: _Name,
+        value: None = None,
+        ordered: bool = False,
+        size_limit: int | str | None = None,
+        checkpoints: bool = True,
+        checkpoint: str | Checkpoint | None = None,
+        follow: float | None = None,
+        flag: Literal["r", "w", "c", "n"] | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -198,11 +239,11 @@ class Store(MutableMapping[_K, _V]):
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "256MiB",
-        durability: _Durability = "interval",
+        durability: Durability = "interval",
         read_only: bool = False,
         page_size: int | str = "4MiB",
         evict: bool = False,
-        interval: float = 1.0,
+        interval: _Seconds = 1.0,
         compaction: bool = True,
         compaction_rate: int | str | None = None,
         mapped: bool | None = None,
@@ -213,24 +254,25 @@ class Store(MutableMapping[_K, _V]):
         device: Device | None = None,
         clock: Callable[[], float] | None = None,
         key: None = None,
-        value: type[_CV] | Codec[_CV] | str,
+        value: type[_CV] | Codec[_CV],
         ordered: bool = False,
         size_limit: int | str | None = None,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
         follow: float | None = None,
+        flag: Literal["r", "w", "c", "n"] | None = None,
     ) -> None: ...
     @overload
     def __init__(
-        self: Store[_CK, _CV],
+        self: Store[bytes, Any],
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "256MiB",
-        durability: _Durability = "interval",
+        durability: Durability = "interval",
         read_only: bool = False,
         page_size: int | str = "4MiB",
         evict: bool = False,
-        interval: float = 1.0,
+        interval: _Seconds = 1.0,
         compaction: bool = True,
         compaction_rate: int | str | None = None,
         mapped: bool | None = None,
@@ -240,13 +282,130 @@ class Store(MutableMapping[_K, _V]):
         lock: bool = True,
         device: Device | None = None,
         clock: Callable[[], float] | None = None,
-        key: type[_CK] | Codec[_CK] | str,
-        value: type[_CV] | Codec[_CV] | str,
+        key: None = None,
+        value: _Name,
         ordered: bool = False,
         size_limit: int | str | None = None,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
         follow: float | None = None,
+        flag: Literal["r", "w", "c", "n"] | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Store[_CK, Any],
+        path: StrOrBytesPath | None = None,
+        *,
+        memory: int | str = "256MiB",
+        durability: Durability = "interval",
+        read_only: bool = False,
+        page_size: int | str = "4MiB",
+        evict: bool = False,
+        interval: _Seconds = 1.0,
+        compaction: bool = True,
+        compaction_rate: int | str | None = None,
+        mapped: bool | None = None,
+        read_cache: bool | int | str | None = None,
+        mode: int = 0o666,
+        create: bool = True,
+        lock: bool = True,
+        device: Device | None = None,
+        clock: Callable[[], float] | None = None,
+        key: type[_CK] | Codec[_CK],
+        value: _Name,
+        ordered: bool = False,
+        size_limit: int | str | None = None,
+        checkpoints: bool = True,
+        checkpoint: str | Checkpoint | None = None,
+        follow: float | None = None,
+        flag: Literal["r", "w", "c", "n"] | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Store[Any, _CV],
+        path: StrOrBytesPath | None = None,
+        *,
+        memory: int | str = "256MiB",
+        durability: Durability = "interval",
+        read_only: bool = False,
+        page_size: int | str = "4MiB",
+        evict: bool = False,
+        interval: _Seconds = 1.0,
+        compaction: bool = True,
+        compaction_rate: int | str | None = None,
+        mapped: bool | None = None,
+        read_cache: bool | int | str | None = None,
+        mode: int = 0o666,
+        create: bool = True,
+        lock: bool = True,
+        device: Device | None = None,
+        clock: Callable[[], float] | None = None,
+        key: _Name,
+        value: type[_CV] | Codec[_CV],
+        ordered: bool = False,
+        size_limit: int | str | None = None,
+        checkpoints: bool = True,
+        checkpoint: str | Checkpoint | None = None,
+        follow: float | None = None,
+        flag: Literal["r", "w", "c", "n"] | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Store[Any, Any],
+        path: StrOrBytesPath | None = None,
+        *,
+        memory: int | str = "256MiB",
+        durability: Durability = "interval",
+        read_only: bool = False,
+        page_size: int | str = "4MiB",
+        evict: bool = False,
+        interval: _Seconds = 1.0,
+        compaction: bool = True,
+        compaction_rate: int | str | None = None,
+        mapped: bool | None = None,
+        read_cache: bool | int | str | None = None,
+        mode: int = 0o666,
+        create: bool = True,
+        lock: bool = True,
+        device: Device | None = None,
+        clock: Callable[[], float] | None = None,
+        key: _Name,
+        value: _Name,
+        ordered: bool = False,
+        size_limit: int | str | None = None,
+        checkpoints: bool = True,
+        checkpoint: str | Checkpoint | None = None,
+        follow: float | None = None,
+        flag: Literal["r", "w", "c", "n"] | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Store[_CK, _CV],
+        path: StrOrBytesPath | None = None,
+        *,
+        memory: int | str = "256MiB",
+        durability: Durability = "interval",
+        read_only: bool = False,
+        page_size: int | str = "4MiB",
+        evict: bool = False,
+        interval: _Seconds = 1.0,
+        compaction: bool = True,
+        compaction_rate: int | str | None = None,
+        mapped: bool | None = None,
+        read_cache: bool | int | str | None = None,
+        mode: int = 0o666,
+        create: bool = True,
+        lock: bool = True,
+        device: Device | None = None,
+        clock: Callable[[], float] | None = None,
+        key: type[_CK] | Codec[_CK],
+        value: type[_CV] | Codec[_CV],
+        ordered: bool = False,
+        size_limit: int | str | None = None,
+        checkpoints: bool = True,
+        checkpoint: str | Checkpoint | None = None,
+        follow: float | None = None,
+        flag: Literal["r", "w", "c", "n"] | None = None,
     ) -> None:
         """Open the store in the directory `path`, or make it; without a path the store lives in memory.
 
@@ -273,6 +432,8 @@ class Store(MutableMapping[_K, _V]):
             much as that, and no less where it does not pay; False: none.
         mode: permission bits of new files, less the umask.
         create: False raises MissingError where there is no store.
+        flag: instead of `read_only` and `create`, one of dbm's letters: "r" reads only, "w" opens what is there, "c"
+            makes it if need be, "n" removes what is there, as `remove` does, and makes a new, empty one.
         lock: False opens for writing without the lock that keeps a second writer out; only where something else does.
         device: where the log's bytes go, instead of files in `path`; see oxidbm.device.
         clock: what gives the time in seconds since 1970, instead of time.time.
@@ -402,7 +563,7 @@ class Store(MutableMapping[_K, _V]):
     def get(self, key: _K, default: _T) -> _V | _T:
         """Return the key's value, or `default`."""
 
-    def keys(self, *, on_error: _OnError = "raise") -> KeysView[_K]:
+    def keys(self, *, on_error: OnError = "raise") -> KeysView[_K]:
         """Return a live view of the keys, iterated as the store itself is.
 
         on_error: what an iteration does at a key that the codec did not write: "raise" codecs.DecodeError, which names
@@ -411,13 +572,13 @@ class Store(MutableMapping[_K, _V]):
         Raises ValueError for another word.
         """
 
-    def values(self, *, on_error: _OnError = "raise") -> ValuesView[_V]:
+    def values(self, *, on_error: OnError = "raise") -> ValuesView[_V]:
         """Return a live view of the values; each is the key's value at the moment of its visit. `in` is O(n).
 
         on_error: as in `keys`, for values.
         """
 
-    def items(self, *, on_error: _OnError = "raise") -> ItemsView[_K, _V]:
+    def items(self, *, on_error: OnError = "raise") -> ItemsView[_K, _V]:
         """Return a live view of the items, iterated as the store itself is.
 
         on_error: as in `keys`, for keys and values; "skip" leaves out the item where one of the two cannot be decoded.
@@ -518,32 +679,32 @@ class Store(MutableMapping[_K, _V]):
 
     @overload
     def set_many(
-        self: Store[bytes, bytes], pairs: SupportsKeysAndGetItem[_B, _Bytes], *, expire: float | None = None
+        self: Store[bytes, bytes], pairs: SupportsKeysAndGetItem[_B, _Bytes], *, expire: _Seconds | None = None
     ) -> None: ...
     @overload
     def set_many(
-        self: Store[bytes, bytes], pairs: Iterable[tuple[_Bytes, _Bytes]], *, expire: float | None = None
+        self: Store[bytes, bytes], pairs: Iterable[tuple[_Bytes, _Bytes]], *, expire: _Seconds | None = None
     ) -> None: ...
     @overload
     def set_many(
-        self: Store[bytes, _V], pairs: SupportsKeysAndGetItem[_B, _V], *, expire: float | None = None
+        self: Store[bytes, _V], pairs: SupportsKeysAndGetItem[_B, _V], *, expire: _Seconds | None = None
     ) -> None: ...
     @overload
     def set_many(
-        self: Store[bytes, _V], pairs: Iterable[tuple[_Bytes, _V]], *, expire: float | None = None
+        self: Store[bytes, _V], pairs: Iterable[tuple[_Bytes, _V]], *, expire: _Seconds | None = None
     ) -> None: ...
     @overload
     def set_many(
-        self: Store[_K, bytes], pairs: SupportsKeysAndGetItem[_K, _B], *, expire: float | None = None
+        self: Store[_K, bytes], pairs: SupportsKeysAndGetItem[_K, _B], *, expire: _Seconds | None = None
     ) -> None: ...
     @overload
     def set_many(
-        self: Store[_K, bytes], pairs: Iterable[tuple[_K, _Bytes]], *, expire: float | None = None
+        self: Store[_K, bytes], pairs: Iterable[tuple[_K, _Bytes]], *, expire: _Seconds | None = None
     ) -> None: ...
     @overload
-    def set_many(self, pairs: SupportsKeysAndGetItem[_K, _V], *, expire: float | None = None) -> None: ...
+    def set_many(self, pairs: SupportsKeysAndGetItem[_K, _V], *, expire: _Seconds | None = None) -> None: ...
     @overload
-    def set_many(self, pairs: Iterable[tuple[_K, _V]], *, expire: float | None = None) -> None:
+    def set_many(self, pairs: Iterable[tuple[_K, _V]], *, expire: _Seconds | None = None) -> None:
         """Store the pairs of a mapping or of an iterable of pairs, each for `expire` seconds.
 
         One loop of compiled code. Each pair is written on its own: what came before an error stays. See batch() for all
@@ -557,13 +718,13 @@ class Store(MutableMapping[_K, _V]):
         """Delete many keys, and return how many of them had a value."""
 
     @overload
-    def set(self: Store[bytes, bytes], key: _Bytes, value: _Bytes, expire: float | None = None) -> None: ...
+    def set(self: Store[bytes, bytes], key: _Bytes, value: _Bytes, expire: _Seconds | None = None) -> None: ...
     @overload
-    def set(self: Store[bytes, _V], key: _Bytes, value: _V, expire: float | None = None) -> None: ...
+    def set(self: Store[bytes, _V], key: _Bytes, value: _V, expire: _Seconds | None = None) -> None: ...
     @overload
-    def set(self: Store[_K, bytes], key: _K, value: _Bytes, expire: float | None = None) -> None: ...
+    def set(self: Store[_K, bytes], key: _K, value: _Bytes, expire: _Seconds | None = None) -> None: ...
     @overload
-    def set(self, key: _K, value: _V, expire: float | None = None) -> None:
+    def set(self, key: _K, value: _V, expire: _Seconds | None = None) -> None:
         """Store a value under a key for `expire` seconds; without, for ever.
 
         An expired key is gone for every operation. len() counts it until compaction, reorganize() or the next write of
@@ -571,19 +732,41 @@ class Store(MutableMapping[_K, _V]):
         """
 
     @overload
-    def add(self: Store[bytes, bytes], key: _Bytes, value: _Bytes, expire: float | None = None) -> bool: ...
+    def add(self: Store[bytes, bytes], key: _Bytes, value: _Bytes, expire: _Seconds | None = None) -> bool: ...
     @overload
-    def add(self: Store[bytes, _V], key: _Bytes, value: _V, expire: float | None = None) -> bool: ...
+    def add(self: Store[bytes, _V], key: _Bytes, value: _V, expire: _Seconds | None = None) -> bool: ...
     @overload
-    def add(self: Store[_K, bytes], key: _K, value: _Bytes, expire: float | None = None) -> bool: ...
+    def add(self: Store[_K, bytes], key: _K, value: _Bytes, expire: _Seconds | None = None) -> bool: ...
     @overload
-    def add(self, key: _K, value: _V, expire: float | None = None) -> bool:
+    def add(self, key: _K, value: _V, expire: _Seconds | None = None) -> bool:
         """Store a value where the key has none, and return True; return False, and change nothing, where it has one."""
 
     @overload
-    def touch(self: Store[bytes, _V], key: _Bytes, expire: float | None = None) -> bool: ...
+    def delete(self: Store[bytes, _V], key: _Bytes) -> bool: ...
     @overload
-    def touch(self, key: _K, expire: float | None = None) -> bool:
+    def delete(self, key: _K) -> bool:
+        """Delete a key; return whether it had a value, where `del` would raise KeyError."""
+
+    def exists(self, key: object) -> bool:
+        """Return whether a key has a value: `key in store`, as a call."""
+
+    def get_or_set(self, key: _K | str, function: Callable[[], _V] | _V, expire: _Seconds | None = None) -> _V:
+        """Return the key's value; where it has none, store what `function()` returns, for `expire` seconds.
+
+        What is no function is stored as it is. Threads that ask at once may each call it; the first one to store wins,
+        and all return what it stored, as it comes back from the store.
+        """
+
+    def compare_and_set(self, key: _K | str, expected: _V | str, value: _V | str) -> bool:
+        """Store `value` where the key's value equals `expected`, in one step; return whether that was so.
+
+        Values are compared as objects. The key keeps its expiry. One without a value equals nothing: `add` stores that.
+        """
+
+    @overload
+    def touch(self: Store[bytes, _V], key: _Bytes, expire: _Seconds | None = None) -> bool: ...
+    @overload
+    def touch(self, key: _K, expire: _Seconds | None = None) -> bool:
         """Let a key live for `expire` seconds from now, None for ever; return False where it has no value."""
 
     @overload
@@ -594,10 +777,16 @@ class Store(MutableMapping[_K, _V]):
 
     @overload
     def incr(
-        self: Store[bytes, _V], key: _Bytes, delta: int = 1, default: int | None = 0, expire: float | None = None
+        self: Store[bytes, _V],
+        key: _Bytes,
+        delta: SupportsIndex = 1,
+        default: SupportsIndex | None = 0,
+        expire: _Seconds | None = None,
     ) -> int: ...
     @overload
-    def incr(self, key: _K, delta: int = 1, default: int | None = 0, expire: float | None = None) -> int:
+    def incr(
+        self, key: _K, delta: SupportsIndex = 1, default: SupportsIndex | None = 0, expire: _Seconds | None = None
+    ) -> int:
         """Add `delta` to a counter and return its new value; no concurrent count is lost.
 
         A counter is a number in decimal digits in a store of bytes, an int in one whose codec gives ints. One that is
@@ -612,15 +801,21 @@ class Store(MutableMapping[_K, _V]):
 
     @overload
     def decr(
-        self: Store[bytes, _V], key: _Bytes, delta: int = 1, default: int | None = 0, expire: float | None = None
+        self: Store[bytes, _V],
+        key: _Bytes,
+        delta: SupportsIndex = 1,
+        default: SupportsIndex | None = 0,
+        expire: _Seconds | None = None,
     ) -> int: ...
     @overload
-    def decr(self, key: _K, delta: int = 1, default: int | None = 0, expire: float | None = None) -> int:
+    def decr(
+        self, key: _K, delta: SupportsIndex = 1, default: SupportsIndex | None = 0, expire: _Seconds | None = None
+    ) -> int:
         """Subtract `delta` from a counter; as incr."""
 
     def memoize(
         self,
-        expire: float | None = None,
+        expire: _Seconds | None = None,
         key: Callable[..., Any] | None = None,
         *,
         name: str | None = None,
@@ -679,6 +874,15 @@ class Store(MutableMapping[_K, _V]):
     def last_key(self) -> _K | None:
         """Return the last key in order, None where there is none. Needs ordered=True. O(log n)."""
 
+    def peek_first(self) -> tuple[_K, _V] | None:
+        """Return the first item in the order of the keys, which stays; None when there is none.
+
+        Raises ValueError unless the store was opened with ordered=True. O(log n).
+        """
+
+    def peek_last(self) -> tuple[_K, _V] | None:
+        """Return the last item in the order of the keys, which stays; None when there is none; else as peek_first."""
+
     @overload
     def next_key(self: Store[bytes, _V], key: _Bytes) -> bytes | None: ...
     @overload
@@ -712,7 +916,7 @@ class Store(MutableMapping[_K, _V]):
         Durable with the next commit. Raises ClosedError where the session is open.
         """
 
-    def forget_sessions(self, *, unused_for: float) -> list[str]:
+    def forget_sessions(self, *, unused_for: _Seconds) -> list[str]:
         """Forget the sessions that were not used for so many seconds, and return their names. O(n log n).
 
         unused_for: in seconds, counted from `SessionInfo.last_used` on; 0 for all. Sessions that are open stay.
@@ -726,7 +930,7 @@ class Store(MutableMapping[_K, _V]):
 
     def checkpoint(
         self,
-        kind: _Kind = "fold-over",
+        kind: CheckpointKind = "fold-over",
         name: str | None = None,
         wait: bool = True,
         *,
@@ -891,7 +1095,7 @@ class Store(MutableMapping[_K, _V]):
         dead: float = 0.1,
         *,
         max_bytes: int | str | None = None,
-        timeout: float | None = None,
+        timeout: _Seconds | None = None,
         rate: int | str | None = None,
     ) -> int:
         """Give back space that holds no live record, the oldest first; return how many bytes of the log that were.
@@ -925,7 +1129,7 @@ class Store(MutableMapping[_K, _V]):
 class Database(Store[bytes, bytes]):
     """A store as `open` returns it: a Store, at the same cost, that keeps the dbm protocol where that differs."""
 
-    def keys(self, *, on_error: _OnError = "raise") -> list[bytes]:  # type: ignore[override]
+    def keys(self, *, on_error: OnError = "raise") -> list[bytes]:  # type: ignore[override]
         """Return a list of the keys, in the order of the log. O(n) memory; iterate the store itself to have none."""
 
     def firstkey(self) -> bytes | None:
@@ -946,7 +1150,12 @@ class Database(Store[bytes, bytes]):
         Nor in a forked child, which can have written nothing.
         """
 
-def open(file: StrOrBytesPath, flag: str = "r", mode: int = 0o666) -> Database:  # noqa: A001
+@overload
+def open(file: StrOrBytesPath, flag: str = "r", mode: int = 0o666) -> Database: ...  # noqa: A001
+@overload
+def open(  # noqa: A001
+    file: StrOrBytesPath, flag: str = "r", mode: int = 0o666, *, key: object = None, value: object = None
+) -> Any:
     """Open the database `file`, a store's directory, as the modules of the dbm protocol do.
 
     flag: "r" to read the last commit (the default), "w" to write a store that is there, "c" to make it where it is not,
@@ -954,6 +1163,7 @@ def open(file: StrOrBytesPath, flag: str = "r", mode: int = 0o666) -> Database: 
         only at sync() and close(); "s", before each operation that writes returns; "u", to open without the lock that
         keeps a second writer out. Without f and s, writes are durable a second later.
     mode: permission bits of new files, less the umask.
+    key, value: the codecs of keys and values, as Store takes them.
 
     Raises `error`, an OSError: MissingError where there is no store, or no directory to make it in; LockedError;
     FormatError where the path is something else, which "n" replaces if it is a file, never if it is a directory that
@@ -982,6 +1192,10 @@ class Session(Generic[_K, _V]):
     Serial numbers: Prasaad et al., "Concurrent Prefix Recovery", SIGMOD 2019; here a commit is one instant
     for all sessions.
     """
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        """Return the class with types for keys and values, for annotations."""
 
     @property
     def name(self) -> str | None:
@@ -1127,7 +1341,7 @@ class Checkpoint:
         """What names it; tokens sort as their commits do. Empty until its making has begun."""
 
     @property
-    def kind(self) -> _Kind:
+    def kind(self) -> CheckpointKind:
         """ "fold-over", "snapshot", "incremental", "index" or "log"."""
 
     @property
@@ -1207,6 +1421,10 @@ class Batch(Generic[_K, _V]):
     The last write of a key counts. One commit decides about all of them.
     """
 
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        """Return the class with types for keys and values, for annotations."""
+
     def __len__(self) -> int:
         """Return how many keys the batch writes."""
 
@@ -1227,13 +1445,13 @@ class Batch(Generic[_K, _V]):
         """As `delete`."""
 
     @overload
-    def set(self: Batch[bytes, bytes], key: _Bytes, value: _Bytes, expire: float | None = None) -> None: ...
+    def set(self: Batch[bytes, bytes], key: _Bytes, value: _Bytes, expire: _Seconds | None = None) -> None: ...
     @overload
-    def set(self: Batch[bytes, _V], key: _Bytes, value: _V, expire: float | None = None) -> None: ...
+    def set(self: Batch[bytes, _V], key: _Bytes, value: _V, expire: _Seconds | None = None) -> None: ...
     @overload
-    def set(self: Batch[_K, bytes], key: _K, value: _Bytes, expire: float | None = None) -> None: ...
+    def set(self: Batch[_K, bytes], key: _K, value: _Bytes, expire: _Seconds | None = None) -> None: ...
     @overload
-    def set(self, key: _K, value: _V, expire: float | None = None) -> None:
+    def set(self, key: _K, value: _V, expire: _Seconds | None = None) -> None:
         """Store a value under a key, for `expire` seconds from now, when the block ends."""
 
     @overload
@@ -1292,10 +1510,10 @@ class Log(Generic[_V]):
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "64MiB",
-        durability: _Durability = "manual",
+        durability: Durability = "manual",
         read_only: bool = False,
         page_size: int | str = "4MiB",
-        interval: float = 1.0,
+        interval: _Seconds = 1.0,
         commit_bytes: int | str | None = None,
         keep_entries: int | None = None,
         keep_bytes: int | str | None = None,
@@ -1310,19 +1528,41 @@ class Log(Generic[_V]):
     ) -> None: ...
     @overload
     def __init__(
-        self: Log[_CV],
+        self: Log[Any],
         path: StrOrBytesPath | None = None,
         *,
         memory: int | str = "64MiB",
-        durability: _Durability = "manual",
+        durability: Durability = "manual",
         read_only: bool = False,
         page_size: int | str = "4MiB",
-        interval: float = 1.0,
+        interval: _Seconds = 1.0,
         commit_bytes: int | str | None = None,
         keep_entries: int | None = None,
         keep_bytes: int | str | None = None,
         keep_seconds: float | None = None,
-        codec: type[_CV] | Codec[_CV] | str,
+        codec: _Name,
+        mode: int = 0o666,
+        create: bool = True,
+        lock: bool = True,
+        device: Device | None = None,
+        commit: int | None = None,
+        on_error: Literal["raise", "skip"] | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Log[_CV],
+        path: StrOrBytesPath | None = None,
+        *,
+        memory: int | str = "64MiB",
+        durability: Durability = "manual",
+        read_only: bool = False,
+        page_size: int | str = "4MiB",
+        interval: _Seconds = 1.0,
+        commit_bytes: int | str | None = None,
+        keep_entries: int | None = None,
+        keep_bytes: int | str | None = None,
+        keep_seconds: float | None = None,
+        codec: type[_CV] | Codec[_CV],
         mode: int = 0o666,
         create: bool = True,
         lock: bool = True,
@@ -1522,7 +1762,7 @@ class Log(Generic[_V]):
         timeout: float | None = None,
         uncommitted: bool = False,
         on_error: Literal["raise", "skip"] | None = None,
-    ) -> _AsyncFollower[_V]:
+    ) -> AsyncEntries[_V]:
         """As `follow`, for `async for`: other tasks run while it waits. It has `overtaken`, too."""
 
     def reader(
@@ -1677,6 +1917,10 @@ class Log(Generic[_V]):
 class LogFollower(Generic[_V]):
     """An iterator over the entries of a log that waits for more at its end; made by `Log.follow`."""
 
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        """Return the class with types for entries, for annotations."""
+
     @property
     def overtaken(self) -> int:
         """How many entries were truncated, by whatever process, before it came to them; it has gone on behind these.
@@ -1702,8 +1946,12 @@ class LogFollower(Generic[_V]):
     def close(self) -> None:
         """End, also for a thread that waits in it; a second time does nothing."""
 
-class _AsyncFollower(AsyncIterator[tuple[int, _V]]):
+class AsyncEntries(AsyncIterator[tuple[int, _V]]):
     """An iterator over the entries of a log for `async for`; made by `Log.aiter`."""
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        """Return the class with types for entries, for annotations."""
 
     @property
     def overtaken(self) -> int:
@@ -1711,6 +1959,9 @@ class _AsyncFollower(AsyncIterator[tuple[int, _V]]):
 
     async def __anext__(self) -> tuple[int, _V]:
         """Return the next entry with its address, once there is one."""
+
+    async def aclose(self) -> None:
+        """End, also for who waits in it."""
 
 @final
 class LogReader(Generic[_V]):
@@ -1720,6 +1971,10 @@ class LogReader(Generic[_V]):
     it of those that were given, but, by an exception, not of the last one. It is written at once, so that a killed
     process loses nothing of it, and durable with the next commit in this process, `sync` or `close`.
     """
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        """Return the class with types for entries, for annotations."""
 
     name: str
 
@@ -1862,6 +2117,10 @@ class KeyHistory(Generic[_V]):
     It is a reader inside the store's epoch: until it is exhausted, closed or dropped, no file it may still read is
     deleted. In a store in memory it keeps nothing, and ends where compaction has overtaken it.
     """
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        """Return the class with types for values, for annotations."""
 
     def __iter__(self) -> Iterator[KeyVersion[_V]]:
         """Return the history itself."""

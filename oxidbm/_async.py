@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from types import GenericAlias
 from typing import Any
 
 from oxidbm._core.errors import ClosedError
@@ -17,6 +18,10 @@ class AsyncEntries:
         self.follower = follower
         self.timeout = timeout
         self.look_seconds = look_seconds
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        return GenericAlias(cls, item)
 
     def __aiter__(self) -> "AsyncEntries":
         return self

@@ -1,11 +1,18 @@
-"""Types as codecs need them: how they are called in a codec's name, and which values they take."""
+"""Types as codecs need them: how they are called in a codec's name, which values they take, and codecs' errors."""
 
 import importlib
 import sys
 from types import ModuleType, UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, is_typeddict
+from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 NAME_BYTES_MAX: Final = 255
+
+
+class DecodeError(ValueError):
+    """Bytes that the codec does not write. Open with the one they were written with. `address` is of a log's entry."""
+
+    __module__ = "oxidbm.codecs"  # where it is public
+    address: int | None = None
 
 
 def type_name(kind: Any) -> str:
@@ -85,9 +92,52 @@ def alike(one: Any, other: Any) -> bool:
     return (inner is None or alike(inner, inners)) and all(map(alike, parts, others))
 
 
+def undecodable(name: str, data: bytes, reason: object) -> DecodeError:
+    """Return the error for bytes that a codec did not write; raise a reason that says nothing of them."""
+    if isinstance(reason, RecursionError) and stack_is_deep():
+        raise reason
+    return DecodeError(
+        f"{len(data)} bytes are not what the codec {name!r} writes ({reason}); use the codec they were written with"
+    )
+
+
 def is_structured(kind: object) -> bool:
-    """Tell whether a type is a dataclass or a msgspec.Struct."""
-    return hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__struct_fields__")
+    """Tell whether a type is a dataclass, a msgspec.Struct, a TypedDict or a class of attrs."""
+    marks = ("__dataclass_fields__", "__struct_fields__", "__attrs_attrs__")
+    return is_typeddict(kind) or any(hasattr(kind, mark) for mark in marks)
+
+
+def field_types(kind: Any) -> dict[str, Any] | None:
+    """Return the types of a class's fields by their names; None for what has none.
+
+    A class is a dataclass, a msgspec.Struct, a named tuple, a TypedDict or one of attrs. What a generic class's
+    parameters stand for is put in their place. Raises NameError where an annotation names what is not to be found, as
+    a class of a function.
+    """
+    plain = get_origin(kind) or kind
+    if hasattr(plain, "__dataclass_fields__"):
+        names = [name for name, field in plain.__dataclass_fields__.items() if field._field_type.name == "_FIELD"]
+    elif hasattr(plain, "__struct_fields__"):
+        names = list(plain.__struct_fields__)
+    elif hasattr(plain, "__attrs_attrs__"):
+        names = [field.name for field in plain.__attrs_attrs__]
+    elif (isinstance(plain, type) and issubclass(plain, tuple) and hasattr(plain, "_fields")) or is_typeddict(plain):
+        names = list(plain.__annotations__)
+    else:
+        return None
+    hints = get_type_hints(plain, include_extras=True)
+    stand_for = dict(zip(getattr(plain, "__parameters__", ()), get_args(kind), strict=False))
+    return {name: put_in(hints[name], stand_for) for name in names if name in hints}
+
+
+def put_in(hint: Any, stand_for: dict[Any, Any]) -> Any:
+    """Return a type with other types in the place of its parameters."""
+    if isinstance(hint, TypeVar):
+        return stand_for.get(hint, hint)
+    parameters = getattr(hint, "__parameters__", ())
+    if not parameters or not stand_for or isinstance(hint, type):
+        return hint
+    return hint[tuple(stand_for.get(parameter, parameter) for parameter in parameters)]
 
 
 def taken_types(kind: Any) -> tuple[type, ...]:

@@ -22,10 +22,12 @@ import enum
 import uuid
 from collections.abc import Callable, Iterator
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from oxidbm import codecs
-from oxidbm._codec_types import import_msgspec, type_name
+from oxidbm._class_codecs import MsgspecCodec
+from oxidbm._codec_types import DecodeError, field_types, import_msgspec, type_name, undecodable
+from oxidbm._scalar_codecs import BytesCodec, FloatCodec
 
 INSTEAD: Final = 'use str, int, codecs.Tuple of the parts, or "objects"'
 SINGLE: Final = (str, bytes, int, bool, float, NoneType, uuid.UUID, dt.date, dt.timedelta)
@@ -33,13 +35,13 @@ MINUS_ZERO: Final = codecs.FLOAT.encode(-0.0)
 CONTAINERS: Final = (tuple, list, set, frozenset, dict)
 
 
-class BytesKeys(codecs.BytesCodec):
+class BytesKeys(BytesCodec):
     """Bytes, of which a buffer has to have items of one byte."""
 
     single = True
 
 
-class FloatKeys(codecs.FloatCodec):
+class FloatKeys(FloatCodec):
     """Floats with one zero."""
 
     def encode(self, value: float, /) -> bytes:
@@ -76,14 +78,14 @@ class ObjectKeys(codecs.ObjectsCodec):
 class MsgspecKeys:
     """Values of one type as Json or Msgpack writes what it has read back."""
 
-    def __init__(self, codec: "codecs.MsgspecCodec[Any]") -> None:
+    def __init__(self, codec: MsgspecCodec[Any]) -> None:
         reason = unfit(codec.kind, set())
         if reason is not None:
             raise ValueError(
                 f"the codec {codec.name!r} is not for keys, of which equal ones need to have equal bytes: {reason}; "
                 f"{INSTEAD}"
             )
-        self.codec = codec
+        self.codec = codec.unchecked()
         self.name = codec.name
         msgspec = import_msgspec()
         self.write: Callable[[Any], bytes] = getattr(msgspec, codec.language).Encoder(order="deterministic").encode
@@ -96,7 +98,7 @@ class MsgspecKeys:
         data = self.codec.encode(value)
         try:
             back = self.codec.decode(data)
-        except codecs.DecodeError as failure:
+        except DecodeError as failure:
             raise ValueError(
                 f"a key of {type_name(type(value))} has parts of other types than the codec {self.name!r} reads "
                 f"({failure.__cause__})"
@@ -136,9 +138,9 @@ def one_zero(value: Any) -> Any:
     return value
 
 
-def other_way(name: str, data: bytes) -> "codecs.DecodeError":
+def other_way(name: str, data: bytes) -> DecodeError:
     """Return the error for bytes that stand for a key and are not the ones that it is found by."""
-    return codecs.undecodable(name, data, "as a key it has another, canonical form")
+    return undecodable(name, data, "as a key it has another, canonical form")
 
 
 def unfit(kind: Any, seen: set[Any]) -> str | None:
@@ -202,9 +204,9 @@ def fields_of(kind: type, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
             return None
     elif not (issubclass(kind, tuple) and hasattr(kind, "_fields")):
         return None
-    stand_for = dict(zip(getattr(kind, "__parameters__", ()), arguments, strict=False))
-    hints = get_type_hints(kind, include_extras=True).values()
-    return tuple(stand_for.get(hint, hint) if isinstance(hint, TypeVar) else hint for hint in hints)
+    generic: Any = kind
+    fields = field_types(generic[arguments] if arguments else kind)
+    return None if fields is None else tuple(fields.values())
 
 
 def for_keys(codec: "codecs.Codec[Any]") -> "codecs.Codec[Any]":
@@ -220,7 +222,7 @@ def for_keys(codec: "codecs.Codec[Any]") -> "codecs.Codec[Any]":
         return FLOAT_KEYS
     if codec is codecs.OBJECTS:
         return OBJECT_KEYS
-    if isinstance(codec, codecs.MsgspecCodec):
+    if isinstance(codec, MsgspecCodec):
         return MsgspecKeys(codec)
     if type(codec) is codecs.Tuple:
         return codecs.Tuple(*map(for_keys, codec.parts))

@@ -91,9 +91,7 @@ def codec_named(name: str) -> Codec[Any] | None:
         if any(part is None or part.name in STRUCTURED for part in parts):
             return None
         return codecs.Tuple(*parts)
-    if name == codecs.PICKLE.name or name not in codecs.NAMED:
-        return None
-    return codecs.NAMED[name]
+    return None if name == codecs.PICKLE.name else codecs.named(name)
 
 
 class Plain:

@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 from oxidbm._core.durability.superblock import A_STORE
 from oxidbm._core.errors import MissingError, error
@@ -40,6 +40,12 @@ class FlagError(error, ValueError):
     """A flag is not one that `open` knows; dbm.gnu raises its error for it, dbm.sqlite3 a ValueError."""
 
 
+@overload
+def open(file: StorePath, flag: str = "r", mode: int = 0o666) -> Database: ...  # noqa: A001
+@overload
+def open(  # noqa: A001
+    file: StorePath, flag: str = "r", mode: int = 0o666, *, key: object = None, value: object = None
+) -> Any: ...
 def open(  # noqa: A001
     file: StorePath, flag: str = "r", mode: int = 0o666, *, key: Any = None, value: Any = None
 ) -> Any:

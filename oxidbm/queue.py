@@ -128,7 +128,7 @@ class Queue(Generic[T]):
         interval: float = 1.0,
         memory: int | str = "64MiB",
         page_size: int | str = "4MiB",
-        codec: str,
+        codec: codecs.Name,
         on_error: Literal["raise", "skip"] = "raise",
         read_only: bool = False,
         mode: int = 0o666,

@@ -1,7 +1,9 @@
 """The stub `oxidbm/__init__.pyi` against what is there at run time, as documentation, and as type checkers use it."""
 
 import ast
+import builtins
 import contextlib
+import importlib
 import importlib.util
 import inspect
 import os
@@ -9,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,179 +32,6 @@ CLASSES = [
 DEVICES = [device.Device, device.NullDevice, device.FileDevice, device.Directory]
 
 needs_mypy = pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
-
-TYPED = """
-import array
-from collections.abc import MutableMapping
-from typing import Any, assert_type
-import oxidbm
-from oxidbm.testing import CrashDevice, FaultyDevice, check_crashes, check_device, crash_states
-
-def double(old: bytes) -> bytes:
-    return old + old
-
-def shout(old: str) -> str:
-    return old + "!"
-
-def use(store: oxidbm.Store, name: str) -> None:
-    mapping: MutableMapping[bytes, bytes] = store
-    assert_type(store["a"], bytes)
-    assert_type(store[bytearray(b"a")], bytes)
-    store["a"] = "b"
-    store[b"a"] = memoryview(b"b")
-    assert_type(store.get("a"), bytes | None)
-    assert_type(store.get("a", b""), bytes)
-    assert_type(store.get("a", 1), bytes | int)
-    assert_type(store.pop("a"), bytes)
-    assert_type(store.pop("a", None), bytes | None)
-    assert_type(dict(store), dict[bytes, bytes])
-    assert_type([key for key in store], list[bytes])
-    store.update({"a": b"b"})
-    store.update({b"a": "b"}, c="d")
-    store.update([("a", "b")])
-    store.update(mapping)
-    store |= {"a": "b"}
-    store["a"] = array.array("B", b"b")
-    store[memoryview(b"a")] = array.array("i", [1])
-    store[1] = "a"  # type: ignore[call-overload]
-    with store.session(name) as session:
-        assert_type(session, oxidbm.Session)
-        assert_type(session.read("a"), bytes | None)
-        assert_type(session.rmw("a", double), bytes | None)
-        assert_type(session.rmw("a", double, b"x"), bytes)
-        session.rmw("a", lambda old: old or None, b"x")
-    for known in store.sessions():
-        assert_type(known, oxidbm.SessionInfo)
-        assert_type(known.last_used, float)
-    assert_type(store.forget_session(name), bool)
-    assert_type(store.forget_sessions(unused_for=1), list[str])
-    with oxidbm.Queue(name, codec=int) as numbers:
-        assert_type(numbers, oxidbm.Queue[int])
-        assert_type(numbers.get(), int)
-        numbers.put("a")  # type: ignore[arg-type]
-        with numbers.take() as number:
-            assert_type(number, int)
-    plain = oxidbm.Queue()
-    plain.put("a")
-    plain.put_many([b"a", bytearray(b"b")])
-    for message in plain.messages():
-        assert_type(message, oxidbm.queue.Message[bytes])
-        assert_type(message.ack(), bool)
-    assert_type(oxidbm.Queue(codec="json").get(), Any)
-    for record in store.scan(live=False):
-        assert_type(record, oxidbm.LogRecord)
-        assert_type(record.value, bytes)
-    for version in store.history("a", scan=True):
-        assert_type(version, oxidbm.KeyVersion[bytes])
-        assert_type(version.time, float | None)
-        assert_type(version.value, bytes | None)
-
-def use_types(path: str) -> None:
-    with oxidbm.Store(path, key=int, value=str, ordered=True) as store:
-        assert_type(store, oxidbm.Store[int, str])
-        assert_type(store[1], str)
-        store[1] = "one"
-        store["1"] = "one"  # type: ignore[index]
-        store[1] = b"one"  # type: ignore[assignment]
-        assert_type(store.get(1), str | None)
-        assert_type(store.get_many([1, 2]), list[str | None])
-        assert_type(store.first_key(), int | None)
-        assert_type([version.value for version in store.history(1)], list[str | None])
-        for key, value in store.range(1, 2):
-            assert_type(key, int)
-            assert_type(value, str)
-        with store.session() as session:
-            assert_type(session.rmw(1, shout, "new"), str)
-        with store.batch() as batch:
-            batch[1] = "one"
-            batch[1] = 1  # type: ignore[assignment]
-        mapping: MutableMapping[int, str] = store
-    keyed = oxidbm.Store(path, key=str)
-    assert_type(keyed, oxidbm.Store[str, bytes])
-    keyed["a"] = "b"
-    keyed.set_many({"a": "b"})
-    keyed.update([("a", bytearray(b"b"))], c="d")
-    keyed.update({1: "b"})  # type: ignore[dict-item]
-    counts = oxidbm.Store(path, value=int)
-    assert_type(counts, oxidbm.Store[bytes, int])
-    text_counts = {"a": 1}
-    counts.update(text_counts)
-    counts.update({b"a": 1}, b=2)
-    counts.update([("a", 1)])
-    counts.set_many(text_counts, expire=1)
-    counts.set_many([("a", 1), (b"b", 2)])
-    counts |= text_counts
-    assert_type(counts, oxidbm.Store[bytes, int])
-    with counts.batch() as counted:
-        counted.update(text_counts)
-    counts.update({"a": "1"})  # type: ignore[dict-item]
-    counts.set_many([("a", None)])  # type: ignore[list-item]
-    objects = oxidbm.Store(path, value="objects")
-    assert_type(objects, oxidbm.Store[bytes, Any])
-    assert_type(objects["a"], Any)
-    named: oxidbm.Store[str, dict[str, int]] = oxidbm.Store(path, key=str, value="json")
-    assert_type(named["a"], dict[str, int])
-
-def use_checkpoints(path: str, store: oxidbm.Store) -> None:
-    made = store.checkpoint("log")
-    again = store.checkpoint(made.kind)
-    store.checkpoint("paper")  # type: ignore[arg-type]
-    found: oxidbm.Recovery = oxidbm.recover(path, again)
-    assert_type(oxidbm.recover(path, made.token, to="other"), oxidbm.Recovery)
-    assert_type(store.recovery, oxidbm.Recovery)
-    assert_type(oxidbm.Store(path, read_only=True, checkpoint=made), oxidbm.Store)
-    assert_type(store.purge(token=made), list[str])
-
-def use_dbm(name: str) -> None:
-    assert_type(oxidbm.dbm.open(name, "c"), oxidbm.Database)
-    with oxidbm.open(name, "c") as db:
-        assert_type(db, oxidbm.Database)
-        assert_type(db.keys(), list[bytes])
-        assert_type(db.nextkey("a"), bytes | None)
-        mapping: MutableMapping[bytes, bytes] = db
-    assert_type(oxidbm.whichdb(name), str | None)
-
-class Own(oxidbm.device.Device):
-    def begin(self) -> int:
-        return 0
-
-    def read(self, address: int, size: int) -> bytes:
-        return b""
-
-    def write(self, address: int, data: memoryview) -> None:
-        pass
-
-def use_device(path: str) -> None:
-    with oxidbm.Store(path, device=Own()) as store:
-        assert_type(store, oxidbm.Store)
-    files = oxidbm.device.FileDevice(oxidbm.device.Directory(path), 12)
-    assert_type(files.read_many([(64, 8)]), list[bytes])
-    check_device(Own, page_bytes=4096)
-    oxidbm.Store(path, device=path)  # type: ignore[call-overload]
-
-def pay(path: str, crashing: CrashDevice) -> None:
-    faulty = FaultyDevice(crashing)
-    faulty.fail("write", 28, after=100)
-    with oxidbm.Store(path, device=faulty) as store:
-        store["paid"] = "1"
-    crashing.note(1)
-    assert_type(faulty.calls["write"], int)
-    assert_type([state.restore("left") for state in crash_states(crashing)], list[CrashDevice])
-
-def paid(path: str, crashing: CrashDevice, notes: list[int]) -> None:
-    with oxidbm.Store(path, device=crashing) as store:
-        assert len(store) >= max(notes, default=0)
-
-assert_type(check_crashes(pay, paid, limit=20), int)
-
-def misuse(store: oxidbm.Store) -> None:
-    store[1]  # type: ignore[call-overload]
-    store["a"] = 1  # type: ignore[call-overload]
-    oxidbm.Store("a", durability="sometimes")  # type: ignore[call-overload]
-    for key in store:
-        key.encode()  # type: ignore[attr-defined]
-"""
-
 
 PUBLIC = ("codecs", "convert", "dbm", "device", "dump", "shelve")  # and testing, which is a package
 
@@ -323,10 +153,60 @@ def test_the_stub_says_what_is_there(tmp_path: Path) -> None:
 @pytest.mark.slow
 @needs_mypy
 @pytest.mark.compiled_only("type checkers read the same in both modes")
-def test_type_checkers_see_a_mapping_of_bytes(tmp_path: Path) -> None:
-    source = tmp_path / "typed.py"
-    source.write_text(TYPED, encoding="utf-8")
-    run_mypy(tmp_path, "mypy", "--strict", str(source))
+def test_mypy_takes_what_is_documented_and_refuses_the_rest(tmp_path: Path) -> None:
+    run_mypy(tmp_path, "mypy", "--strict", "tests/types")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("basedpyright") is None, reason="basedpyright is not installed")
+@pytest.mark.compiled_only("type checkers read the same in both modes")
+def test_pyright_takes_what_is_documented_and_refuses_the_rest(tmp_path: Path) -> None:
+    """Where its package is installed, as `make types` does; there it also reads the examples and the documents."""
+    run_mypy(tmp_path, "basedpyright", "--pythonpath", sys.executable)
+
+
+def private_returns(tree: ast.Module) -> list[str]:
+    """Return what public functions of a stub return, or have for an attribute, that nobody can import from there."""
+    listed: set[str] = set()
+    known = {"ParamSpec", "Self", *dir(builtins)}
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            known |= {name.name for name in node.names}
+        elif (
+            isinstance(node, ast.ImportFrom) and node.module is not None and not node.module.startswith("oxidbm._core")
+        ):
+            known |= {name.asname or name.name for name in node.names}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = {target.id for target in targets if isinstance(target, ast.Name)}
+            if names == {"__all__"}:
+                listed = {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}  # type: ignore[misc]
+            elif isinstance(node.value, ast.Call):
+                known |= names  # a type variable
+    found = []
+    walked: Any
+    for walked in ast.walk(tree):
+        returned = walked.returns if isinstance(walked, ast.FunctionDef | ast.AsyncFunctionDef) else None
+        if isinstance(walked, ast.AnnAssign):
+            returned = walked.annotation
+        for name in names_in(returned) - known - listed if returned is not None else ():
+            found.append(f"line {walked.lineno}: {name}")  # noqa: PERF401 - a loop over nodes that have none, too
+    return found
+
+
+def test_what_is_returned_can_be_named() -> None:
+    assert private_returns(ast.parse(STUB.read_text(encoding="utf-8"))) == []
+    hidden = "from oxidbm._core.a import A\n__all__ = ['B']\nT = TypeVar('T')\ndef a() -> A: ...\ndef b() -> B: ...\n"
+    assert private_returns(ast.parse(hidden + "def c() -> list[T | None]: ...\n")) == ["line 4: A"]
+
+
+def test_what_is_generic_can_be_so_in_an_annotation_that_runs() -> None:
+    """Functions' annotations are looked at when they are defined."""
+    spec = importlib.util.find_spec("tests.types.documented")
+    assert spec is not None
+    pytest.importorskip("msgspec")
+    module = importlib.import_module("tests.types.documented")
+    assert module.Kept.__annotations__["session"].__args__ == (str, module.Reading)
 
 
 def test_everything_in_the_stub_is_documented() -> None:

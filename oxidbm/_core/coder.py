@@ -163,12 +163,8 @@ class Coders:
         except ValueError as failure:
             raise undecodable(key, "", "", failure) from failure
 
-    def from_value(self, value: bytes) -> object:
-        """Return the value that bytes in the store stand for."""
-        return self.value.decode(value) if self.typed else value
-
     def value_of(self, key: bytes, value: bytes) -> object:
-        """As `from_value`; DecodeError names the key where the codec did not write the value."""
+        """Return the value that bytes stand for; DecodeError names its key where its codec did not write it."""
         if not self.typed:
             return value
         try:

@@ -10,7 +10,7 @@ from typing import Any
 from cachelib.base import BaseCache
 
 from oxidbm import Store
-from oxidbm.codecs import Codec, DecodeError
+from oxidbm.codecs import Codec, DecodeError, Name
 from oxidbm.dbm import StorePath
 
 __all__ = ["OxidbmCache"]
@@ -36,7 +36,7 @@ class OxidbmCache(BaseCache):
         default_timeout: int | dt.timedelta = 300,
         ignore_delete_many_errors: bool = True,
         *,
-        value: type[Any] | Codec[Any] | str = "pickle",
+        value: type[Any] | Codec[Any] | Name = "pickle",
         **options: Any,
     ) -> None:
         super().__init__(default_timeout)

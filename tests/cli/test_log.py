@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import oxidbm
+from oxidbm import codecs
 from tests.cli.helpers import command, environment, invoke, run
 
 pytest.importorskip("typer", reason="typer is not installed: pip install oxidbm[cli]")
@@ -253,7 +254,7 @@ def test_an_address_outside_of_the_log(arguments: tuple[str, ...], address: str,
         ("str", b"\xff", "line 2 of stdin, \\xff, is not UTF-8, which texts are\n"),
     ],
 )
-def test_a_line_that_is_refused_is_named(codec: str, line: bytes, said: str, tmp_path: Path) -> None:
+def test_a_line_that_is_refused_is_named(codec: codecs.Name, line: bytes, said: str, tmp_path: Path) -> None:
     """The sentence has a subject, and the number of those before it is one."""
     path = tmp_path / "log"
     oxidbm.Log(path, codec=codec).close()

@@ -336,7 +336,7 @@ def test_codecs_that_are_not_for_keys(spec: Any, words: str, tmp_path: Path) -> 
 
 
 def test_a_key_of_a_tuple_type_names_the_codec() -> None:
-    for spec in (tuple, tuple[int, str]):
+    for spec in (tuple, tuple[int, ...]):
         with pytest.raises(TypeError, match=r"codecs\.Tuple\(int, str\)"):
             Store(key=spec)
 

@@ -242,7 +242,7 @@ def test_an_async_follower_can_be_closed(place: Place) -> None:
 
         task = asyncio.create_task(collect())
         await asyncio.sleep(0.01)
-        await entries.aclose()  # type: ignore[attr-defined]
+        await entries.aclose()
         assert await asyncio.wait_for(task, WAIT_SECONDS) == []
 
     asyncio.run(follow())

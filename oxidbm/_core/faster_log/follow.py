@@ -7,6 +7,7 @@ or when the log is, behind what was committed by then (see drain).
 
 import threading
 import time
+from types import GenericAlias
 from typing import Any, Final, final
 
 from mypy_extensions import i64
@@ -51,6 +52,10 @@ class LogFollower:
         first: i64 = (begin + 7) & -8  # no entry begins before, and a place to stop at is where one could
         self.entries = EntryIterator(commits, coder, first, min(first, self.reach()), skips, owner)
         self.drain = commits.drains.add(self.entries.cursor) if drains else None
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        return GenericAlias(cls, item)
 
     def __iter__(self) -> "LogFollower":
         return self

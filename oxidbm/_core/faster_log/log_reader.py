@@ -6,7 +6,8 @@ on when the process ended comes again.
 """
 
 import time
-from typing import Final, final
+from types import GenericAlias
+from typing import Any, Final, final
 
 from mypy_extensions import i64
 
@@ -45,6 +46,10 @@ class LogReader:
         begun = commits.first if kept is None or kept.address >= commits.begin else kept.number
         self.overtaken_before: i64 = max(commits.first - begun, i64(0))  # while it was not open
         self.closed = False
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        return GenericAlias(cls, item)
 
     def __iter__(self) -> "LogReader":
         return self

@@ -8,6 +8,7 @@ until the end.
 """
 
 from collections.abc import Mapping
+from types import GenericAlias
 from typing import Any, Final, cast
 
 from mypy_extensions import i64
@@ -40,6 +41,10 @@ class Batch:
         self.always = always
         self.values: dict[bytes, bytes] = {}
         self.expiries: dict[bytes, int] = {}
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        return GenericAlias(cls, item)
 
     def __repr__(self) -> str:
         return f"<oxidbm.Batch of {self.handle.life.place()}, keys: {len(self.values)}>"

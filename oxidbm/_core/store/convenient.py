@@ -45,4 +45,4 @@ def get_or_set(handle: Handle, key: bytes, function: object, expire: object) -> 
         first = to_value(handle, key, made)
         handle.life.check_writable()
         if put(table, key, first, operations.IF_ABSENT, b"", expiry_at(handle, expire)):
-            return handle.coders.from_value(first), True
+            return handle.coders.value_of(key, first), True

@@ -61,7 +61,7 @@ def digits_of(number: int) -> str:
         raise too_many_digits(failure) from None
 
 
-def number_in(handle: Handle, data: bytes) -> int:
+def number_in(handle: Handle, key: bytes, data: bytes) -> int:
     """Return the number that a counter's bytes say; ValueError for something else, TypeError for another codec."""
     if handle.coders.value.kind == PLAIN:
         try:
@@ -72,7 +72,7 @@ def number_in(handle: Handle, data: bytes) -> int:
             raise ValueError(
                 f"incr() and decr() count in decimal digits, and the key's value of {len(data)} bytes is no number"
             ) from None
-    value = handle.coders.from_value(data)
+    value = handle.coders.value_of(key, data)
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"incr() and decr() need values that are int, not {type(value).__name__}")
     return value
@@ -90,12 +90,12 @@ def incr(handle: Handle, key: bytes, delta: int, default: int | None, expire: ob
         old = operations.read(table, key)
         if old is None and default is None:
             return None
-        number = (number_in(handle, old) if old is not None else default or 0) + delta
+        number = (number_in(handle, key, old) if old is not None else default or 0) + delta
         new = to_value(handle, key, digits_of(number) if plain else number)
         handle.life.check_writable()
         if old is None:
             if not plain:
-                number_in(handle, new)  # what cannot be counted on is not begun
+                number_in(handle, key, new)  # what cannot be counted on is not begun
             done = put(table, key, new, operations.IF_ABSENT, b"", expiry_at(handle, expire))
         else:
             done = replace(table, key, new, old, changes)

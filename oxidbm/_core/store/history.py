@@ -10,6 +10,7 @@ those below it are dead, so that they stay where they are until begin has passed
 """
 
 from collections.abc import Iterator
+from types import GenericAlias
 from typing import Any, Final, NamedTuple, final
 
 from librt.vecs import append, vec
@@ -84,6 +85,10 @@ class KeyHistory:
         if handle.life.writable == READ_ONLY:  # it may move to a newer commit meanwhile
             self.stop = self.log.tail
             self.times = CommitTimes(handle.commits)
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        return GenericAlias(cls, item)
 
     def begin(self) -> i64:
         """Return where the log begins; what clear() removed is no part of it any more."""

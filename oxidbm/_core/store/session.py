@@ -7,6 +7,7 @@ its own.
 """
 
 from collections.abc import Callable
+from types import GenericAlias
 from typing import Any, Final, final
 
 from oxidbm._core.durability.commit import NANOSECONDS
@@ -34,7 +35,7 @@ class Change(Modification):
 
     def apply(self, old: bytes) -> bytes | None:
         """Return the new value, None to leave the old one."""
-        result = self.function(self.handle.coders.from_value(old))
+        result = self.function(self.handle.coders.value_of(self.key, old))
         return None if result is None else to_value(self.handle, self.key, result)
 
 
@@ -146,6 +147,10 @@ class Session:
         self.always = always
         self.closed_already = False
 
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        return GenericAlias(cls, item)
+
     def __repr__(self) -> str:
         called = "without a name" if self.session_name is None else repr(self.session_name)
         where = self.handle.life.place()
@@ -195,8 +200,9 @@ class Session:
     def read(self, key: object, default: object = None) -> object:
         """Return the key's value, or `default`."""
         self.check_open()
-        value = operations.read(self.table, to_key(self.handle, key))
-        return default if value is None else self.handle.coders.from_value(value)
+        k = to_key(self.handle, key)
+        value = operations.read(self.table, k)
+        return default if value is None else self.handle.coders.value_of(k, value)
 
     def upsert(self, key: object, value: object) -> None:
         """Store a value under a key, whatever was there."""
@@ -218,7 +224,7 @@ class Session:
         change = Change(self.handle, k, function)
         result = retry.read_modify_write(self.table, k, change, first)
         self.count_one()
-        return None if result is None else self.handle.coders.from_value(result)
+        return None if result is None else self.handle.coders.value_of(k, result)
 
     def delete(self, key: object) -> bool:
         """Delete a key; False where it had no value."""

@@ -183,7 +183,7 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
             first = to_value(self.handle, k, default)
             if put(self.table, k, first, operations.IF_ABSENT, b"", 0):
                 self.written()
-                return self.coders.from_value(first)
+                return self.coders.value_of(k, first)
 
     def pop(self, key: object, default: object = NO_DEFAULT) -> Any:
         """Remove a key and return its value; `default`, or KeyError, where it has none."""
