@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 import oxidbm
 from oxidbm.cli import checkpoints, copies, damage, failures, live, log, queue, reading, sessions, transfer, writing
 from oxidbm.cli.failures import EXIT_CODES, INTERRUPTED, PIPE_CLOSED, USAGE
-from oxidbm.cli.help import help_of, usage
+from oxidbm.cli.help import usage, write_help
 
 __all__ = ["COMMANDS", "EXIT_CODES", "app", "run"]
 
@@ -35,9 +35,7 @@ def errors_in_words() -> Iterator[None]:
 class Group(TyperGroup):
     """A group of commands."""
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help."""
-        formatter.write(help_of(ctx))
+    format_help = write_help
 
 
 class Commands(Group):
@@ -73,9 +71,7 @@ class Commands(Group):
 class Command(TyperCommand):
     """One command, which adds to its errors what can be done."""
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help."""
-        formatter.write(help_of(ctx))
+    format_help = write_help
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments; a negative number that is taken for an option is told where it has to stand."""

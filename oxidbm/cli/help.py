@@ -116,6 +116,11 @@ def help_of(ctx: Any) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write_help(command: Any, ctx: Any, formatter: Any) -> None:
+    """Write the help of a command; the method `format_help` of those that have this help."""
+    formatter.write(help_of(ctx))
+
+
 def is_shown(parameter: Any) -> bool:
     """Tell whether help names a parameter as an option."""
     return not is_argument(parameter) and not getattr(parameter, "hidden", False)
