@@ -132,7 +132,7 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
 
     def __repr__(self) -> str:
         where = repr(self.life.path) if self.life.path else "in memory"
-        kind = type(self)
+        kind: Any = type(self)
         state = shown_state(self.handle, self.order is not None, self.life)
         return f"<{kind.__module__}.{kind.__name__} {where}: {state}>"
 
