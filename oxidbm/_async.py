@@ -9,10 +9,10 @@ from oxidbm._core.errors import ClosedError
 
 
 class AsyncEntries:
-    """What `Log.aiter` returns; `follower` is what `Log.follow` returns, with the same end.
+    """An iterator over the entries of a log for `async for`; made by `Log.aiter`."""
 
-    `look_seconds` is the time between two looks at the file, where another process writes it.
-    """
+    # follower: what `Log.follow` returns, with the same end. look_seconds: the time between two looks at the file,
+    # where another process writes it.
 
     def __init__(self, follower: Any, timeout: float | None, look_seconds: float) -> None:
         self.follower = follower
