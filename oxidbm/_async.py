@@ -11,6 +11,8 @@ from oxidbm._core.errors import ClosedError
 class AsyncEntries:
     """An iterator over the entries of a log for `async for`; made by `Log.aiter`."""
 
+    __module__ = "oxidbm"  # where users find it
+
     # follower: what `Log.follow` returns, with the same end. look_seconds: the time between two looks at the file,
     # where another process writes it.
 

@@ -97,6 +97,9 @@ class Memoized(Protocol[P, R_co]):
         """Return the method of an instance."""
 
 
+Memoized.__module__ = "oxidbm"  # where users find it
+
+
 class Results:
     """The results of one function in a store."""
 
@@ -432,8 +435,8 @@ def check_expire(expire: Any) -> None:
     seconds = number_of(expire)
     if expire is not None and not (seconds is not None and 0 < seconds < EXPIRE_SECONDS_MAX):
         raise ValueError(
-            f"expire is a number of seconds, or a timedelta, greater than 0 and below {EXPIRE_SECONDS_MAX:g}, or None "
-            f"for results that stay, not {expire!r}"
+            f"expire is a number of seconds greater than 0 and below {EXPIRE_SECONDS_MAX:g}, a timedelta, or None for "
+            f"results that stay, not {expire!r}"
         )
 
 

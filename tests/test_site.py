@@ -43,7 +43,27 @@ MODULES = {
     "oxidbm.testing": testing,
 }
 ELSEWHERE = {  # public names that are described in words, or are those of another module
-    "oxidbm.codecs": {"BYTES", "FLOAT", "INT", "JSON", "MSGPACK", "OBJECTS", "PICKLE", "STR"},
+    "oxidbm": {"CheckpointKind", "Durability", "OnError"},
+    "oxidbm.codecs": {
+        "BOOL",
+        "BYTES",
+        "DATE",
+        "DATETIME",
+        "DECIMAL",
+        "FLOAT",
+        "INT",
+        "JSON",
+        "MSGPACK",
+        "NAIVE_DATETIME",
+        "Name",
+        "OBJECTS",
+        "PICKLE",
+        "RAW",
+        "STR",
+        "TIME",
+        "TIMEDELTA",
+        "UUID",
+    },
     "oxidbm.dbm": {"Database", "error", "open", "open_flags", "whichdb"},
     "oxidbm.queue": {"Empty", "Full", "Queue"},
 }

@@ -416,7 +416,7 @@ def test_where_there_is_no_store(tmp_path: Path, command: str) -> None:
 
 
 def test_beside_a_writer_reading_works_and_writing_says_who(fruit: Path) -> None:
-    with Store(fruit):
+    with Store(fruit, memory="300MiB"):  # with other options than the command's, which is called in this process
         assert invoke("get", fruit, "apple").stdout == "red\n"
         for arguments in (("set", fruit, "a", "b"), ("del", fruit, "apple"), ("load", fruit), ("reorganize", fruit)):
             result = invoke(*arguments, stdin=b"")

@@ -142,7 +142,7 @@ def test_killed_writer_frees_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "store"
     killed_writer(path, "manual", 0)
     with Store(path, **OPTIONS) as store, pytest.raises(oxidbm.LockedError, match=str(os.getpid())):
-        Store(path, **OPTIONS)
+        Store(path, checkpoints=False, **OPTIONS)
     assert store.closed
 
 

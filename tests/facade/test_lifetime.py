@@ -3,7 +3,6 @@
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -217,7 +216,7 @@ def test_impossible_times(store: Store, expire: float) -> None:
     assert dict(store.items()) == {b"k": b"1"}
 
 
-@pytest.mark.parametrize("expire", [True, "1", b"1", Decimal(1), [1]])
+@pytest.mark.parametrize("expire", [True, "1", b"1", 1j, [1]])
 def test_times_of_another_type(store: Store, expire: Any) -> None:
     for call in (lambda: store.set("k", "2", expire), lambda: store.touch("k", expire)):
         with pytest.raises(TypeError, match=f"not {type(expire).__name__}"):

@@ -143,7 +143,7 @@ def test_keys_of_every_codec(name: str, place: Path | None) -> None:
             assert order == sorted((a, b, c))
         calls: list[Callable[[], object]] = [
             lambda: store[wrong], lambda: store.__setitem__(wrong, 1), lambda: store.__delitem__(wrong),
-            lambda: store.get(wrong), lambda: wrong in store, lambda: store.pop(wrong, 1), lambda: store.ttl(wrong),
+            lambda: store.delete(wrong), lambda: store.pop(wrong, 1), lambda: store.ttl(wrong),
             lambda: store.get_many([wrong]), lambda: store.delete_many([wrong]), lambda: store.range(wrong),
             lambda: store.next_key(wrong), lambda: store.incr(wrong), lambda: store.session().read(wrong),
             lambda: store.batch().delete(wrong),
@@ -278,7 +278,7 @@ def test_int_out_of_range(number: int) -> None:
     with Store(key=int, value=int) as store:
         store[1] = 1
         calls: list[Callable[[], object]] = [
-            lambda: store.__setitem__(1, number), lambda: store.get(number), lambda: store.add(number, 1),
+            lambda: store.__setitem__(1, number), lambda: store[number], lambda: store.add(number, 1),
         ]  # fmt: skip
         for call in calls:
             with pytest.raises(OverflowError, match="at most 120"):
@@ -326,7 +326,7 @@ def test_subclasses_come_back_as_their_base() -> None:
 def test_lone_surrogates(text: str) -> None:
     with Store(key=str, value=str) as store:
         store["k"] = "old"
-        for call in (lambda: store.__setitem__("k", text), lambda: store.get(text), lambda: store.add(text, "v")):
+        for call in (lambda: store.__setitem__("k", text), lambda: store[text], lambda: store.add(text, "v")):
             with pytest.raises(UnicodeEncodeError):
                 call()
         assert dict(store.items()) == {"k": "old"}

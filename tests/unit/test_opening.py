@@ -92,7 +92,7 @@ def test_second_writer_is_refused_and_readers_are_not(tmp_path: Path) -> None:
     with disk_store(path) as store:
         store[b"k"] = b"v"
         store.sync()
-        with pytest.raises(oxidbm.LockedError, match=f"process {os.getpid()} "):
+        with pytest.raises(oxidbm.LockedError, match=rf"process {os.getpid()}\b"):
             disk_store(path, checkpoints=False)
         with disk_store(path, read_only=True) as reader:
             assert dict(reader) == {b"k": b"v"}

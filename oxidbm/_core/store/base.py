@@ -79,6 +79,19 @@ def order_of(handle: Handle) -> KeyOrder:
     return cast(KeyOrder, handle.order)
 
 
+def opened(path: object, options: Options, flagged: bool) -> Handle:
+    """Open a store, in memory where it has no path; ValueError for options that are none of such a one."""
+    if path is not None:
+        if options.evict:
+            raise ValueError("evict=True is for stores without a path; a store on disk keeps everything")
+        return open_or_join(made_way(os.fsdecode(os.fspath(cast(Any, path))), options), options)
+    if flagged:
+        raise ValueError("a store without a path is always new, so flag= makes no sense")
+    if options.read_only:
+        raise ValueError("a store without a path is always new, so read_only=True makes no sense")
+    return open_memory(options)
+
+
 def made_way(path: str, options: Options) -> str:
     """Return where the store is to be opened: behind a link, where one that was there is to be replaced."""
     if not options.replace:
@@ -154,16 +167,7 @@ class StoreBase:
             raise ValueError("a checkpoint is opened with read_only=True; oxidbm.recover() goes back to one")
         if follow is not None:
             options.follow = checked_follow(follow, options.read_only, options.checkpoint)
-        if path is None:
-            if flag is not None:
-                raise ValueError("a store without a path is always new, so flag= makes no sense")
-            if options.read_only:
-                raise ValueError("a store without a path is always new, so read_only=True makes no sense")
-            handle = open_memory(options)
-        else:
-            if options.evict:
-                raise ValueError("evict=True is for stores without a path; a store on disk keeps everything")
-            handle = open_or_join(made_way(os.fsdecode(os.fspath(cast(Any, path))), options), options)
+        handle = opened(path, options, flag is not None)
         self.handle: Handle = handle
         self.life: Life = handle.life
         self.owned = handle

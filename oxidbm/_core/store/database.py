@@ -5,9 +5,9 @@ iteration of the store: it begins at the first call of `nextkey`, and not with `
 whether there is a key; an iteration keeps compaction from deleting files.
 """
 
-from typing import Any, final
+from typing import Any
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.life import CLOSED, FORKED, OPEN, READ_ONLY
@@ -17,7 +17,7 @@ from oxidbm._core.store.store import Store
 from oxidbm._core.table.locate import locate_steady
 
 
-@final
+@mypyc_attr(allow_interpreted_subclasses=True)  # as Store, or __init__ would be called twice
 class Database(Store):
     """Documented in oxidbm/__init__.pyi."""
 

@@ -16,6 +16,7 @@ from typing import Final
 from oxidbm._core.coder import CALLED, Coder
 from oxidbm._core.device.directory import LOCK
 from oxidbm._core.device.directory_lock import NOTE_BYTES_MAX
+from oxidbm._core.device.lock_file import HELD
 from oxidbm._core.errors import LockedError
 from oxidbm._core.exits import HANDLES
 from oxidbm._core.life import CLOSED, FORKED, Life
@@ -64,12 +65,16 @@ def identity_at(path: str) -> Identity:
 
 
 def is_held(path: str) -> bool:
-    """Return whether this process has the lock of the store at a path, or had it last, by what its note says."""
+    """Return whether this process has the lock of the store at a path, or had it last, or nobody says who has it."""
+    identity = identity_at(path)
+    if any(other.held and other.identity == identity for other in list(HELD.values())):
+        return True
     try:
         with open(os.path.join(path, LOCK), "rb") as file:
-            return f'"pid": {os.getpid()},'.encode() in file.read(NOTE_BYTES_MAX)
+            note = file.read(NOTE_BYTES_MAX)
     except OSError:
         return False
+    return not note or f'"pid": {os.getpid()},'.encode() in note
 
 
 def held_at(path: str) -> Handle | None:
