@@ -55,7 +55,7 @@ def act(store, chance):
 print("begins", flush=True)
 while True:
     if random.random() < 0.05:
-        oxidbm.dbm.remove(path, True)
+        oxidbm.remove(path)
     with oxidbm.Store(path, memory="1MiB", page_size=4096, durability="manual") as store:
         put(store)
         for _ in range(random.randrange(20)):

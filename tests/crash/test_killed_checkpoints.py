@@ -129,10 +129,11 @@ class Rounds:
     def look(self) -> set[str]:
         """Open the store at each checkpoint that is there, and as it is; return the tokens."""
         with Store(self.path, durability="manual", **OPTIONS) as store:
-            there = {known.token: known for known in store.checkpoints()}
             serial = serial_of(store)
             assert serial >= self.serial
             self.serial = serial
+        with Store(self.path, read_only=True, memory="1MiB") as reader:  # closing may have made an image anew
+            there = {known.token: known for known in reader.checkpoints()}
         for token, known in there.items():
             if known.kind != "index":
                 with Store(self.path, read_only=True, checkpoint=token, memory="1MiB") as at:

@@ -1,10 +1,10 @@
 """Calls that users of other caches reach for, each in one step that no other thread comes into the middle of."""
 
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from oxidbm._core.store.arguments import expiry_at, to_value
 from oxidbm._core.store.handle import Handle
+from oxidbm._core.store.ordered import KeyOrder
 from oxidbm._core.table import operations
 from oxidbm._core.table.retry import put, replace
 
@@ -31,7 +31,7 @@ def compare_and_set(handle: Handle, key: bytes, expected: object, value: object)
             return True
 
 
-def get_or_set(handle: Handle, key: bytes, function: object, expire: object) -> tuple[object, bool]:
+def get_or_set(handle: Handle, key: bytes, function: Any, expire: object) -> tuple[object, bool]:
     """Return a key's value, and whether it was stored by this: what the function returned, where there was none.
 
     Where another thread has stored one meanwhile, that is returned.
@@ -41,8 +41,19 @@ def get_or_set(handle: Handle, key: bytes, function: object, expire: object) -> 
         value = operations.read(table, key)
         if value is not None:
             return handle.coders.value_of(key, value), False
-        made = cast(Callable[[], Any], function)() if callable(function) else function
+        made = function() if callable(function) else function
         first = to_value(handle, key, made)
         handle.life.check_writable()
         if put(table, key, first, operations.IF_ABSENT, b"", expiry_at(handle, expire)):
             return handle.coders.value_of(key, first), True
+
+
+def peek(handle: Handle, order: KeyOrder, reverse: bool) -> tuple[Any, Any] | None:
+    """Return the item at an end of the order, which stays there; None where there is none."""
+    key = order.neighbour(None, reverse)
+    while key is not None:
+        value = operations.read(handle.table, key)
+        if value is not None:
+            return handle.coders.from_key(key), handle.coders.value_of(key, value)
+        key = order.neighbour(key, reverse)  # it is gone meanwhile
+    return None

@@ -389,22 +389,11 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
 
     def peek_first(self) -> tuple[Any, Any] | None:
         """Return the first item in the order of the keys; None when there is none."""
-        return self.peek(False)
+        return convenient.peek(self.handle, self.key_order(), False)
 
     def peek_last(self) -> tuple[Any, Any] | None:
         """Return the last item in the order of the keys; None when there is none."""
-        return self.peek(True)
-
-    def peek(self, reverse: bool) -> tuple[Any, Any] | None:
-        """Return the item at an end of the order, and leave it there."""
-        order = self.key_order()
-        key = order.neighbour(None, reverse)
-        while key is not None:
-            value = operations.read(self.table, key)
-            if value is not None:
-                return self.coders.from_key(key), self.coders.value_of(key, value)
-            key = order.neighbour(key, reverse)  # it is gone meanwhile
-        return None
+        return convenient.peek(self.handle, self.key_order(), True)
 
     def next_key(self, key: object) -> Any:
         """Return the first key behind `key` in order; None where there is none."""
