@@ -26,7 +26,8 @@ OPTIONS: Small = {"memory": "1MiB", "page_size": 4096}
 
 # batches of the same sizes, so that what one process leaves uncommitted is overwritten record by record by the next
 WRITER = f"""
-import os, random, signal, sys, time, oxidbm, oxidbm.dbm
+import os, random, signal, sys, time, oxidbm
+from oxidbm import _remove
 path, keys = sys.argv[1], {KEYS}
 
 def put(store):
@@ -55,7 +56,7 @@ def act(store, chance):
 print("begins", flush=True)
 while True:
     if random.random() < 0.05:
-        oxidbm.remove(path)
+        _remove.make_way(path, _remove.A_STORE, lock=True)  # where there is one
     with oxidbm.Store(path, memory="1MiB", page_size=4096, durability="manual") as store:
         put(store)
         for _ in range(random.randrange(20)):
