@@ -10,10 +10,12 @@ Subclasses are taken and come back as their base, where they are equal to it: no
 """
 
 import datetime as dt
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from oxidbm._codec_types import DecodeError, undecodable, wrong_type
 from oxidbm._scalar_codecs import Delimited, IntCodec
+
+T = TypeVar("T")
 
 INT: Final = IntCodec()
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -25,8 +27,8 @@ LEAST: Final = (dt.datetime.min - NAIVE_EPOCH) // MICROSECOND  # noqa: DTZ901
 MOST: Final = (dt.datetime.max - NAIVE_EPOCH) // MICROSECOND  # noqa: DTZ901
 
 
-class CountCodec(Delimited):
-    """Values as a count from `least` to `most`."""
+class CountCodec(Delimited, Generic[T]):
+    """Values of one type as a count from `least` to `most`."""
 
     name = ""
     least = 0
@@ -36,18 +38,18 @@ class CountCodec(Delimited):
         """Return a value's number; TypeError for a value of another type."""
         raise NotImplementedError
 
-    def counted(self, count: int) -> Any:
+    def counted(self, count: int) -> T:
         """Return the value of a number."""
         raise NotImplementedError
 
-    def written(self, value: Any) -> bytes:
-        """Return a value's bytes."""
+    def encode(self, value: T, /) -> bytes:
+        """Return a value's bytes; TypeError for one of another type, or with a time zone where the codec has none."""
         count = self.count(value)
         if not self.least <= count <= self.most:
             raise ValueError(f"in UTC {value} is out of the range of datetime, and cannot be written")
         return INT.encode(count)
 
-    def read(self, data: bytes) -> Any:
+    def decode(self, data: bytes, /) -> T:
         """Return the value that bytes stand for."""
         try:
             count = INT.decode(data)
@@ -62,21 +64,12 @@ class CountCodec(Delimited):
         return INT.end(data, start)
 
 
-class DatetimeCodec(CountCodec):
+class DatetimeCodec(CountCodec[dt.datetime]):
     """Datetimes with a time zone, as microseconds since 1970 in UTC, in which they come back."""
 
     name = "datetime"
     least = LEAST
     most = MOST
-
-    def encode(self, value: dt.datetime, /) -> bytes:
-        """Return the instant's bytes; TypeError for a datetime without a time zone."""
-        return self.written(value)
-
-    def decode(self, data: bytes, /) -> dt.datetime:
-        """Return the instant, in UTC."""
-        found: dt.datetime = self.read(data)
-        return found
 
     def count(self, value: Any) -> int:
         """Return how many microseconds after the beginning of 1970 it is."""
@@ -97,21 +90,12 @@ class DatetimeCodec(CountCodec):
         return EPOCH + dt.timedelta(microseconds=count)
 
 
-class NaiveDatetimeCodec(CountCodec):
+class NaiveDatetimeCodec(CountCodec[dt.datetime]):
     """Datetimes without a time zone, as microseconds since the beginning of 1970; without their `fold`."""
 
     name = "naive-datetime"
     least = LEAST
     most = MOST
-
-    def encode(self, value: dt.datetime, /) -> bytes:
-        """Return the datetime's bytes; TypeError for one with a time zone."""
-        return self.written(value)
-
-    def decode(self, data: bytes, /) -> dt.datetime:
-        """Return the datetime."""
-        found: dt.datetime = self.read(data)
-        return found
 
     def count(self, value: Any) -> int:
         """Return how many microseconds after the beginning of 1970 it is, by the same clock."""
@@ -132,21 +116,12 @@ class NaiveDatetimeCodec(CountCodec):
         return NAIVE_EPOCH + dt.timedelta(microseconds=count)
 
 
-class DateCodec(CountCodec):
+class DateCodec(CountCodec[dt.date]):
     """Dates, as days since 1970-01-01. A datetime is none here: its time would be lost."""
 
     name = "date"
     least = dt.date.min.toordinal() - DAY_ZERO
     most = dt.date.max.toordinal() - DAY_ZERO
-
-    def encode(self, value: dt.date, /) -> bytes:
-        """Return the date's bytes."""
-        return self.written(value)
-
-    def decode(self, data: bytes, /) -> dt.date:
-        """Return the date."""
-        found: dt.date = self.read(data)
-        return found
 
     def count(self, value: Any) -> int:
         """Return how many days after 1970-01-01 it is."""
@@ -159,20 +134,11 @@ class DateCodec(CountCodec):
         return dt.date.fromordinal(count + DAY_ZERO)
 
 
-class TimeCodec(CountCodec):
+class TimeCodec(CountCodec[dt.time]):
     """Times of day without a UTC offset, as microseconds since midnight; without their `fold`."""
 
     name = "time"
     most = DAY - 1
-
-    def encode(self, value: dt.time, /) -> bytes:
-        """Return the time's bytes; TypeError for one with a UTC offset, which is no order of times of day."""
-        return self.written(value)
-
-    def decode(self, data: bytes, /) -> dt.time:
-        """Return the time."""
-        found: dt.time = self.read(data)
-        return found
 
     def count(self, value: Any) -> int:
         """Return how many microseconds after midnight it is."""
@@ -187,21 +153,12 @@ class TimeCodec(CountCodec):
         return (NAIVE_EPOCH + dt.timedelta(microseconds=count)).time()
 
 
-class TimedeltaCodec(CountCodec):
+class TimedeltaCodec(CountCodec[dt.timedelta]):
     """Durations, as microseconds."""
 
     name = "timedelta"
     least = dt.timedelta.min // MICROSECOND
     most = dt.timedelta.max // MICROSECOND
-
-    def encode(self, value: dt.timedelta, /) -> bytes:
-        """Return the duration's bytes."""
-        return self.written(value)
-
-    def decode(self, data: bytes, /) -> dt.timedelta:
-        """Return the duration."""
-        found: dt.timedelta = self.read(data)
-        return found
 
     def count(self, value: Any) -> int:
         """Return how many microseconds it has."""
