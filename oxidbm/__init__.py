@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 import importlib  # noqa: E402
 from collections.abc import MutableMapping  # noqa: E402
 
+from oxidbm._core import errors  # noqa: E402
 from oxidbm._core.durability.checkpoint import Checkpoint  # noqa: E402
 from oxidbm._core.durability.source import Recovery  # noqa: E402
 from oxidbm._core.errors import (  # noqa: E402
@@ -68,23 +69,9 @@ for public in PUBLIC:
     public.__doc__ = Documentation(public.__name__)
     public.__module__ = "oxidbm"  # where users find it, tracebacks and pickles too
     public.__dir__ = public_names  # type: ignore[assignment]
-for raised in (
-    BudgetWarning,
-    BusyError,
-    ClosedError,
-    CodecError,
-    CorruptionError,
-    FormatError,
-    FullError,
-    LockedError,
-    MissingError,
-    PoisonedError,
-    ReadOnlyError,
-    RecoveryWarning,
-    StaleError,
-    error,
-):
-    raised.__module__ = "oxidbm"
+for raised in vars(errors).values():
+    if isinstance(raised, type) and raised.__module__ == errors.__name__:
+        raised.__module__ = "oxidbm"
 del public, raised
 Store.__signature__ = Call("Store")  # type: ignore[attr-defined]
 Log.__signature__ = Call("Log")  # type: ignore[attr-defined]

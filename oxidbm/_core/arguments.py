@@ -60,8 +60,8 @@ def number_of(value: object) -> float | int | None:
 
 def as_count(name: str, value: object) -> int:
     """Return an int, and what Python takes for one; TypeError for all else."""
-    number = value if isinstance(value, float) else number_of(value)
-    if isinstance(number, bool) or not isinstance(number, int):
+    number = number_of(value)
+    if not isinstance(number, int):
         raise TypeError(f"{name} is an int, not {shown(value)}")
     return number
 

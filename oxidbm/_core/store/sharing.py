@@ -27,6 +27,20 @@ from oxidbm._core.store.options import Options
 WAIT_SECONDS: Final = 10.0  # for a thread of this process that has the store's lock and is about to open or close it
 PAUSE_SECONDS: Final = 0.002
 
+SAME: Final = (  # options besides the codecs that stores have to share, since they are the handle's
+    "memory",
+    "durability",
+    "interval",
+    "ordered",
+    "size_limit",
+    "clock",
+    "compaction",
+    "compaction_rate",
+    "checkpoints",
+    "mapped",
+    "read_cache",
+)
+
 Identity = tuple[int, int]
 
 
@@ -104,27 +118,10 @@ def difference(known: Options, wanted: Options) -> str:
         return "key"
     if not same_coder(known.coders.value, wanted.coders.value):
         return "value"
-    if known.memory != wanted.memory:
-        return "memory"
-    if known.durability != wanted.durability:
-        return "durability"
-    if known.interval != wanted.interval:
-        return "interval"
-    if known.ordered != wanted.ordered:
-        return "ordered"
-    if known.size_limit != wanted.size_limit:
-        return "size_limit"
-    if known.clock != wanted.clock:
-        return "clock"
-    if known.compaction != wanted.compaction:
-        return "compaction"
-    if known.compaction_rate != wanted.compaction_rate:
-        return "compaction_rate"
-    if known.checkpoints != wanted.checkpoints:
-        return "checkpoints"
-    if known.mapped != wanted.mapped:
-        return "mapped"
-    return "read_cache" if known.read_cache != wanted.read_cache else ""
+    for name in SAME:
+        if getattr(known, name) != getattr(wanted, name):
+            return name
+    return ""
 
 
 def same_coder(known: Coder, wanted: Coder) -> bool:
