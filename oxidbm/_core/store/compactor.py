@@ -123,13 +123,7 @@ class Compactor:
                 tell(WARNING, f"{log.life.called()}: {self.failure}")
             return 0
         wanted: i64 = size >> 1 if dead * 2 > size else size >> 3
-        while until - log.begin < wanted:
-            following = log.device.segment_end(until)
-            if following <= until or following >= log.flushed:  # it stands still where nothing has been flushed yet
-                break
-            if 0 <= free < self.room_for_copies(following - log.begin):
-                break
-            until = following
+        until = self.reach(until, wanted, log.flushed - 1, free)  # it stands still where nothing has been flushed yet
         return until if log.begin < until <= log.flushed and until & log.offset_mask == 0 else i64(0)
 
     def finish(self, current: Compaction) -> bool:
@@ -192,13 +186,20 @@ class Compactor:
 
         Each pass has its settling and its commit, and passes of a segment each were outrun by four writers.
         """
+        begin = self.log.begin
+        until = self.first_end(stop)
+        self.check_space("compact()", until - begin, "")
+        return self.reach(until, (stop - begin) >> 3, stop, self.free_bytes())
+
+    def first_end(self, stop: i64) -> i64:
+        """Return where the log's first segment ends, or `stop` where that comes first."""
+        until = self.log.device.segment_end(self.log.begin)
+        return stop if until > stop or until & self.log.offset_mask else until
+
+    def reach(self, until: i64, wanted: i64, stop: i64, free: i64) -> i64:
+        """Return the end of as many more segments as make up what is wanted, up to `stop`, for which there is room."""
         log = self.log
-        until = log.device.segment_end(log.begin)
-        if until > stop or until & log.offset_mask:
-            until = stop
-        self.check_space("compact()", until - log.begin, "")
-        free = self.free_bytes()
-        while until - log.begin < (stop - log.begin) >> 3:
+        while until - log.begin < wanted:
             following = log.device.segment_end(until)
             if following <= until or following > stop or following & log.offset_mask:
                 break
@@ -213,9 +214,7 @@ class Compactor:
 
     def check_first_segment(self) -> None:
         """Raise OSError, ENOSPC, where there is no room for what begins a call: then not even a commit is made."""
-        log = self.log
-        until = log.device.segment_end(log.begin)
-        self.check_space("compact()", max(min(until, log.tail) - log.begin, i64(0)), "")
+        self.check_space("compact()", self.first_end(self.log.tail) - self.log.begin, "")
 
     def stop(self) -> None:
         """Have a user's call end with its next slice, and those that wait for it not begin."""
