@@ -21,7 +21,7 @@ from oxidbm._core.durability.checkpoint_check import check_checkpoints
 from oxidbm._core.durability.checkpointer import Checkpointer
 from oxidbm._core.durability.compression import checked_level
 from oxidbm._core.durability.source import Recovery
-from oxidbm._core.errors import BusyError, RecoveryWarning, error
+from oxidbm._core.errors import BusyError, ClosedError, RecoveryWarning, error
 from oxidbm._core.finalizers import finish
 from oxidbm._core.life import COMMITTED, Life
 from oxidbm._core.logbook import WARNING, tell
@@ -104,7 +104,12 @@ def made_way(path: str, options: Options) -> str:
 def faults_of(handle: Handle) -> list[str]:
     """Return every fault found in an open store, as sentences."""
     recovery = handle.recovery_word if handle.options.read_only else None
-    return check(handle.commits) + check_checkpoints(handle.commits, handle.files, recovery)
+    faults = check(handle.commits)
+    try:
+        return faults + check_checkpoints(handle.commits, handle.files, recovery)
+    except ClosedError:
+        handle.life.check_open()  # which says it of the store, and not of one of its directories
+        raise
 
 
 def say_at_opening(handle: Handle) -> None:
