@@ -20,6 +20,7 @@ from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.store.maintainers import MemoryMaintainer
 from oxidbm._core.store.size_limit import SizeLimit
 from oxidbm._core.table.table import Table
+from oxidbm.testing import CrashDevice, FaultyDevice
 from tests.inside import checkpointer_of, disk_of, handle_of, log_of
 from tests.support import MoreOptions
 
@@ -64,6 +65,21 @@ def disk_store(path: Path, **options: Unpack[MoreOptions]) -> oxidbm.Store:
         make_superblock(path, STORE_ID, SEED)
     given: MoreOptions = {"memory": "1MiB", "durability": "manual", "compaction": False, **options}
     return oxidbm.Store(path, **given)
+
+
+class CountedReads(FaultyDevice):
+    """Counts the bytes that are read, but for pieces of up to `least` bytes, such as single records."""
+
+    def __init__(self, device: CrashDevice, least: int = 0) -> None:
+        super().__init__(device)
+        self.least = least
+        self.bytes_read = 0
+
+    def read(self, address: int, size: int) -> bytes:
+        """As the device."""
+        data = super().read(address, size)
+        self.bytes_read += len(data) if size > self.least else 0
+        return data
 
 
 def push_to_disk(store: oxidbm.Store) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 import oxidbm
-from oxidbm.testing import CrashDevice, FaultyDevice
+from oxidbm.testing import CrashDevice
 from tests.inside import abandon, disk_of
 from tests.support import pending_is_known, scaled
-from tests.unit.helpers import disk_store, push_to_disk
+from tests.unit.helpers import CountedReads, disk_store, push_to_disk
 from tests.unit.test_checkpoint import Model, change
 
 
@@ -118,20 +118,6 @@ def test_what_was_pending_and_is_not_kept_is_counted(tmp_path: Path) -> None:
             assert store.stats()["live_bytes"] == size
 
 
-class CountedReads(FaultyDevice):
-    """Counts the bytes that are read, but for those of a record alone."""
-
-    def __init__(self, device: CrashDevice) -> None:
-        super().__init__(device)
-        self.bytes_read = 0
-
-    def read(self, address: int, size: int) -> bytes:
-        """As the device."""
-        data = super().read(address, size)
-        self.bytes_read += len(data) if size > 4096 else 0
-        return data
-
-
 def test_a_replay_of_all_reads_the_log_once(tmp_path: Path) -> None:
     device = CrashDevice(4096, segment_bytes=1 << 20)
     keys = 4000
@@ -144,7 +130,7 @@ def test_a_replay_of_all_reads_the_log_once(tmp_path: Path) -> None:
         store.sync()
         length = store.stats()["tail"]
         abandon(store)
-    counted = CountedReads(device)
+    counted = CountedReads(device, least=4096)
     with disk_store(tmp_path / "store", checkpoints=False, device=counted) as store:
         assert store.stats()["live_bytes"] == keys * 232
         assert length <= counted.bytes_read < 1.5 * length

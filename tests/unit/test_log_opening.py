@@ -9,22 +9,9 @@ from oxidbm.testing import CrashDevice, FaultyDevice
 from tests.crash.log_scenarios import DeviceStory, LogWriter, contents, open_log, sized
 from tests.inside import abandon_log, hybrid_log_of
 from tests.support import scaled
+from tests.unit.helpers import CountedReads
 
 PAGE_BYTES = 4096
-
-
-class CountedReads(FaultyDevice):
-    """Counts the bytes that are read, too."""
-
-    def __init__(self, device: CrashDevice) -> None:
-        super().__init__(device)
-        self.bytes_read = 0
-
-    def read(self, address: int, size: int) -> bytes:
-        """As the device."""
-        data = super().read(address, size)
-        self.bytes_read += len(data)
-        return data
 
 
 def small_segments() -> CrashDevice:
