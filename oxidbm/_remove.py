@@ -21,18 +21,16 @@ AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 def remove(path: AnyPath) -> None:
     """Remove a store, a log or a queue: its directory with all its files, and a link that led there.
 
-    It is moved aside first, so that a crash leaves all of it or none under its name. O(number of files).
+    It is moved aside first, to its name with ".replaced" behind it, so that a crash leaves all of it or none under its
+    own name; what a crash has left there goes with the next removal. O(number of files).
 
     Raises MissingError (a FileNotFoundError) where nothing is there; FormatError, and removes nothing, where it is
     something else, or holds a file that is none of its own; LockedError where it is open for writing.
     """
     name = os.fsdecode(os.fspath(path))
+    name = name.rstrip(os.sep) or name  # behind a link's name it would stand for what that leads to
     if not os.path.lexists(name):
-        aside = name + REPLACED
-        if kind_of(aside) is None or foreign_name(aside):
-            raise MissingError(2, "there is no store, log or queue to remove", name)
-        remove_directory(aside)  # a crash left it
-        return
+        raise MissingError(2, "there is no store, log or queue to remove", name)
     if kind_of(name) is None:
         raise FormatError(f"{name} is no store, log or queue: it has no file {STORE} of one; nothing was removed")
     where = move_away(name, None, lock=True)
@@ -62,7 +60,12 @@ def move_away(path: str, only: Kind | None, *, lock: bool) -> str:
     if kind is not None and only is not None and kind is not only:
         raise FormatError(f"{path} is a {kind.what}, which is not replaced by a {only.what}; choose a new name")
     if os.path.isdir(aside) and not foreign_name(aside) and kind_of(aside) in (None, only, kind):
-        remove_directory(aside)  # a crash left it
+        held = locked(aside) if lock else None  # nobody has it open, who calls a store so
+        try:
+            remove_directory(aside)  # a crash left it
+        finally:
+            if held is not None:
+                held.close()
     names = os.listdir(path)
     foreign = foreign_name(path)
     if foreign:

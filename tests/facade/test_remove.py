@@ -77,12 +77,53 @@ def test_a_link_goes_with_what_it_leads_to(tmp_path: Path) -> None:
 def test_what_a_crash_left_of_a_removal(tmp_path: Path) -> None:
     make_store(tmp_path / "it")
     os.rename(tmp_path / "it", tmp_path / ("it" + _remove.REPLACED))
+    with pytest.raises(MissingError):
+        oxidbm.remove(tmp_path / "it")
+    make_store(tmp_path / "it")
     oxidbm.remove(tmp_path / "it")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("replace", [oxidbm.remove, lambda path: Store(path, flag="n")], ids=["remove", "flag"])
+def test_a_store_that_somebody_has_open_is_no_rest_of_a_crash(
+    tmp_path: Path, replace: Callable[[Path], object]
+) -> None:
     make_store(tmp_path / "it")
-    os.rename(tmp_path / "it", tmp_path / ("it" + _remove.REPLACED))
+    with Store(tmp_path / ("it" + _remove.REPLACED)) as other:
+        other[b"a"] = b"1"
+        with pytest.raises(LockedError):
+            replace(tmp_path / "it")
+    with Store(tmp_path / ("it" + _remove.REPLACED)) as other, Store(tmp_path / "it") as store:
+        assert other[b"a"] == store[b"a"] == b"1"
+
+
+@pytest.mark.parametrize("foreign", ["linked log", "directory of a segment's name", "CLEAN", "linked segment"])
+def test_nothing_goes_of_what_is_in_part_another_s(tmp_path: Path, foreign: str) -> None:
     make_store(tmp_path / "it")
-    oxidbm.remove(tmp_path / "it")
+    if foreign == "linked log":
+        os.rename(tmp_path / "it" / "log", tmp_path / "elsewhere")
+        (tmp_path / "it" / "log").symlink_to(tmp_path / "elsewhere")
+    elif foreign == "CLEAN":
+        (tmp_path / "it" / "CLEAN").unlink()
+        (tmp_path / "it" / "CLEAN").mkdir()
+    elif foreign == "linked segment":
+        (tmp_path / "elsewhere").write_bytes(b"mine")
+        (tmp_path / "it" / "log" / "mine.seg").symlink_to(tmp_path / "elsewhere")
+    else:
+        (tmp_path / "it" / "log" / "mine.seg").mkdir()
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    for _ in range(2):
+        with pytest.raises(FormatError):
+            oxidbm.remove(tmp_path / "it")
+        with pytest.raises(FormatError):
+            Store(tmp_path / "it", flag="n")
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+
+
+def test_a_link_whose_name_ends_with_a_slash(tmp_path: Path) -> None:
+    make_store(tmp_path / "it")
+    (tmp_path / "link").symlink_to("it")
+    oxidbm.remove(f"{tmp_path / 'link'}{os.sep}")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,7 +1,10 @@
 """Stores that one process opens at one path share what is open there; the last one to close closes it."""
 
+import contextlib
 import gc
 import os
+import random
+import signal
 import subprocess
 import sys
 import threading
@@ -344,3 +347,113 @@ def test_the_exit_closes_what_is_shared(tmp_path: Path) -> None:
     assert (tmp_path / "s" / "CLEAN").exists()
     with Store(tmp_path / "s") as store:
         assert store[b"k"] == b"v"
+
+
+def test_threads_that_close_one_of_them_close_no_other(tmp_path: Path) -> None:
+    """The hold of a store is given back once: in the middle of closing there is a commit, in which others run."""
+    for turn in range(scaled(50, least=10)):
+        first, second = Store(tmp_path / "s"), Store(tmp_path / "s")
+        first[b"%d" % turn] = bytes(1000)
+        run(first.close, first.close, first.close)
+        assert first.closed
+        assert handle_of(second).holders == 1
+        assert len(second) == turn + 1
+        second.close()
+        assert (tmp_path / "s" / "CLEAN").exists()
+
+
+@pytest.mark.parametrize("ending", ["close again", "finalizer"])
+def test_an_interrupt_in_closing_one_closes_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    first, second = Store(tmp_path / "s"), Store(tmp_path / "s")
+    first[b"a"] = b"1"
+
+    def interrupted(_descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            first.close()
+    assert not first.closed
+    assert handle_of(second).holders == 2
+    if ending == "close again":
+        first.close()
+    del first
+    gc.collect()
+    assert handle_of(second).holders == 1
+    assert second[b"a"] == b"1"
+    second.close()
+
+
+@pytest.mark.compiled_only("only compiled code is one stretch")
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
+@pytest.mark.parametrize("raises", [True, False])
+def test_handlers_in_the_middle_of_closing_one(tmp_path: Path, raises: bool) -> None:
+    """Wherever it comes: one that raises, and one that closes the very store that is being closed."""
+    chance = random.Random(raises)
+    armed: list[Store] = []
+
+    def handle(_number: int, _frame: object) -> None:
+        if armed:
+            store = armed.pop()
+            if raises:
+                raise KeyboardInterrupt
+            with contextlib.suppress(oxidbm.BusyError):
+                store.close()
+
+    before = signal.signal(signal.SIGALRM, handle)
+    try:
+        for turn in range(scaled(300, least=60)):
+            first, second = Store(tmp_path / "s"), Store(tmp_path / "s")
+            first[b"%d" % turn] = bytes(500)
+            try:
+                armed.append(first)
+                signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-5, 1e-3))
+                first.close()
+                armed.clear()
+            except KeyboardInterrupt:
+                first.close()
+            assert first.closed
+            assert len(second) == turn + 1
+            second.close()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_one_that_is_collected_in_the_middle_of_another_s_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Store(tmp_path / "s"), Store(tmp_path / "s")
+    handle = handle_of(second)
+    circle: list[object] = [first]
+    circle.append(circle)
+    gc.disable()
+    try:
+        del first, circle
+        sync = os.fdatasync
+
+        def collecting(descriptor: int) -> None:
+            gc.collect()
+            sync(descriptor)
+
+        second[b"a"] = b"1"
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fdatasync", collecting)
+            second.sync()
+    finally:
+        gc.enable()
+    assert handle.holders == 1
+    second.close()
+    assert not handle.life.alive()
+    assert (tmp_path / "s" / "CLEAN").exists()
+
+
+def test_a_store_is_opened_once(tmp_path: Path) -> None:
+    with Store(tmp_path / "s") as store:
+        with pytest.raises(RuntimeError, match="opened once"):
+            store.__init__(tmp_path / "s")  # type: ignore[misc]
+        assert handle_of(store).holders == 1
+    assert (tmp_path / "s" / "CLEAN").exists()

@@ -356,12 +356,21 @@ def foreign_name(path: str) -> str:
     """Return a name in a directory that is no part of a store; "" where there is none."""
     for name in sorted(os.listdir(path)):
         if name in (LOG, CHECKPOINTS, READERS):
-            for inner in sorted(os.listdir(os.path.join(path, name))):
-                if not inner.removesuffix(ASIDE_SUFFIX).endswith(INNER_SUFFIXES):
+            directory = os.path.join(path, name)
+            if os.path.islink(directory) or not os.path.isdir(directory):
+                return name
+            for inner in sorted(os.listdir(directory)):
+                named = inner.removesuffix(ASIDE_SUFFIX).endswith(INNER_SUFFIXES)
+                if not named or not is_plain_file(os.path.join(directory, inner)):
                     return f"{name}/{inner}"
-        elif name.removesuffix(ASIDE_SUFFIX) not in (STORE, LOCK, CLEAN):
+        elif name.removesuffix(ASIDE_SUFFIX) not in (STORE, LOCK, CLEAN) or not is_plain_file(os.path.join(path, name)):
             return name
     return ""
+
+
+def is_plain_file(path: str) -> bool:
+    """Return whether a name is that of a file, and of no link and no directory."""
+    return os.path.isfile(path) and not os.path.islink(path)
 
 
 def remove_directory(path: str) -> None:

@@ -21,7 +21,7 @@ from oxidbm._core.durability.checkpoint_check import check_checkpoints
 from oxidbm._core.durability.checkpointer import Checkpointer
 from oxidbm._core.durability.compression import checked_level
 from oxidbm._core.durability.source import Recovery
-from oxidbm._core.errors import BusyError, ClosedError, RecoveryWarning, error
+from oxidbm._core.errors import ClosedError, RecoveryWarning
 from oxidbm._core.finalizers import finish
 from oxidbm._core.life import COMMITTED, Life
 from oxidbm._core.logbook import WARNING, tell
@@ -44,7 +44,7 @@ from oxidbm._core.store.session import (
     known_sessions,
     open_session,
 )
-from oxidbm._core.store.sharing import leave, life_behind, open_or_join
+from oxidbm._core.store.sharing import life_behind, make_durable, open_or_join
 from oxidbm._core.store.statistics import statistics
 from oxidbm._core.table.extent import to_extent
 from oxidbm._core.table.iterate import LogScan
@@ -157,6 +157,8 @@ class StoreBase:
         follow: object = None,
         flag: object = None,
     ) -> None:
+        if self.owned is not None:
+            raise RuntimeError("a store is opened once, and its __init__ was called again; make another object")
         options = Options(parse_size("memory", memory), parse_size("page_size", page_size), durability, interval)
         options.open_as(read_only, mode, create, lock, device)
         options.flagged(flag)
@@ -205,7 +207,7 @@ class StoreBase:
     def __del__(self) -> None:
         owned = self.owned
         if owned is not None and self.life is owned.life:  # else it was closed, and others go on with the handle
-            finish(owned, self.let_go)
+            finish(owned, self.drop)
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -353,28 +355,30 @@ class StoreBase:
 
     def close(self) -> None:
         """Commit and close; a second time does nothing."""
-        self.let_go()
+        self.let_go(True)
 
-    def let_go(self) -> None:
-        """Close the handle, where no other store of this process holds it; else make durable what was written."""
+    def drop(self) -> None:
+        """Close it for its finalizer, which may come in the middle of a commit: others who hold the handle commit."""
+        self.let_go(False)
+
+    def let_go(self, durably: bool) -> None:
+        """Close the handle, where no other store of this process holds it; else make durable what was written.
+
+        Its hold is given back once, whoever else is in here: other threads, and a signal's handler.
+        """
         handle = self.handle
         if self.life is not handle.life:
             return  # it has let go
-        if self.holds:
-            shared = handle.holders > 1
-            try:
-                left = leave(handle)
-            except BusyError:
-                raise
-            except error:
-                left = shared and handle.holders > 1 and handle.life.alive()
-                if left:
-                    handle.holders -= 1
-                    self.part_from(handle)
-                raise
-            if left:
-                self.part_from(handle)
+        if self.holds and handle.holders > 1 and handle.life.alive():
+            gone = life_behind(handle)  # before the rest, since making a lock lets handlers run
+            failure = make_durable(handle) if durably else None
+            if self.part_from(handle, gone):
+                if failure is not None:
+                    raise failure
                 return
+            if self.life is not handle.life:
+                return  # another thread, or a handler, has done it meanwhile
+        if self.holds:
             self.holds = False
             handle.holders -= 1
         try:
@@ -385,10 +389,14 @@ class StoreBase:
                 self.holds = True
             raise
 
-    def part_from(self, handle: Handle) -> None:
-        """Be closed, while others go on with the handle."""
+    def part_from(self, handle: Handle, gone: Life) -> bool:
+        """Be closed, while others go on with the handle; False where none does, or it is. Nothing runs in between."""
+        if not self.holds or handle.holders <= 1:
+            return False
         self.holds = False
-        self.life = life_behind(handle)
+        handle.holders -= 1
+        self.life = gone
+        return True
 
     def check(self) -> list[str]:
         """Return every fault found in the store, as sentences."""

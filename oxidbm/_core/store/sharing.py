@@ -17,8 +17,9 @@ from oxidbm._core.coder import CALLED, Coder
 from oxidbm._core.device.directory import LOCK
 from oxidbm._core.device.directory_lock import NOTE_BYTES_MAX
 from oxidbm._core.device.lock_file import HELD
-from oxidbm._core.errors import LockedError
+from oxidbm._core.errors import BusyError, LockedError, error
 from oxidbm._core.exits import HANDLES
+from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import CLOSED, FORKED, Life
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.opening import open_path
@@ -135,16 +136,22 @@ def same_coder(known: Coder, wanted: Coder) -> bool:
     return _codec_types.alike(known.codec, wanted.codec)
 
 
-def leave(handle: Handle) -> bool:
-    """Let go of a handle that others hold too, with all that was written durable; False where nobody else holds it."""
-    if handle.holders <= 1 or not handle.life.alive():
-        return False
-    if handle.life.can_write():
+def make_durable(handle: Handle) -> error | None:
+    """Commit what was written, for who leaves others with a handle; return why that failed, where it is the store's.
+
+    BusyError, and what a signal's handler raises, come out of it: whoever was to leave has not, then.
+    """
+    if not handle.life.can_write():
+        return None
+    try:
         handle.commits.commit()
-    if handle.holders <= 1:  # the others have closed it meanwhile
-        return False
-    handle.holders -= 1
-    return True
+    except BusyError:
+        raise
+    except error as failure:
+        if came_from_handler(failure):
+            raise
+        return failure
+    return None
 
 
 def life_behind(handle: Handle) -> Life:
