@@ -3,6 +3,7 @@
 OXIDBM_PURE=1        the same tests, at smaller sizes (`tests.support.scaled`), on the core's sources
 OXIDBM_EXPECT=...    compiled or pure: tests/test_mode.py fails in the other mode
 HYPOTHESIS_PROFILE   dev (default), ci (default where CI is set; the same examples each time) or long
+--part=K/N           each N-th of the tests, from the K-th on: N runs do all of them
 OXIDBM_EXAMPLES=N    so many examples instead of the profile's, in every test that does not say how many itself
 """
 
@@ -19,6 +20,11 @@ from oxidbm import _pure
 from tests.support import PURE, Free, build_fault, scaled
 
 EXAMPLES = {"dev": 50, "ci": 100, "long": 5_000}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the part of the tests that is to run."""
+    parser.addoption("--part", default="1/1", metavar="K/N", help="each N-th of the tests, from the K-th on")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,8 +54,17 @@ def pytest_report_header() -> str:
     return f"oxidbm {oxidbm.__version__}, {'pure' if PURE else 'compiled'} core, {Path(oxidbm.__file__).parent}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests marked compiled_only in pure mode."""
+def part_of(items: list[pytest.Item], part: str) -> list[pytest.Item]:
+    """Return each N-th test, from the K-th on, for a part of K/N."""
+    first, _, count = part.partition("/")
+    if not (first.isdecimal() and count.isdecimal() and 0 < int(first) <= int(count)):
+        raise pytest.UsageError(f"--part is K/N with K from 1 to N, not {part!r}")
+    return items[int(first) - 1 :: int(count)]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is not in the part that was asked for; skip the tests marked compiled_only in pure mode."""
+    items[:] = part_of(items, config.getoption("--part"))
     if not PURE:
         return
     for item in items:

@@ -11,6 +11,7 @@ from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import FORKED, Life
 from oxidbm._core.locks import CLOSING, StoreLock
 from oxidbm._core.logbook import COMPILED, end_telling, forget
+from oxidbm._core.lookout import end_watch, watch_anew
 
 ATTEMPTS_MAX: Final = 100
 
@@ -149,6 +150,7 @@ def close_all() -> None:
         exiting = Exiting(handle)
         attempt(exiting.close)
         attempt(exiting.say)
+    attempt(end_watch)
     attempt(end_telling)
 
 
@@ -157,6 +159,7 @@ def forget_all() -> None:
     for handle in list(HANDLES.values()):
         handle.life.state = FORKED
     HANDLES.clear()
+    watch_anew()
     forget()
 
 

@@ -50,6 +50,7 @@ class Worker:
     def __init__(self) -> None:
         self.running = False
         self.stopping = False
+        self.resting = False  # it has ended for want of work, and somebody watches for that: see lookout.py
         self.asked = False  # the thread that there is was asked to end, be it that nobody waits for that any more
         self.ident = 0
         self.failure = ""  # what has ended the thread
@@ -60,7 +61,7 @@ class Worker:
         """Have a thread do the work where none is alive and one may be; RuntimeError where the system has no more."""
         if not self.stopping and not _breath.Exit.begun and self.ended.acquire(blocking=False):
             self.running = True
-            self.asked = False
+            self.asked = self.resting = False
             try:
                 _thread.start_new_thread(self.run, (work,))
             except BaseException:

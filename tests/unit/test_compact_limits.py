@@ -49,6 +49,19 @@ def test_a_timeout_holds_while_blind_writes_are_settled_too(tmp_path: Path, monk
         assert store.check() == []
 
 
+def test_a_rate_holds_while_blind_writes_are_settled_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with with_pending(tmp_path / "store") as store:
+        before = store.stats()["unverified"]
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "monotonic", Ticks())
+            patch.setattr(time, "sleep", lambda seconds: None)
+            assert store.compact(0, timeout=100, rate="4KiB") == 0
+        assert before - store.stats()["unverified"] == 256  # which is a megabyte, and four minutes
+        assert store.compact(0, rate="1GiB") > 0
+        assert len(store) == 3000
+        assert store.check() == []
+
+
 def test_closing_ends_settling(tmp_path: Path) -> None:
     with with_pending(tmp_path / "store") as store:
         compacts = compactor_of(store)

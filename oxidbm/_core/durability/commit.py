@@ -297,9 +297,13 @@ class Commits(Committer):
         self.waiters.pass_on(self.durable_sequence)
         self.notices.tell(self.durable_sequence)
 
+    def all_durable(self) -> bool:
+        """Return whether there is nothing to commit."""
+        return self.log.memory_only or (self.durable_tail >= self.log.tail and not self.unlogged)
+
     def commit(self) -> None:
         """Return when every operation that has returned so far is durable; PoisonedError where that cannot be."""
-        if self.log.memory_only or (self.durable_tail >= self.log.tail and not self.unlogged):
+        if self.all_durable():
             return
         fresh: bool = self.unlogged or self.log.tail != self.end
         self.commit_until(self.sequence + 1 if fresh else self.sequence)

@@ -42,6 +42,10 @@ class BeforeCommit:
         """Return whether there is something to commit though nothing was appended."""
         return False
 
+    def by_itself(self) -> bool:
+        """Return whether there may come to be something to do while nothing is appended."""
+        return False
+
     def run(self) -> None:
         """Truncate what need not be kept any more, which the commit then says."""
 
@@ -102,10 +106,14 @@ class EntryCommits(Committer):
             self.following += 1
         return address
 
+    def all_durable(self) -> bool:
+        """Return whether there is nothing of the log's own to commit."""
+        return self.durable_tail >= self.log.tail and not self.unlogged
+
     def commit(self) -> None:
         """Return when every entry that was appended so far is durable; PoisonedError where that cannot be."""
         pending: bool = self.before.pending()
-        if self.durable_tail >= self.log.tail and not self.unlogged and not pending:
+        if self.all_durable() and not pending:
             return
         fresh: bool = pending or self.unlogged or self.log.tail != self.end
         self.commit_until(self.sequence + 1 if fresh else self.sequence)

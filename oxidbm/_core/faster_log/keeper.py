@@ -15,6 +15,7 @@ from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.log.flush import flush_for, flush_to, seal_to
 from oxidbm._core.log.room import Room
 from oxidbm._core.logbook import ERROR, WARNING, Telling
+from oxidbm._core.lookout import forget, rest
 from oxidbm._core.worker import Worker
 
 FLUSH_LEAST: Final = 1 << 20
@@ -86,20 +87,25 @@ class LogKeeper:
     def call(self) -> None:
         """Have the thread do what there is to do; where the system has no more, the next step tries again."""
         if not self.worker.running:
-            with contextlib.suppress(RuntimeError):
-                self.worker.start(self.loop)
+            self.start()
         self.worker.wake.set()
+
+    def start(self) -> None:
+        """Start the thread if none is alive."""
+        with contextlib.suppress(RuntimeError):
+            self.worker.start(self.loop)
 
     def stop(self) -> None:
         """End the thread and wait for it."""
         self.worker.stop()
+        forget(self.worker)
 
     def said_failure(self) -> str:
         """Return what has ended the thread, or what it could not do the last time; "" for nothing."""
         return self.worker.failure or self.failure or self.commits.before.failure
 
     def loop(self) -> None:
-        """Work while there is any, else sleep until woken or the interval is over."""
+        """Work while there is any, else sleep until woken or the interval is over; end where there is none for long."""
         life = self.log.life
         while not self.worker.stopping and life.alive() and life.can_write():
             self.worker.wake.clear()
@@ -119,8 +125,30 @@ class LogKeeper:
                 self.failure = repr(unknown)
                 self.telling.trouble(ERROR, f"the background thread has ended: {unknown!r}")
                 break
-            if not self.worker.stopping:
-                self.worker.wake.wait(self.interval)
+            if rest(self.worker, self.interval, self.quiet, self.start):
+                return
+
+    def quiet(self) -> bool:
+        """Return whether there is nothing that the thread would have to do, be it later."""
+        log = self.log
+        return (
+            not self.worker.wake.is_set()
+            and not self.short
+            and not self.wanted_now()
+            and not self.commits.before.pending()
+            and not self.commits.before.by_itself()
+            and not self.failure
+            and not log.epoch.actions
+            and log.life.alive()
+            and log.life.can_write()
+        )
+
+    def wanted_now(self) -> bool:
+        """Return whether something is to be written, or committed when its time has come."""
+        log = self.log
+        if log.sealed - log.flushed >= FLUSH_LEAST or self.commit_is_due():
+            return True
+        return self.interval > 0 and not self.commits.all_durable()
 
     def work(self) -> None:
         """Write and commit what is due."""

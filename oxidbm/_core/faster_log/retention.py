@@ -41,6 +41,10 @@ class Retention(BeforeCommit):
         self.looked_at: i64 = 0  # where the log was durable up to then
         self.looked_ns: i64 = 0
 
+    def by_itself(self) -> bool:
+        """Return that there may: entries grow old, and readers go on in other processes."""
+        return True
+
     def run(self) -> None:
         """Truncate what need not be kept, as far as whole files of it are there."""
         log = self.log

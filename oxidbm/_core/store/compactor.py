@@ -29,6 +29,7 @@ from oxidbm._core.table.settle import settle
 COMPACT_SLICE_BYTES: Final = 65536
 STEP_SLICE_BYTES: Final = 262144
 SETTLE_SLICE: Final = 256
+SETTLE_BYTES: Final = 4096  # that settling a record reads at least: a page of the disk
 SETTLE_HELP: Final = 128  # more than a step of the log has records of a kilobyte, and no writer stands still for long
 DEAD_LEAST: Final = 16777216
 OTHERS_SECONDS: Final = 0.0005  # until a look whether another thread is done with its slice
@@ -64,7 +65,8 @@ class Compactor:
         """Do a piece of the background's work in a writer's thread, where nobody said how fast it may be."""
         current = self.compaction
         if self.settling:
-            settle(self.table, SETTLE_HELP)
+            if self.pace().rate == 0:
+                settle(self.table, SETTLE_HELP)
         elif current is not None and not current.running and self.background.rate == 0:
             current.slice(STEP_SLICE_BYTES, False)
             self.log.due = False
@@ -263,21 +265,38 @@ class Compactor:
             f"{self.log.tail - self.log.begin} bytes {self.table.dead_bytes()} are dead",
         )
 
+    def pace(self) -> Extent:
+        """Return whose limits hold now: those of a user's call, or the background's."""
+        extent = self.extent
+        return self.background if extent is None else extent
+
     def settle_pending(self) -> bool:
         """Settle what is pending now, in slices; False where something ends that before."""
         pending = self.table.pending
         last = pending.settled + pending.count()
         self.settling = True
         try:
-            while pending.settled < last and not settle(self.table, SETTLE_SLICE):
-                extent = self.extent
-                if self.closing or (extent is not None and extent.used_up()):
+            while pending.settled < last:
+                before = pending.settled
+                done = settle(self.table, SETTLE_SLICE)
+                self.pace().slow_down((pending.settled - before) * SETTLE_BYTES)
+                if done:
+                    break
+                if not self.goes_on():
                     return False
-                time.sleep(0)
-                self.interval.commit()
             return True
         finally:
             self.settling = False
+
+    def goes_on(self) -> bool:
+        """Wait for the rate, and commit meanwhile; False where the limits are used up, or the store is being closed."""
+        while not self.closing and not self.pace().used_up():
+            pause = self.pace().pause()
+            time.sleep(min(max(pause, 0.0), PAUSE_SECONDS))
+            self.interval.commit()
+            if pause <= 0.0:
+                return True
+        return False
 
     def end_segment(self) -> None:
         """Commit, and let what is written from now on stand in a segment of its own, so that all before may go."""

@@ -20,6 +20,7 @@ from oxidbm._core.log.flush import FLUSH_BYTES, flush_for, flush_to
 from oxidbm._core.log.room import Room
 from oxidbm._core.log.warm import WARM_READS_BESIDE, wants_warming, warm
 from oxidbm._core.logbook import ERROR, WARNING, Telling
+from oxidbm._core.lookout import forget, rest
 from oxidbm._core.store.compactor import Compactor
 from oxidbm._core.store.over_budget import OverBudget
 from oxidbm._core.store.size_limit import SizeLimit
@@ -99,14 +100,16 @@ class DiskMaintainer(Maintainer):
 
     def commits_by_itself(self) -> bool:
         """Return whether the thread is there, and commits at the interval."""
-        return self.interval.seconds > 0 and self.worker.ended.locked() and not self.worker.stopping
+        worker = self.worker
+        return self.interval.seconds > 0 and (worker.ended.locked() or worker.resting) and not worker.stopping
 
     def stop(self) -> None:
         """End the thread and wait for it."""
         self.worker.stop()
+        forget(self.worker)
 
     def loop(self) -> None:
-        """Work while there is any, else sleep until woken or the interval is over."""
+        """Work while there is any, else sleep until woken or the interval is over; end where there is none for long."""
         life = self.log.life
         while not self.worker.stopping and life.alive() and life.can_write():
             try:
@@ -126,7 +129,28 @@ class DiskMaintainer(Maintainer):
                 self.telling.trouble(ERROR, f"the background thread has ended: {unknown!r}")
                 break
             if not busy:
-                self.worker.sleep(self.seconds_to_sleep())
+                self.worker.wake.clear()
+                if rest(self.worker, self.seconds_to_sleep(), self.quiet, self.start):
+                    return
+
+    def quiet(self) -> bool:
+        """Return whether there is nothing that the thread would have to do, be it later."""
+        log = self.log
+        life = log.life
+        compactor = self.compactor
+        return (
+            not self.worker.wake.is_set()
+            and (self.interval.seconds == 0 or self.commits.all_durable())
+            and not self.checkpoints.making()
+            and log.sealed - log.flushed < FLUSH_BYTES >> 2
+            and compactor.compaction is None
+            and not self.failure
+            and not compactor.failure
+            and not log.epoch.actions
+            and not wants_warming(log, WARM_READS_BESIDE)
+            and life.alive()
+            and life.can_write()
+        )
 
     def seconds_to_sleep(self) -> float:
         """Return for how long the thread has nothing to do, 0 for until it is woken."""

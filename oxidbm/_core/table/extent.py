@@ -36,6 +36,10 @@ class Extent:
         """Take note of bytes that were gone over."""
         if self.bytes_left > 0:
             self.bytes_left = max(self.bytes_left - size, i64(0))
+        self.slow_down(size)
+
+    def slow_down(self, size: i64) -> None:
+        """Have the next pause be as long as so many bytes may take."""
         if self.rate > 0:
             self.due_at = max(self.due_at, time.monotonic()) + float(size) / float(self.rate)
 
