@@ -11,7 +11,7 @@ from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import FORKED, Life
 from oxidbm._core.locks import CLOSING, StoreLock
 from oxidbm._core.logbook import COMPILED, end_telling, forget
-from oxidbm._core.lookout import end_watch, watch_anew
+from oxidbm._core.lookout import begin_end, end_watch, watch_anew
 
 ATTEMPTS_MAX: Final = 100
 
@@ -146,6 +146,7 @@ class Exiting:
 def close_all() -> None:
     """Close all that is still open when the interpreter exits: each has its own chance."""
     attempt(_breath.begin_exit)
+    attempt(begin_end)
     for handle in list(HANDLES.values()):
         exiting = Exiting(handle)
         attempt(exiting.close)

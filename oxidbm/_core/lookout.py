@@ -101,8 +101,15 @@ def forget(worker: Worker) -> None:
     WATCH.lookout.forget(worker)
 
 
+def begin_end() -> None:
+    """Let the thread end, when the interpreter exits: it has until everything is closed."""
+    worker = WATCH.lookout.worker
+    worker.stopping = worker.asked = True
+    worker.wake.set()
+
+
 def end_watch() -> None:
-    """End the thread, when the interpreter exits."""
+    """Return when the thread has ended."""
     WATCH.lookout.worker.stop()
 
 
