@@ -4,7 +4,8 @@ A codec has a `name`, `encode(value) -> bytes` and `decode(bytes) -> value`. The
 when it is opened again, so it says the type; it has at most 255 bytes. `resolve` finds the codec for a type or a name.
 
 1. decode(encode(value)) is equal to the value, and of the type that the codec states. Subclasses of bytes, str, int,
-   float and tuple are taken and come back as their base; a bool is no int here, because it would come back as one.
+   float and tuple are taken and come back as their base; a bool is no int here, because it would come back as one. Of
+   other types INT and FLOAT take what has `__index__`, and FLOAT what has `__float__`: see _numbers.py.
 2. BYTES, STR, INT, FLOAT, BOOL, those of datetime's types, UUID, DECIMAL, Enum and Tuple of them keep order: encode(a)
    < encode(b) where a < b. Only they are made for the keys of an ordered store. What a store does with a codec that it
    is given for its keys is in _key_codecs.py.

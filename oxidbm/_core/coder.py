@@ -13,6 +13,8 @@ from typing import Any, Final, cast, final
 from librt.strings import BytesWriter, write_i64_be
 from mypy_extensions import i64
 
+from oxidbm._numbers import index_of
+
 BYTES_NAME: Final = "bytes"  # the codec of keys or values that stay as they are
 PLAIN: Final = 0
 STR: Final = 1
@@ -65,7 +67,10 @@ class Coder:
         if self.kind == INT:
             if isinstance(value, int) and not isinstance(value, bool):
                 return encode_int(value)
-            raise self.wrong(value, "int")
+            number = index_of(value)  # of another package, such as numpy's
+            if number is None:
+                raise self.wrong(value, "int")
+            return encode_int(number)
         encoder = self.encoder
         assert encoder is not None
         data = encoder(value)
