@@ -136,6 +136,7 @@ class Store(MutableMapping[_K, _V]):
 
     Reading and writing take O(1), without I/O while the key's newest record is in memory. Any number of threads may
     share a store: an operation in memory is atomic, and none waits for a lock. One process at a time may write.
+    Pickled, as an argument for another process, it is opened there by its path, with read_only=True.
 
     Every method raises ClosedError after close() and in a forked child, and every one that writes raises ReadOnlyError
     or PoisonedError where nothing can be written; CorruptionError, with file and offset, where the disk does not hold

@@ -4,7 +4,7 @@ import struct
 from typing import Any, Final
 
 from oxidbm._buffers import bytes_of
-from oxidbm._codec_types import undecodable, wrong_type
+from oxidbm._codec_types import Constant, undecodable, wrong_type
 from oxidbm._numbers import float_of, index_of
 
 INT_ZERO: Final = 0x80  # an int's first byte is this plus the count of bytes after it
@@ -17,7 +17,7 @@ FLOAT_BITS: Final = (1 << 64) - 1
 FLOAT_NAN: Final = 0x7FF8 << 48
 
 
-class BytesCodec:
+class BytesCodec(Constant):
     """Bytes as they are. str (as UTF-8) and every other buffer are taken too, and come back as bytes."""
 
     name = "bytes"
@@ -37,7 +37,7 @@ class BytesCodec:
         return data
 
 
-class StrCodec:
+class StrCodec(Constant):
     """Text as UTF-8, whose order is that of str. A lone surrogate is a UnicodeEncodeError, which is a ValueError."""
 
     name = "str"
@@ -56,7 +56,7 @@ class StrCodec:
             raise undecodable(self.name, data, failure) from failure
 
 
-class Delimited:
+class Delimited(Constant):
     """A codec whose bytes tell where they end, so that inside of a tuple nothing has to stand behind them."""
 
     delimited = True  # of one that is so for some values' types only, whether it is

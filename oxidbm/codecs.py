@@ -37,6 +37,7 @@ from typing import (
 
 from oxidbm._class_codecs import Json, Msgpack, MsgspecCodec
 from oxidbm._codec_types import (
+    Constant,
     DecodeError,
     checked_name,
     is_structured,
@@ -81,7 +82,7 @@ class Codec(Protocol[T]):
         """Return the value that was written as these bytes; ValueError for bytes that were not."""
 
 
-class ObjectsCodec:
+class ObjectsCodec(Constant):
     """None, bool, numbers, str, bytes, list, tuple, dict, set, datetime's types and so on, of any nesting, as JSON.
 
     It keeps types that plain JSON loses, needs no package, and runs nothing when it reads. It refuses subclasses. For
@@ -106,7 +107,7 @@ class ObjectsCodec:
             raise undecodable(self.name, data, failure) from failure
 
 
-class PickleCodec:
+class PickleCodec(Constant):
     """Nearly any object, as a pickle. It has to be asked for by name, "pickle" or `codecs.PICKLE`.
 
     Unpickling calls what the bytes name: whoever can write the file can run anything in the process that reads it. A
@@ -281,6 +282,11 @@ def named(name: str) -> Codec[Any] | None:
         if name == own:
             return cast(Codec[Any], getattr(importlib.import_module(module), attribute))
     return NAMED.get(name)
+
+
+def constant(name: str) -> Codec[Any] | None:
+    """Return the one codec of this module that has a name; None where there is none."""
+    return RAW if name == RAW.name else named(name)
 
 
 def for_type(kind: Any) -> Codec[Any]:

@@ -57,6 +57,7 @@ class Coder:
         self.decoder = decoder
         self.prefixer: Callable[[object], bytes] | None = None
         self.codec: Any = None  # that it was made of
+        self.spec: object = None  # that the codec was given by, as a type or a name
 
     def encode(self, value: object) -> bytes:
         """Return an object's bytes; TypeError for what the codec does not take."""
@@ -218,6 +219,7 @@ def coder_for(what: str, spec: object) -> Coder:
     coder = Coder(what, codec.name, kind, codec.encode, codec.decode)
     coder.prefixer = getattr(codec, "encode_prefix", None)
     coder.codec = codec
+    coder.spec = spec
     return coder
 
 

@@ -29,6 +29,7 @@ OUTSIDE = (
     "oxidbm._log_backup",
     "oxidbm._logbook",
     "oxidbm._numbers",
+    "oxidbm._pickling",
     "oxidbm._prompt",
     "oxidbm._pure",
     "oxidbm._remove",
