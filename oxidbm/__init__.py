@@ -45,6 +45,7 @@ from oxidbm._core.store.session import Session, SessionInfo  # noqa: E402
 from oxidbm._core.store.store import Store  # noqa: E402
 from oxidbm._core.table.iterate import LogRecord, LogScan  # noqa: E402
 from oxidbm._documentation import Call, Documentation, document, public_names  # noqa: E402
+from oxidbm._pickling import refuse  # noqa: E402
 
 MutableMapping.register(Store)
 PUBLIC = (
@@ -73,6 +74,21 @@ for raised in vars(errors).values():
     if isinstance(raised, type) and raised.__module__ == errors.__name__:
         raised.__module__ = "oxidbm"
 del public, raised
+for part in (
+    Batch,
+    Checkpoint,
+    EntryIterator,
+    KeyHistory,
+    LogBatch,
+    LogFollower,
+    LogReader,
+    LogScan,
+    RangeIterator,
+    Session,
+    StoreIterator,
+):
+    part.__reduce__ = refuse  # type: ignore[assignment]
+del part
 Store.__signature__ = Call("Store")  # type: ignore[attr-defined]
 Log.__signature__ = Call("Log")  # type: ignore[attr-defined]
 _pure.give_turns(

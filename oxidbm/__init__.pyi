@@ -136,6 +136,7 @@ class Store(MutableMapping[_K, _V]):
 
     Reading and writing take O(1), without I/O while the key's newest record is in memory. Any number of threads may
     share a store: an operation in memory is atomic, and none waits for a lock. One process at a time may write.
+    Pickled, as an argument for another process, it is opened there by its path, with read_only=True.
 
     Every method raises ClosedError after close() and in a forked child, and every one that writes raises ReadOnlyError
     or PoisonedError where nothing can be written; CorruptionError, with file and offset, where the disk does not hold
@@ -443,7 +444,8 @@ class Store(MutableMapping[_K, _V]):
             equal values as other bytes is a ValueError: "json", "msgpack" and "pickle" are.
         ordered: keep the keys in order beside the hash index, for range, prefix and neighbours; built on opening, O(n
             log n), and held in memory, inside the budget (order_bytes in stats()).
-        size_limit: keep the live records, headers included, under so many bytes: what was written longest ago goes.
+        size_limit: keep the live records, headers included, under so many bytes: what has the oldest records goes,
+            in the order in which `popitem` takes items.
         checkpoints: make automatic checkpoints, so that opening has at most about a second's writes to replay.
         checkpoint: a checkpoint to open, or its token, in place of the last commit, with read_only=True; also while the
             store is open elsewhere. oxidbm.recover() goes back to one, or makes a store of its own of it.
@@ -609,7 +611,11 @@ class Store(MutableMapping[_K, _V]):
         """Remove a key and return its value; where it has none, return `default` or raise KeyError. Atomic."""
 
     def popitem(self) -> tuple[_K, _V]:
-        """Remove and return the item written longest ago (a dict's popitem takes the newest); KeyError when empty."""
+        """Remove and return the item of the oldest record; KeyError when empty. A dict's popitem takes the newest one.
+
+        That is the one written longest ago, but that a value which took another's place in its record, as one that is
+        no longer does until the next commit, is as old as that, and one that compaction has moved is new.
+        """
 
     def clear(self) -> None:
         """Remove every key, without reading one; the space comes back as compaction passes over it. O(1)."""

@@ -6,9 +6,8 @@ another, and the parts of tuples; with validate=True also the items of lists, se
 was written; with validate=False the value's own type alone.
 """
 
-import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast, overload
 
 from oxidbm._codec_types import checked_name, import_msgspec, taken_types, too_deep, type_name, undecodable, wrong_type
 
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from oxidbm._field_checks import Checks
 
 T = TypeVar("T")
+
+MADE: Final = ("loaded", "checks", "encode")  # of the type, in each process anew
 
 Functions = tuple[Callable[[Any], bytes], Callable[[bytes], Any]]
 
@@ -31,12 +32,23 @@ class MsgspecCodec(Generic[T]):
             name = type_name(kind)
         self.name = checked_name(language if name is None else f"{language}:{name}")
         self.taken = taken_types(kind)
+        self.begin()
+
+    def begin(self) -> None:
+        """Make what is made of the type."""
         self.loaded: Functions | None = None
         self.checks: Checks | None = None
-        if kind is not Any:
+        if self.kind is not Any:
             self.load()
-            if validate is not False:
+            if self.validate is not False:
                 self.make_checks()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: part for name, part in self.__dict__.items() if name not in MADE}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.begin()
 
     def load(self) -> Functions:
         """Return msgspec's functions for the type, made at the first call; TypeError for types that it cannot read."""
@@ -60,7 +72,8 @@ class MsgspecCodec(Generic[T]):
 
     def unchecked(self) -> Self:
         """Return the codec as it is with validate=False."""
-        codec = copy.copy(self)
+        codec = type(self).__new__(type(self))
+        codec.__dict__.update(self.__dict__)
         codec.checks = None
         codec.validate = False
         codec.__dict__.pop("encode", None)

@@ -15,6 +15,16 @@ class DecodeError(ValueError):
     address: int | None = None
 
 
+class Constant:
+    """What codecs are that oxidbm.codecs has one each of: pickled and copied as that one, which a store knows by it."""
+
+    name = ""
+
+    def __reduce__(self) -> Any:
+        constant = importlib.import_module("oxidbm.codecs").constant
+        return (constant, (self.name,)) if constant(self.name) is self else super().__reduce__()
+
+
 def type_name(kind: Any) -> str:
     """Return how a type is called in a codec's name: "int", "list[int]", "app.models.Point".
 

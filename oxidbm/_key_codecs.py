@@ -46,7 +46,9 @@ class FloatKeys(FloatCodec):
 
     def encode(self, value: float, /) -> bytes:
         """Return the float's bytes."""
-        return super().encode(value + 0.0 if isinstance(value, float) else value)  # which makes 0.0 of -0.0
+        if type(value) is not int:
+            value = (value if type(value) is float else self.number(value)) + 0.0  # which makes 0.0 of -0.0
+        return super().encode(value)
 
     def decode(self, data: bytes, /) -> float:
         """Return the float."""

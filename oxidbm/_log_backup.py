@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from oxidbm._backup import Backup, Copied, Earlier
+from oxidbm._backup import Backup, Copied
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.durability.found_commit import FoundCommit
 from oxidbm._core.durability.superblock import CleanMark, Superblock
+from oxidbm._earlier_backup import Earlier
 from oxidbm._publish import Path
 
 CopyReaders = Callable[[Directory, Directory, Any, int], None]

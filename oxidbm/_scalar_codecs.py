@@ -1,10 +1,11 @@
 """Codecs of what Python has by itself: bytes, text, ints and floats, in bytes whose order is that of the values."""
 
 import struct
-from typing import Final
+from typing import Any, Final
 
 from oxidbm._buffers import bytes_of
-from oxidbm._codec_types import undecodable, wrong_type
+from oxidbm._codec_types import Constant, undecodable, wrong_type
+from oxidbm._numbers import float_of, index_of
 
 INT_ZERO: Final = 0x80  # an int's first byte is this plus the count of bytes after it
 INT_MINUS_ONE: Final = 0x7F  # below zero it is this minus the count
@@ -16,7 +17,7 @@ FLOAT_BITS: Final = (1 << 64) - 1
 FLOAT_NAN: Final = 0x7FF8 << 48
 
 
-class BytesCodec:
+class BytesCodec(Constant):
     """Bytes as they are. str (as UTF-8) and every other buffer are taken too, and come back as bytes."""
 
     name = "bytes"
@@ -36,7 +37,7 @@ class BytesCodec:
         return data
 
 
-class StrCodec:
+class StrCodec(Constant):
     """Text as UTF-8, whose order is that of str. A lone surrogate is a UnicodeEncodeError, which is a ValueError."""
 
     name = "str"
@@ -55,7 +56,7 @@ class StrCodec:
             raise undecodable(self.name, data, failure) from failure
 
 
-class Delimited:
+class Delimited(Constant):
     """A codec whose bytes tell where they end, so that inside of a tuple nothing has to stand behind them."""
 
     delimited = True  # of one that is so for some values' types only, whether it is
@@ -91,15 +92,16 @@ class IntCodec(Delimited):
     """Integers of up to 960 bits, in bytes whose order is theirs; what is small is short.
 
     n >= 0: the byte 0x80 + k, then n in k bytes, most significant first, where k is the least that does.
-    n < 0: the byte 0x7f - k, then -n - 1 in k bytes, each complemented. An IntEnum's member comes back as an int.
+    n < 0: the byte 0x7f - k, then -n - 1 in k bytes, each complemented. An IntEnum's member comes back as an int, and
+    so does what has `__index__`, such as a numpy.int64.
     """
 
     name = "int"
 
     def encode(self, value: int, /) -> bytes:
         """Return the integer's bytes; OverflowError for one that takes more than 120."""
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise wrong_type(self.name, "int", value)
+        if type(value) is not int:
+            value = self.number(value)
         size = ((value if value >= 0 else ~value).bit_length() + 7) // 8
         if size > INT_BYTES_MAX:
             raise OverflowError(f"an int of {size} bytes is too large for the codec 'int': at most {INT_BYTES_MAX}")
@@ -128,22 +130,30 @@ class IntCodec(Delimited):
             raise undecodable(self.name, data, f"the first byte tells {size} bytes, {INT_BYTES_MAX} are the most")
         return start + 1 + size
 
+    def number(self, value: Any) -> int:
+        """Return the int that something other than one stands for; TypeError where it stands for none."""
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        number = index_of(value)
+        if number is None:
+            raise wrong_type(self.name, "int", value)
+        return number
+
 
 class FloatCodec(Delimited):
     """Floats in 8 bytes whose order is theirs: IEEE 754's total order, -inf < -1.0 < -0.0 < 0.0 < 1.0 < inf < nan.
 
     So -0.0 and 0.0 are two keys, although they are equal. Every NaN is written as the one that sorts last, since a
-    computed NaN may have either sign; its payload is lost. An int is taken where a float is equal to it.
+    computed NaN may have either sign; its payload is lost. An int is taken where a float is equal to it, and so is
+    another number that has `__index__` or `__float__`, such as a numpy.float32.
     """
 
     name = "float"
 
     def encode(self, value: float, /) -> bytes:
         """Return the float's bits, complemented where it is negative, else with the sign bit set."""
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = self.exact(value)
-        if not isinstance(value, float):
-            raise wrong_type(self.name, "float", value)
+        if type(value) is not float:
+            value = self.exact(value) if type(value) is int else self.number(value)
         bits: int = FLOAT_NAN if value != value else struct.unpack(">Q", struct.pack(">d", value))[0]
         bits = FLOAT_BITS - bits if bits & FLOAT_SIGN else FLOAT_SIGN | bits
         return bits.to_bytes(FLOAT_BYTES, "big")
@@ -162,6 +172,16 @@ class FloatCodec(Delimited):
     def end(self, data: bytes, start: int) -> int:
         """Return where the float ends that starts at `start`; the bytes may end before."""
         return start + FLOAT_BYTES
+
+    def number(self, value: Any) -> float:
+        """Return the float that something other than one stands for; TypeError where it stands for none."""
+        if isinstance(value, float):
+            return value
+        whole = value if isinstance(value, int) and not isinstance(value, bool) else index_of(value)
+        number = float_of(value) if whole is None else self.exact(whole)
+        if number is None:
+            raise wrong_type(self.name, "float", value)
+        return number
 
     def exact(self, value: int) -> float:
         """Return the float that is equal to an int; ValueError where there is none."""

@@ -7,7 +7,7 @@ image that nothing is left of, or that a writer removes meanwhile, is left out: 
 import os
 from collections.abc import Iterator
 
-from oxidbm._backup import CHUNK_BYTES, Backup, Earlier, naming
+from oxidbm._backup import CHUNK_BYTES, Backup, naming
 from oxidbm._core.device.directory import CHECKPOINTS, Directory
 from oxidbm._core.device.system import read_at, sync_file, write_at
 from oxidbm._core.durability.checkpoint import Metadata
@@ -15,6 +15,7 @@ from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.found_commit import FoundCommit
 from oxidbm._core.durability.source import Recovery, Source, commit_of
 from oxidbm._core.errors import CorruptionError, FormatError
+from oxidbm._earlier_backup import Earlier
 
 
 class StoreBackup(Backup):

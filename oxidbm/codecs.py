@@ -4,7 +4,8 @@ A codec has a `name`, `encode(value) -> bytes` and `decode(bytes) -> value`. The
 when it is opened again, so it says the type; it has at most 255 bytes. `resolve` finds the codec for a type or a name.
 
 1. decode(encode(value)) is equal to the value, and of the type that the codec states. Subclasses of bytes, str, int,
-   float and tuple are taken and come back as their base; a bool is no int here, because it would come back as one.
+   float and tuple are taken and come back as their base; a bool is no int here, because it would come back as one. Of
+   other types INT and FLOAT take what has `__index__`, and FLOAT what has `__float__`: see _numbers.py.
 2. BYTES, STR, INT, FLOAT, BOOL, those of datetime's types, UUID, DECIMAL, Enum and Tuple of them keep order: encode(a)
    < encode(b) where a < b. Only they are made for the keys of an ordered store. What a store does with a codec that it
    is given for its keys is in _key_codecs.py.
@@ -36,6 +37,7 @@ from typing import (
 
 from oxidbm._class_codecs import Json, Msgpack, MsgspecCodec
 from oxidbm._codec_types import (
+    Constant,
     DecodeError,
     checked_name,
     is_structured,
@@ -80,7 +82,7 @@ class Codec(Protocol[T]):
         """Return the value that was written as these bytes; ValueError for bytes that were not."""
 
 
-class ObjectsCodec:
+class ObjectsCodec(Constant):
     """None, bool, numbers, str, bytes, list, tuple, dict, set, datetime's types and so on, of any nesting, as JSON.
 
     It keeps types that plain JSON loses, needs no package, and runs nothing when it reads. It refuses subclasses. For
@@ -105,7 +107,7 @@ class ObjectsCodec:
             raise undecodable(self.name, data, failure) from failure
 
 
-class PickleCodec:
+class PickleCodec(Constant):
     """Nearly any object, as a pickle. It has to be asked for by name, "pickle" or `codecs.PICKLE`.
 
     Unpickling calls what the bytes name: whoever can write the file can run anything in the process that reads it. A
@@ -280,6 +282,11 @@ def named(name: str) -> Codec[Any] | None:
         if name == own:
             return cast(Codec[Any], getattr(importlib.import_module(module), attribute))
     return NAMED.get(name)
+
+
+def constant(name: str) -> Codec[Any] | None:
+    """Return the one codec of this module that has a name; None where there is none."""
+    return RAW if name == RAW.name else named(name)
 
 
 def for_type(kind: Any) -> Codec[Any]:

@@ -137,6 +137,9 @@ class Shelf(shelve.Shelf[Any]):
             self.cache, self.dict = {}, {}
         super().close()
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a shelf cannot be pickled or copied; open its path where it is needed, to read with flag='r'")
+
     def reorganize(self) -> None:
         """Write what writeback=True holds, and give back all space that no value takes any more. O(store)."""
         self.sync()

@@ -13,6 +13,8 @@ from typing import Any, Final, cast, final
 from librt.strings import BytesWriter, write_i64_be
 from mypy_extensions import i64
 
+from oxidbm._numbers import index_of
+
 BYTES_NAME: Final = "bytes"  # the codec of keys or values that stay as they are
 PLAIN: Final = 0
 STR: Final = 1
@@ -55,6 +57,7 @@ class Coder:
         self.decoder = decoder
         self.prefixer: Callable[[object], bytes] | None = None
         self.codec: Any = None  # that it was made of
+        self.spec: object = None  # that the codec was given by, as a type or a name
 
     def encode(self, value: object) -> bytes:
         """Return an object's bytes; TypeError for what the codec does not take."""
@@ -65,7 +68,10 @@ class Coder:
         if self.kind == INT:
             if isinstance(value, int) and not isinstance(value, bool):
                 return encode_int(value)
-            raise self.wrong(value, "int")
+            number = index_of(value)  # of another package, such as numpy's
+            if number is None:
+                raise self.wrong(value, "int")
+            return encode_int(number)
         encoder = self.encoder
         assert encoder is not None
         data = encoder(value)
@@ -213,6 +219,7 @@ def coder_for(what: str, spec: object) -> Coder:
     coder = Coder(what, codec.name, kind, codec.encode, codec.decode)
     coder.prefixer = getattr(codec, "encode_prefix", None)
     coder.codec = codec
+    coder.spec = spec
     return coder
 
 

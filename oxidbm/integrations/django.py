@@ -28,7 +28,7 @@ class Cache(BaseCache):
 
     It has all of a cache's calls. `incr` and `decr` take ints, lose no concurrent count, and leave a key the time that
     it has to live; `clear` deletes what caches with other prefixes and versions have in the same LOCATION, too. There
-    is no limit of entries: give "size_limit" in OPTIONS, in bytes; what was written longest ago goes first.
+    is no limit of entries: give "size_limit" in OPTIONS, in bytes; the oldest records go first.
 
     Raises what `oxidbm.Store` raises when it is used; ImproperlyConfigured for settings that cannot be kept.
     """

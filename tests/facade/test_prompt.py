@@ -187,7 +187,7 @@ def test_copies_are_dicts_or_refused_with_a_sentence() -> None:
         assert {"a": 2, "c": 3} | store == {"a": 1, "c": 3}
         assert store | store == {"a": 1}
         for function in (copy.copy, copy.deepcopy, pickle.dumps):
-            with pytest.raises(TypeError, match=r"open its path where it is needed; copy\(\) is a dict"):
+            with pytest.raises(TypeError, match=r"copy\(\) is a dict of its items"):
                 function(store)
         with pytest.raises(TypeError, match="unsupported operand"):
             store | 3  # type: ignore[operator]

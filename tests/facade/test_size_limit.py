@@ -1,4 +1,4 @@
-"""size_limit: the cap is kept after each write, what was written longest ago goes, and the store stays sound."""
+"""size_limit: the cap is kept after each write, the oldest records go, and the store stays sound."""
 
 import random
 from pathlib import Path
@@ -161,3 +161,24 @@ def test_files_settle(tmp_path: Path) -> None:
 def test_wrong_limits(size: Any) -> None:
     with pytest.raises((ValueError, TypeError), match="size_limit"):
         Store(size_limit=size)
+
+
+@pytest.mark.parametrize("place", ["memory", "disk"])
+def test_what_popitem_takes_and_a_limit_lets_go_is_the_oldest_record(place: str, tmp_path: Path) -> None:
+    """A value that fits where another one stands takes its place, which a new record does not."""
+    with Store(None if place == "memory" else tmp_path / "s", durability="manual") as store:
+        store.update({"a": "1", "b": "2", "c": "3"})
+        store["a"] = "4"
+        assert store.popitem() == (b"a", b"4")
+        store["b"] = "longer than before, so that it does not fit"
+        store["a"] = "5"
+        assert [key for key, _ in (store.popitem(), store.popitem(), store.popitem())] == [b"c", b"b", b"a"]
+        store.update({"a": "1", "b": "2"})
+        del store["a"]
+        store["a"] = "1"
+        assert store.popitem() == (b"b", b"2")
+        store["b"] = "2"
+        if place == "disk":
+            store.sync()
+            store["a"] = "3"
+            assert store.popitem() == (b"b", b"2")

@@ -28,6 +28,8 @@ OUTSIDE = (
     "oxidbm._key_codecs",
     "oxidbm._log_backup",
     "oxidbm._logbook",
+    "oxidbm._numbers",
+    "oxidbm._pickling",
     "oxidbm._prompt",
     "oxidbm._pure",
     "oxidbm._remove",

@@ -169,6 +169,9 @@ class ReaderInfo:
             f"is_open={self.is_open})"
         )
 
+    def __reduce__(self) -> Any:
+        return ReaderInfo, (self.name, self.address, self.lag, self.time, self.is_open)
+
 
 def stays(handle: LogHandle) -> ValueError:
     """Return the error for a log that cannot move on to newer commits."""

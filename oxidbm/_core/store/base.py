@@ -210,9 +210,18 @@ class StoreBase:
             finish(owned, self.drop)
 
     def __reduce__(self) -> Any:
+        from oxidbm import _pickling
+
+        return _pickling.reduced(self)
+
+    def __copy__(self) -> Any:
         raise TypeError(
-            "a store cannot be pickled or copied; open its path where it is needed; copy() is a dict of its items"
+            "a store cannot be copied, since two objects would be one open directory; copy() is a dict of its items, "
+            "and read_only=True opens its path once more"
         )
+
+    def __deepcopy__(self, memo: object) -> Any:
+        return self.__copy__()
 
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias:

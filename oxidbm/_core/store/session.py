@@ -90,6 +90,9 @@ class SessionInfo:
             f"last_used={self.last_used}, open={self.open})"
         )
 
+    def __reduce__(self) -> Any:
+        return SessionInfo, (self.name, self.serial, self.durable_serial, self.last_used, self.open)
+
 
 def known_sessions(handle: Handle) -> list[SessionInfo]:
     """Return what is known of each session that has a name, in the names' order."""

@@ -213,7 +213,7 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
                 return value
 
     def popitem(self) -> tuple[Any, Any]:
-        """Remove and return the item that was written longest ago; KeyError when the store is empty."""
+        """Remove and return the item of the oldest record; KeyError when the store is empty."""
         self.check_writable()
         iterator = StoreIterator(self.handle, KEYS)
         iterator.cursor.following = max(self.pop_position, iterator.cursor.following)

@@ -7,7 +7,7 @@ the start costs one record a version, once for a key.
 """
 
 from collections.abc import Iterator
-from typing import Final, final
+from typing import Any, Final, final
 
 from librt.strings import BytesWriter, read_i64_le, write_i64_le
 from mypy_extensions import i64
@@ -168,6 +168,9 @@ class LogRecord:
 
     def __repr__(self) -> str:
         return f"LogRecord(address={self.address}, key={self.key!r}, value={self.value!r}, tombstone={self.tombstone})"
+
+    def __reduce__(self) -> Any:
+        return LogRecord, (self.address, self.key, self.value, self.tombstone, self.previous_address, self.expiry)
 
 
 def moved_record(table: Table, found: Record) -> LogRecord:

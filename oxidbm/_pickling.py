@@ -1,0 +1,83 @@
+"""Pickling: a store that is sent to another process is opened there again, by its path, to read only.
+
+What is sent is how to open it, and what a subclass has added; of an `__init__` of its own nothing is called, as with
+all that is pickled. The other process sees the last commit that there is when it unpickles. All else that is open stays
+in its process, and copies are refused: two objects would be one open directory.
+"""
+
+import time
+from typing import Any, Final, NoReturn
+
+# What a store has of itself, where it has it in its __dict__: uncompiled.
+OURS: Final = frozenset(
+    {"handle", "owned", "holds", "life", "table", "coders", "typed", "always", "pop_position", "memoized", "order"}
+    | {"traversal", "traversed", "traversed_to", "traversal_stop", "shut"}
+)
+INSTEAD: Final = "or send the path, and open that with read_only=True"
+
+
+def reduced(store: Any) -> tuple[Any, ...]:
+    """Return what `__reduce__` returns for an open store; TypeError for one that no other process could open."""
+    store.life.check_open()
+    handle = store.handle
+    if handle.directory is None:
+        raise TypeError(
+            "a store in memory cannot be pickled, since no other process can see it: give it a path, or send what is "
+            "needed of it; copy() is a dict of its items"
+        )
+    if handle.options.device is not None:
+        raise TypeError(
+            "a store with a device= cannot be pickled: make the device, and open the store, where it is used"
+        )
+    options = reading_options(handle.options)
+    for what, part in (
+        ("its class", type(store)),
+        *((f"{name}=", options[name]) for name in ("key", "value", "clock")),
+    ):
+        check(what, part)
+    state = {name: value for name, value in getattr(store, "__dict__", {}).items() if name not in OURS}
+    return (reopened, (type(store), handle.directory.absolute, options), state or None)
+
+
+def reading_options(options: Any) -> dict[str, Any]:
+    """Return the arguments of `Store` that a reader of the same store needs to be as this one is."""
+    return {
+        "memory": options.memory,
+        "key": options.coders.key.spec,
+        "value": options.coders.value.spec,
+        "ordered": options.ordered,
+        "clock": None if options.clock is time.time else options.clock,
+        "follow": options.follow or None,
+        "checkpoint": options.checkpoint,
+    }
+
+
+def check(what: str, part: Any) -> None:
+    """Raise TypeError, which says `what` it is, for a part of a store that cannot be pickled."""
+    import pickle  # which takes some time
+
+    try:
+        pickle.dumps(part)
+    except Exception as failure:  # a part's own function may raise anything
+        raise TypeError(
+            f"this store cannot be pickled, because {what} cannot ({failure}): define it in a module, where it is "
+            f"found by its name, {INSTEAD}"
+        ) from failure
+
+
+def reopened(kind: Any, path: str, options: dict[str, Any]) -> Any:
+    """Return the store that was pickled, opened to read only."""
+    store = kind.__new__(kind)
+    ours = next(owner for owner in kind.__mro__ if owner.__module__ == "oxidbm")
+    ours.__init__(store, path, read_only=True, **options)
+    store.handle.handed = False  # who is given it as an argument does not close it, and is not told to
+    return store
+
+
+def refuse(part: Any) -> NoReturn:
+    """Refuse to be pickled or copied: the `__reduce__` of what belongs to an open store or log."""
+    name = type(part).__name__
+    instead = "its token says which one it is" if name == "Checkpoint" else "make another one where it is needed"
+    raise TypeError(
+        f"{name} objects cannot be pickled or copied: each belongs to what is open in its process; {instead}"
+    )
