@@ -30,6 +30,7 @@ from oxidbm._core.arguments import number_of
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.life import FORKED, Life
 from oxidbm._core.seconds import EXPIRE_SECONDS_MAX
+from oxidbm._core.store.tags import digest_of
 from oxidbm._memoize_names import Origin, owner_of, take_name
 
 KEY_BYTES_MAX: Final = 512  # a longer default key holds a hash of the arguments in their place
@@ -65,8 +66,8 @@ class ResultStore(Protocol):
     def get(self, key: Any, default: Any = None, /) -> Any:
         """Return the key's value, or `default`."""
 
-    def set(self, key: Any, value: Any, expire: float | None = None, /) -> None:
-        """Store a value that expires in so many seconds."""
+    def set(self, key: Any, value: Any, expire: float | None = None, /, **more: Any) -> None:
+        """Store a value that expires in so many seconds; with a `tag`, where there is one."""
 
     def __delitem__(self, key: Any, /) -> None:
         """Remove a key; KeyError where it has no value."""
@@ -103,10 +104,11 @@ Memoized.__module__ = "oxidbm"  # where users find it
 class Results:
     """The results of one function in a store."""
 
-    def __init__(self, store: ResultStore, codec: "codecs.Codec[Any] | None", expire: float | None) -> None:
+    def __init__(self, store: ResultStore, codec: "codecs.Codec[Any] | None", expire: float | None, tag: Any) -> None:
         self.store = store
         self.codec = codec
         self.expire = expire
+        self.more = {} if tag is None else {"tag": tag}  # a store of the user's own need not know tags
 
     def load(self, key: Any) -> Any:
         """Return a result, or MISSING; what does not decode was written by another codec and is none."""
@@ -125,7 +127,7 @@ class Results:
         """Store a result; raise what the codec raises for one that it does not take."""
         data = result if self.codec is None else self.codec.encode(result)
         try:
-            self.store.set(key, data, self.expire)
+            self.store.set(key, data, self.expire, **self.more)
         except ClosedError:
             if not self.forked():  # by the function itself
                 raise
@@ -447,9 +449,11 @@ def memoize(
     *,
     name: str | None = None,
     codec: Any = None,
+    tag: str | bytes | int | None = None,
 ) -> Callable[[Callable[P, R]], Memoized[P, R]]:
     """Return a decorator that keeps a function's results in a store; documented as Store.memoize in the stub."""
     check_expire(expire)
+    digest_of(tag)  # which raises for what is none
     if key is not None and name is not None:
         raise ValueError("name= is what the default key begins with, and key= replaces that key; leave one out")
     if key is None and store.key_codec not in ("bytes", "str"):
@@ -465,7 +469,7 @@ def memoize(
         codec = codecs.OBJECTS if store.value_codec == "bytes" else None
     else:
         codec = codecs.resolve(codec)
-    results = Results(store, codec, expire)
+    results = Results(store, codec, expire, tag)
 
     def decorate(function: Callable[P, R]) -> Memoized[P, R]:
         check_function(function)

@@ -39,10 +39,12 @@ def test_shape(key_length: int, value_length: int, flags: int) -> None:
     assert record.value_length(shape) == value_length
     assert record.flags_of(shape) == flags
     expiry = flags & record.FLAG_EXPIRY
+    key_word = 3 + expiry + bool(flags & record.FLAG_TAG)
     key_words = -(-key_length // 8)
-    assert record.key_word(shape) == 3 + expiry
-    assert record.value_word(shape) == 3 + expiry + key_words
-    assert record.content_words(shape) == 3 + expiry + key_words + -(-value_length // 8)
+    assert record.tag_word(shape) == 3 + expiry
+    assert record.key_word(shape) == key_word
+    assert record.value_word(shape) == key_word + key_words
+    assert record.content_words(shape) == key_word + key_words + -(-value_length // 8)
 
 
 @given(
