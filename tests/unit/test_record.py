@@ -90,7 +90,8 @@ def test_value_beyond_its_capacity(value_length: int, capacity: int) -> None:
 
 def test_constants_follow_from_one_another() -> None:
     assert record.HEADER_BYTES == 8 * record.HEADER_WORDS
-    assert record.FLAGS_KNOWN == record.FLAG_EXPIRY | record.FLAG_PAGE_RUN | record.FLAG_COMMIT | record.FLAG_SESSION
+    flags = [record.FLAG_EXPIRY, record.FLAG_PAGE_RUN, record.FLAG_COMMIT, record.FLAG_SESSION, record.FLAG_TAG]
+    assert sum(flags) == record.FLAGS_KNOWN
     assert record.words_for(record.VALUE_LENGTH_MAX) == record.CAPACITY_MAX
     parts = [ADDRESS_MASK, record.VERSION_MASK << record.VERSION_SHIFT, record.TOMBSTONE, 1 << record.INVALID_SHIFT]
     assert sum(parts) == 2**63 - 1

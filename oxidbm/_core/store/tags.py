@@ -29,6 +29,9 @@ from oxidbm._core.table.retry import make_room, remove_tagged
 from oxidbm._core.table.table import Table
 
 DIGEST_BYTES: Final = 8
+KNOWN: Final[dict[str, int]] = {}  # digests of texts: the same few come again and again, and one takes microseconds
+KNOWN_MOST: Final = 512
+KNOWN_LENGTH: Final = 64
 SLICE_RECORDS: Final = 512  # between two breaths
 
 
@@ -37,13 +40,25 @@ def digest_of(tag: object) -> i64:
     if tag is None:
         return 0
     if isinstance(tag, str):
-        data = b"s" + tag.encode("utf-8", "surrogatepass")
-    elif isinstance(tag, bytes):
-        data = b"b" + tag
-    elif isinstance(tag, int):
-        data = b"i" + tag.to_bytes(tag.bit_length() // 8 + 1, "little", signed=True)
-    else:
-        raise TypeError(f"tag is a str, bytes, an int or None, not {type(tag).__name__}")
+        exact = type(tag) is str  # else to compare it may call what its class says
+        known = KNOWN.get(tag) if exact else None
+        if known is not None:
+            return known
+        found = digest_in(b"s" + tag.encode("utf-8", "surrogatepass"))
+        if exact and len(tag) <= KNOWN_LENGTH:
+            if len(KNOWN) >= KNOWN_MOST:
+                KNOWN.clear()
+            KNOWN[tag] = int(found)
+        return found
+    if isinstance(tag, bytes):
+        return digest_in(b"b" + tag)
+    if isinstance(tag, int):
+        return digest_in(b"i" + tag.to_bytes(tag.bit_length() // 8 + 1, "little", signed=True))
+    raise TypeError(f"tag is a str, bytes, an int or None, not {type(tag).__name__}")
+
+
+def digest_in(data: bytes) -> i64:
+    """Return the digest of a tag's bytes."""
     from hashlib import blake2b  # not with oxidbm: it takes longer to come than a store to open
 
     digest = blake2b(data, digest_size=DIGEST_BYTES, usedforsecurity=False).digest()
