@@ -176,7 +176,7 @@ def upsert(table: Table, key: bytes, value: bytes, condition: i64, expected: byt
             address: i64 = (entry & ENTRY_ADDRESS) << 3
             if address < table.log.head:
                 if disk >= 0 or condition != ALWAYS:
-                    return upsert_slow(table, key, value, key_hash, condition, expected, expiry)
+                    return upsert_slow(table, key, value, key_hash, condition, expected, expiry, 0)
                 disk_words = words
                 disk = position
             else:
@@ -194,18 +194,18 @@ def upsert(table: Table, key: bytes, value: bytes, condition: i64, expected: byt
                     else same_words(table.log.frames.words[slot], head_3, key, length)
                 ):
                     if condition > ALWAYS or expiry > 0 or info & TOMBSTONE:
-                        return upsert_slow(table, key, value, key_hash, condition, expected, expiry)
+                        return upsert_slow(table, key, value, key_hash, condition, expected, expiry, 0)
                     if address >= table.log.read_only and (shape & VALUE_LENGTH_MASK) == len(value):
                         table.log.rewrites += 1
                         rewrite(table.log.frames.words[slot], head + 2, head_3 + ((length + 7) >> 3), value, len(value))
                         return DONE
                     return update(table, key, value, words, position, address, shape)
                 if entry < 0 or (shape >> FLAGS_SHIFT) != 0:
-                    return upsert_slow(table, key, value, key_hash, condition, expected, expiry)
+                    return upsert_slow(table, key, value, key_hash, condition, expected, expiry, 0)
         position += 1
     if disk >= 0:
         if table.pending.count() >= table.pending.most:  # many to settle: one read now is cheaper than two later
-            return upsert_slow(table, key, value, key_hash, condition, expected, expiry)
+            return upsert_slow(table, key, value, key_hash, condition, expected, expiry, 0)
         return upsert_blind(table, key, value, expiry, disk_words, disk)
     if condition == IF_EQUAL or condition < ALWAYS:
         return CHANGED
@@ -262,30 +262,12 @@ def upsert_blind(table: Table, key: bytes, value: bytes, expiry: i64, words: vec
 
 
 def upsert_slow(
-    table: Table, key: bytes, value: bytes, key_hash: i64, condition: i64, expected: bytes, expiry: i64
-) -> i64:
-    """As `upsert`, after the key's newest record was found and looked at."""
-    tag: i64 = KEEP_TAG if expiry == KEEP_EXPIRY else 0
-    return upsert_found(table, key, value, key_hash, condition, expected, expiry, tag)
-
-
-def upsert_tagged(
-    table: Table, key: bytes, value: bytes, condition: i64, expected: bytes, expiry: i64, tag: i64
-) -> i64:
-    """As `upsert`, with a tag, 0 for none, or with that which the key has: apart, so that others do not ask for one."""
-    key_hash = hash_key(key, table.seed)
-    if condition == ALWAYS and tag > 0:
-        entries = table.index.matching(key_hash)
-        if len(entries) == 1 and address_of(entries[0]) < table.log.head:
-            if table.pending.count() < table.pending.most:
-                return upsert_blind_tagged(table, key, value, key_hash, entries[0], expiry, tag)
-    return upsert_found(table, key, value, key_hash, condition, expected, expiry, tag)
-
-
-def upsert_found(
     table: Table, key: bytes, value: bytes, key_hash: i64, condition: i64, expected: bytes, expiry: i64, tag: i64
 ) -> i64:
-    """As `upsert_tagged`, after the key's newest record was found and looked at."""
+    """As `upsert_tagged`, after the key's newest record was found and looked at.
+
+    KEEP_EXPIRY keeps the tag as well, whatever `tag` is, so that `upsert` need not tell the two apart.
+    """
     log = table.log
     now = table.now_if_expiring()
     found = locate_steady(table, key, key_hash)
@@ -299,6 +281,7 @@ def upsert_found(
         return insert_tagged(table, key, value, key_hash, expiry, tag)
     if expiry == KEEP_EXPIRY:
         expiry = expiry_of(log, found)
+        tag = KEEP_TAG
     if tag == KEEP_TAG:
         tag = tag_of(log, found)
     if fits_in_place(table, found, len(key), len(value), expiry, tag):
@@ -324,6 +307,19 @@ def upsert_found(
     if table.watchers:
         table.tell(key)
     return DONE
+
+
+def upsert_tagged(
+    table: Table, key: bytes, value: bytes, condition: i64, expected: bytes, expiry: i64, tag: i64
+) -> i64:
+    """As `upsert`, with a tag, 0 for none, or with that which the key has: apart, so that others do not ask for one."""
+    key_hash = hash_key(key, table.seed)
+    if condition == ALWAYS and tag > 0:
+        entries = table.index.matching(key_hash)
+        if len(entries) == 1 and address_of(entries[0]) < table.log.head:
+            if table.pending.count() < table.pending.most:
+                return upsert_blind_tagged(table, key, value, key_hash, entries[0], expiry, tag)
+    return upsert_slow(table, key, value, key_hash, condition, expected, expiry, tag)
 
 
 def insert_tagged(table: Table, key: bytes, value: bytes, key_hash: i64, expiry: i64, tag: i64) -> i64:
