@@ -836,8 +836,8 @@ class Store(MutableMapping[_K, _V]):
     def compare_and_set(self, key: _K | str, expected: _V | str, value: _V | str) -> bool:
         """Store `value` where the key's value equals `expected`, in one step; return whether that was so.
 
-        Values are compared as objects. The key keeps expiry and tag. One without a value equals nothing: `add` stores
-        that.
+        Values are compared as objects. The key keeps expiry and tag. One without a value equals nothing; `add` is
+        for that.
         """
 
     @overload

@@ -30,7 +30,6 @@ from oxidbm._core.arguments import number_of
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.life import FORKED, Life
 from oxidbm._core.seconds import EXPIRE_SECONDS_MAX
-from oxidbm._core.store.tags import digest_of
 from oxidbm._memoize_names import Origin, owner_of, take_name
 
 KEY_BYTES_MAX: Final = 512  # a longer default key holds a hash of the arguments in their place
@@ -453,7 +452,6 @@ def memoize(
 ) -> Callable[[Callable[P, R]], Memoized[P, R]]:
     """Return a decorator that keeps a function's results in a store; documented as Store.memoize in the stub."""
     check_expire(expire)
-    digest_of(tag)  # which raises for what is none
     if key is not None and name is not None:
         raise ValueError("name= is what the default key begins with, and key= replaces that key; leave one out")
     if key is None and store.key_codec not in ("bytes", "str"):

@@ -62,19 +62,19 @@ class Batch:
 
     def set(self, key: object, value: object, expire: object = None, *, tag: object = None) -> None:
         """Store a value under a key when the block ends."""
-        k = to_key(self.handle, key)
-        v = to_value(self.handle, k, value)
+        name = to_key(self.handle, key)
+        data = to_value(self.handle, name, value)
         expiry = expiry_at(self.handle, expire)
         digest = digest_of(tag)
-        self.values[k] = v
+        self.values[name] = data
         if expiry:
-            self.expiries[k] = expiry
+            self.expiries[name] = expiry
         else:
-            self.expiries.pop(k, None)
+            self.expiries.pop(name, None)
         if digest:
-            self.tags[k] = digest
+            self.tags[name] = digest
         else:
-            self.tags.pop(k, None)
+            self.tags.pop(name, None)
 
     def delete(self, key: object) -> None:
         """Delete a key when the block ends; one without a value is none to delete."""

@@ -195,19 +195,19 @@ def set_one(handle: Handle, key: object, value: object, expiry: i64, tag: i64) -
     table = handle.table
     handle.life.check_writable()
     coders = handle.coders
-    k = key if isinstance(key, bytes) and len(key) <= KEY_LENGTH_MAX and not coders.typed else to_key(handle, key)
+    name = key if isinstance(key, bytes) and len(key) <= KEY_LENGTH_MAX and not coders.typed else to_key(handle, key)
     if isinstance(value, bytes) and coders.value.kind == PLAIN and i64(len(value)) <= table.value_limit:
-        v = value
+        data = value
     else:
-        v = to_value(handle, k, value)
+        data = to_value(handle, name, value)
     if tag != 0:
-        put_tagged(table, k, v, operations.ALWAYS, b"", expiry, tag)
+        put_tagged(table, name, data, operations.ALWAYS, b"", expiry, tag)
         status: i64 = operations.DONE
     else:
-        status = operations.upsert(table, k, v, operations.ALWAYS, b"", expiry)
+        status = operations.upsert(table, name, data, operations.ALWAYS, b"", expiry)
     if status < 0:
         make_room(table, status)
-        put(table, k, v, operations.ALWAYS, b"", expiry)
+        put(table, name, data, operations.ALWAYS, b"", expiry)
     if table.log.due:
         table.maintainer.step()
 

@@ -377,6 +377,7 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
         """Return a decorator that keeps a function's results in the store."""
         from oxidbm import _memoize
 
+        digest_of(tag)  # which raises for what is none
         return _memoize.memoize(
             cast(Any, self), cast(Any, expire), cast(Any, key), name=name, codec=cast(Any, codec), tag=cast(Any, tag)
         )
