@@ -121,6 +121,7 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _Bytes: TypeAlias = str | ReadableBuffer
 _Seconds: TypeAlias = float | timedelta
+_Tag: TypeAlias = str | bytes | int
 _K = TypeVar("_K", default=bytes)  # a bare Store is one of bytes
 _V = TypeVar("_V", default=bytes)
 _B = TypeVar("_B", bound=_Bytes)
@@ -685,33 +686,61 @@ class Store(MutableMapping[_K, _V]):
 
     @overload
     def set_many(
-        self: Store[bytes, bytes], pairs: SupportsKeysAndGetItem[_B, _Bytes], *, expire: _Seconds | None = None
+        self: Store[bytes, bytes],
+        pairs: SupportsKeysAndGetItem[_B, _Bytes],
+        *,
+        expire: _Seconds | None = None,
+        tag: _Tag | None = None,
     ) -> None: ...
     @overload
     def set_many(
-        self: Store[bytes, bytes], pairs: Iterable[tuple[_Bytes, _Bytes]], *, expire: _Seconds | None = None
+        self: Store[bytes, bytes],
+        pairs: Iterable[tuple[_Bytes, _Bytes]],
+        *,
+        expire: _Seconds | None = None,
+        tag: _Tag | None = None,
     ) -> None: ...
     @overload
     def set_many(
-        self: Store[bytes, _V], pairs: SupportsKeysAndGetItem[_B, _V], *, expire: _Seconds | None = None
+        self: Store[bytes, _V],
+        pairs: SupportsKeysAndGetItem[_B, _V],
+        *,
+        expire: _Seconds | None = None,
+        tag: _Tag | None = None,
     ) -> None: ...
     @overload
     def set_many(
-        self: Store[bytes, _V], pairs: Iterable[tuple[_Bytes, _V]], *, expire: _Seconds | None = None
+        self: Store[bytes, _V],
+        pairs: Iterable[tuple[_Bytes, _V]],
+        *,
+        expire: _Seconds | None = None,
+        tag: _Tag | None = None,
     ) -> None: ...
     @overload
     def set_many(
-        self: Store[_K, bytes], pairs: SupportsKeysAndGetItem[_K, _B], *, expire: _Seconds | None = None
+        self: Store[_K, bytes],
+        pairs: SupportsKeysAndGetItem[_K, _B],
+        *,
+        expire: _Seconds | None = None,
+        tag: _Tag | None = None,
     ) -> None: ...
     @overload
     def set_many(
-        self: Store[_K, bytes], pairs: Iterable[tuple[_K, _Bytes]], *, expire: _Seconds | None = None
+        self: Store[_K, bytes],
+        pairs: Iterable[tuple[_K, _Bytes]],
+        *,
+        expire: _Seconds | None = None,
+        tag: _Tag | None = None,
     ) -> None: ...
     @overload
-    def set_many(self, pairs: SupportsKeysAndGetItem[_K, _V], *, expire: _Seconds | None = None) -> None: ...
+    def set_many(
+        self, pairs: SupportsKeysAndGetItem[_K, _V], *, expire: _Seconds | None = None, tag: _Tag | None = None
+    ) -> None: ...
     @overload
-    def set_many(self, pairs: Iterable[tuple[_K, _V]], *, expire: _Seconds | None = None) -> None:
-        """Store the pairs of a mapping or of an iterable of pairs, each for `expire` seconds.
+    def set_many(
+        self, pairs: Iterable[tuple[_K, _V]], *, expire: _Seconds | None = None, tag: _Tag | None = None
+    ) -> None:
+        """Store the pairs of a mapping or of an iterable of pairs, each for `expire` seconds and with `tag`.
 
         One loop of compiled code. Each pair is written on its own: what came before an error stays. See batch() for all
         or none. TypeError for one str or buffer in the place of pairs.
@@ -724,28 +753,73 @@ class Store(MutableMapping[_K, _V]):
         """Delete many keys, and return how many of them had a value."""
 
     @overload
-    def set(self: Store[bytes, bytes], key: _Bytes, value: _Bytes, expire: _Seconds | None = None) -> None: ...
+    def set(
+        self: Store[bytes, bytes],
+        key: _Bytes,
+        value: _Bytes,
+        expire: _Seconds | None = None,
+        *,
+        tag: _Tag | None = None,
+    ) -> None: ...
     @overload
-    def set(self: Store[bytes, _V], key: _Bytes, value: _V, expire: _Seconds | None = None) -> None: ...
+    def set(
+        self: Store[bytes, _V], key: _Bytes, value: _V, expire: _Seconds | None = None, *, tag: _Tag | None = None
+    ) -> None: ...
     @overload
-    def set(self: Store[_K, bytes], key: _K, value: _Bytes, expire: _Seconds | None = None) -> None: ...
+    def set(
+        self: Store[_K, bytes], key: _K, value: _Bytes, expire: _Seconds | None = None, *, tag: _Tag | None = None
+    ) -> None: ...
     @overload
-    def set(self, key: _K, value: _V, expire: _Seconds | None = None) -> None:
+    def set(self, key: _K, value: _V, expire: _Seconds | None = None, *, tag: _Tag | None = None) -> None:
         """Store a value under a key for `expire` seconds; without, for ever.
 
         An expired key is gone for every operation. len() counts it until compaction, reorganize() or the next write of
         the key has met it.
+
+        tag: a str, bytes or an int, by which `evict` deletes the key together with all others that have it. "1", b"1"
+            and 1 are three tags; True is 1. The key keeps it while touch, incr, decr, compare_and_set and rmw change
+            it; what stores it anew without a tag, as `store[key] = value` does, takes it away. A key with a tag takes
+            eight bytes more, and is read and written some tenths of a microsecond more slowly.
+
+        TypeError for a tag of another type.
         """
 
     @overload
-    def add(self: Store[bytes, bytes], key: _Bytes, value: _Bytes, expire: _Seconds | None = None) -> bool: ...
+    def add(
+        self: Store[bytes, bytes],
+        key: _Bytes,
+        value: _Bytes,
+        expire: _Seconds | None = None,
+        *,
+        tag: _Tag | None = None,
+    ) -> bool: ...
     @overload
-    def add(self: Store[bytes, _V], key: _Bytes, value: _V, expire: _Seconds | None = None) -> bool: ...
+    def add(
+        self: Store[bytes, _V], key: _Bytes, value: _V, expire: _Seconds | None = None, *, tag: _Tag | None = None
+    ) -> bool: ...
     @overload
-    def add(self: Store[_K, bytes], key: _K, value: _Bytes, expire: _Seconds | None = None) -> bool: ...
+    def add(
+        self: Store[_K, bytes], key: _K, value: _Bytes, expire: _Seconds | None = None, *, tag: _Tag | None = None
+    ) -> bool: ...
     @overload
-    def add(self, key: _K, value: _V, expire: _Seconds | None = None) -> bool:
-        """Store a value where the key has none, and return True; return False, and change nothing, where it has one."""
+    def add(self, key: _K, value: _V, expire: _Seconds | None = None, *, tag: _Tag | None = None) -> bool:
+        """Store a value where the key has none, and return True; return False, and change nothing, where it has one.
+
+        expire, tag: as those of `set`.
+        """
+
+    def evict(self, tag: _Tag) -> int:
+        """Delete every key that was stored with this tag, and return how many they were.
+
+        Goes over the whole log once, and reads what of it is on disk: O(log). Other threads go on meanwhile; a key that
+        they store before the walk has come to it, with the same tag, may be deleted or not, and one that they store
+        anew without the tag stays. With durability="always" it is durable when it returns, in one commit.
+
+        A record has 62 bits of the tag's BLAKE2 digest, not the tag: keys of another tag with the same ones would be
+        deleted too, which is not to be expected among fewer than hundreds of millions of tags.
+
+        Raises TypeError for what is no tag, ReadOnlyError.
+        """
 
     @overload
     def delete(self: Store[bytes, _V], key: _Bytes) -> bool: ...
@@ -756,8 +830,10 @@ class Store(MutableMapping[_K, _V]):
     def exists(self, key: object) -> bool:
         """Return whether a key has a value: `key in store`, as a call."""
 
-    def get_or_set(self, key: _K | str, function: Callable[[], _V] | _V, expire: _Seconds | None = None) -> _V:
-        """Return the key's value; where it has none, store what `function()` returns, for `expire` seconds.
+    def get_or_set(
+        self, key: _K | str, function: Callable[[], _V] | _V, expire: _Seconds | None = None, *, tag: _Tag | None = None
+    ) -> _V:
+        """Return the key's value; where it has none, store what `function()` returns, for `expire` seconds, with `tag`.
 
         What is no function is stored as it is. Threads that ask at once may each call it; the first one to store wins,
         and all return what it stored, as it comes back from the store.
@@ -766,14 +842,18 @@ class Store(MutableMapping[_K, _V]):
     def compare_and_set(self, key: _K | str, expected: _V | str, value: _V | str) -> bool:
         """Store `value` where the key's value equals `expected`, in one step; return whether that was so.
 
-        Values are compared as objects. The key keeps its expiry. One without a value equals nothing: `add` stores that.
+        Values are compared as objects. The key keeps expiry and tag. One without a value equals nothing; `add` is
+        for that.
         """
 
     @overload
     def touch(self: Store[bytes, _V], key: _Bytes, expire: _Seconds | None = None) -> bool: ...
     @overload
     def touch(self, key: _K, expire: _Seconds | None = None) -> bool:
-        """Let a key live for `expire` seconds from now, None for ever; return False where it has no value."""
+        """Let a key live for `expire` seconds from now, None for ever; return False where it has no value.
+
+        It keeps its tag.
+        """
 
     @overload
     def ttl(self: Store[bytes, _V], key: _Bytes) -> float | None: ...
@@ -796,7 +876,7 @@ class Store(MutableMapping[_K, _V]):
         """Add `delta` to a counter and return its new value; no concurrent count is lost.
 
         A counter is a number in decimal digits in a store of bytes, an int in one whose codec gives ints. One that is
-        there keeps its expiry.
+        there keeps expiry and tag.
 
         default: what a key without a value counts from; None raises KeyError.
         expire: seconds that a new counter lives.
@@ -826,6 +906,7 @@ class Store(MutableMapping[_K, _V]):
         *,
         name: str | None = None,
         codec: Any = None,
+        tag: _Tag | None = None,
     ) -> Callable[[Callable[_P, _R]], Memoized[_P, _R]]:
         """Return a decorator that keeps a function's results in the store, by its arguments.
 
@@ -839,6 +920,7 @@ class Store(MutableMapping[_K, _V]):
         key: a function of the call's arguments that gives the key, instead of one made of name and arguments.
         name: what the keys begin with, instead of the function's module and qualified name.
         codec: of the results, see oxidbm.codecs; default: "objects" in a store of bytes, else the store's own.
+        tag: of the results, for `evict`.
 
         The key of a bound method begins with its object, that of a classmethod with its class. Raises TypeError for a
         method of an object that cannot be part of a key. Warns (RuntimeWarning) where the store has results of another
@@ -1451,14 +1533,25 @@ class Batch(Generic[_K, _V]):
         """As `delete`."""
 
     @overload
-    def set(self: Batch[bytes, bytes], key: _Bytes, value: _Bytes, expire: _Seconds | None = None) -> None: ...
+    def set(
+        self: Batch[bytes, bytes],
+        key: _Bytes,
+        value: _Bytes,
+        expire: _Seconds | None = None,
+        *,
+        tag: _Tag | None = None,
+    ) -> None: ...
     @overload
-    def set(self: Batch[bytes, _V], key: _Bytes, value: _V, expire: _Seconds | None = None) -> None: ...
+    def set(
+        self: Batch[bytes, _V], key: _Bytes, value: _V, expire: _Seconds | None = None, *, tag: _Tag | None = None
+    ) -> None: ...
     @overload
-    def set(self: Batch[_K, bytes], key: _K, value: _Bytes, expire: _Seconds | None = None) -> None: ...
+    def set(
+        self: Batch[_K, bytes], key: _K, value: _Bytes, expire: _Seconds | None = None, *, tag: _Tag | None = None
+    ) -> None: ...
     @overload
-    def set(self, key: _K, value: _V, expire: _Seconds | None = None) -> None:
-        """Store a value under a key, for `expire` seconds from now, when the block ends."""
+    def set(self, key: _K, value: _V, expire: _Seconds | None = None, *, tag: _Tag | None = None) -> None:
+        """Store a value under a key, for `expire` seconds from now and with `tag`, when the block ends."""
 
     @overload
     def delete(self: Batch[bytes, _V], key: _Bytes) -> None: ...

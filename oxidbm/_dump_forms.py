@@ -1,20 +1,22 @@
 """The forms of dump files: what JSON lines and binary frames of a store's items look like, written and read.
 
-JSON lines: one object a line, {"key": ..., "value": ...}, and "expiry", in milliseconds since 1970, where the item has
-one. Bytes that are UTF-8 are a string, all others {"base64": "..."}; both come back exactly. Where the store has
-codecs, the first line says them, {"oxidbm": 2, "keys": "int", "values": "json"}, and keys and values are what
-oxidbm/_plain.py makes of them; where that would not come back exactly, or the codec is not known here, "key_base64" and
-"value_base64" have the bytes. A file that was cut off between two lines cannot be told from a shorter one.
+JSON lines: one object a line, {"key": ..., "value": ...}, "expiry", in milliseconds since 1970, where the item has one,
+and "tag", the bits of it that the record has, in hexadecimal digits, where it has one. Bytes that are UTF-8 are a
+string, all others {"base64": "..."}; both come back exactly. Where the store has codecs, the first line says them,
+{"oxidbm": 2, "keys": "int", "values": "json"}, and keys and values are what oxidbm/_plain.py makes of them; where that
+would not come back exactly, or the codec is not known here, "key_base64" and "value_base64" have the bytes. A file that
+was cut off between two lines cannot be told from a shorter one.
 
 Binary: MAGIC, a frame with the names of the codecs, one frame for each item, the end frame. A frame is HEAD (key
-length, value length, expiry, CRC-32 of these, key and value), the key, the value; integers are little-endian. The end
-frame's key length is END, its value is the number of items in eight bytes; without it the file was cut off. Version 1
-had neither codecs nor expiry.
+length, value length, expiry, tag, CRC-32 of these, key and value), the key, the value; integers are little-endian. The
+end frame's key length is END, its value is the number of items in eight bytes; without it the file was cut off.
+Version 2 had no tags, version 1 neither codecs nor expiry.
 
 Readers yield item by item, so what stands before a fault can be used. Nothing here opens a store.
 """
 
 import json
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from struct import Struct
@@ -23,8 +25,10 @@ from typing import Any, BinaryIO, Final, NamedTuple
 from oxidbm import codecs
 from oxidbm._plain import Plain, Refused, from_base64, to_base64
 
-MAGIC: Final = b"\x8foxidump\x02"
-HEAD: Final = Struct("<IIQI")
+MAGIC: Final = b"\x8foxidump\x03"
+HEAD: Final = Struct("<IIQQI")
+MAGIC_2: Final = b"\x8foxidump\x02"
+HEAD_2: Final = Struct("<IIQI")
 MAGIC_1: Final = b"\x8foxidump\x01"
 HEAD_1: Final = Struct("<III")
 CHECKSUM_BYTES: Final = 4
@@ -34,6 +38,8 @@ VERSION: Final = 2
 KEY_LENGTH_MAX: Final = 0xFFFF
 CODEC_NAME_MAX: Final = 255
 EXPIRY_MAX: Final = 1 << 62
+TAG_MAX: Final = 1 << 62
+TAG: Final = re.compile("[0-9a-f]{16}")
 PIECE: Final = 1 << 20
 
 
@@ -42,11 +48,12 @@ class BadInput(ValueError):
 
 
 class Item(NamedTuple):
-    """An item as a dump has it: bytes, and the instant of its expiry in milliseconds since 1970, 0 for none."""
+    """An item as a dump has it: bytes, the instant of its expiry in milliseconds since 1970, its tag; 0 for none."""
 
     key: bytes
     value: bytes
     expiry: int = 0
+    tag: int = 0
 
 
 class Codecs(NamedTuple):
@@ -73,6 +80,8 @@ def json_line(item: Item, key_codec: Plain, value_codec: Plain) -> bytes:
             line[f"{name}_base64"] = to_base64(data)
     if item.expiry:
         line["expiry"] = item.expiry
+    if item.tag:
+        line["tag"] = f"{item.tag:016x}"
     return plain_text(line) + b"\n"
 
 
@@ -131,9 +140,9 @@ def checked_names(keys: str, values: str) -> Codecs:
 def item_in(data: Any, key_codec: Plain, value_codec: Plain) -> Item:
     """Return the item that a line's object says."""
     names = set(data) if isinstance(data, dict) else set()
-    bases = sorted(name.removesuffix("_base64") for name in names - {"expiry"})
+    bases = sorted(name.removesuffix("_base64") for name in names - {"expiry", "tag"})
     if bases != ["key", "value"]:
-        raise BadInput('it is not an object with exactly "key" and "value", and "expiry" where it has one')
+        raise BadInput('it is not an object with exactly "key" and "value", and "expiry" and "tag" where it has them')
     parts = []
     for name, codec in (("key", key_codec), ("value", value_codec)):
         member = name if name in names else f"{name}_base64"
@@ -146,7 +155,16 @@ def item_in(data: Any, key_codec: Plain, value_codec: Plain) -> Item:
     expiry = data.get("expiry", 0)
     if type(expiry) is not int or not 0 <= expiry < EXPIRY_MAX:
         raise BadInput('"expiry" is no number of milliseconds since 1970')
-    return Item(parts[0], parts[1], expiry)
+    return Item(parts[0], parts[1], expiry, tag_in(data.get("tag")))
+
+
+def tag_in(text: Any) -> int:
+    """Return the tag that a line's member has, 0 for None."""
+    if text is None:
+        return 0
+    if not isinstance(text, str) or not TAG.fullmatch(text) or not 0 < int(text, 16) < TAG_MAX:
+        raise BadInput('"tag" is not the 62 bits of one in 16 hexadecimal digits')
+    return int(text, 16)
 
 
 def bytes_in_base64(text: Any) -> bytes:
@@ -195,9 +213,9 @@ def json_items(lines: Iterator[bytes], number: int, names: Codecs | None) -> Ite
             raise BadInput(f"line {number}: {failure}") from None
 
 
-def frame(key_length: int, key: bytes, value: bytes, expiry: int) -> bytes:
+def frame(key_length: int, key: bytes, value: bytes, expiry: int = 0, tag: int = 0) -> bytes:
     """Return a frame's bytes."""
-    head = HEAD.pack(key_length, len(value), expiry, 0)[:-CHECKSUM_BYTES]
+    head = HEAD.pack(key_length, len(value), expiry, tag, 0)[:-CHECKSUM_BYTES]
     checksum = zlib.crc32(value, zlib.crc32(key, zlib.crc32(head)))
     return head + checksum.to_bytes(CHECKSUM_BYTES, "little") + key + value
 
@@ -206,12 +224,12 @@ def write_binary(items: Iterable[Item], file: BinaryIO, names: Codecs = Codecs()
     """Write items in the binary form; `names` are of the codecs that wrote them."""
     file.write(MAGIC)
     keys, values = (name.encode() for name in names)
-    file.write(frame(len(keys), keys, values, 0))
+    file.write(frame(len(keys), keys, values))
     count = 0
-    for key, value, expiry in items:
-        file.write(frame(len(key), key, value, expiry))
+    for key, value, expiry, tag in items:
+        file.write(frame(len(key), key, value, expiry, tag))
         count += 1
-    file.write(frame(END, b"", TOTAL.pack(count), 0))
+    file.write(frame(END, b"", TOTAL.pack(count)))
 
 
 def read_exactly(file: BinaryIO, length: int) -> bytes:
@@ -231,7 +249,7 @@ def read_frame(file: BinaryIO, form: Struct, number: int) -> tuple[int, Item]:
     head = read_exactly(file, form.size)
     if len(head) < form.size:
         raise BadInput(f"record {number}: the file is cut off here; a complete one ends with its number of records")
-    key_length, value_length, *expiries, checksum = form.unpack(head)
+    key_length, value_length, *words, checksum = form.unpack(head)
     if KEY_LENGTH_MAX < key_length != END:
         raise BadInput(f"record {number}: damaged; its key would have {key_length} bytes")
     key = read_exactly(file, 0 if key_length == END else key_length)
@@ -240,10 +258,12 @@ def read_frame(file: BinaryIO, form: Struct, number: int) -> tuple[int, Item]:
         raise BadInput(f"record {number}: the file is cut off in it")
     if zlib.crc32(value, zlib.crc32(key, zlib.crc32(head[:-CHECKSUM_BYTES]))) != checksum:
         raise BadInput(f"record {number}: damaged; its checksum does not match")
-    expiry = expiries[0] if expiries else 0
+    expiry, tag = (*words, 0, 0)[:2]
     if expiry >= EXPIRY_MAX:
         raise BadInput(f"record {number}: it would expire {expiry} milliseconds after 1970")
-    return key_length, Item(key, value, expiry)
+    if tag >= TAG_MAX:
+        raise BadInput(f"record {number}: its tag {tag:#x} has more than 62 bits")
+    return key_length, Item(key, value, expiry, tag)
 
 
 def binary_items(file: BinaryIO, form: Struct) -> Iterator[Item]:
@@ -274,16 +294,17 @@ def read_dump(file: BinaryIO) -> Dump:
     magic = first + read_exactly(file, len(MAGIC) - 1)
     if magic == MAGIC_1:
         return Dump(None, binary_items(file, HEAD_1))
-    if magic != MAGIC:
+    if magic not in (MAGIC, MAGIC_2):
         raise BadInput("this is no dump: it begins neither like JSON lines nor like the binary form of a known version")
+    form = HEAD if magic == MAGIC else HEAD_2
     try:
-        key_length, names = read_frame(file, HEAD, 0)
-        if key_length == END or names.expiry:
+        key_length, names = read_frame(file, form, 0)
+        if key_length == END or names.expiry or names.tag:
             raise BadInput("record 0: it does not say the codecs")
         found = checked_names(names.key.decode(), names.value.decode())
     except UnicodeDecodeError:
         raise BadInput("record 0: the names of the codecs are not UTF-8") from None
-    return Dump(found, binary_items(file, HEAD))
+    return Dump(found, binary_items(file, form))
 
 
 def lines_of(first: bytes, file: BinaryIO) -> Iterator[bytes]:

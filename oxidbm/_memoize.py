@@ -65,8 +65,8 @@ class ResultStore(Protocol):
     def get(self, key: Any, default: Any = None, /) -> Any:
         """Return the key's value, or `default`."""
 
-    def set(self, key: Any, value: Any, expire: float | None = None, /) -> None:
-        """Store a value that expires in so many seconds."""
+    def set(self, key: Any, value: Any, expire: float | None = None, /, **more: Any) -> None:
+        """Store a value that expires in so many seconds; with a `tag`, where there is one."""
 
     def __delitem__(self, key: Any, /) -> None:
         """Remove a key; KeyError where it has no value."""
@@ -103,10 +103,11 @@ Memoized.__module__ = "oxidbm"  # where users find it
 class Results:
     """The results of one function in a store."""
 
-    def __init__(self, store: ResultStore, codec: "codecs.Codec[Any] | None", expire: float | None) -> None:
+    def __init__(self, store: ResultStore, codec: "codecs.Codec[Any] | None", expire: float | None, tag: Any) -> None:
         self.store = store
         self.codec = codec
         self.expire = expire
+        self.more = {} if tag is None else {"tag": tag}  # a store of the user's own need not know tags
 
     def load(self, key: Any) -> Any:
         """Return a result, or MISSING; what does not decode was written by another codec and is none."""
@@ -125,7 +126,7 @@ class Results:
         """Store a result; raise what the codec raises for one that it does not take."""
         data = result if self.codec is None else self.codec.encode(result)
         try:
-            self.store.set(key, data, self.expire)
+            self.store.set(key, data, self.expire, **self.more)
         except ClosedError:
             if not self.forked():  # by the function itself
                 raise
@@ -447,6 +448,7 @@ def memoize(
     *,
     name: str | None = None,
     codec: Any = None,
+    tag: str | bytes | int | None = None,
 ) -> Callable[[Callable[P, R]], Memoized[P, R]]:
     """Return a decorator that keeps a function's results in a store; documented as Store.memoize in the stub."""
     check_expire(expire)
@@ -465,7 +467,7 @@ def memoize(
         codec = codecs.OBJECTS if store.value_codec == "bytes" else None
     else:
         codec = codecs.resolve(codec)
-    results = Results(store, codec, expire)
+    results = Results(store, codec, expire, tag)
 
     def decorate(function: Callable[P, R]) -> Memoized[P, R]:
         check_function(function)

@@ -315,6 +315,7 @@ def copy(
             if carver.tombstone():
                 retry.remove(table, carver.record_key())
             else:
-                retry.put(table, carver.record_key(), carver.value(), operations.ALWAYS, b"", carver.expiry())
+                key, value = carver.record_key(), carver.value()
+                retry.put_tagged(table, key, value, operations.ALWAYS, b"", carver.expiry(), carver.tag())
             if table.log.due:
                 table.maintainer.step()

@@ -165,7 +165,7 @@ def copy(
     else:
         to_value = writer_of(store, "values", store.value_codec).from_text
     count = 0
-    for key, value in source.pairs:
+    for key, value, expiry, tag in source.items():
         what = "key"
         try:
             key_bytes = key_codec.key_from_text(key)
@@ -175,7 +175,7 @@ def copy(
             before = "1 item was" if count == 1 else f"{count:,} items were"
             raise SourceError(f"the {what} {key[:80]!r} {failure}; {before} stored before it") from None
         try:
-            put_entry(store, key_bytes, value_bytes, 0)
+            put_entry(store, key_bytes, value_bytes, expiry, tag)
         except ValueError as failure:
             raise SourceError(f"the item {key[:80]!r} does not fit into a store: {failure}") from None
         count += 1

@@ -1,4 +1,4 @@
-"""Dump files: a store's items, with expiry and codecs, as JSON lines or in a binary form that notices damage.
+"""Dump files: a store's items, with expiry, tags and codecs, as JSON lines or in a binary form that notices damage.
 
     from oxidbm.dump import dump, load
     with open("fruit.dump", "wb") as file: dump(store, file)
@@ -57,7 +57,7 @@ def checked_items(
     skipped: takes the keys that were skipped.
     """
     key_codec, value_codec = map(Plain, codecs_of(store))
-    for key, value, expiry, address in entries(store):
+    for key, value, expiry, tag, address in entries(store):
         if on_error != "bytes":
             what = "the key"
             try:
@@ -70,7 +70,7 @@ def checked_items(
                 if skipped is not None:
                     skipped.append(key)
                 continue
-        yield Item(key, value, expiry)
+        yield Item(key, value, expiry, tag)
 
 
 def damaged(what: str, name: str, where: str, failure: ValueError) -> codecs.DecodeError:
@@ -171,7 +171,7 @@ def load(
     on_error: OnError = "raise",
     progress: Progress | None = None,
 ) -> Loaded:
-    """Store what a dump of either form holds, with codecs and expiry; durable when it returns.
+    """Store what a dump of either form holds, with codecs, expiry and tags; durable when it returns.
 
     target: a path, where a store with the dump's codecs is made if there is none, or an open store. What else it holds
         stays as it is.

@@ -8,6 +8,7 @@ from typing import BinaryIO, Final, TypeAlias
 from oxidbm import error
 
 Pairs: TypeAlias = Iterator[tuple[bytes, bytes]]
+Items: TypeAlias = Iterator[tuple[bytes, bytes, int, int]]  # with expiry in milliseconds since 1970 and tag, or 0
 
 # What opens a pipe without a writer to read waits for one; where the system has no such flag, it has no such pipes.
 NO_WAITING: Final = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -31,6 +32,22 @@ class Source:
         self.pairs = pairs
         self.left_out = [] if left_out is None else left_out
         self.pickled = False
+
+    def items(self) -> Items:
+        """Return the items with expiry and tag, of which there are none."""
+        return ((key, value, 0, 0) for key, value in self.pairs)
+
+
+class SourceOfItems(Source):
+    """An open source whose items have expiry and tag."""
+
+    def __init__(self, count: int | None, items: Items) -> None:
+        super().__init__(count, ((key, value) for key, value, _, _ in items))
+        self.marked = items
+
+    def items(self) -> Items:
+        """Return the items."""
+        return self.marked
 
 
 def check_regular(path: str) -> None:

@@ -9,10 +9,21 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import quote
 
-from oxidbm._sources.source import Pairs, Source, SourceError, Unchanged, check_regular, open_regular
+from oxidbm._core.store.tags import digest_of
+from oxidbm._sources.source import (
+    Items,
+    Source,
+    SourceError,
+    SourceOfItems,
+    Unchanged,
+    check_regular,
+    open_regular,
+)
+
+T = TypeVar("T")
 
 Value: TypeAlias = bytes | int | float | None
 Named: TypeAlias = tuple[bytes, str]  # a key's bytes, and how its source writes it
@@ -20,6 +31,7 @@ Named: TypeAlias = tuple[bytes, str]  # a key's bytes, and how its source writes
 SQLITE_MAGIC: Final = b"SQLite format 3\0"
 SQLITE_WAL_VERSION: Final = 2
 RAW, BINARY, TEXT, PICKLE = 1, 2, 3, 4  # diskcache's modes of a value
+FOREVER: Final = 1e12  # seconds since 1970
 
 
 @contextmanager
@@ -113,11 +125,11 @@ def open_sqlite3(path: str) -> Iterator[Source]:
         yield Source(count, counted(path, rows, count))
 
 
-def counted(path: str, pairs: Iterable[tuple[bytes, bytes]], count: int) -> Pairs:
+def counted(path: str, items: Iterable[T], count: int) -> Iterator[T]:
     """Yield items; SourceError where they are not as many as the source says."""
     found = 0
-    for pair in pairs:
-        yield pair
+    for item in items:
+        yield item
         found += 1
     if found != count:
         raise SourceError(f"{path} is damaged: it says that it has {count} items, and {found} can be read")
@@ -125,7 +137,7 @@ def counted(path: str, pairs: Iterable[tuple[bytes, bytes]], count: int) -> Pair
 
 LIVE: Final = "FROM Cache WHERE expire_time IS NULL OR expire_time > ? ORDER BY rowid"
 CHECKED: Final = f"SELECT typeof(key), key, raw, mode, filename, length(value) {LIVE}"
-ITEMS: Final = f"SELECT typeof(key), key, filename, value, size {LIVE}"
+ITEMS: Final = f"SELECT typeof(key), key, filename, value, size, expire_time, typeof(tag), tag {LIVE}"
 
 
 @contextmanager
@@ -140,7 +152,7 @@ def open_diskcache(path: str, keep_pickles: bool) -> Iterator[Source]:
         connections = [opened.enter_context(open_database(name, "Cache")) for name in names]
         shards = list(zip(directories, connections, strict=True))
         count = check_rows(path, connections, now, keep_pickles)
-        yield Source(count, counted(path, diskcache_pairs(shards, now), count))
+        yield SourceOfItems(count, counted(path, diskcache_items(shards, now), count))
 
 
 def check_rows(path: str, shards: list[sqlite3.Connection], now: float, keep_pickles: bool) -> int:
@@ -179,13 +191,27 @@ def fanout_shards(path: str) -> list[str]:
     return [directory for directory in directories if os.path.isfile(os.path.join(directory, "cache.db"))]
 
 
-def diskcache_pairs(shards: list[tuple[str, sqlite3.Connection]], now: float) -> Pairs:
+def diskcache_items(shards: list[tuple[str, sqlite3.Connection]], now: float) -> Items:
     """Yield the items of Cache directories that had not expired when the conversion began."""
     for directory, connection in shards:
-        for kind, key, filename, value, size in connection.execute(ITEMS, (now,)):
+        for kind, key, filename, value, size, expiry, tag_kind, tag in connection.execute(ITEMS, (now,)):
             if filename is not None:
                 value = read_value(directory, filename, size, named(kind, key))
-            yield as_bytes(key), as_bytes(value)
+            yield as_bytes(key), as_bytes(value), milliseconds(expiry), tag_of(tag_kind, tag)
+
+
+def milliseconds(expiry: Any) -> int:
+    """Return when an item expires, as a store has it; 0 for never."""
+    return max(int(min(expiry, FOREVER) * 1000), 1) if isinstance(expiry, (int, float)) else 0
+
+
+def tag_of(kind: bytes, tag: Value) -> int:
+    """Return an item's tag as a store has it, 0 for none, or for one that is no text, bytes or whole number."""
+    if kind == b"text" and isinstance(tag, bytes):
+        return digest_of(tag.decode(errors="replace"))
+    if isinstance(tag, float):
+        return digest_of(int(tag)) if tag.is_integer() else 0
+    return digest_of(tag)
 
 
 def read_value(directory: str, filename: Any, size: Any, key: str) -> bytes:

@@ -104,6 +104,7 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "get": reading.get,
     "set": writing.set_value,
     "del": writing.delete,
+    "evict": writing.evict,
     "keys": reading.keys,
     "scan": reading.scan,
     "history": reading.history,

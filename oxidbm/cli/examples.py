@@ -34,6 +34,10 @@ EXAMPLES: Final[dict[tuple[str, ...], list[tuple[str, str]]]] = {
         ("two keys", "oxidbm del fruit apple banana"),
         ("a key as `keys` prints it", r"oxidbm del fruit -e 'two\nlines'"),
     ],
+    ("evict",): [
+        ("a key that has a tag, and all that have it", "oxidbm set fruit grape blue --tag vine"),
+        ("", "oxidbm evict fruit vine"),
+    ],
     ("keys",): [
         ("the keys that begin with user:", "oxidbm keys fruit --prefix user:"),
         ("the first ten", "oxidbm keys fruit --limit 10"),

@@ -172,7 +172,7 @@ def keys(
     with stores.reading(path, checkpoint) as store:
         display = Display(store, on_error, as_json)
         start = prefix_bytes(display.key, prefix)
-        chosen = ((key, address) for key, _, _, address in entries(store) if key.startswith(start))
+        chosen = ((key, address) for key, _, _, _, address in entries(store) if key.startswith(start))
         for key, address in islice(chosen, limit):
             shown = display.item(key, None, address)
             if shown is not None:
@@ -268,7 +268,7 @@ def codec_faults(store: Store[Any, Any]) -> list[str]:
     """Return a sentence for each key or value that the store's codecs, as far as they are known here, did not write."""
     display = Display(store, OnError.RAISE, False)
     faults = []
-    for key, value, _, address in entries(store):
+    for key, value, _, _, address in entries(store):
         try:
             display.item(key, value, address)
         except DecodeError as failure:

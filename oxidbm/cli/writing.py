@@ -1,4 +1,4 @@
-"""Commands that change a store: set, del, compact, reorganize. What they did is durable when they end."""
+"""Commands that change a store: set, del, evict, compact, reorganize. What they did is durable when they end."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +26,9 @@ def set_value(
         str | None,
         typer.Option("--expire", metavar="TIME", help="Until the key expires: 90, 15m, 2h, 3d.", show_default="never"),
     ] = None,
+    tag: Annotated[
+        str | None, typer.Option("--tag", metavar="TEXT", help="By which evict deletes the key.", show_default="none")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="VALUE is JSON, as get --json prints it.")] = False,
     escaped: Annotated[
         bool, typer.Option("--escaped", "-e", help=r"KEY and VALUE are written as scan prints them, with \n and \x00.")
@@ -49,7 +52,7 @@ def set_value(
         check_known(store, "keys", store.key_codec)
         check_known(store, "values", store.value_codec)
         key_bytes = name.coded(Plain(store.key_codec))
-        store.set(key_bytes, given.coded(Plain(store.value_codec)), seconds)
+        store.set(key_bytes, given.coded(Plain(store.value_codec)), seconds, tag=tag)
 
 
 def given_value(value: str | None, source: Path | None, in_base64: bool, escaped: bool, as_json: bool) -> Given:
@@ -90,6 +93,16 @@ def delete(
     if missing:
         hint = next((key.hint() for key in missing if key.hint()), "")
         raise NoValue(f"no value to delete under {', '.join(key.name for key in missing)}{hint}")
+
+
+def evict(
+    path: StorePath,
+    tag: Annotated[str, typer.Argument(metavar="TAG", help="A text.", show_default=False)],
+) -> None:
+    """Delete every key that was stored with a tag; goes over the whole log once."""
+    with stores.writing(path) as store, progress("evicting"):
+        count = store.evict(tag)
+    streams.print_line(f"{path}: {words.items(count)} deleted")
 
 
 def compact(

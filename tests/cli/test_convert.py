@@ -215,6 +215,20 @@ def test_diskcache_texts_numbers_and_pickles(tmp_path: Path) -> None:
         convert.convert("diskcache", source, tmp_path / "missing", keep_pickles=True)
 
 
+def test_diskcache_expiry_and_tags(tmp_path: Path) -> None:
+    diskcache = pytest.importorskip("diskcache", reason="the package diskcache is not installed")
+    source = tmp_path / "source"
+    with diskcache.Cache(str(source)) as cache:
+        for number, tag in enumerate(["\u00e9", b"bytes", 7, 7.0, 1.5, None]):
+            cache.set(number, "value", expire=1000 if number % 2 else None, tag=tag)
+    convert.convert("diskcache", source, tmp_path / "target")
+    with oxidbm.Store(tmp_path / "target") as store:
+        left = [store.ttl(b"%d" % number) for number in range(6)]
+        assert [seconds is not None and 900 < seconds <= 1000 for seconds in left] == [False, True] * 3
+        assert (store.evict("\u00e9"), store.evict(b"bytes"), store.evict(7)) == (1, 1, 2)
+        assert sorted(store) == [b"4", b"5"]
+
+
 class Chain:
     """Stands in for a gdbm object, which has firstkey and nextkey, where this Python has no dbm.gnu."""
 

@@ -3,17 +3,18 @@
 import io
 import json
 import struct
+import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oxidbm import dump
-from oxidbm._dump_forms import MAGIC, MAGIC_1
+from oxidbm import Store, dump
+from oxidbm._dump_forms import END, MAGIC, MAGIC_1, MAGIC_2
 from tests.cli.helpers import ODD_ITEMS
 
 EXPIRIES = st.just(0) | st.integers(1, 2**62 - 1)
-ITEMS = st.lists(st.builds(dump.Item, st.binary(max_size=40), st.binary(max_size=40), EXPIRIES), max_size=8)
+ITEMS = st.lists(st.builds(dump.Item, st.binary(max_size=40), st.binary(max_size=40), EXPIRIES, EXPIRIES), max_size=8)
 
 
 def binary_of(items: list[dump.Item]) -> bytes:
@@ -87,6 +88,36 @@ def test_bytes_behind_a_binary_dump_are_noticed() -> None:
     assert read(binary_of(items) + b"\n") == (items, "bytes follow the end of the file's 1 records")
 
 
+def test_older_versions_load() -> None:
+    def version_2(key: bytes, value: bytes, expiry: int, length: int | None = None) -> bytes:
+        head = struct.pack("<IIQ", len(key) if length is None else length, len(value), expiry)
+        return head + struct.pack("<I", zlib.crc32(head + key + value)) + key + value
+
+    frames = [version_2(b"bytes", b"bytes", 0), version_2(b"k", b"v", 7), version_2(b"", struct.pack("<Q", 1), 0, END)]
+    assert read(MAGIC_2 + b"".join(frames)) == ([dump.Item(b"k", b"v", 7)], "")
+
+
+def test_a_tag_of_too_many_bits() -> None:
+    items = [dump.Item(b"k", b"v", 0, 1 << 62)]
+    assert read(binary_of(items)) == ([], "record 1: its tag 0x4000000000000000 has more than 62 bits")
+
+
+def test_tags_go_along_into_another_store() -> None:
+    for write in (dump.write_binary, dump.write_json_lines):
+        file = io.BytesIO()
+        with Store() as store:
+            store.set("a", "1", 1000, tag="of a")
+            store.set("b", "2", tag=7)
+            store["c"] = "3"
+            write(dump.checked_items(store), file)
+        file.seek(0)
+        with Store() as store:
+            assert dump.load(file, store).stored == 3
+            assert store.ttl("a") is not None
+            assert (store.evict("of a"), store.evict(7)) == (1, 1)
+            assert dict(store.items()) == {b"c": b"3"}
+
+
 def test_a_length_that_cannot_be_costs_no_memory() -> None:
     head = struct.pack("<III", 1, 0xFFFFFFFF, 0)
     assert read(MAGIC_1 + head + b"kv") == ([], "record 1: the file is cut off in it")
@@ -103,6 +134,10 @@ def test_a_length_that_cannot_be_costs_no_memory() -> None:
         (b'{"key": "a"}', 'exactly "key" and "value"'),
         (b'{"key": "a", "value": "b", "ttl": 1}', 'exactly "key" and "value"'),
         (b'{"key": "a", "value": 1}', '"value" is neither a string'),
+        (b'{"key": "a", "value": "", "tag": 1}', '"tag" is not the 62 bits'),
+        (b'{"key": "a", "value": "", "tag": "1"}', '"tag" is not the 62 bits'),
+        (b'{"key": "a", "value": "", "tag": "0000000000000000"}', '"tag" is not the 62 bits'),
+        (b'{"key": "a", "value": "", "tag": "4000000000000000"}', '"tag" is not the 62 bits'),
         (b'{"key": null, "value": "1"}', '"key" is neither a string'),
         (b'{"key": "a", "value": {"base64": "?"}}', '"value" is not valid base64'),
         (b'{"key": "a", "value": {"base64": "\\u00e9"}}', '"value" is not valid base64'),

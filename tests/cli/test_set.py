@@ -39,6 +39,18 @@ def test_a_key_for_as_long_as_people_say(text: str, seconds: int, tmp_path: Path
     assert seconds - 60 < left <= seconds
 
 
+def test_a_tag_by_which_keys_are_evicted(tmp_path: Path) -> None:
+    for key in "ab":
+        assert invoke("set", tmp_path / "s", key, "1", "--tag", "7").exit_code == 0
+    assert invoke("set", tmp_path / "s", "c", "1").exit_code == 0
+    with Store(tmp_path / "s") as store:
+        store.set("d", "1", tag=7)
+    result = invoke("evict", tmp_path / "s", "7")
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 's'}: 2 items deleted\n")
+    assert sorted(contents(tmp_path / "s")) == [b"c", b"d"]
+    assert invoke("evict", tmp_path / "none", "7").exit_code == 3
+
+
 def test_what_is_no_duration_is_refused_before_a_store_is_made(tmp_path: Path) -> None:
     for text in ("soon", "1h30", "0"):
         result = invoke("set", tmp_path / "s", "a", "1", "--expire", text)

@@ -33,7 +33,11 @@ def test_signatures_say_which_arguments_go_by_name_alone() -> None:
     with oxidbm.Store() as store:
         assert parameters(store.get) == dict.fromkeys(["key", "default"], "POSITIONAL_OR_KEYWORD")
         assert PURE or str(inspect.signature(store.get)) == "(key, default=None)"
-        assert parameters(store.set_many) == {"pairs": "POSITIONAL_OR_KEYWORD", "expire": "KEYWORD_ONLY"}
+        assert parameters(store.set_many) == {
+            "pairs": "POSITIONAL_OR_KEYWORD",
+            "expire": "KEYWORD_ONLY",
+            "tag": "KEYWORD_ONLY",
+        }
         assert list(parameters(store.pop)) == ["key", "default"]
         assert parameters(store.history)["scan"] == "KEYWORD_ONLY"
         assert parameters(oxidbm.Store)["memory"] == "KEYWORD_ONLY"

@@ -22,6 +22,7 @@ MULTIPLIER_ODD: Final = 0x2545F4914F6CDD1D
 MULTIPLIER_END: Final = 0x3F58476D1CE4E5B9
 
 HAS_EXPIRY: Final = 1
+HAS_TAG: Final = 16
 PAGE_RUN: Final = 2
 COMMIT: Final = 4
 SESSION: Final = 8
@@ -65,6 +66,11 @@ def checksum(content: bytes, address: int, key: int) -> int:
     return ((h >> 30) & MASK_32) ^ key or 1
 
 
+def optional(flags: int) -> int:
+    """Return how many bytes the words take that only some records have."""
+    return 8 * (bool(flags & HAS_EXPIRY) + bool(flags & HAS_TAG))
+
+
 @dataclass
 class Record:
     """A record's fields; lengths and capacity that are None are those of key and value."""
@@ -79,6 +85,7 @@ class Record:
     unverified: bool = False
     flags: int = 0
     expiry: int = 0
+    tag: int = 0
     key_length: int | None = None
     value_length: int | None = None
     capacity: int | None = None
@@ -94,8 +101,9 @@ class Record:
         own = (len(padded(self.value)) + len(self.spare)) // 8
         capacity = own if self.capacity is None else self.capacity
         body = struct.pack("<q", self.expiry) if self.flags & HAS_EXPIRY else b""
+        body += struct.pack("<q", self.tag) if self.flags & HAS_TAG else b""
         body += padded(self.key) + padded(self.value)
-        claimed = HEADER + 8 * (self.flags & HAS_EXPIRY) + (key_length + 7 & ~7) + (value_length + 7 & ~7)
+        claimed = HEADER + optional(self.flags) + (key_length + 7 & ~7) + (value_length + 7 & ~7)
         content = struct.pack("<QQQ", info, shape, (capacity & MASK_32) << 32) + body + self.spare
         summed = content[:claimed] + bytes(max(0, min(claimed, CONTENT_MAX) - len(content)))
         seal = (capacity & MASK_32) << 32 | checksum(summed, self.address, checksum_key)
@@ -103,8 +111,7 @@ class Record:
 
     def size(self) -> int:
         """Return how many bytes the record takes."""
-        expiry = 8 * (self.flags & HAS_EXPIRY)
-        return HEADER + expiry + len(padded(self.key)) + len(padded(self.value)) + len(self.spare)
+        return HEADER + optional(self.flags) + len(padded(self.key)) + len(padded(self.value)) + len(self.spare)
 
     def with_fields(self, **fields: object) -> "Record":
         """Return a record with other fields."""
@@ -122,9 +129,12 @@ def decode_record(data: bytes, offset: int, address: int) -> Record | None:
     key_length = shape >> 32 & 0xFFFF
     value_length = shape & MASK_32
     at = offset + HEADER
-    expiry = 0
+    expiry = tag = 0
     if flags & HAS_EXPIRY and at + 8 <= len(data):
         (expiry,) = struct.unpack_from("<q", data, at)
+        at += 8
+    if flags & HAS_TAG and at + 8 <= len(data):
+        (tag,) = struct.unpack_from("<q", data, at)
         at += 8
     key = data[at : at + key_length]
     at += key_length + 7 & ~7
@@ -144,6 +154,7 @@ def decode_record(data: bytes, offset: int, address: int) -> Record | None:
         bool(info >> 63),
         flags,
         expiry,
+        tag,
         spare=spare,
     )
 

@@ -23,7 +23,18 @@ from typing import Any, Final
 import oxidbm
 from oxidbm.codecs import RAW
 from tests.collisions import colliding_key
-from tests.format.codec import COMMIT, COMMIT_FIELDS, HAS_EXPIRY, PAGE_RUN, Image, Record, of_words, read_image, words
+from tests.format.codec import (
+    COMMIT,
+    COMMIT_FIELDS,
+    HAS_EXPIRY,
+    HAS_TAG,
+    PAGE_RUN,
+    Image,
+    Record,
+    of_words,
+    read_image,
+    words,
+)
 from tests.format.stores import SEED, make_directory, make_paged, make_tiny, open_store
 from tests.inside import log_of
 
@@ -46,6 +57,8 @@ def make_mixed(path: Path) -> None:
         for key in collided[turn:]:
             store[key] = key
         store.set(b"expiring", b"soon", expire=1000 + turn)
+        store.set(b"tagged", b"with one", tag="a tag")
+        store.set(b"tagged and expiring", b"with both", expire=1000 + turn, tag=turn)
         with store.session(f"session {turn}") as session:
             session.upsert(b"by session", b"%d" % turn)
             session.delete(b"%d" % turn)
@@ -145,14 +158,17 @@ def change_field(chance: random.Random, image: Image) -> None:
         "tombstone": not record.tombstone,
         "invalid": True,
         "unverified": not record.unverified,
-        "flags": record.flags ^ chance.choice((HAS_EXPIRY, PAGE_RUN, COMMIT, 8, 1 << 15)),
+        "flags": record.flags ^ chance.choice((HAS_EXPIRY, HAS_TAG, PAGE_RUN, COMMIT, 8, 1 << 15)),
         "expiry": some_number(chance) & (1 << 62) - 1,
+        "tag": some_number(chance) & (1 << 62) - 1,
         "key_length": some_number(chance, len(record.key)) & 0xFFFF,
         "value_length": some_number(chance, len(record.value)) & 0xFFFFFFFF,
         "capacity": some_number(chance, record.size() // 8) & 0xFFFFFFFF,
     }
     name = chance.choice(list(fields))
     if name == "expiry" and not record.flags & HAS_EXPIRY:
+        name = "previous"
+    if name == "tag" and not record.flags & HAS_TAG:
         name = "previous"
     image.put(page, offset, record.with_fields(**{name: fields[name]}))
 

@@ -115,9 +115,12 @@ def padded(size: int) -> int:
 def record_size(data: bytes | bytearray, offset: int) -> int:
     """Return how many bytes of a record its checksum covers, computed here from the format's text."""
     _, shape, _ = words_of(data, offset)
-    expiry = 8 if shape >> 48 & 1 else 0
+    optional = 8 * ((shape >> 48 & 1) + (shape >> 52 & 1))
     return (
-        HEADER_BYTES + expiry + padded(shape >> KEY_LENGTH_SHIFT & KEY_LENGTH_MASK) + padded(shape & VALUE_LENGTH_MASK)
+        HEADER_BYTES
+        + optional
+        + padded(shape >> KEY_LENGTH_SHIFT & KEY_LENGTH_MASK)
+        + padded(shape & VALUE_LENGTH_MASK)
     )
 
 

@@ -145,7 +145,9 @@ RECORD_FIELDS = {
     "flag has_expiry": (14, 0),
     "flag page_run": (14, 1),
     "flag commit": (14, 2),
-    "unknown flag": (14, 3),
+    "flag session": (14, 3),
+    "flag has_tag": (14, 4),
+    "unknown flag": (14, 5),
     "last unknown flag": (15, 7),
     "checksum": (16, 0),
     "value_capacity": (20, 0),
@@ -179,11 +181,11 @@ def test_unknown_flag_is_named_even_with_a_right_checksum(tiny: Path) -> None:
     offset = record_offsets((tiny / SEGMENT).read_bytes())[0]
 
     def change(data: bytearray) -> None:
-        data[offset + 14] |= 16
+        data[offset + 14] |= 32
         reseal(data, offset)
 
     edit(tiny / SEGMENT, change)
-    refused(tiny, oxidbm.CorruptionError, f"{tiny / SEGMENT} at offset {offset}", "unknown bits 0x10")
+    refused(tiny, oxidbm.CorruptionError, f"{tiny / SEGMENT} at offset {offset}", "unknown bits 0x20")
 
 
 def test_unknown_version_is_named_even_with_a_right_checksum(tiny: Path) -> None:

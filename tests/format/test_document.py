@@ -170,6 +170,7 @@ def test_flags() -> None:
         "page_run": (record.FLAG_PAGE_RUN, record.SHAPE_PAGE_RUN),
         "commit": (record.FLAG_COMMIT, record.SHAPE_COMMIT),
         "session": (record.FLAG_SESSION, record.SHAPE_SESSION),
+        "has_tag": (record.FLAG_TAG, record.SHAPE_TAG),
     }
     table = {row["flag"]: 1 << int(row["bit"]) for row in rows("flags")}
     assert table == {name: flag for name, (flag, _) in constants.items()}
@@ -192,8 +193,12 @@ def test_record() -> None:
     assert [int(row["word"]) for row in table] == list(range(len(table)))
     assert [row["field"] for row in table if row["there"] == "always"] == ["info", "shape", "seal"]
     assert sum(row["there"] == "always" for row in table) == record.HEADER_WORDS
-    assert table[-1]["field"] == "expiry"
+    assert [row["field"] for row in table[-2:]] == ["expiry", "tag"]
     assert record.key_word(record.SHAPE_EXPIRY) == record.HEADER_WORDS + 1
+    assert record.tag_word(record.SHAPE_TAG) == record.HEADER_WORDS
+    assert record.key_word(record.SHAPE_TAG) == record.HEADER_WORDS + 1
+    assert record.tag_word(record.SHAPE_EXPIRY | record.SHAPE_TAG) == int(table[-1]["word"])
+    assert record.key_word(record.SHAPE_EXPIRY | record.SHAPE_TAG) == record.HEADER_WORDS + 2
 
 
 def test_addresses_and_segments() -> None:

@@ -1,8 +1,10 @@
-"""Rules beside those of tests/model/machine.py: keys that expire by a clock that rules move, the order, sessions.
+"""Rules beside those of tests/model/machine.py: keys that expire by a clock that rules move, tags, the order, sessions.
 
 len() counts an expired key until it is met, so `wait` meets each one and makes that durable. The keys that expire are
 their own, because rmw and counting would keep the expiry; they share bucket and tag with others.
 """
+
+from typing import TypeAlias
 
 import pytest
 from hypothesis import strategies as st
@@ -19,6 +21,9 @@ NAMES = ("a", "b", "c", "larger than a page" * 300)
 expiring = st.integers(0, EXPIRING - 1)
 names = st.sampled_from(NAMES)
 times = st.none() | st.sampled_from([1, 3, 10])
+Tag: TypeAlias = str | bytes | int
+TAGS: list[Tag] = ["1", b"1", 1]
+tags = st.none() | st.sampled_from(TAGS)
 
 
 class OrderedRules(StoreMachine):
@@ -52,55 +57,74 @@ class OrderedRules(StoreMachine):
 
 
 class ExpiringRules(StoreMachine):
-    """With keys that expire."""
+    """With keys that expire and have tags."""
 
     def __init__(self) -> None:
         super().__init__()
         self.expiries: dict[bytes, float] = {}
         self.committed_expiries: dict[bytes, float] = {}
+        self.tags: dict[bytes, Tag] = {}
+        self.committed_tags: dict[bytes, Tag] = {}
 
     def expiring_key(self, number: int) -> bytes:
         """Return a key of these rules."""
         return colliding_key(table_of(self.store).seed, number % GROUPS, COLLIDING + number)
 
-    def note(self, key: bytes, seconds: float | None) -> None:
+    def note(self, key: bytes, seconds: float | None, tag: Tag | None = None) -> None:
+        """Note when a key expires, and its tag."""
+        self.note_expiry(key, seconds)
+        self.tags.pop(key, None)
+        if tag is not None:
+            self.tags[key] = tag
+
+    def note_expiry(self, key: bytes, seconds: float | None) -> None:
         """Note when a key expires."""
         self.expiries.pop(key, None)
         if seconds is not None:
             self.expiries[key] = self.now + seconds
 
     def commit_seen(self) -> None:
-        """As it says; with the expiries."""
+        """As it says; with expiries and tags."""
         super().commit_seen()
         self.committed_expiries = dict(self.expiries)
+        self.committed_tags = dict(self.tags)
 
     def drop_iterations(self) -> None:
         """As it says; what was not committed is forgotten just then."""
         super().drop_iterations()  # type: ignore[misc]
         self.expiries = dict(self.committed_expiries)
+        self.tags = dict(self.committed_tags)
 
-    @rule(number=expiring, size=sizes, seconds=times)
-    def set_expiring(self, number: int, size: int, seconds: float | None) -> None:
+    @rule(number=expiring, size=sizes, seconds=times, tag=tags)
+    def set_expiring(self, number: int, size: int, seconds: float | None, tag: Tag | None) -> None:
         key, value = self.expiring_key(number), self.value(size)
-        self.store.set(key, value, seconds)
+        self.store.set(key, value, seconds, tag=tag)
         self.changed(key, value)
-        self.note(key, seconds)
+        self.note(key, seconds, tag)
 
-    @rule(number=expiring, size=sizes, seconds=times)
-    def add_expiring(self, number: int, size: int, seconds: float | None) -> None:
+    @rule(number=expiring, size=sizes, seconds=times, tag=tags)
+    def add_expiring(self, number: int, size: int, seconds: float | None, tag: Tag | None) -> None:
         key, value = self.expiring_key(number), self.value(size)
         there = key in self.model
-        assert self.store.add(key, value, seconds) != there
+        assert self.store.add(key, value, seconds, tag=tag) != there
         if not there:
             self.changed(key, value)
-            self.note(key, seconds)
+            self.note(key, seconds, tag)
+
+    @rule(tag=st.sampled_from(TAGS))
+    def evict(self, tag: Tag) -> None:
+        gone = [key for key, held in self.tags.items() if held == tag and key in self.model]
+        assert self.store.evict(tag) == len(gone)
+        for key in gone:
+            self.changed(key, None)
+            self.note(key, None)
 
     @rule(number=expiring, seconds=times)
     def touch(self, number: int, seconds: float | None) -> None:
         key = self.expiring_key(number)
         assert self.store.touch(key, seconds) == (key in self.model)
         if key in self.model:
-            self.note(key, seconds)
+            self.note_expiry(key, seconds)
 
     @rule(number=expiring)
     def look_at_expiring(self, number: int) -> None:
@@ -111,7 +135,7 @@ class ExpiringRules(StoreMachine):
 
     @rule(number=expiring, size=sizes)
     def update_expiring(self, number: int, size: int) -> None:
-        """A read-modify-write keeps the expiry."""
+        """A read-modify-write keeps expiry and tag."""
         key, value = self.expiring_key(number), self.value(size)
         if key in self.model:
             assert self.session.rmw(key, lambda old: value) == value
@@ -125,23 +149,23 @@ class ExpiringRules(StoreMachine):
         self.changed(key, None)
         self.note(key, None)
 
-    @rule(numbers=st.lists(st.tuples(expiring, times), max_size=8), size=st.integers(0, 300))
-    def batch_expiring(self, numbers: list[tuple[int, float | None]], size: int) -> None:
-        triples = [(self.expiring_key(number), self.value(size), seconds) for number, seconds in numbers]
+    @rule(numbers=st.lists(st.tuples(expiring, times, tags), max_size=8), size=st.integers(0, 300))
+    def batch_expiring(self, numbers: list[tuple[int, float | None, Tag | None]], size: int) -> None:
+        writes = [(self.expiring_key(number), self.value(size), seconds, tag) for number, seconds, tag in numbers]
         with self.store.batch() as batch:
-            for key, value, seconds in triples:
-                batch.set(key, value, seconds)
-        for key, value, seconds in triples:
+            for key, value, seconds, tag in writes:
+                batch.set(key, value, seconds, tag=tag)
+        for key, value, seconds, tag in writes:
             self.changed(key, value)
-            self.note(key, seconds)
+            self.note(key, seconds, tag)
 
-    @rule(numbers=st.lists(expiring, max_size=8), size=st.integers(0, 300), seconds=times)
-    def set_many_expiring(self, numbers: list[int], size: int, seconds: float | None) -> None:
+    @rule(numbers=st.lists(expiring, max_size=8), size=st.integers(0, 300), seconds=times, tag=tags)
+    def set_many_expiring(self, numbers: list[int], size: int, seconds: float | None, tag: Tag | None) -> None:
         pairs = {self.expiring_key(number): self.value(size) for number in numbers}
-        self.store.set_many(pairs, expire=seconds)
+        self.store.set_many(pairs, expire=seconds, tag=tag)
         for key, value in pairs.items():
             self.changed(key, value)
-            self.note(key, seconds)
+            self.note(key, seconds, tag)
 
     @rule(seconds=st.sampled_from([1, 1, 2, 20]))
     def wait(self, seconds: int) -> None:

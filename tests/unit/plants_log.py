@@ -85,7 +85,7 @@ HEADERS = {
     "version": (INFO, 2 << 48, "its version is 2, only 1 is known"),
     "no_version": (INFO, 0, "its version is 0, only 1 is known"),
     "invalid": (INFO, 1 << 48 | 1 << 62, "it is marked invalid, which this release never does"),
-    "flags": (SHAPE, 16 << 48 | 2 << 32 | 5, "its flags have the unknown bits 0x10"),
+    "flags": (SHAPE, 32 << 48 | 2 << 32 | 5, "its flags have the unknown bits 0x20"),
     "capacity": (SEAL, 0x7FFFFFFF << 32, "its capacity of 2147483647 words is more than the longest value takes"),
     "value_length": (SHAPE, 2 << 32 | 9, "its value of 9 bytes exceeds its capacity of 1 words"),
 }
@@ -250,6 +250,14 @@ def value_padding(path: Path) -> oxidbm.Store:
     return store
 
 
+@says("memory: the tag of address 184 is none of 62 bits")
+def tag_that_is_none(path: Path) -> oxidbm.Store:
+    store = three(path)
+    store.set(b"k3", b"value", tag="a tag")
+    surgeon.set_word(store, R2 + 40, VALUE - 1, 0)
+    return store
+
+
 @says("0000000000.seg at offset 104: the record at address 104 does not match its checksum")
 def record_on_disk_changed(path: Path) -> oxidbm.Store:
     store = on_disk(path)
@@ -311,9 +319,9 @@ def header(info: int, shape: int, seal: int) -> bytes:
     return b"".join(value.to_bytes(8, "little") for value in (info, shape, seal))
 
 
-@says("0000000000.seg at offset 96: the record at address 96 is corrupt: its flags have the unknown bits 0x10")
+@says("0000000000.seg at offset 96: the record at address 96 is corrupt: its flags have the unknown bits 0x20")
 def entry_to_a_bad_header_on_disk(path: Path) -> oxidbm.Store:
-    return entry_to_bytes(path, header(1 << 48, 16 << 48, 0))
+    return entry_to_bytes(path, header(1 << 48, 32 << 48, 0))
 
 
 @says("0000000000.seg at offset 264: the file ends inside a record's header (16 of 24 bytes)")

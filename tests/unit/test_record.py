@@ -39,10 +39,12 @@ def test_shape(key_length: int, value_length: int, flags: int) -> None:
     assert record.value_length(shape) == value_length
     assert record.flags_of(shape) == flags
     expiry = flags & record.FLAG_EXPIRY
+    key_word = 3 + expiry + bool(flags & record.FLAG_TAG)
     key_words = -(-key_length // 8)
-    assert record.key_word(shape) == 3 + expiry
-    assert record.value_word(shape) == 3 + expiry + key_words
-    assert record.content_words(shape) == 3 + expiry + key_words + -(-value_length // 8)
+    assert record.tag_word(shape) == 3 + expiry
+    assert record.key_word(shape) == key_word
+    assert record.value_word(shape) == key_word + key_words
+    assert record.content_words(shape) == key_word + key_words + -(-value_length // 8)
 
 
 @given(
@@ -88,7 +90,8 @@ def test_value_beyond_its_capacity(value_length: int, capacity: int) -> None:
 
 def test_constants_follow_from_one_another() -> None:
     assert record.HEADER_BYTES == 8 * record.HEADER_WORDS
-    assert record.FLAGS_KNOWN == record.FLAG_EXPIRY | record.FLAG_PAGE_RUN | record.FLAG_COMMIT | record.FLAG_SESSION
+    flags = [record.FLAG_EXPIRY, record.FLAG_PAGE_RUN, record.FLAG_COMMIT, record.FLAG_SESSION, record.FLAG_TAG]
+    assert sum(flags) == record.FLAGS_KNOWN
     assert record.words_for(record.VALUE_LENGTH_MAX) == record.CAPACITY_MAX
     parts = [ADDRESS_MASK, record.VERSION_MASK << record.VERSION_SHIFT, record.TOMBSTONE, 1 << record.INVALID_SHIFT]
     assert sum(parts) == 2**63 - 1

@@ -31,6 +31,7 @@ from oxidbm._core.log.record import (
     SHAPE_COMMIT,
     SHAPE_EXPIRY,
     SHAPE_SESSION,
+    SHAPE_TAG,
     TOMBSTONE,
     VERSION_FIRST,
     VERSION_MASK,
@@ -40,6 +41,7 @@ from oxidbm._core.log.record import (
     key_length,
     key_word,
     record_words,
+    tag_word,
     value_length,
     value_word,
 )
@@ -281,6 +283,10 @@ class Carver:
     def expiry(self) -> i64:
         """Return when the current record expires in milliseconds since 1970, 0 for never."""
         return read_i64_le(self.part(HEADER_WORDS, 8), 0) if self.shape & SHAPE_EXPIRY else 0
+
+    def tag(self) -> i64:
+        """Return the current record's tag, 0 for none."""
+        return read_i64_le(self.part(tag_word(self.shape), 8), 0) if self.shape & SHAPE_TAG else 0
 
     def is_commit(self) -> bool:
         """Return whether the current record is a commit record."""

@@ -20,7 +20,7 @@ from oxidbm._core.durability.commit import Commits
 from oxidbm._core.durability.commit_record import COMMIT_SHAPE
 from oxidbm._core.durability.session_check import SessionCheck
 from oxidbm._core.errors import CorruptionError
-from oxidbm._core.hashing import hash_key
+from oxidbm._core.hashing import MASK_62, hash_key
 from oxidbm._core.index.entry import address_of, is_mixed
 from oxidbm._core.index.faults import belongs, chain_faults, faults_of, is_in
 from oxidbm._core.log.cursor import Cursor
@@ -31,6 +31,7 @@ from oxidbm._core.log.record import (
     INFO_VERSION,
     SHAPE_COMMIT,
     SHAPE_EXPIRY,
+    SHAPE_TAG,
     SHAPE_UNINDEXED,
     TOMBSTONE,
     fault_of,
@@ -203,6 +204,8 @@ class Check:
         if shape & SHAPE_EXPIRY and not self.log.expiring and not self.timeless:
             self.timeless = True
             self.faults.append(f"store: the record at address {address} has an expiry, but the clock is never asked")
+        if shape & SHAPE_TAG and not 0 < cursor.tag() <= MASK_62:
+            self.say(address, f"the tag of address {address} is none of 62 bits")
         if self.walkable and not cursor.info & TOMBSTONE:
             self.count_live(cursor)
 

@@ -163,7 +163,7 @@ class Commits(Committer):
 
     def session_footprint(self, state: SessionState) -> i64:
         """Return how much of the log a session's record takes."""
-        return self.log.footprint(record_bytes(i64(len(state.name.encode())), SESSION_BYTES, False))
+        return self.log.footprint(record_bytes(i64(len(state.name.encode())), SESSION_BYTES, False, False))
 
     def forget_session(self, state: SessionState) -> None:
         """Know a session no more, durably with the next commit."""

@@ -21,8 +21,11 @@ from oxidbm._core.log.record import (
     SEAL_CAPACITY,
     SHAPE_EXPIRY,
     SHAPE_PAGE_RUN,
+    SHAPE_TAG,
     TOMBSTONE,
     VALUE_LENGTH_MASK,
+    key_word,
+    tag_word,
     value_word,
 )
 from oxidbm._core.memory import ADDRESS_WORD, VIEW_WORDS, copy_into
@@ -81,10 +84,12 @@ def rewrite(frame: vec[i64], seal: i64, at: i64, data: bytes, size: i64) -> None
     write_words(frame, at, data, size)
 
 
-def record_bytes(key_length: i64, value_length: i64, expires: bool) -> i64:
-    """Return the size of the record that `append_record` writes."""
+def record_bytes(key_length: i64, value_length: i64, expires: bool, tagged: bool) -> i64:
+    """Return the size of the record that `append_tagged` writes."""
     size: i64 = HEADER_BYTES + ((key_length + 7) & -8) + ((value_length + 7) & -8)
-    return size + 8 if expires else size
+    if expires:
+        size += 8
+    return size + 8 if tagged else size
 
 
 def append_record(log: HybridLog, key: bytes, value: bytes, info: i64, expiry: i64) -> i64:
@@ -98,12 +103,26 @@ def append_record(log: HybridLog, key: bytes, value: bytes, info: i64, expiry: i
     return address
 
 
-def append_reserved(log: HybridLog, key: bytes, value: bytes, info: i64, expiry: i64) -> i64:
-    """As `append_record`, of a record that found no room, on the page that a log in memory has in reserve."""
-    size = record_bytes(i64(len(key)), i64(len(value)), expiry != 0)
+def append_tagged(log: HybridLog, key: bytes, value: bytes, info: i64, expiry: i64, tag: i64) -> i64:
+    """As `append_record`, with a tag where that is not 0."""
+    if tag == 0:
+        return append_record(log, key, value, info, expiry)
+    size = record_bytes(i64(len(key)), i64(len(value)), expiry != 0, True)
+    address = log.allocate(size)
+    if address > 0:
+        write_tagged(log, address, size >> 3, key, value, info, expiry, tag)
+    return address
+
+
+def append_reserved(log: HybridLog, key: bytes, value: bytes, info: i64, expiry: i64, tag: i64) -> i64:
+    """As `append_tagged`, of a record that found no room, on the page that a log in memory has in reserve."""
+    size = record_bytes(i64(len(key)), i64(len(value)), expiry != 0, tag != 0)
     address = log.allocate_reserved(size)
     if address > 0:
-        write_record(log, address, size >> 3, key, value, info, expiry)
+        if tag == 0:
+            write_record(log, address, size >> 3, key, value, info, expiry)
+        else:
+            write_tagged(log, address, size >> 3, key, value, info, expiry, tag)
     return address
 
 
@@ -131,6 +150,31 @@ def write_record(log: HybridLog, address: i64, words: i64, key: bytes, value: by
     log.records += 1
 
 
+def write_tagged(
+    log: HybridLog, address: i64, words: i64, key: bytes, value: bytes, info: i64, expiry: i64, tag: i64
+) -> None:
+    """As `write_record`, with a tag: another function, so that records without one do not ask for it."""
+    length: i64 = len(key)
+    size: i64 = len(value)
+    shape: i64 = (length << KEY_LENGTH_SHIFT) | size | SHAPE_TAG
+    if expiry:
+        log.expiring = True
+        shape |= SHAPE_EXPIRY
+    if words << 3 > log.page_bytes:
+        shape |= SHAPE_PAGE_RUN
+    frame = log.frames.words[log.slot_of(address)]
+    o = log.word_of(address)
+    frame[o] = info
+    frame[o + 1] = shape
+    frame[o + 2] = ((size + 7) >> 3) << CAPACITY_SHIFT
+    if expiry:
+        frame[o + HEADER_WORDS] = expiry
+    frame[o + tag_word(shape)] = tag
+    write_words(frame, o + key_word(shape), key, length)
+    write_words(frame, o + value_word(shape), value, size)
+    log.records += 1
+
+
 def mark_as(log: HybridLog, address: i64, flag: i64) -> None:
     """Give a record that was just appended a flag in its shape: that of a commit record, or of a session record."""
     frame = log.frames.words[log.slot_of(address)]
@@ -138,8 +182,8 @@ def mark_as(log: HybridLog, address: i64, flag: i64) -> None:
     frame[o + 1] = frame[o + 1] | flag
 
 
-def overwrite(log: HybridLog, address: i64, shape: i64, value: bytes, expiry: i64) -> None:
-    """Give a record of the mutable region, whose shape is known, another value, and another expiry where it has one."""
+def overwrite(log: HybridLog, address: i64, shape: i64, value: bytes, expiry: i64, tag: i64) -> None:
+    """Give a record of the mutable region, whose shape is known, another value; of expiry and tag those that it has."""
     frame = log.frames.words[log.slot_of(address)]
     o = log.word_of(address)
     size: i64 = len(value)
@@ -148,6 +192,8 @@ def overwrite(log: HybridLog, address: i64, shape: i64, value: bytes, expiry: i6
     frame[o + 1] = (shape & ~VALUE_LENGTH_MASK) | size
     if expiry != 0:
         frame[o + HEADER_WORDS] = expiry
+    if tag != 0:
+        frame[o + tag_word(shape)] = tag
 
 
 def bury_in_place(log: HybridLog, address: i64) -> None:

@@ -22,10 +22,12 @@ from oxidbm._core.log.record import (
     HEADER_WORDS,
     SEAL_CAPACITY,
     SHAPE_EXPIRY,
+    SHAPE_TAG,
     content_words,
     key_length,
     key_word,
     record_words,
+    tag_word,
     value_length,
     value_word,
 )
@@ -274,3 +276,7 @@ class Cursor:
     def expiry(self) -> i64:
         """Return when the current record expires in milliseconds since 1970, 0 for never."""
         return read_i64_le(self.part(HEADER_WORDS, 8), 0) if self.shape & SHAPE_EXPIRY else 0
+
+    def tag(self) -> i64:
+        """Return the current record's tag, 0 for none."""
+        return read_i64_le(self.part(tag_word(self.shape), 8), 0) if self.shape & SHAPE_TAG else 0

@@ -22,6 +22,7 @@ from oxidbm._core.log.record import (
     HEADER_BYTES,
     HEADER_WORDS,
     SEAL_CAPACITY,
+    SHAPE_TAG,
     TOMBSTONE,
     content_words,
     fault_of,
@@ -30,6 +31,7 @@ from oxidbm._core.log.record import (
     key_word,
     previous_address,
     record_words,
+    tag_word,
     value_length,
     value_word,
 )
@@ -188,6 +190,13 @@ def expiry_of(log: HybridLog, record: Record) -> i64:
     """Return when a record expires in milliseconds since 1970, 0 for never."""
     if flags_of(record.shape) & FLAG_EXPIRY:
         return read_i64_le(part_of(log, record, HEADER_WORDS, 8), 0)
+    return 0
+
+
+def tag_of(log: HybridLog, record: Record) -> i64:
+    """Return a record's tag, 0 for none."""
+    if record.shape & SHAPE_TAG:
+        return read_i64_le(part_of(log, record, tag_word(record.shape), 8), 0)
     return 0
 
 

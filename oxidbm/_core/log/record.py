@@ -1,11 +1,12 @@
 """A record's bytes: where each field stands, how it is read and written.
 
-Three little-endian header words, then an optional expiry word, then key and value, each padded with zeros to a word:
+Three little-endian header words, then up to two optional words, then key and value, each padded with zeros to a word:
 
     word 0  info   bits 0-47 previous_address, 48-60 version (never 0), 61 tombstone, 62 invalid, 63 unverified
     word 1  shape  bits 0-31 value_length, 32-47 key_length, 48-63 flags
     word 2  seal   bits 0-31 checksum (0 until sealed), 32-63 value_capacity in words
     word 3  expiry milliseconds since 1970, only where the flag has_expiry is set
+    next    tag    62 bits of its digest, never 0, only where the flag has_tag is set
 
 A version of 0 does not exist, so an info word of 0 ends a page. `unverified` says that the key of the record at
 previous_address was not looked at when this one was appended. Unknown flags are an error. docs/format.md states the
@@ -32,15 +33,18 @@ KEY_LENGTH_SHIFT: Final = 32
 KEY_LENGTH_MASK: Final = 0xFFFF
 VALUE_LENGTH_MASK: Final = 0xFFFFFFFF
 FLAGS_SHIFT: Final = 48
+TAG_SHIFT: Final = 52
 FLAG_EXPIRY: Final = 1
 FLAG_PAGE_RUN: Final = 2
 FLAG_COMMIT: Final = 4
 FLAG_SESSION: Final = 8
-FLAGS_KNOWN: Final = FLAG_EXPIRY | FLAG_PAGE_RUN | FLAG_COMMIT | FLAG_SESSION
+FLAG_TAG: Final = 16
+FLAGS_KNOWN: Final = FLAG_EXPIRY | FLAG_PAGE_RUN | FLAG_COMMIT | FLAG_SESSION | FLAG_TAG
 SHAPE_EXPIRY: Final = 0x1000000000000
 SHAPE_PAGE_RUN: Final = 0x2000000000000
 SHAPE_COMMIT: Final = 0x4000000000000
 SHAPE_SESSION: Final = 0x8000000000000
+SHAPE_TAG: Final = 0x10000000000000
 SHAPE_UNINDEXED: Final = SHAPE_COMMIT | SHAPE_SESSION  # of the store's own records: no index entry leads to one
 
 CAPACITY_SHIFT: Final = 32
@@ -90,18 +94,23 @@ def words_for(length: i64) -> i64:
     return (length + 7) >> 3
 
 
+def tag_word(shape: i64) -> i64:
+    """Return the tag's word of a record that has one, counted from the record's first."""
+    return HEADER_WORDS + ((shape >> FLAGS_SHIFT) & FLAG_EXPIRY)
+
+
 def key_word(shape: i64) -> i64:
     """Return the key's first word, counted from the record's first."""
-    return HEADER_WORDS + ((shape >> FLAGS_SHIFT) & FLAG_EXPIRY)
+    return HEADER_WORDS + ((shape >> FLAGS_SHIFT) & FLAG_EXPIRY) + ((shape >> TAG_SHIFT) & 1)
 
 
 def value_word(shape: i64) -> i64:
     """Return the value's first word, counted from the record's first."""
-    return HEADER_WORDS + ((shape >> FLAGS_SHIFT) & FLAG_EXPIRY) + ((key_length(shape) + 7) >> 3)
+    return key_word(shape) + ((key_length(shape) + 7) >> 3)
 
 
 def content_words(shape: i64) -> i64:
-    """Return how many words the checksum covers: header, expiry, key and value, not the spare capacity behind it."""
+    """Return how many words the checksum covers: from the header to the value, not the spare capacity behind it."""
     return value_word(shape) + ((value_length(shape) + 7) >> 3)
 
 

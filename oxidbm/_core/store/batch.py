@@ -22,6 +22,7 @@ from oxidbm._core.log.room import Room
 from oxidbm._core.store.arguments import expiry_at, to_key, to_value
 from oxidbm._core.store.bulk import check_pairs, of_pair
 from oxidbm._core.store.handle import Handle
+from oxidbm._core.store.tags import digest_of
 from oxidbm._core.table import operations
 from oxidbm._core.table.locate import locate_steady
 from oxidbm._core.table.retry import make_room
@@ -41,6 +42,7 @@ class Batch:
         self.always = always
         self.values: dict[bytes, bytes] = {}
         self.expiries: dict[bytes, int] = {}
+        self.tags: dict[bytes, int] = {}
 
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias:
@@ -58,22 +60,28 @@ class Batch:
     def __delitem__(self, key: object) -> None:
         self.delete(key)
 
-    def set(self, key: object, value: object, expire: object = None) -> None:
+    def set(self, key: object, value: object, expire: object = None, *, tag: object = None) -> None:
         """Store a value under a key when the block ends."""
-        k = to_key(self.handle, key)
-        v = to_value(self.handle, k, value)
+        name = to_key(self.handle, key)
+        data = to_value(self.handle, name, value)
         expiry = expiry_at(self.handle, expire)
-        self.values[k] = v
+        digest = digest_of(tag)
+        self.values[name] = data
         if expiry:
-            self.expiries[k] = expiry
+            self.expiries[name] = expiry
         else:
-            self.expiries.pop(k, None)
+            self.expiries.pop(name, None)
+        if digest:
+            self.tags[name] = digest
+        else:
+            self.tags.pop(name, None)
 
     def delete(self, key: object) -> None:
         """Delete a key when the block ends; one without a value is none to delete."""
         k = to_key(self.handle, key)
         self.values[k] = DELETED
         self.expiries.pop(k, None)
+        self.tags.pop(k, None)
 
     def update(self, other: object) -> None:
         """Store the pairs of a mapping or of an iterable of pairs when the block ends."""
@@ -92,6 +100,7 @@ class Batch:
         """Forget what the batch holds."""
         self.values = {}
         self.expiries = {}
+        self.tags = {}
 
     def __enter__(self) -> "Batch":  # noqa: PYI034 - Self is not for compiled classes
         self.handle.life.check_writable()
@@ -100,7 +109,7 @@ class Batch:
     def __exit__(self, kind: object, value: object, trace: object) -> None:
         if kind is None and self.values:
             handle = self.handle
-            apply(handle, self.values, self.expiries)
+            apply(handle, self)
             self.clear()
             if handle.table.log.due:
                 handle.table.maintainer.step()
@@ -108,35 +117,37 @@ class Batch:
                 handle.commits.commit()
 
 
-def apply(handle: Handle, values: dict[bytes, bytes], expiries: dict[bytes, int]) -> None:
+def apply(handle: Handle, batch: Batch) -> None:
     """Do all writes of a batch, unseen until the last one is done."""
     table = handle.table
     life = handle.life
     life.check_writable()
-    check_size(table, values, expiries)
+    values = batch.values
+    check_size(table, batch)
     head = read_ahead(table, values, 0)
     with life.gate:
         life.shut_gate()
         try:
             with handle.commits.cut_lock:
-                reserve(table, values, expiries)
+                reserve(table, batch)
                 read_ahead(table, values, head)
-                apply_all(table, values, expiries)
+                apply_all(table, batch)
         finally:
             life.open_gate()
             table.log.frames.drop_runs()
 
 
-def record_size(key: bytes, value: bytes, expires: bool) -> i64:
+def record_size(batch: Batch, key: bytes, value: bytes) -> i64:
     """Return the size of the record that a batch may append for a key."""
-    return record_bytes(i64(len(key)), 0 if value is DELETED else i64(len(value)), expires)
+    size: i64 = 0 if value is DELETED else i64(len(value))
+    return record_bytes(i64(len(key)), size, key in batch.expiries, key in batch.tags)
 
 
-def check_size(table: Table, values: dict[bytes, bytes], expiries: dict[bytes, int]) -> None:
+def check_size(table: Table, batch: Batch) -> None:
     """Raise ValueError for a batch that takes more than the largest record may."""
     total: i64 = 0
-    for key, value in values.items():
-        total += record_size(key, value, key in expiries)
+    for key, value in batch.values.items():
+        total += record_size(batch, key, value)
     if total > table.value_limit:
         raise ValueError(
             f"a batch of {total} bytes does not fit: half of the memory budget, {table.value_limit} bytes, is the most "
@@ -169,27 +180,33 @@ def read_ahead(table: Table, values: dict[bytes, bytes], since: i64) -> i64:
     return head
 
 
-def reserve(table: Table, values: dict[bytes, bytes], expiries: dict[bytes, int]) -> None:
+def reserve(table: Table, batch: Batch) -> None:
     """Have page frames ready for all that a batch may append."""
     log = table.log
     room = Room(PAGES_SPARE, [])
     at: i64 = log.tail & log.offset_mask
-    for key, value in values.items():
-        at = room.add(record_size(key, value, key in expiries), at, log.page_bytes)
+    for key, value in batch.values.items():
+        at = room.add(record_size(batch, key, value), at, log.page_bytes)
     while not log.prepare(room):
         table.maintainer.make_room(room)
 
 
-def apply_all(table: Table, values: dict[bytes, bytes], expiries: dict[bytes, int]) -> None:
+def apply_all(table: Table, batch: Batch) -> None:
     """Do the writes, one after the other, whatever the signal handlers have to say."""
+    expiries = batch.expiries
+    tags = batch.tags
     interrupted: BaseException | None = None
     attempts: i64 = 0
     changed = False
-    for key, value in values.items():
+    for key, value in batch.values.items():
         while True:
             try:
                 if value is DELETED:
                     status = operations.delete(table, key)
+                elif tag := tags.get(key, 0):
+                    status = operations.upsert_tagged(
+                        table, key, value, operations.ALWAYS, b"", i64(expiries.get(key, 0)), i64(tag)
+                    )
                 else:
                     status = operations.upsert(table, key, value, operations.ALWAYS, b"", i64(expiries.get(key, 0)))
                 if status >= 0:

@@ -19,9 +19,10 @@ from oxidbm._core.life import OPEN, WRITABLE
 from oxidbm._core.log.record import KEY_LENGTH_MAX
 from oxidbm._core.store.arguments import expiry_at, to_key, to_value
 from oxidbm._core.store.handle import Handle
+from oxidbm._core.store.tags import digest_of
 from oxidbm._core.table import operations
 from oxidbm._core.table.advice import AHEAD, Ahead, has_cold, tell_of_keys
-from oxidbm._core.table.retry import make_room, put, remove
+from oxidbm._core.table.retry import make_room, put, put_tagged, remove
 from oxidbm._core.table.together import GROUP, Together, is_worth_it
 
 SLICE: Final = 1024  # keys between two breaths
@@ -189,20 +190,24 @@ def prefetch(handle: Handle, keys: object) -> None:
             _breath.breathe()
 
 
-def set_one(handle: Handle, key: object, value: object, expiry: i64) -> None:
+def set_one(handle: Handle, key: object, value: object, expiry: i64, tag: i64) -> None:
     """Store one pair of many."""
     table = handle.table
     handle.life.check_writable()
     coders = handle.coders
-    k = key if isinstance(key, bytes) and len(key) <= KEY_LENGTH_MAX and not coders.typed else to_key(handle, key)
+    name = key if isinstance(key, bytes) and len(key) <= KEY_LENGTH_MAX and not coders.typed else to_key(handle, key)
     if isinstance(value, bytes) and coders.value.kind == PLAIN and i64(len(value)) <= table.value_limit:
-        v = value
+        data = value
     else:
-        v = to_value(handle, k, value)
-    status = operations.upsert(table, k, v, operations.ALWAYS, b"", expiry)
+        data = to_value(handle, name, value)
+    if tag != 0:
+        put_tagged(table, name, data, operations.ALWAYS, b"", expiry, tag)
+        status: i64 = operations.DONE
+    else:
+        status = operations.upsert(table, name, data, operations.ALWAYS, b"", expiry)
     if status < 0:
         make_room(table, status)
-        put(table, k, v, operations.ALWAYS, b"", expiry)
+        put(table, name, data, operations.ALWAYS, b"", expiry)
     if table.log.due:
         table.maintainer.step()
 
@@ -216,13 +221,13 @@ def of_pair(pair: object) -> tuple[object, object]:
     return key, value
 
 
-def set_pair(handle: Handle, pair: object, expiry: i64) -> None:
+def set_pair(handle: Handle, pair: object, expiry: i64, tag: i64) -> None:
     """Store one pair of many, which is any iterable of two."""
     if isinstance(pair, tuple) and len(pair) == 2:
-        set_one(handle, pair[0], pair[1], expiry)
+        set_one(handle, pair[0], pair[1], expiry, tag)
     else:
         key, value = of_pair(pair)
-        set_one(handle, key, value, expiry)
+        set_one(handle, key, value, expiry, tag)
 
 
 def tell_of_pairs(handle: Handle, pairs: list[object]) -> None:
@@ -243,8 +248,8 @@ def keys_of(pairs: list[object], place: i64) -> list[object]:
     return [pair[0] if isinstance(pair, tuple) and len(pair) == 2 else None for pair in pairs[place : place + GROUP]]
 
 
-def set_list(handle: Handle, pairs: list[object], expiry: i64, cold_reads: i64) -> i64:
-    """As `set_many`, of a list: tuples of bytes, the common case, cost two calls less.
+def set_list(handle: Handle, pairs: list[object], expiry: i64, tag: i64, cold_reads: i64) -> i64:
+    """As `set_many`, of a list: tuples of bytes, the common case, cost two calls less where there is no tag.
 
     A write need not read, but where too many are pending it does. Once one has needed the device, which is seen by
     `cold_reads`, it is told of what the next ones will ask for. Returns that number, for a list that follows.
@@ -252,7 +257,7 @@ def set_list(handle: Handle, pairs: list[object], expiry: i64, cold_reads: i64) 
     table = handle.table
     log = table.log
     life = handle.life
-    plain: bool = not handle.coders.typed
+    plain: bool = not handle.coders.typed and tag == 0
     limit: i64 = table.value_limit
     left: i64 = SLICE
     together = Together(table) if plain and is_worth_it(table, len(pairs)) else None
@@ -272,7 +277,7 @@ def set_list(handle: Handle, pairs: list[object], expiry: i64, cold_reads: i64) 
                 elif len(key) <= KEY_LENGTH_MAX and i64(len(value)) <= limit:
                     done = operations.upsert(table, key, value, operations.ALWAYS, b"", expiry) == operations.DONE
         if not done:
-            set_pair(handle, pair, expiry)
+            set_pair(handle, pair, expiry, tag)
         elif table.log.due:
             table.maintainer.step()
         left -= 1
@@ -282,7 +287,7 @@ def set_list(handle: Handle, pairs: list[object], expiry: i64, cold_reads: i64) 
     return cold_reads
 
 
-def set_many(handle: Handle, pairs: object, expire: object) -> None:
+def set_many(handle: Handle, pairs: object, expire: object, tag: object) -> None:
     """Store the pairs of a mapping, of what has keys(), or of an iterable of pairs.
 
     Of a list or a dict, which nobody writes meanwhile, the device is told what is to come; the pairs of a generator may
@@ -290,6 +295,7 @@ def set_many(handle: Handle, pairs: object, expire: object) -> None:
     """
     check_pairs(pairs)
     expiry = expiry_at(handle, expire)
+    digest = digest_of(tag)
     cold_reads: i64 = handle.table.log.cold_reads
     left: i64 = SLICE
     if isinstance(pairs, dict):
@@ -299,25 +305,25 @@ def set_many(handle: Handle, pairs: object, expire: object) -> None:
                 group: list[object] = list(islice(items, SLICE))
                 if not group:
                     return
-                cold_reads = set_list(handle, group, expiry, cold_reads)
+                cold_reads = set_list(handle, group, expiry, digest, cold_reads)
         for key, value in pairs.items():
-            set_one(handle, key, value, expiry)
+            set_one(handle, key, value, expiry, digest)
             left -= 1
             if left == 0:
                 left = SLICE
                 _breath.breathe()
         return
     if isinstance(pairs, list):
-        set_list(handle, pairs, expiry, cold_reads)
+        set_list(handle, pairs, expiry, digest, cold_reads)
         return
     if isinstance(pairs, Mapping):
         pairs = pairs.items()
     elif hasattr(pairs, "keys"):
         for key in cast(Any, pairs).keys():  # noqa: SIM118 - a mapping need only have keys()
-            set_one(handle, key, cast(Any, pairs)[key], expiry)
+            set_one(handle, key, cast(Any, pairs)[key], expiry, digest)
         return
     for pair in cast(Iterable[object], pairs):
-        set_pair(handle, pair, expiry)
+        set_pair(handle, pair, expiry, digest)
         left -= 1
         if left == 0:
             left = SLICE

@@ -2,15 +2,17 @@
 
 from typing import Any
 
+from mypy_extensions import i64
+
 from oxidbm._core.store.arguments import expiry_at, to_value
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.ordered import KeyOrder
 from oxidbm._core.table import operations
-from oxidbm._core.table.retry import put, replace
+from oxidbm._core.table.retry import put_tagged, replace
 
 
 def compare_and_set(handle: Handle, key: bytes, expected: object, value: object) -> bool:
-    """Give a key whose value equals `expected` another one, and let it keep its expiry; False where it has not.
+    """Give a key whose value equals `expected` another one, and let it keep expiry and tag; False where it has not.
 
     Values are compared as objects, since equal ones need not have equal bytes; what was written meanwhile by others is
     looked at again.
@@ -31,7 +33,7 @@ def compare_and_set(handle: Handle, key: bytes, expected: object, value: object)
             return True
 
 
-def get_or_set(handle: Handle, key: bytes, function: Any, expire: object) -> tuple[object, bool]:
+def get_or_set(handle: Handle, key: bytes, function: Any, expire: object, tag: i64) -> tuple[object, bool]:
     """Return a key's value, and whether it was stored by this: what the function returned, where there was none.
 
     Where another thread has stored one meanwhile, that is returned.
@@ -44,7 +46,7 @@ def get_or_set(handle: Handle, key: bytes, function: Any, expire: object) -> tup
         made = function() if callable(function) else function
         first = to_value(handle, key, made)
         handle.life.check_writable()
-        if put(table, key, first, operations.IF_ABSENT, b"", expiry_at(handle, expire)):
+        if put_tagged(table, key, first, operations.IF_ABSENT, b"", expiry_at(handle, expire), tag):
             return handle.coders.value_of(key, first), True
 
 

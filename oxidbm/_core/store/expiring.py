@@ -13,7 +13,7 @@ from oxidbm._core.store.arguments import expiry_at, to_value
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.table import operations
 from oxidbm._core.table.locate import locate
-from oxidbm._core.table.retry import put, replace
+from oxidbm._core.table.retry import put, put_tagged, replace
 
 NO_EXPIRY: Final = -1.0
 NO_VALUE: Final = -2.0
@@ -40,7 +40,7 @@ def touch(handle: Handle, key: bytes, expire: object) -> bool:
         if value is None:
             return False
         handle.life.check_writable()
-        if put(table, key, value, operations.IF_EQUAL, value, expiry):
+        if put_tagged(table, key, value, operations.IF_EQUAL, value, expiry, operations.KEEP_TAG):
             return True
 
 

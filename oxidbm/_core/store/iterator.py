@@ -17,7 +17,7 @@ from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import address_of
 from oxidbm._core.life import OPEN
 from oxidbm._core.log.cursor import Cursor
-from oxidbm._core.log.reader import expiry_of, is_live, key_of, value_of
+from oxidbm._core.log.reader import Record, expiry_of, is_live, key_of, tag_of, value_of
 from oxidbm._core.log.record import SHAPE_EXPIRY, SHAPE_UNINDEXED, TOMBSTONE, key_length, key_word, value_length
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.table.advice import CHAINS_WORTH, tell_of_chains
@@ -27,7 +27,7 @@ from oxidbm._core.table.locate import locate
 KEYS: Final = 0
 VALUES: Final = 1
 ITEMS: Final = 2
-ENTRIES: Final = 3  # key, value, expiry in milliseconds since 1970 or 0, address; for what copies stores
+ENTRIES: Final = 3  # key, value, expiry in milliseconds since 1970 or 0, tag or 0, address; for what copies stores
 
 RAISE: Final = 0  # what to do with a key or a value that its codec did not write
 SKIP: Final = 1
@@ -113,15 +113,16 @@ class StoreIterator:
                 value = b"" if self.kind == KEYS else data[start : start + value_length(shape)]
                 if self.raw and self.kind != ENTRIES:  # the common case, without a call
                     return value if self.kind == VALUES else (key, value)
-                given = self.given(key, value, cursor.expiry(), cursor.address)
+                if self.kind == ENTRIES:
+                    return key, value, int(cursor.expiry()), int(cursor.tag()), int(cursor.address)
+                given = self.given(key, value, cursor.address)
             elif not self.stood_at(key, key_hash):
                 continue
             else:
                 found = locate(table, key, key_hash)  # anew: while that one read the disk, others may have changed it
                 if found is None or not is_live(table.log, found, now):
                     continue
-                value = b"" if self.kind == KEYS else value_of(table.log, found)
-                given = self.given(key, value, expiry_of(table.log, found), found.address)
+                given = self.given_of(key, found)
             if given is not SKIPPED:
                 return given
         self.close()
@@ -148,16 +149,21 @@ class StoreIterator:
             found = walk.next_kept(now)
             if found is None:
                 return SKIPPED
-            value = b"" if self.kind == KEYS else value_of(log, found)
-            given = self.given(key_of(log, found), value, expiry_of(log, found), found.address)
+            given = self.given_of(key_of(log, found), found)
             if given is not SKIPPED:
                 return given
 
-    def given(self, key: bytes, value: bytes, expiry: i64, address: i64) -> object:
+    def given_of(self, key: bytes, found: Record) -> object:
+        """As `given`, of a record that was located."""
+        log = self.table.log
+        value = b"" if self.kind == KEYS else value_of(log, found)
+        if self.kind == ENTRIES:
+            return key, value, int(expiry_of(log, found)), int(tag_of(log, found)), int(found.address)
+        return self.given(key, value, found.address)
+
+    def given(self, key: bytes, value: bytes, address: i64) -> object:
         """Return what a record is to the caller; SKIPPED where a codec did not write it and it is to be left out."""
         kind = self.kind
-        if kind == ENTRIES:
-            return key, value, int(expiry), int(address)
         if self.raw:
             return key if kind == KEYS else value if kind == VALUES else (key, value)
         given_key: object = None

@@ -13,11 +13,11 @@ from oxidbm._core.store.arguments import too_large
 from oxidbm._core.store.iterator import ENTRIES, StoreIterator
 from oxidbm._core.store.store import Store
 from oxidbm._core.table import operations
-from oxidbm._core.table.retry import put
+from oxidbm._core.table.retry import put_tagged
 
 
 def entries(store: object) -> Any:
-    """Iterate a store's live records: key, value, expiry in milliseconds since 1970 or 0, address."""
+    """Iterate a store's live records: key, value, expiry in milliseconds since 1970 or 0, tag or 0, address."""
     found = cast(Store, store)
     return StoreIterator(found.handle, ENTRIES, found, True)
 
@@ -32,13 +32,16 @@ def now_ms(store: object) -> int:
     return int(cast(Store, store).table.now_ms())
 
 
-def put_entry(store: object, key: bytes, value: bytes, expiry: int) -> None:
-    """Store a value under a key until an instant in milliseconds since 1970, 0 for ever; ValueError for lengths."""
+def put_entry(store: object, key: bytes, value: bytes, expiry: int, tag: int) -> None:
+    """Store a value under a key until an instant in milliseconds since 1970, 0 for ever; ValueError for lengths.
+
+    tag: what `digest_of` returns of one, 0 for none.
+    """
     found = cast(Store, store)
     found.check_writable()
     if len(key) > KEY_LENGTH_MAX:
         raise ValueError(f"a key of {len(key)} bytes is too long: at most {KEY_LENGTH_MAX} are possible")
     if len(value) > found.table.value_limit:
         raise too_large(found.handle, len(key), len(value))
-    put(found.table, key, value, operations.ALWAYS, b"", i64(expiry))
+    put_tagged(found.table, key, value, operations.ALWAYS, b"", i64(expiry), i64(tag))
     found.written()

@@ -20,8 +20,9 @@ from oxidbm._core.store.base import StoreBase
 from oxidbm._core.store.iterator import ITEMS, KEYS, VALUES, StoreIterator, policy_of
 from oxidbm._core.store.ordered import KeyOrder, RangeIterator, prefix_end
 from oxidbm._core.store.showing import shown_completions, shown_state, shown_table
+from oxidbm._core.store.tags import digest_of, evict
 from oxidbm._core.table import operations
-from oxidbm._core.table.retry import put, remove, take
+from oxidbm._core.table.retry import put, put_tagged, remove, take
 from oxidbm._core.table.settle import settle
 from oxidbm._views import StoreItems, StoreKeys, StoreValues
 
@@ -257,11 +258,11 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
         """Documented in oxidbm/__init__.pyi."""
         bulk.prefetch(self.handle, keys)
 
-    def set_many(self, pairs: object, *, expire: object = None) -> None:
+    def set_many(self, pairs: object, *, expire: object = None, tag: object = None) -> None:
         """Store the pairs of a mapping or of an iterable of pairs."""
         self.check_writable()
         try:
-            bulk.set_many(self.handle, pairs, expire)
+            bulk.set_many(self.handle, pairs, expire, tag)
         finally:
             self.commit_many()
 
@@ -278,22 +279,35 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
         if self.always and self.life.alive():
             self.handle.commits.commit()
 
-    def set(self, key: object, value: object, expire: object = None) -> None:
-        """Store a value under a key, for `expire` seconds."""
+    def set(self, key: object, value: object, expire: object = None, *, tag: object = None) -> None:
+        """Store a value under a key, for `expire` seconds, with a tag where one is given."""
         self.check_writable()
         k = to_key(self.handle, key)
-        put(self.table, k, to_value(self.handle, k, value), operations.ALWAYS, b"", expiry_at(self.handle, expire))
+        v = to_value(self.handle, k, value)
+        expiry = expiry_at(self.handle, expire)
+        if tag is None:
+            put(self.table, k, v, operations.ALWAYS, b"", expiry)
+        else:
+            put_tagged(self.table, k, v, operations.ALWAYS, b"", expiry, digest_of(tag))
         self.written()
 
-    def add(self, key: object, value: object, expire: object = None) -> bool:
+    def add(self, key: object, value: object, expire: object = None, *, tag: object = None) -> bool:
         """Store a value where the key has none; False where it has one."""
         self.check_writable()
         k = to_key(self.handle, key)
-        done = put(
-            self.table, k, to_value(self.handle, k, value), operations.IF_ABSENT, b"", expiry_at(self.handle, expire)
-        )
+        v = to_value(self.handle, k, value)
+        expiry = expiry_at(self.handle, expire)
+        done = put_tagged(self.table, k, v, operations.IF_ABSENT, b"", expiry, digest_of(tag))
         self.written()
         return done
+
+    def evict(self, tag: object) -> int:
+        """Delete every key that was stored with a tag; return how many."""
+        self.check_writable()
+        try:
+            return evict(self.handle, tag)
+        finally:
+            self.commit_many()
 
     def delete(self, key: object) -> bool:
         """Delete a key; False where it has no value."""
@@ -306,10 +320,10 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
         """Return whether a key has a value."""
         return key in self
 
-    def get_or_set(self, key: object, function: object, expire: object = None) -> Any:
+    def get_or_set(self, key: object, function: object, expire: object = None, *, tag: object = None) -> Any:
         """Return the key's value, after storing what `function` returns where it has none."""
         self.check_writable()
-        value, stored = convenient.get_or_set(self.handle, to_key(self.handle, key), function, expire)
+        value, stored = convenient.get_or_set(self.handle, to_key(self.handle, key), function, expire, digest_of(tag))
         if stored:
             self.written()
         return value
@@ -352,12 +366,21 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
         return self.incr(key, -as_count("delta", delta), default, expire)
 
     def memoize(
-        self, expire: object = None, key: object = None, *, name: str | None = None, codec: object = None
+        self,
+        expire: object = None,
+        key: object = None,
+        *,
+        name: str | None = None,
+        codec: object = None,
+        tag: object = None,
     ) -> Any:
         """Return a decorator that keeps a function's results in the store."""
         from oxidbm import _memoize
 
-        return _memoize.memoize(cast(Any, self), cast(Any, expire), cast(Any, key), name=name, codec=cast(Any, codec))
+        digest_of(tag)  # which raises for what is none
+        return _memoize.memoize(
+            cast(Any, self), cast(Any, expire), cast(Any, key), name=name, codec=cast(Any, codec), tag=cast(Any, tag)
+        )
 
     def key_order(self) -> KeyOrder:
         """Return the ordered view; ValueError where the store was opened without."""

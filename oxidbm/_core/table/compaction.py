@@ -15,7 +15,7 @@ from mypy_extensions import i64
 from oxidbm._core.address import ADDRESS_MAX, with_sign
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import NO_ENTRY, address_of, is_mixed
-from oxidbm._core.log.append import append_record, append_reserved
+from oxidbm._core.log.append import append_reserved, append_tagged
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import Record
 from oxidbm._core.log.record import (
@@ -176,9 +176,9 @@ class Compaction:
         if log.memory_only and cursor.size() > log.page_bytes:
             return log.move_run(cursor.address, cursor.size())
         info = pack_info(head, False, unverified)
-        fresh = append_record(log, cursor.key(), cursor.value(), info, expiry)
+        fresh = append_tagged(log, cursor.key(), cursor.value(), info, expiry, cursor.tag())
         if fresh < 0 and log.memory_only:
-            fresh = append_reserved(log, cursor.key(), cursor.value(), info, expiry)
+            fresh = append_reserved(log, cursor.key(), cursor.value(), info, expiry, cursor.tag())
         return fresh
 
     def wanted_room(self) -> Room:

@@ -91,6 +91,7 @@ class MemoryWalk(Walk):
         self.table = table
         self.cursor = cursor
         self.start: i64 = start  # records before it are not asked for
+        self.tag: i64 = 0  # records with another are not asked for either, if it is one
         self.kept: list[bytes] = []
         self.offset: i64 = 0
         table.walks = [*table.walks, self]
@@ -108,6 +109,8 @@ class MemoryWalk(Walk):
         try:
             while cursor.step():
                 if not cursor.info & TOMBSTONE and not cursor.shape & SHAPE_UNINDEXED and cursor.address >= self.start:
+                    if self.tag != 0 and cursor.tag() != self.tag:
+                        continue
                     key = cursor.key()
                     if newest_at(self.table, key, cursor.address, stop):
                         write_i64_le(keys, i64(len(key)))

@@ -31,19 +31,20 @@ from oxidbm._core.index.entry import (
     leading_to,
 )
 from oxidbm._core.index.hash_index import BUCKET_ENTRIES, CHUNK_BITS, CHUNK_LEAD, CHUNK_MASK, LINK_BITS, LINK_MASK
-from oxidbm._core.log.append import append_record, bury_in_place, overwrite, rewrite, same_words
-from oxidbm._core.log.reader import Record, expiry_of, is_live, value_of
+from oxidbm._core.log.append import append_record, append_tagged, bury_in_place, overwrite, rewrite, same_words
+from oxidbm._core.log.reader import Record, expiry_of, is_live, tag_of, value_of
 from oxidbm._core.log.record import (
     CAPACITY_SHIFT,
     FLAGS_SHIFT,
     HEADER_BYTES,
+    HEADER_WORDS,
     INFO_VERSION,
     KEY_LENGTH_SHIFT,
     SHAPE_EXPIRY,
+    SHAPE_TAG,
     TOMBSTONE,
     VALUE_LENGTH_MASK,
     pack_info,
-    record_words,
 )
 from oxidbm._core.log.warm import WARM_READS, wants_warming, warm
 from oxidbm._core.memory import VIEW_WORDS
@@ -59,7 +60,8 @@ IF_ABSENT: Final = 1  # only when the key has no value
 IF_EQUAL: Final = 2  # only when its value is `expected`; never when it has none
 IF_UNCHANGED: Final = -1  # as IF_EQUAL, while the log's `changes` are what they were before `expected` was read
 
-KEEP_EXPIRY: Final = -1  # as an expiry, with IF_EQUAL and IF_UNCHANGED: the one that the key has
+KEEP_EXPIRY: Final = -1  # as an expiry, with IF_EQUAL and IF_UNCHANGED: the one that the key has, and its tag
+KEEP_TAG: Final = -1  # as a tag, with IF_EQUAL and IF_UNCHANGED: the one that the key has
 
 
 def read(table: Table, key: bytes) -> bytes | None:
@@ -174,7 +176,7 @@ def upsert(table: Table, key: bytes, value: bytes, condition: i64, expected: byt
             address: i64 = (entry & ENTRY_ADDRESS) << 3
             if address < table.log.head:
                 if disk >= 0 or condition != ALWAYS:
-                    return upsert_slow(table, key, value, key_hash, condition, expected, expiry)
+                    return upsert_slow(table, key, value, key_hash, condition, expected, expiry, 0)
                 disk_words = words
                 disk = position
             else:
@@ -192,18 +194,18 @@ def upsert(table: Table, key: bytes, value: bytes, condition: i64, expected: byt
                     else same_words(table.log.frames.words[slot], head_3, key, length)
                 ):
                     if condition > ALWAYS or expiry > 0 or info & TOMBSTONE:
-                        return upsert_slow(table, key, value, key_hash, condition, expected, expiry)
+                        return upsert_slow(table, key, value, key_hash, condition, expected, expiry, 0)
                     if address >= table.log.read_only and (shape & VALUE_LENGTH_MASK) == len(value):
                         table.log.rewrites += 1
                         rewrite(table.log.frames.words[slot], head + 2, head_3 + ((length + 7) >> 3), value, len(value))
                         return DONE
                     return update(table, key, value, words, position, address, shape)
                 if entry < 0 or (shape >> FLAGS_SHIFT) != 0:
-                    return upsert_slow(table, key, value, key_hash, condition, expected, expiry)
+                    return upsert_slow(table, key, value, key_hash, condition, expected, expiry, 0)
         position += 1
     if disk >= 0:
         if table.pending.count() >= table.pending.most:  # many to settle: one read now is cheaper than two later
-            return upsert_slow(table, key, value, key_hash, condition, expected, expiry)
+            return upsert_slow(table, key, value, key_hash, condition, expected, expiry, 0)
         return upsert_blind(table, key, value, expiry, disk_words, disk)
     if condition == IF_EQUAL or condition < ALWAYS:
         return CHANGED
@@ -228,15 +230,20 @@ def insert(table: Table, key: bytes, value: bytes, key_hash: i64, expiry: i64) -
 def update(table: Table, key: bytes, value: bytes, words: vec[i64], position: i64, address: i64, shape: i64) -> i64:
     """Update the live record, without flags, that the entry at words[position] leads to: in place, else a copy."""
     log = table.log
-    seal = log.frames.words[log.slot_of(address)][log.word_of(address) + 2]
-    if address >= log.read_only and (i64(len(value)) + 7) >> 3 <= (seal >> CAPACITY_SHIFT):
-        overwrite(log, address, shape, value, 0)
+    frame = log.frames.words[log.slot_of(address)]
+    o = log.word_of(address)
+    capacity: i64 = frame[o + 2] >> CAPACITY_SHIFT
+    value_at: i64 = HEADER_WORDS + ((i64(len(key)) + 7) >> 3)
+    if address >= log.read_only and (i64(len(value)) + 7) >> 3 <= capacity:
+        log.rewrites += 1
+        rewrite(frame, o + 2, o + value_at, value, len(value))
+        frame[o + 1] = (shape & ~VALUE_LENGTH_MASK) | i64(len(value))
         return DONE
     fresh = append_record(log, key, value, address | INFO_VERSION, 0)
     if fresh < 0:
         return fresh
     words[position] = leading_to(words[position], fresh)
-    table.live_bytes += log.tail - fresh - (record_words(shape, seal) << 3)
+    table.live_bytes += log.tail - fresh - ((value_at + capacity) << 3)
     return DONE
 
 
@@ -255,9 +262,12 @@ def upsert_blind(table: Table, key: bytes, value: bytes, expiry: i64, words: vec
 
 
 def upsert_slow(
-    table: Table, key: bytes, value: bytes, key_hash: i64, condition: i64, expected: bytes, expiry: i64
+    table: Table, key: bytes, value: bytes, key_hash: i64, condition: i64, expected: bytes, expiry: i64, tag: i64
 ) -> i64:
-    """As `upsert`, after the key's newest record was found and looked at."""
+    """As `upsert_tagged`, after the key's newest record was found and looked at.
+
+    KEEP_EXPIRY keeps the tag as well, whatever `tag` is, so that `upsert` need not tell the two apart.
+    """
     log = table.log
     now = table.now_if_expiring()
     found = locate_steady(table, key, key_hash)
@@ -268,17 +278,20 @@ def upsert_slow(
     if same and (found is None or not live or value_of(log, found) != expected):
         return CHANGED
     if found is None:
-        return insert(table, key, value, key_hash, expiry)
+        return insert_tagged(table, key, value, key_hash, expiry, tag)
     if expiry == KEEP_EXPIRY:
         expiry = expiry_of(log, found)
-    if fits_in_place(table, found, len(key), len(value), expiry):
-        overwrite(log, found.address, found.shape, value, expiry)
+        tag = KEEP_TAG
+    if tag == KEEP_TAG:
+        tag = tag_of(log, found)
+    if fits_in_place(table, found, len(key), len(value), expiry, tag):
+        overwrite(log, found.address, found.shape, value, expiry, tag)
         if table.watchers:
             table.tell(key)  # it may have been expired
         return DONE
     head: i64 = address_of(found.entry)
     deep = found.address != head
-    fresh = append_record(log, key, value, pack_info(head, False, deep), expiry)
+    fresh = append_tagged(log, key, value, pack_info(head, False, deep), expiry, tag)
     if fresh < 0:
         return fresh
     replaced = table.index.replace(key_hash, found.entry, leading_to(found.entry, fresh))
@@ -296,9 +309,53 @@ def upsert_slow(
     return DONE
 
 
-def fits_in_place(table: Table, found: Record, length: i64, size: i64, expiry: i64) -> bool:
-    """Return whether a found record can take a value of `size` bytes where it stands; one with an expiry keeps one."""
+def upsert_tagged(
+    table: Table, key: bytes, value: bytes, condition: i64, expected: bytes, expiry: i64, tag: i64
+) -> i64:
+    """As `upsert`, with a tag, 0 for none, or with that which the key has: apart, so that others do not ask for one."""
+    key_hash = hash_key(key, table.seed)
+    if condition == ALWAYS and tag > 0:
+        entries = table.index.matching(key_hash)
+        if len(entries) == 1 and address_of(entries[0]) < table.log.head:
+            if table.pending.count() < table.pending.most:
+                return upsert_blind_tagged(table, key, value, key_hash, entries[0], expiry, tag)
+    return upsert_slow(table, key, value, key_hash, condition, expected, expiry, tag)
+
+
+def insert_tagged(table: Table, key: bytes, value: bytes, key_hash: i64, expiry: i64, tag: i64) -> i64:
+    """As `insert`, with a tag, 0 for none."""
+    log = table.log
+    fresh = append_tagged(log, key, value, INFO_VERSION, expiry, tag)
+    if fresh < 0:
+        return fresh
+    table.count += 1
+    table.live_bytes += log.tail - fresh
+    table.index.insert(key_hash, table.index.entry_for(key_hash, fresh))
+    if table.watchers:
+        table.tell(key)
+    return DONE
+
+
+def upsert_blind_tagged(
+    table: Table, key: bytes, value: bytes, key_hash: i64, entry: i64, expiry: i64, tag: i64
+) -> i64:
+    """As `upsert_blind`, with a tag."""
+    fresh = append_tagged(table.log, key, value, pack_info(address_of(entry), False, True), expiry, tag)
+    if fresh < 0:
+        return fresh
+    table.index.replace(key_hash, entry, with_sign(leading_to(entry, fresh)))
+    table.log.cold_reads += 1
+    table.pending.add(fresh, not is_mixed(entry))
+    if table.watchers:
+        table.tell(key)
+    return DONE
+
+
+def fits_in_place(table: Table, found: Record, length: i64, size: i64, expiry: i64, tag: i64) -> bool:
+    """Return whether a found record can take a value of `size` bytes where it stands, with the words that it has."""
     wanted: i64 = length if expiry == 0 else length | (SHAPE_EXPIRY >> KEY_LENGTH_SHIFT)
+    if tag != 0:
+        wanted |= SHAPE_TAG >> KEY_LENGTH_SHIFT
     return (
         found.address >= table.log.read_only
         and not found.tombstone()
@@ -320,6 +377,15 @@ def delete(table: Table, key: bytes) -> i64:
         return CHANGED
     status = DONE if is_live(table.log, found, now) else CHANGED
     return bury(table, key, key_hash, found, status)
+
+
+def delete_tagged(table: Table, key: bytes, key_hash: i64, tag: i64) -> i64:
+    """As `delete`, of a key whose value was stored with this tag; CHANGED where it has none, or another."""
+    now = table.now_if_expiring()
+    found = locate_steady(table, key, key_hash)
+    if found is None or not is_live(table.log, found, now) or tag_of(table.log, found) != tag:
+        return CHANGED
+    return bury(table, key, key_hash, found, DONE)
 
 
 def take(table: Table, key: bytes, expected: bytes | None, out: list[bytes]) -> i64:

@@ -34,8 +34,19 @@ def put(table: Table, key: bytes, value: bytes, condition: i64, expected: bytes,
             condition = operations.IF_EQUAL
 
 
+def put_tagged(table: Table, key: bytes, value: bytes, condition: i64, expected: bytes, expiry: i64, tag: i64) -> bool:
+    """As `put`, with a tag, 0 for none, or with KEEP_TAG, where the condition is that of a value."""
+    if tag == 0:
+        return put(table, key, value, condition, expected, expiry)
+    while True:
+        status = operations.upsert_tagged(table, key, value, condition, expected, expiry, tag)
+        if status >= 0:
+            return status == operations.DONE
+        make_room(table, status)
+
+
 def replace(table: Table, key: bytes, new: bytes, old: bytes, changes: i64) -> bool:
-    """Give a key whose value is `old` another one, and let it keep its expiry; False where its value has changed.
+    """Give a key whose value is `old` another one, and let it keep expiry and tag; False where its value has changed.
 
     changes: what the log's `changes` were before `old` was read. Where they still are, values need not be compared.
     """
@@ -59,6 +70,15 @@ def take(table: Table, key: bytes, expected: bytes | None) -> bytes | None:
         status = operations.take(table, key, expected, out)
         if status >= 0:
             return out[0] if status == operations.DONE else None
+        make_room(table, status)
+
+
+def remove_tagged(table: Table, key: bytes, key_hash: i64, tag: i64) -> bool:
+    """Delete a key whose value was stored with this tag; False where it has none, or another."""
+    while True:
+        status = operations.delete_tagged(table, key, key_hash, tag)
+        if status >= 0:
+            return status == operations.DONE
         make_room(table, status)
 
 
