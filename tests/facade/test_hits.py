@@ -13,7 +13,7 @@ from tests.unit.helpers import Clock, disk_store, push_to_disk
 Call = Callable[[Any, Any], object]
 
 
-def counted(store: Store[Any, Any]) -> tuple[int, int]:
+def counted(store: Store[Any, Any]) -> tuple[int | None, int | None]:
     """Return hits and misses."""
     figures = store.stats()
     return figures["hits"], figures["misses"]
@@ -103,14 +103,14 @@ def test_many_keys_at_once() -> None:
             assert store.get_many(["0", b"1", bytearray(b"2"), "3"]) == [b"v", None, b"v", None]
             assert counted(store) == (1502, 1502)
             with pytest.raises(TypeError, match="keys are bytes or str"):
-                store.get_many([b"0", 5])
+                store.get_many([b"0", 5])  # type: ignore[list-item]
             assert counted(store) == (1503, 1502)
 
 
 def test_what_is_no_key_of_a_typed_store_is_a_miss() -> None:
     with Store(key=int, value=int, count_reads=True) as store:
         assert store.get("a") is None  # type: ignore[call-overload]
-        assert "a" not in store
+        assert not store.exists("a")
         assert counted(store) == (0, 2)
         with pytest.raises(TypeError):
             store["a"]  # type: ignore[index]
@@ -138,8 +138,9 @@ def test_memoized_functions_count_as_what_they_call() -> None:
             return number
 
         assert [call(1), call(1), call(1)] == [1, 1, 1]
-        assert counted(store)[0] == 2
-        assert counted(store)[1] >= 1
+        hits, misses = counted(store)
+        assert hits == 2
+        assert (misses or 0) >= 1
         assert calls == [1]
 
 
@@ -151,7 +152,7 @@ def test_reset_counts_from_0_on(tmp_path: Path) -> None:
         figures = store.stats(reset=True)
         assert (figures["hits"], figures["misses"]) == (1, 1)
         assert counted(store) == (0, 0)
-        assert "a" in store
+        assert b"a" in store
         assert counted(store) == (1, 0)
         with pytest.raises(TypeError, match="reset is True or False"):
             store.stats(reset="yes")  # type: ignore[arg-type]
@@ -198,7 +199,7 @@ def test_no_lookup_of_a_thread_is_lost() -> None:
         def look() -> None:
             for _ in range(rounds):
                 assert store.get("there") == b"1"
-                assert "absent" not in store
+                assert b"absent" not in store
 
         run(look, look, look)
         assert counted(store) == (3 * rounds, 3 * rounds)

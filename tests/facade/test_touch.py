@@ -250,7 +250,7 @@ class Touching(RuleBasedStateMachine):
             self.store.update({b"filler": bytes(3000)})
             self.store.delete("filler")
         else:
-            self.store.checkpoint(kind)
+            self.store.checkpoint("snapshot" if kind == "snapshot" else "fold-over")
 
     @rule(crash=st.booleans())
     def reopen(self, crash: bool) -> None:

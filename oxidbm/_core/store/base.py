@@ -169,8 +169,7 @@ class StoreBase:
         options.cache_as(read_cache)
         options.checkpoint = to_token("checkpoint", checkpoint)
         options.coders = Coders(coder_for(KEYS, key), coder_for(VALUES, value))
-        options.size_limit = 0 if size_limit is None else parse_size("size_limit", size_limit)
-        options.cull_as(count_reads, eviction_policy)
+        options.evict_as(size_limit, eviction_policy, count_reads)
         if clock is not None:
             options.clock = checked_clock(clock)
         if options.checkpoint is not None and not options.read_only:

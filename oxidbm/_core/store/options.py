@@ -88,8 +88,9 @@ class Options:
         """Take over how fast compaction in the background may be; TypeError, ValueError."""
         self.compaction_rate = 0 if rate is None else parse_size("compaction_rate", rate)
 
-    def cull_as(self, count_reads: object, eviction_policy: object) -> None:
-        """Take over what is noted of lookups, and what goes where something has to; TypeError, ValueError."""
+    def evict_as(self, size_limit: object, eviction_policy: object, count_reads: object) -> None:
+        """Take over when something goes, what that is, and what is noted of lookups; TypeError, ValueError."""
+        self.size_limit = 0 if size_limit is None else parse_size("size_limit", size_limit)
         self.count_reads = as_flag("count_reads", count_reads)
         self.eviction_policy = one_of(
             "eviction_policy", f'"{STORED}" or "{SECOND_CHANCE}"', eviction_policy, STORED, SECOND_CHANCE
