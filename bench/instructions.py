@@ -80,6 +80,14 @@ def getter(value: bytes) -> Operation:
     return get
 
 
+def contains(task: Task) -> None:
+    """Look whether keys are there that are."""
+    fill(task, VALUES[100])
+    store = task.store
+    for key in task.keys[: task.turns]:
+        _ = key in store
+
+
 def setter(value: bytes) -> Operation:
     """Return the sets of values like this one, over those that are there."""
 
@@ -181,6 +189,7 @@ def filled_log(task: Task) -> oxidbm.Log[bytes]:
 OPERATIONS: dict[str, Operation] = {
     "empty": empty,
     **{f"get {size}": getter(value) for size, value in VALUES.items()},
+    "in 100": contains,
     **{f"set {size}": setter(value) for size, value in VALUES.items()},
     "session 100": session_set,
     "insert 100": insert,

@@ -119,7 +119,7 @@ def __getattr__(name: str) -> object:
         return importlib.import_module(f"oxidbm.{name}")
     if name == "AsyncEntries":
         return importlib.import_module("oxidbm._async").AsyncEntries
-    if name in ("CheckpointKind", "Durability", "OnError"):
+    if name in ("CheckpointKind", "Durability", "EvictionPolicy", "OnError"):
         return getattr(importlib.import_module("oxidbm._choices"), name)
     if name == "Memoized":
         return importlib.import_module("oxidbm._memoize").Memoized
@@ -158,6 +158,7 @@ __all__ = [
     "CorruptionError",
     "Database",
     "Durability",
+    "EvictionPolicy",
     "FormatError",
     "FullError",
     "KeyHistory",

@@ -32,6 +32,7 @@ from oxidbm import shelve as shelve
 from oxidbm._backup import BackupReport as BackupReport
 from oxidbm._choices import CheckpointKind as CheckpointKind
 from oxidbm._choices import Durability as Durability
+from oxidbm._choices import EvictionPolicy as EvictionPolicy
 from oxidbm._choices import OnError as OnError
 from oxidbm._core.device.device import Device
 from oxidbm._core.errors import (
@@ -78,6 +79,7 @@ __all__ = [
     "CorruptionError",
     "Database",
     "Durability",
+    "EvictionPolicy",
     "FormatError",
     "FullError",
     "KeyHistory",
@@ -172,6 +174,8 @@ class Store(MutableMapping[_K, _V]):
         value: None = None,
         ordered: bool = False,
         size_limit: int | str | None = None,
+        eviction_policy: EvictionPolicy = "least-recently-stored",
+        count_reads: bool = False,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
         follow: float | None = None,
@@ -201,6 +205,8 @@ class Store(MutableMapping[_K, _V]):
         value: None = None,
         ordered: bool = False,
         size_limit: int | str | None = None,
+        eviction_policy: EvictionPolicy = "least-recently-stored",
+        count_reads: bool = False,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
         follow: float | None = None,
@@ -230,6 +236,8 @@ class Store(MutableMapping[_K, _V]):
         value: None = None,
         ordered: bool = False,
         size_limit: int | str | None = None,
+        eviction_policy: EvictionPolicy = "least-recently-stored",
+        count_reads: bool = False,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
         follow: float | None = None,
@@ -259,6 +267,8 @@ class Store(MutableMapping[_K, _V]):
         value: type[_CV] | Codec[_CV],
         ordered: bool = False,
         size_limit: int | str | None = None,
+        eviction_policy: EvictionPolicy = "least-recently-stored",
+        count_reads: bool = False,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
         follow: float | None = None,
@@ -288,6 +298,8 @@ class Store(MutableMapping[_K, _V]):
         value: _Name,
         ordered: bool = False,
         size_limit: int | str | None = None,
+        eviction_policy: EvictionPolicy = "least-recently-stored",
+        count_reads: bool = False,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
         follow: float | None = None,
@@ -317,6 +329,8 @@ class Store(MutableMapping[_K, _V]):
         value: _Name,
         ordered: bool = False,
         size_limit: int | str | None = None,
+        eviction_policy: EvictionPolicy = "least-recently-stored",
+        count_reads: bool = False,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
         follow: float | None = None,
@@ -346,6 +360,8 @@ class Store(MutableMapping[_K, _V]):
         value: type[_CV] | Codec[_CV],
         ordered: bool = False,
         size_limit: int | str | None = None,
+        eviction_policy: EvictionPolicy = "least-recently-stored",
+        count_reads: bool = False,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
         follow: float | None = None,
@@ -375,6 +391,8 @@ class Store(MutableMapping[_K, _V]):
         value: _Name,
         ordered: bool = False,
         size_limit: int | str | None = None,
+        eviction_policy: EvictionPolicy = "least-recently-stored",
+        count_reads: bool = False,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
         follow: float | None = None,
@@ -404,6 +422,8 @@ class Store(MutableMapping[_K, _V]):
         value: type[_CV] | Codec[_CV],
         ordered: bool = False,
         size_limit: int | str | None = None,
+        eviction_policy: EvictionPolicy = "least-recently-stored",
+        count_reads: bool = False,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
         follow: float | None = None,
@@ -447,6 +467,11 @@ class Store(MutableMapping[_K, _V]):
             log n), and held in memory, inside the budget (order_bytes in stats()).
         size_limit: keep the live records, headers included, under so many bytes: what has the oldest records goes,
             in the order in which `popitem` takes items.
+        eviction_policy: what goes first, with size_limit or evict: "least-recently-stored", or "second-chance": what
+            was read since it was written, or spared last, is spared, and written again. Lookups cost more then, and a
+            sixty-fourth of `memory` is for marks of the keys that were read.
+        count_reads: count the lookups that find a value and those that do not, as hits and misses in stats(). Lookups
+            cost more then.
         checkpoints: make automatic checkpoints, so that opening has at most about a second's writes to replay.
         checkpoint: a checkpoint to open, or its token, in place of the last commit, with read_only=True; also while the
             store is open elsewhere. oxidbm.recover() goes back to one, or makes a store of its own of it.
@@ -852,7 +877,27 @@ class Store(MutableMapping[_K, _V]):
     def touch(self, key: _K, expire: _Seconds | None = None) -> bool:
         """Let a key live for `expire` seconds from now, None for ever; return False where it has no value.
 
-        It keeps its tag.
+        It keeps its tag. The value is not written again where the key has an expiry already and was written lately.
+        """
+
+    @overload
+    def get_and_touch(
+        self: Store[bytes, _V], key: _Bytes, expire: _Seconds | None, default: None = None
+    ) -> _V | None: ...
+    @overload
+    def get_and_touch(self: Store[bytes, _V], key: _Bytes, expire: _Seconds | None, default: _V) -> _V: ...
+    @overload
+    def get_and_touch(self: Store[bytes, _V], key: _Bytes, expire: _Seconds | None, default: _T) -> _V | _T: ...
+    @overload
+    def get_and_touch(self, key: _K, expire: _Seconds | None, default: None = None) -> _V | None: ...
+    @overload
+    def get_and_touch(self, key: _K, expire: _Seconds | None, default: _V) -> _V: ...
+    @overload
+    def get_and_touch(self, key: _K, expire: _Seconds | None, default: _T) -> _V | _T:
+        """Return the key's value and let it live for `expire` seconds from now, None for ever; else `default`.
+
+        Both in one step: nothing that another thread writes comes in between. So what is used stays, as a login does.
+        Writes as `touch` does, and nothing where the key has no value.
         """
 
     @overload
@@ -907,6 +952,7 @@ class Store(MutableMapping[_K, _V]):
         name: str | None = None,
         codec: Any = None,
         tag: _Tag | None = None,
+        sliding: bool = False,
     ) -> Callable[[Callable[_P, _R]], Memoized[_P, _R]]:
         """Return a decorator that keeps a function's results in the store, by its arguments.
 
@@ -921,6 +967,7 @@ class Store(MutableMapping[_K, _V]):
         name: what the keys begin with, instead of the function's module and qualified name.
         codec: of the results, see oxidbm.codecs; default: "objects" in a store of bytes, else the store's own.
         tag: of the results, for `evict`.
+        sliding: begin those seconds anew whenever a result is used, as get_and_touch does; ValueError without expire.
 
         The key of a bound method begins with its object, that of a classmethod with its class. Raises TypeError for a
         method of an object that cannot be part of a key. Warns (RuntimeWarning) where the store has results of another
@@ -1103,8 +1150,10 @@ class Store(MutableMapping[_K, _V]):
         O(log), and O(keys) for each checkpoint, whose index is in memory meanwhile, beside the budget.
         """
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self, *, reset: bool = False) -> dict[str, Any]:
         """Return figures about the store; gathering them costs nothing elsewhere.
+
+        reset: count hits and misses from 0 on, as of what this returns.
 
         Addresses of the log, in bytes: begin <= head <= flushed <= read_only <= tail, durable_tail. What is durable by
         a snapshot alone may stand behind durable_tail; commit_sequence and durable_sequence count its commit.
@@ -1112,13 +1161,17 @@ class Store(MutableMapping[_K, _V]):
         order_bytes and read_cache_bytes), memory_budget, page_bytes, size_limit (0 for none).
         Numbers: keys (exact where unverified is 0), unverified (blind writes that len() settles), index_buckets,
         index_entries, overflow_buckets, readers (iterations inside), compactions, commit_sequence, durable_sequence,
-        evicted_keys (by size_limit), sessions (known by name), read_cache_records (copies there are), read_cache_hits
-        and read_cache_misses (reads of records on disk that found one, or needed the disk).
+        evicted_keys (by size_limit), second_chances (records that were spared, see eviction_policy), sessions (known by
+        name), read_cache_records (copies there are), read_cache_hits and read_cache_misses (reads of records on disk
+        that found one, or needed the disk).
+        With count_reads, else None: hits and misses, the lookups since the store was opened that found a value, or did
+        not, by get, [], in, exists, get_many, get_or_set, setdefault, get_and_touch, memoized functions and sessions,
+        of all stores of this process that share it.
         Checkpoints: checkpoints (how many there are), checkpoint_bytes (of their files), held_bytes (of the log before
         begin, which only they keep on disk), checkpoint_running (whether one is being made), checkpoint_failure (why
         the last automatic one that failed did, or "").
-        State: path, durability, read_only_store, key_codec, value_codec, poisoned (the failed write's error, or ""),
-        maintenance_failure (what stopped the background work, or "").
+        State: path, durability, read_only_store, key_codec, value_codec, eviction_policy, poisoned (the failed write's
+        error, or ""), maintenance_failure (what stopped the background work, or "").
         """
 
     def scan(self, start: int | None = None, stop: int | None = None, *, live: bool = True) -> LogScan:

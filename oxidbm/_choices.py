@@ -3,5 +3,6 @@
 from typing import Literal, TypeAlias
 
 Durability: TypeAlias = Literal["manual", "interval", "always"]
+EvictionPolicy: TypeAlias = Literal["least-recently-stored", "second-chance"]
 CheckpointKind: TypeAlias = Literal["fold-over", "snapshot", "incremental", "index", "log"]
 OnError: TypeAlias = Literal["raise", "skip", "bytes"]

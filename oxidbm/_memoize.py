@@ -30,10 +30,9 @@ from oxidbm._core.arguments import number_of
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.life import FORKED, Life
 from oxidbm._core.seconds import EXPIRE_SECONDS_MAX
-from oxidbm._memoize_names import Origin, owner_of, take_name
+from oxidbm._memoize_names import Origin, checked_name, owner_of, take_name
 
 KEY_BYTES_MAX: Final = 512  # a longer default key holds a hash of the arguments in their place
-NAME_BYTES_MAX: Final = 400  # which leaves room for the hash
 MISSING: Final = object()
 
 P = ParamSpec("P")
@@ -64,6 +63,9 @@ class ResultStore(Protocol):
 
     def get(self, key: Any, default: Any = None, /) -> Any:
         """Return the key's value, or `default`."""
+
+    def get_and_touch(self, key: Any, expire: float | None, default: Any = None, /) -> Any:
+        """Return the key's value, or `default`; a value expires in so many seconds from now on."""
 
     def set(self, key: Any, value: Any, expire: float | None = None, /, **more: Any) -> None:
         """Store a value that expires in so many seconds; with a `tag`, where there is one."""
@@ -103,16 +105,19 @@ Memoized.__module__ = "oxidbm"  # where users find it
 class Results:
     """The results of one function in a store."""
 
-    def __init__(self, store: ResultStore, codec: "codecs.Codec[Any] | None", expire: float | None, tag: Any) -> None:
+    def __init__(
+        self, store: ResultStore, codec: "codecs.Codec[Any] | None", expire: float | None, sliding: bool, tag: Any
+    ) -> None:
         self.store = store
         self.codec = codec
         self.expire = expire
+        self.sliding = sliding
         self.more = {} if tag is None else {"tag": tag}  # a store of the user's own need not know tags
 
     def load(self, key: Any) -> Any:
         """Return a result, or MISSING; what does not decode was written by another codec and is none."""
         try:
-            data = self.store.get(key, MISSING)
+            data = self.store.get_and_touch(key, self.expire, MISSING) if self.sliding else self.store.get(key, MISSING)
         except codecs.DecodeError:
             return MISSING
         if self.codec is None or data is MISSING:
@@ -407,18 +412,6 @@ def unfit_argument(arguments: dict[str, Any], name: str) -> TypeError:
     )
 
 
-def checked_name(function: Any, name: str | None) -> str:
-    """Return the name that a function's keys begin with; ValueError for one that would not tell it from others."""
-    if name is None:
-        name = f"{getattr(function, '__module__', None)}.{getattr(function, '__qualname__', '<lambda>')}"
-        if name.endswith("<lambda>"):
-            raise ValueError(f"{function!r} has no name to tell its results by; pass name=")
-    size = len(name.encode())
-    if not 0 < size <= NAME_BYTES_MAX:
-        raise ValueError(f"a name of {size} bytes cannot begin a key; pass name=, of 1 to {NAME_BYTES_MAX} bytes")
-    return name
-
-
 def check_function(function: Any) -> None:
     """Raise TypeError for what cannot be memoized."""
     if not callable(function):
@@ -449,9 +442,12 @@ def memoize(
     name: str | None = None,
     codec: Any = None,
     tag: str | bytes | int | None = None,
+    sliding: bool = False,
 ) -> Callable[[Callable[P, R]], Memoized[P, R]]:
     """Return a decorator that keeps a function's results in a store; documented as Store.memoize in the stub."""
     check_expire(expire)
+    if sliding and expire is None:
+        raise ValueError("sliding=True begins a result's time anew with each use, and expire= says how long that is")
     if key is not None and name is not None:
         raise ValueError("name= is what the default key begins with, and key= replaces that key; leave one out")
     if key is None and store.key_codec not in ("bytes", "str"):
@@ -467,7 +463,7 @@ def memoize(
         codec = codecs.OBJECTS if store.value_codec == "bytes" else None
     else:
         codec = codecs.resolve(codec)
-    results = Results(store, codec, expire, tag)
+    results = Results(store, codec, expire, sliding, tag)
 
     def decorate(function: Callable[P, R]) -> Memoized[P, R]:
         check_function(function)

@@ -7,7 +7,9 @@ function: a second one of other code, or one made anew around other variables, w
 import warnings
 from collections.abc import Callable, Iterator
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+NAME_BYTES_MAX: Final = 400  # which leaves room in a key for the arguments' hash
 
 Encode = Callable[[Any], bytes]
 
@@ -27,6 +29,18 @@ def chain(function: Any) -> Iterator[Any]:
         seen.add(id(function))
         yield function
         function = getattr(function, "__wrapped__", None)
+
+
+def checked_name(function: Any, name: str | None) -> str:
+    """Return the name that a function's keys begin with; ValueError for one that would not tell it from others."""
+    if name is None:
+        name = f"{getattr(function, '__module__', None)}.{getattr(function, '__qualname__', '<lambda>')}"
+        if name.endswith("<lambda>"):
+            raise ValueError(f"{function!r} has no name to tell its results by; pass name=")
+    size = len(name.encode())
+    if not 0 < size <= NAME_BYTES_MAX:
+        raise ValueError(f"a name of {size} bytes cannot begin a key; pass name=, of 1 to {NAME_BYTES_MAX} bytes")
+    return name
 
 
 def owner_of(function: Any) -> Any:

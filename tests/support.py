@@ -11,7 +11,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
-from oxidbm import Checkpoint, Store, _pure
+from oxidbm import Checkpoint, EvictionPolicy, Store, _pure
 from oxidbm._core.budget import INDEX
 from oxidbm._core.device.device import Device
 from oxidbm._core.log.room import Room
@@ -62,6 +62,8 @@ class MoreOptions(Options, total=False):
 
     interval: float
     size_limit: int | str
+    eviction_policy: EvictionPolicy
+    count_reads: bool
     clock: Callable[[], float]
     read_cache: bool | int | str | None
     checkpoints: bool

@@ -43,7 +43,7 @@ MODULES = {
     "oxidbm.testing": testing,
 }
 ELSEWHERE = {  # public names that are described in words, or are those of another module
-    "oxidbm": {"CheckpointKind", "Durability", "OnError"},
+    "oxidbm": {"CheckpointKind", "Durability", "EvictionPolicy", "OnError"},
     "oxidbm.codecs": {
         "BOOL",
         "BYTES",

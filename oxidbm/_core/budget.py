@@ -16,7 +16,8 @@ INDEX: Final = 2
 PENDING: Final = 3  # addresses of records that are not settled yet
 ORDER: Final = 4  # keys of an ordered view
 READ_CACHE: Final = 5  # copies of records on disk, and where they stand
-CONSUMERS: Final = 6
+READ_MARKS: Final = 6  # bits of keys that were read
+CONSUMERS: Final = 7
 
 ORDER_SHARE_BITS: Final = 2
 

@@ -48,6 +48,10 @@ OF_THIS_PROCESS = {
     "read_cache_records",
     "read_cache_hits",
     "read_cache_misses",
+    "eviction_policy",
+    "second_chances",
+    "hits",
+    "misses",
 }
 SETTLED_MAX = 10_000  # blind writes that a look settles; each may be a read of the disk, one after the other
 ESSENTIAL = (

@@ -126,6 +126,7 @@ AGAIN: dict[str, tuple[Callable[[Store], object], object, bytes | None, float | 
     "set_many": (lambda s: s.set_many({"k": "new"}, expire=2), None, b"new", 2.0),
     "update": (lambda s: s.update(k="new"), None, b"new", None),
     "touch": (lambda s: s.touch("k", 5), False, None, None),
+    "get_and_touch": (lambda s: s.get_and_touch("k", 5, b"none"), b"none", None, None),
     "pop": (lambda s: s.pop("k", b"none"), b"none", None, None),
 }
 
@@ -403,7 +404,7 @@ def changes(store: Store) -> list[Callable[[], object]]:
     """Return every call that may change a key's expiry or counter."""
     return [
         lambda: store.set("k", "1"), lambda: store.add("k", "1"), lambda: store.touch("k"), lambda: store.incr("k"),
-        lambda: store.decr("k"),
+        lambda: store.decr("k"), lambda: store.get_and_touch("k", 5), lambda: store.get_and_touch("k", None),
     ]  # fmt: skip
 
 

@@ -150,6 +150,7 @@ class OrderedMachine(RuleBasedStateMachine):
     def touch(self, key: bytes, expire: float | None) -> None:
         there = key in self.model()
         assert self.store.touch(key, expire) == there
+        assert self.store.get_and_touch(key, expire) == self.values.get(key)
         if there:
             self.put(key, self.values[key], expire)
 

@@ -109,6 +109,8 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("interval", {"interval": 7.0}),
     ("ordered", {"ordered": True}),
     ("size_limit", {"size_limit": "1GiB"}),
+    ("eviction_policy", {"size_limit": "1GiB", "eviction_policy": "second-chance"}),
+    ("count_reads", {"count_reads": True}),
     ("clock", {"clock": lambda: 5.0}),
     ("compaction", {"compaction": False}),
     ("compaction_rate", {"compaction_rate": "1MiB"}),

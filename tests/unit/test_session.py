@@ -221,6 +221,7 @@ NOT_COUNTED: dict[str, Operation] = {
     "set": lambda store, session: store.set("there", b"1", expire=10),
     "del": lambda store, session: store.__delitem__("there"),
     "touch": lambda store, session: store.touch("there", expire=10),
+    "get_and_touch": lambda store, session: store.get_and_touch("there", 10),
     "incr": lambda store, session: store.incr("counter"),
     "add": lambda store, session: store.add("new", b"1"),
     "set_many": lambda store, session: store.set_many({"new": b"1"}),

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 from mypy_extensions import i64, mypyc_attr
 
 from oxidbm import _breath
-from oxidbm._core.arguments import shown
+from oxidbm._core.arguments import as_flag, shown
 from oxidbm._core.coder import KEYS, VALUES, Coders, coder_for
 from oxidbm._core.cookies import to_cookie
 from oxidbm._core.durability.check import check
@@ -32,7 +32,7 @@ from oxidbm._core.store.batch import Batch
 from oxidbm._core.store.handle import Handle, checkpoints_of
 from oxidbm._core.store.history import KeyHistory
 from oxidbm._core.store.opening import open_memory
-from oxidbm._core.store.options import Options
+from oxidbm._core.store.options import STORED, Options
 from oxidbm._core.store.ordered import KeyOrder
 from oxidbm._core.store.over_budget import OverBudget
 from oxidbm._core.store.reopening import attach_follower
@@ -152,6 +152,8 @@ class StoreBase:
         value: object = None,
         ordered: object = False,
         size_limit: object = None,
+        eviction_policy: object = STORED,
+        count_reads: object = False,
         checkpoints: object = True,
         checkpoint: object = None,
         follow: object = None,
@@ -167,7 +169,7 @@ class StoreBase:
         options.cache_as(read_cache)
         options.checkpoint = to_token("checkpoint", checkpoint)
         options.coders = Coders(coder_for(KEYS, key), coder_for(VALUES, value))
-        options.size_limit = 0 if size_limit is None else parse_size("size_limit", size_limit)
+        options.evict_as(size_limit, eviction_policy, count_reads)
         if clock is not None:
             options.clock = checked_clock(clock)
         if options.checkpoint is not None and not options.read_only:
@@ -183,6 +185,7 @@ class StoreBase:
         self.table: Table = handle.table
         self.coders: Coders = handle.coders
         self.typed: bool = handle.coders.typed
+        self.typed_or_noted: bool = self.typed or handle.table.reads is not None
         self.always: bool = options.durability == "always" and path is not None
         if self.always and not options.read_only:
             self.life.writable = COMMITTED
@@ -416,14 +419,15 @@ class StoreBase:
         with handle.follower.lock:  # it moves to no newer commit meanwhile
             return faults_of(handle)
 
-    def stats(self) -> dict[str, Any]:
-        """Return figures about the store; see docs."""
+    def stats(self, *, reset: object = False) -> dict[str, Any]:
+        """Return figures about the store, and with `reset` count lookups from 0 on; see docs."""
         self.life.check_open()
+        again = as_flag("reset", reset)
         follower = self.handle.follower
         if follower is None:
-            return statistics(self.handle, self.order)
+            return statistics(self.handle, self.order, again)
         with follower.lock:
-            return statistics(self.handle, self.order)
+            return statistics(self.handle, self.order, again)
 
     def scan(self, start: int | None = None, stop: int | None = None, *, live: bool = True) -> LogScan:
         """Return an iterator over the records of a range of log addresses."""

@@ -53,7 +53,7 @@ def get_many(handle: Handle, keys: object, default: object) -> list[object]:
     check_keys(keys)
     table = handle.table
     found: list[object] = []
-    if has_cold(table.log):
+    if has_cold(table.log) or table.reads is not None:
         reader = Reader(handle, default, found, Ahead(table))
         for group in grouped(handle, keys):
             reader.read(cast(list[object], group))
@@ -106,15 +106,19 @@ class Reader:
         self.together = Together(handle.table)
 
     def read(self, keys: list[object]) -> None:
-        """Append the values of some keys; where the codecs are not those of bytes, the keys are encoded already."""
-        if not self.handle.coders.typed:
+        """Append the values of some keys, encoded already where codecs are not those of bytes, or lookups are noted."""
+        reads = self.handle.table.reads
+        if not self.handle.coders.typed and reads is None:
             self.read_all(keys, self.default, self.found)
             return
         values: list[object] = []
         self.read_all(keys, None, values)
         coders = self.handle.coders
         for place, value in enumerate(values):
-            given = self.default if value is None else coders.value_of(cast(bytes, keys[place]), cast(bytes, value))
+            key = cast(bytes, keys[place])
+            if reads is not None:
+                reads.note(key, value is not None)
+            given = self.default if value is None else coders.value_of(key, cast(bytes, value))
             self.found.append(given)
 
     def read_all(self, keys: list[object], default: object, found: list[object]) -> None:

@@ -39,15 +39,15 @@ def get_or_set(handle: Handle, key: bytes, function: Any, expire: object, tag: i
     Where another thread has stored one meanwhile, that is returned.
     """
     table = handle.table
-    while True:
-        value = operations.read(table, key)
-        if value is not None:
-            return handle.coders.value_of(key, value), False
+    value = operations.look_up(table, key)
+    while value is None:
         made = function() if callable(function) else function
         first = to_value(handle, key, made)
         handle.life.check_writable()
         if put_tagged(table, key, first, operations.IF_ABSENT, b"", expiry_at(handle, expire), tag):
             return handle.coders.value_of(key, first), True
+        value = operations.read(table, key)
+    return handle.coders.value_of(key, value), False
 
 
 def peek(handle: Handle, order: KeyOrder, reverse: bool) -> tuple[Any, Any] | None:

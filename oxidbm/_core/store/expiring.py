@@ -13,7 +13,8 @@ from oxidbm._core.store.arguments import expiry_at, to_value
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.table import operations
 from oxidbm._core.table.locate import locate
-from oxidbm._core.table.retry import put, put_tagged, replace
+from oxidbm._core.table.retry import put, replace
+from oxidbm._core.table.touch import give_expiry
 
 NO_EXPIRY: Final = -1.0
 NO_VALUE: Final = -2.0
@@ -34,14 +35,20 @@ def ttl(handle: Handle, key: bytes) -> float:
 def touch(handle: Handle, key: bytes, expire: object) -> bool:
     """Give a key another time to live, counted from now; False where it has no value."""
     table = handle.table
-    expiry = expiry_at(handle, expire)
-    while True:
-        value = operations.read(table, key)
-        if value is None:
-            return False
-        handle.life.check_writable()
-        if put_tagged(table, key, value, operations.IF_EQUAL, value, expiry, operations.KEEP_TAG):
-            return True
+    done = give_expiry(table, key, expiry_at(handle, expire), None)
+    if done and table.reads is not None:
+        table.reads.mark(key)
+    return done
+
+
+def get_and_touch(handle: Handle, key: bytes, expire: object) -> bytes | None:
+    """Return a key's value, and give it another time to live in the same step; None where it has none."""
+    table = handle.table
+    out: list[bytes] = []
+    done = give_expiry(table, key, expiry_at(handle, expire), out)
+    if table.reads is not None:
+        table.reads.note(key, done)
+    return out[0] if done else None
 
 
 def too_many_digits(failure: ValueError) -> OverflowError:

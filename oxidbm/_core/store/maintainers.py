@@ -27,10 +27,12 @@ from oxidbm._core.store.size_limit import SizeLimit
 from oxidbm._core.table import caching
 from oxidbm._core.table.compaction import Compaction
 from oxidbm._core.table.extent import Extent
+from oxidbm._core.table.reads import Marks
 from oxidbm._core.table.table import Maintainer, Table
 from oxidbm._core.worker import Worker
 
 STEP_SLICE_BYTES: Final = 262144
+SPARING_TURNS: Final = 4  # slices more where as much may be carried on as is dropped
 
 
 @final
@@ -194,6 +196,7 @@ class MemoryMaintainer(Maintainer):
         self.log = table.log
         self.limit = limit
         self.evict = evict
+        self.marks = table.marks() if evict else None
         self.compaction: Compaction | None = None
         self.busy = False
 
@@ -208,9 +211,16 @@ class MemoryMaintainer(Maintainer):
         for watcher in table.watchers:
             watcher.catch_up_if_far_behind()
         log.prepare_ahead()
-        tight = log.frames.in_use() + 2 >= log.frames_allowed()
+        tight = self.tight()
         if self.compaction is not None or table.dead_bytes() * 2 > log.tail - log.begin or tight:
-            self.slice(self.evict and tight, STEP_SLICE_BYTES)
+            self.slice(self.evict and tight, STEP_SLICE_BYTES, self.marks)
+        turns: i64 = 0 if self.marks is not None else SPARING_TURNS
+        while turns < SPARING_TURNS and self.tight() and self.slice(True, STEP_SLICE_BYTES, self.marks):
+            turns += 1
+
+    def tight(self) -> bool:
+        """Return whether the budget is nearly used up."""
+        return self.log.frames.in_use() + 2 >= self.log.frames_allowed()
 
     def cleared(self) -> None:
         """Drop every closed page."""
@@ -244,8 +254,11 @@ class MemoryMaintainer(Maintainer):
                 time.sleep(pause)
         return max(size - (log.tail - log.begin), i64(0))
 
-    def slice(self, evict: bool, bytes_max: i64) -> bool:
-        """Work on the oldest page; False when nothing can be gained or the copies found no room."""
+    def slice(self, evict: bool, bytes_max: i64, marks: Marks | None = None) -> bool:
+        """Work on the oldest page; False when nothing can be gained or the copies found no room.
+
+        marks: of what eviction carries on; what has to have room at once gets it whatever was read.
+        """
         log = self.log
         if log.epoch.readers() > 0 and not evict:
             return False  # a check of the whole store is under way
@@ -255,6 +268,7 @@ class MemoryMaintainer(Maintainer):
                 return False
             self.compaction = Compaction(self.table, until)
         current = self.compaction
+        current.marks = marks
         at = current.cursor.following
         self.busy = True
         try:

@@ -58,6 +58,7 @@ def open_memory(options: Options) -> Handle:
     budget = Budget(i64(options.memory))
     log = HybridLog(NullDevice(FIRST_ADDRESS), Life(""), budget, options.page_bits, True)
     table = Table(log, HashIndex(0, budget), random_seed(), options.clock)
+    table.reads = options.reads_noted(budget, table.seed)
     counters = Counters()
     table.maintainer = MemoryMaintainer(table, SizeLimit(table, counters, i64(options.size_limit)), options.evict)
     return Handle(Commits(table, Serials()), options, counters)
@@ -150,6 +151,7 @@ def unrecovered(directory: Directory, device: Device, options: Options, block: S
     log.checksum_key = i64(block.checksum_key())
     table = Table(log, HashIndex(NOTHING, budget), block.seed & MASK_62, options.clock)
     table.cache_limit = options.read_cache
+    table.reads = options.reads_noted(budget, table.seed)
     return Commits(table, Serials())
 
 

@@ -4,15 +4,22 @@ import time
 from collections.abc import Callable
 from typing import Final, final
 
-from oxidbm._core.arguments import as_flag, as_mode, shown
+from mypy_extensions import i64
+
+from oxidbm._core.arguments import as_flag, as_mode, one_of, shown
+from oxidbm._core.budget import Budget
 from oxidbm._core.coder import Coders, plain
 from oxidbm._core.device.device import Device, as_device
 from oxidbm._core.paging import checked_durability, page_bits_for
 from oxidbm._core.seconds import checked_every
 from oxidbm._core.sizes import parse_size
 from oxidbm._core.table.caching import AS_IT_EARNS, OFF
+from oxidbm._core.table.reads import Marks, Reads
 
 FLAGS: Final = "'r' (read only), 'w' (there already), 'c' (made if need be) and 'n' (new and empty)"
+
+STORED: Final = "least-recently-stored"
+SECOND_CHANCE: Final = "second-chance"
 
 
 @final
@@ -41,6 +48,8 @@ class Options:
         self.device: Device | None = None
         self.coders = Coders(plain("keys"), plain("values"))
         self.size_limit = 0
+        self.count_reads = False
+        self.eviction_policy = STORED
         self.clock: Callable[[], float] = time.time
 
     def open_as(self, read_only: object, mode: object, create: object, lock: object, device: object) -> None:
@@ -78,6 +87,24 @@ class Options:
     def compact_as(self, rate: object) -> None:
         """Take over how fast compaction in the background may be; TypeError, ValueError."""
         self.compaction_rate = 0 if rate is None else parse_size("compaction_rate", rate)
+
+    def evict_as(self, size_limit: object, eviction_policy: object, count_reads: object) -> None:
+        """Take over when something goes, what that is, and what is noted of lookups; TypeError, ValueError."""
+        self.size_limit = 0 if size_limit is None else parse_size("size_limit", size_limit)
+        self.count_reads = as_flag("count_reads", count_reads)
+        self.eviction_policy = one_of(
+            "eviction_policy", f'"{STORED}" or "{SECOND_CHANCE}"', eviction_policy, STORED, SECOND_CHANCE
+        )
+        if self.eviction_policy != STORED and self.size_limit == 0 and not self.evict:
+            raise ValueError(
+                "eviction_policy= says what goes first, and nothing goes without size_limit= or evict=True"
+            )
+
+    def reads_noted(self, budget: Budget, seed: i64) -> Reads | None:
+        """Return what notes lookups; None where nothing is noted."""
+        if self.eviction_policy == STORED or self.read_only:
+            return Reads(None) if self.count_reads else None
+        return Reads(Marks(budget, seed, self.size_limit or budget.limit))
 
     def cache_as(self, read_cache: object) -> None:
         """Take over how large the read cache may be; TypeError, ValueError."""

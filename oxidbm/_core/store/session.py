@@ -204,7 +204,7 @@ class Session:
         """Return the key's value, or `default`."""
         self.check_open()
         k = to_key(self.handle, key)
-        value = operations.read(self.table, k)
+        value = operations.look_up(self.table, k)
         return default if value is None else self.handle.coders.value_of(k, value)
 
     def upsert(self, key: object, value: object) -> None:

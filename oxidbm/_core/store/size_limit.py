@@ -30,6 +30,7 @@ class SizeLimit:
         self.table = table
         self.counters = counters
         self.limit: i64 = limit
+        self.marks = table.marks()
         self.eviction: Compaction | None = None
         self.busy = False
         self.position: i64 = 0
@@ -65,6 +66,7 @@ class SizeLimit:
             current = self.eviction
             if current is None:
                 current = Compaction(table, table.log.tail)
+                current.marks = self.marks
                 current.cursor.following = max(current.cursor.following, self.position)
                 self.eviction = current
             cursor = current.cursor
@@ -75,7 +77,7 @@ class SizeLimit:
             if not more:
                 self.position = current.cursor.following
                 self.eviction = None
-                if at >= self.position:
+                if self.position >= table.log.tail:
                     return
             elif current.cursor.following == at:
                 table.maintainer.make_room(current.wanted_room())  # for a tombstone

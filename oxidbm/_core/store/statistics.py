@@ -10,8 +10,11 @@ from oxidbm._core.store.handle import Handle, checkpoints_of
 from oxidbm._core.store.ordered import KeyOrder
 
 
-def statistics(handle: Handle, order: KeyOrder | None) -> dict[str, Any]:
-    """Return the figures of a store. Addresses and sizes are in bytes; keys are exact but for `unverified` ones."""
+def statistics(handle: Handle, order: KeyOrder | None, reset: bool) -> dict[str, Any]:
+    """Return the figures of a store. Addresses and sizes are in bytes; keys are exact but for `unverified` ones.
+
+    reset: hits and misses are counted from 0 on.
+    """
     table = handle.table
     log = table.log
     index = table.index
@@ -22,6 +25,9 @@ def statistics(handle: Handle, order: KeyOrder | None) -> dict[str, Any]:
     checkpoints = checkpoints_of(handle)
     if order is not None:
         order.catch_up()
+    reads = table.reads
+    marks = table.marks()
+    hits, misses = reads.taken(reset) if reads is not None and handle.options.count_reads else (None, None)
     return {
         "path": handle.life.path or None,
         "keys": int(table.count),
@@ -60,6 +66,10 @@ def statistics(handle: Handle, order: KeyOrder | None) -> dict[str, Any]:
         "checkpoint_running": disk is not None and disk.checkpoints.making(),
         "checkpoint_failure": disk.checkpoints.failure if disk is not None else "",
         "evicted_keys": int(handle.counters.evicted_keys),
+        "eviction_policy": handle.options.eviction_policy,
+        "second_chances": 0 if marks is None else int(marks.chances),
+        "hits": hits,
+        "misses": misses,
         "size_limit": int(handle.options.size_limit),
         "maintenance_failure": maintenance_failure(handle),
         "poisoned": handle.life.poison,

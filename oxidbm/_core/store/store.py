@@ -10,13 +10,14 @@ from typing import Any, Final, cast
 from mypy_extensions import i64, mypyc_attr
 
 from oxidbm import _breath
-from oxidbm._core.arguments import as_count
+from oxidbm._core.arguments import as_count, as_flag
 from oxidbm._core.coder import PLAIN
 from oxidbm._core.life import OPEN, WRITABLE
 from oxidbm._core.log.record import KEY_LENGTH_MAX
 from oxidbm._core.store import bulk, convenient, expiring
 from oxidbm._core.store.arguments import expiry_at, to_bound, to_key, to_key_or_none, to_prefix, to_value, too_large
 from oxidbm._core.store.base import StoreBase
+from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.iterator import ITEMS, KEYS, VALUES, StoreIterator, policy_of
 from oxidbm._core.store.ordered import KeyOrder, RangeIterator, prefix_end
 from oxidbm._core.store.showing import shown_completions, shown_state, shown_table
@@ -31,6 +32,11 @@ MISSING: Final = object()
 SETTLE_SLICE: Final = 256
 
 
+def holds(handle: Handle, key: object) -> bool:
+    """Return whether a key has a value; for a key that is no bytes, with codecs, or where lookups are noted."""
+    return operations.look_up(handle.table, to_key_or_none(handle, key)) is not None
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has one
     """Documented in oxidbm/__init__.pyi, since compiled classes have no docstrings."""
@@ -38,7 +44,7 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
     def __getitem__(self, key: object) -> Any:
         if self.life.state != OPEN:
             self.life.blocked_read()
-        if isinstance(key, bytes) and not self.typed:
+        if isinstance(key, bytes) and not self.typed_or_noted:
             value = operations.read(self.table, key)
             if value is None:
                 raise KeyError(key)
@@ -46,9 +52,9 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
         return self.item_of(key)
 
     def item_of(self, key: object) -> object:
-        """As `__getitem__`, of a key that is no bytes, or with codecs."""
+        """As `__getitem__`, of a key that is no bytes, with codecs, or where lookups are noted."""
         k = to_key(self.handle, key)
-        value = operations.read(self.table, k)
+        value = operations.look_up(self.table, k)
         if value is None:
             raise KeyError(key)
         return self.coders.value_of(k, value)
@@ -89,10 +95,9 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
     def __contains__(self, key: object) -> bool:
         if self.life.state != OPEN:
             self.life.blocked_read()
-        if isinstance(key, bytes) and not self.typed:
+        if isinstance(key, bytes) and not self.typed_or_noted:
             return operations.read(self.table, key) is not None
-        k = to_key_or_none(self.handle, key)
-        return k is not None and operations.read(self.table, k) is not None
+        return holds(self.handle, key)
 
     def __len__(self) -> int:
         table = self.table
@@ -147,14 +152,12 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
         """Return the key's value, or `default`."""
         if self.life.state != OPEN:
             self.life.blocked_read()
-        if isinstance(key, bytes) and not self.typed:
+        if isinstance(key, bytes) and not self.typed_or_noted:
             value = operations.read(self.table, key)
             return default if value is None else value
         k = to_key_or_none(self.handle, key)
-        if k is None:
-            return default
-        value = operations.read(self.table, k)
-        return default if value is None else self.coders.value_of(k, value)
+        value = operations.look_up(self.table, k)
+        return default if value is None or k is None else self.coders.value_of(k, value)
 
     def keys(self, *, on_error: object = "raise") -> KeysView[bytes]:
         """Return a live view of the keys."""
@@ -177,14 +180,14 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
         if default is NO_DEFAULT:
             default = None if self.typed and self.coders.value.kind != PLAIN else b""
         k = to_key(self.handle, key)
-        while True:
-            value = operations.read(self.table, k)
-            if value is not None:
-                return self.coders.value_of(k, value)
+        value = operations.look_up(self.table, k)
+        while value is None:
             first = to_value(self.handle, k, default)
             if put(self.table, k, first, operations.IF_ABSENT, b"", 0):
                 self.written()
                 return self.coders.value_of(k, first)
+            value = operations.read(self.table, k)
+        return self.coders.value_of(k, value)
 
     def pop(self, key: object, default: object = NO_DEFAULT) -> Any:
         """Remove a key and return its value; `default`, or KeyError, where it has none."""
@@ -343,6 +346,14 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
         self.written()
         return done
 
+    def get_and_touch(self, key: object, expire: object, default: object = None) -> Any:
+        """Return a key's value, or `default`, and give it another time to live, in one step."""
+        self.check_writable()
+        k = to_key(self.handle, key)
+        value = expiring.get_and_touch(self.handle, k, expire)
+        self.written()
+        return default if value is None else self.coders.value_of(k, value)
+
     def ttl(self, key: object) -> float | None:
         """Return how many seconds a key has left; None where it does not expire."""
         self.life.check_open()
@@ -373,13 +384,20 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
         name: str | None = None,
         codec: object = None,
         tag: object = None,
+        sliding: object = False,
     ) -> Any:
         """Return a decorator that keeps a function's results in the store."""
         from oxidbm import _memoize
 
         digest_of(tag)  # which raises for what is none
         return _memoize.memoize(
-            cast(Any, self), cast(Any, expire), cast(Any, key), name=name, codec=cast(Any, codec), tag=cast(Any, tag)
+            cast(Any, self),
+            cast(Any, expire),
+            cast(Any, key),
+            name=name,
+            codec=cast(Any, codec),
+            tag=cast(Any, tag),
+            sliding=as_flag("sliding", sliding),
         )
 
     def key_order(self) -> KeyOrder:

@@ -29,6 +29,7 @@ from oxidbm._core.log.room import Room, room_for
 from oxidbm._core.table.advice import CHAINS_WORTH, tell_of_chains
 from oxidbm._core.table.locate import locate_steady
 from oxidbm._core.table.operations import DONE, bury
+from oxidbm._core.table.reads import Marks
 from oxidbm._core.table.table import Table
 
 
@@ -41,6 +42,7 @@ class Compaction:
         self.log = table.log
         self.until: i64 = until
         self.cursor = Cursor(table.log, table.log.begin, until)
+        self.marks: Marks | None = None  # of keys that eviction is to carry on
         self.dropped_keys: i64 = 0
         self.copied: i64 = 0  # bytes
         self.running = False
@@ -116,17 +118,41 @@ class Compaction:
                 table.index.replace(key_hash, entry, NO_ENTRY)
             return True
         expiry = cursor.expiry() if cursor.shape & SHAPE_EXPIRY else 0
-        if (evict and not self.log.memory_only) or (expiry != 0 and expiry <= self.now):
+        if expiry != 0 and expiry <= self.now:
             return self.drop(key, key_hash, entry)
-        if evict and head == cursor.address:  # a log that is never replayed needs no tombstone
+        if evict:
+            return self.evict(key, key_hash, entry, head, expiry)
+        return self.copy(key, key_hash, entry, head, expiry, True)
+
+    def evict(self, key: bytes, key_hash: i64, entry: i64, head: i64, expiry: i64) -> bool:
+        """Drop the current record, or carry it on where it is marked; False when there is no room for that.
+
+        A record that a log in memory has no room to carry goes, marked or not.
+        """
+        table = self.table
+        size = self.log.footprint(self.cursor.size())
+        marks = self.marks
+        if marks is not None and marks.spares(key_hash, size):
+            if self.copy(key, key_hash, entry, head, expiry, False):
+                marks.carried(key_hash, size)
+                return True
+            if not self.log.memory_only:
+                return False
+        if not self.log.memory_only:
+            if not self.drop(key, key_hash, entry):
+                return False
+        elif head == self.cursor.address:  # a log that is never replayed needs no tombstone
             table.index.replace(key_hash, entry, NO_ENTRY)
             table.count -= 1
-            table.live_bytes -= self.log.footprint(cursor.size())
+            table.live_bytes -= size
             self.dropped_keys += 1
             if table.watchers:
                 table.tell(key)
-            return True
-        return self.copy(key, key_hash, entry, head, expiry)
+        else:
+            return self.copy(key, key_hash, entry, head, expiry, True)
+        if marks is not None:
+            marks.dropped(key_hash, size)
+        return True
 
     def drop(self, key: bytes, key_hash: i64, entry: i64) -> bool:
         """Delete the current record's key, with a tombstone for recovery to see; False when there is no room for it."""
@@ -140,7 +166,7 @@ class Compaction:
         self.dropped_keys += 1
         return True
 
-    def copy(self, key: bytes, key_hash: i64, entry: i64, head: i64, expiry: i64) -> bool:
+    def copy(self, key: bytes, key_hash: i64, entry: i64, head: i64, expiry: i64, reserve: bool) -> bool:
         """Append the current record again and let the index lead there; False when there is no room.
 
         Nothing live is left in the chain below a record that is its head here. The entry stays mixed all the same while
@@ -151,7 +177,7 @@ class Compaction:
         at_head = head == cursor.address
         alone = not is_mixed(entry) or (at_head and previous_address(cursor.info) < self.log.begin)
         old_size = self.log.footprint(cursor.size())
-        fresh = self.append_copy(head, not at_head, expiry)
+        fresh = self.append_copy(head, not at_head, expiry, reserve)
         if fresh < 0:
             self.wanted = -fresh
             return False
@@ -165,11 +191,11 @@ class Compaction:
             table.pending.add(fresh, False)
         return True
 
-    def append_copy(self, head: i64, unverified: bool, expiry: i64) -> i64:
+    def append_copy(self, head: i64, unverified: bool, expiry: i64, reserve: bool) -> i64:
         """Append the current record again and return its address, < 0 for no room.
 
         A log in memory only is compacted because it is full: a run moves with its frame, since a second one of its size
-        may not fit the budget, and the other records may use the page in reserve.
+        may not fit the budget, and the other records may use the page in reserve, but for those that could go as well.
         """
         log = self.log
         cursor = self.cursor
@@ -177,7 +203,7 @@ class Compaction:
             return log.move_run(cursor.address, cursor.size())
         info = pack_info(head, False, unverified)
         fresh = append_tagged(log, cursor.key(), cursor.value(), info, expiry, cursor.tag())
-        if fresh < 0 and log.memory_only:
+        if fresh < 0 and reserve and log.memory_only:
             fresh = append_reserved(log, cursor.key(), cursor.value(), info, expiry, cursor.tag())
         return fresh
 

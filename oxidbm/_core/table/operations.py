@@ -129,6 +129,15 @@ def read(table: Table, key: bytes) -> bytes | None:
     return read_slow(table, key, key_hash)
 
 
+def look_up(table: Table, key: bytes | None) -> bytes | None:
+    """As `read`, for whoever asks for a key from outside, which is noted where lookups are; None for what is no key."""
+    value = None if key is None else read(table, key)
+    reads = table.reads
+    if reads is not None:
+        reads.note(key, value is not None)
+    return value
+
+
 def read_slow(table: Table, key: bytes, key_hash: i64) -> bytes | None:
     """As `read`, of a record that is on disk, down a mixed chain, or has flags."""
     now = table.now_if_expiring()
@@ -289,6 +298,12 @@ def upsert_slow(
         if table.watchers:
             table.tell(key)  # it may have been expired
         return DONE
+    return supersede(table, key, value, key_hash, found, expiry, tag)
+
+
+def supersede(table: Table, key: bytes, value: bytes, key_hash: i64, found: Record, expiry: i64, tag: i64) -> i64:
+    """Append a record in place of the one that was found as its key's newest: DONE, < 0 for no room."""
+    log = table.log
     head: i64 = address_of(found.entry)
     deep = found.address != head
     fresh = append_tagged(log, key, value, pack_info(head, False, deep), expiry, tag)

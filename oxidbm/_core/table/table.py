@@ -19,6 +19,7 @@ from oxidbm._core.log.room import Room
 from oxidbm._core.table.extent import Extent
 from oxidbm._core.table.pending import Pending
 from oxidbm._core.table.read_cache import ReadCache
+from oxidbm._core.table.reads import Marks, Reads
 
 MILLISECONDS: Final = 1000.0
 
@@ -86,6 +87,7 @@ class Table:
         self.pending = Pending(log.budget)
         self.read_cache: ReadCache | None = None  # of what was read of this log's device
         self.cache_limit: i64 = 0  # bytes of it; see `caching`
+        self.reads: Reads | None = None  # what is noted of lookups; most stores note nothing
         self.value_limit: i64 = min(log.budget.limit // 2 - KEY_LENGTH_MAX, i64(VALUE_LENGTH_MAX))
 
     def now_ms(self) -> i64:
@@ -95,6 +97,10 @@ class Table:
     def now_if_expiring(self) -> i64:
         """Return the time where a record of this log ever had an expiry, else 0 without asking the clock."""
         return self.now_ms() if self.log.expiring else i64(0)
+
+    def marks(self) -> Marks | None:
+        """Return the marks of keys that were read, where eviction asks for them."""
+        return None if self.reads is None else self.reads.marks
 
     def tell(self, key: bytes) -> None:
         """Tell the watchers that a key came or went; called where there are any."""
