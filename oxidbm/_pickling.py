@@ -10,7 +10,20 @@ from typing import Any, Final, NoReturn
 
 # What a store has of itself, where it has it in its __dict__: uncompiled.
 OURS: Final = frozenset(
-    {"handle", "owned", "holds", "life", "table", "coders", "typed", "always", "pop_position", "memoized", "order"}
+    {
+        "handle",
+        "owned",
+        "holds",
+        "life",
+        "table",
+        "coders",
+        "typed",
+        "typed_or_noted",
+        "always",
+        "pop_position",
+        "memoized",
+        "order",
+    }
     | {"traversal", "traversed", "traversed_to", "traversal_stop", "shut"}
 )
 INSTEAD: Final = "or send the path, and open that with read_only=True"
