@@ -9,8 +9,9 @@ import pytest
 
 import oxidbm
 from oxidbm import Store
+from tests.inside import table_of
 from tests.support import Manual, leave_memory, run, scaled
-from tests.unit.helpers import PAGE_BYTES
+from tests.unit.helpers import PAGE_BYTES, Clock
 
 SMALL: Manual = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
 
@@ -106,3 +107,33 @@ def test_closed_and_cleared_meanwhile() -> None:
         store.evict("a")
     with pytest.raises(oxidbm.ClosedError):
         store.set("a", "v", tag="a")
+
+
+class Stopping(Clock):
+    """A clock that a user's Ctrl-C hits, some calls from now."""
+
+    left = -1
+
+    def __call__(self) -> float:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return super().__call__()
+
+
+@pytest.mark.parametrize("place", ["memory", "disk"])
+def test_one_that_is_interrupted(place: str, tmp_path: Path) -> None:
+    """What it deleted stays deleted, another goes on, and nothing holds up the space."""
+    clock = Stopping()
+    with Store(tmp_path / "s" if place == "disk" else None, page_size=PAGE_BYTES, memory="4MiB", clock=clock) as store:
+        store.set_many({b"%d" % number: b"v" for number in range(3000)}, expire=1000, tag="a")
+        clock.left = 4  # once for each slice
+        with pytest.raises(KeyboardInterrupt):
+            store.evict("a")
+        assert 0 < len(store) < 3000
+        assert table_of(store).walks == []
+        left = len(store)
+        assert store.evict("a") == left
+        store.reorganize()
+        assert store.stats()["tail"] - store.stats()["begin"] < 4 * PAGE_BYTES
+        assert store.check() == []
