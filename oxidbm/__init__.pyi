@@ -468,8 +468,8 @@ class Store(MutableMapping[_K, _V]):
         size_limit: keep the live records, headers included, under so many bytes: what has the oldest records goes,
             in the order in which `popitem` takes items.
         eviction_policy: what goes first, with size_limit or evict: "least-recently-stored", or "second-chance": what
-            was read since it was written, or spared last, is spared, and written again. Lookups cost more then, and a
-            sixty-fourth of `memory` is for marks of the keys that were read.
+            was read since it was written, or spared last, is spared, and written again. Lookups cost more then, and up
+            to a sixty-fourth of `memory` is for marks of the keys that were read.
         count_reads: count the lookups that find a value and those that do not, as hits and misses in stats(). Lookups
             cost more then.
         checkpoints: make automatic checkpoints, so that opening has at most about a second's writes to replay.

@@ -36,8 +36,9 @@ def touch(handle: Handle, key: bytes, expire: object) -> bool:
     """Give a key another time to live, counted from now; False where it has no value."""
     table = handle.table
     done = give_expiry(table, key, expiry_at(handle, expire), None)
-    if done and table.reads is not None:
-        table.reads.mark(key)
+    reads = table.reads
+    if done and reads is not None:
+        reads.mark(key)
     return done
 
 
@@ -46,8 +47,9 @@ def get_and_touch(handle: Handle, key: bytes, expire: object) -> bytes | None:
     table = handle.table
     out: list[bytes] = []
     done = give_expiry(table, key, expiry_at(handle, expire), out)
-    if table.reads is not None:
-        table.reads.note(key, done)
+    reads = table.reads
+    if reads is not None:
+        reads.note(key, done)
     return out[0] if done else None
 
 

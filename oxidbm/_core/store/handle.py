@@ -200,6 +200,7 @@ class Handle(Openable):
         failure = attempt(table.log.let_go) or failure
         failure = attempt(table.drop_read_cache) or failure
         table.index = table.index.given_up()
+        table.reads = None
         failure = attempt(self.commits.waiters.close) or failure
         failure = attempt(self.commits.notices.ended) or failure
         if self.lock is not None:

@@ -26,6 +26,7 @@ BITS_SHIFT: Final = 6  # of a word
 BITS_MASK: Final = 63
 HIGHEST: Final = 61  # that `power_of_two` gives
 SHARE_SHIFT: Final = 6  # of the budget, for marks
+ENOUGH_SHIFT: Final = 5  # of what is evicted from: some bits for each of its records, however small they are
 CARRIED_SHIFT: Final = 3  # of what the evicted may take: what is carried on before anything was dropped
 
 
@@ -45,8 +46,9 @@ class Marks:
     """
 
     def __init__(self, budget: Budget, seed: i64, evicted_from: i64) -> None:
+        most: i64 = min(budget.limit >> SHARE_SHIFT, evicted_from >> ENOUGH_SHIFT) >> 3
         words: i64 = 1
-        while words << 1 <= budget.limit >> (SHARE_SHIFT + 3):
+        while words << 1 <= most:
             words <<= 1
         self.seed: i64 = seed
         self.mask: i64 = words - 1
