@@ -45,6 +45,27 @@ PLACES = pytest.mark.parametrize("place", ["memory", "disk"])
 
 
 @PLACES
+@pytest.mark.parametrize("call", ["get", "get_and_touch"])
+def test_what_is_spared_keeps_its_tag_and_its_time(place: str, call: str, tmp_path: Path) -> None:
+    """Also where its record has to move to get another time."""
+    with opened(place, tmp_path / "s", 40_000) as store:
+        store.set(b"spared", bytes(100), expire=1000, tag="tag")
+        store.set(b"for ever", bytes(100), tag="tag")
+        for number in range(1000):
+            store[name(number)] = bytes(168)
+            for key, seconds in ((b"spared", 1000), (b"for ever", None)):
+                found = store.get(key) if call == "get" else store.get_and_touch(key, seconds)
+                assert found == bytes(100)
+        assert store.stats()["second_chances"] > 2
+        assert 900 < (store.ttl(b"spared") or 0) <= 1000
+        assert store.ttl(b"for ever") is None
+        assert store.get_and_touch(b"for ever", 500) == bytes(100)
+        assert 400 < (store.ttl(b"for ever") or 0) <= 500
+        assert store.evict("tag") == 2
+        assert store.check() == []
+
+
+@PLACES
 @pytest.mark.parametrize("way", ["get", "item", "in", "get_many", "session", "get_or_set", "touch", "get_and_touch"])
 def test_what_is_read_stays(place: str, way: str, tmp_path: Path) -> None:
     with opened(place, tmp_path / "s", 40_000) as store, store.session() as session:
