@@ -21,7 +21,7 @@ from oxidbm._core.log.reader import Record, expiry_of, is_live, key_of, tag_of, 
 from oxidbm._core.log.record import SHAPE_EXPIRY, SHAPE_UNINDEXED, TOMBSTONE, key_length, key_word, value_length
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.table.advice import CHAINS_WORTH, tell_of_chains
-from oxidbm._core.table.iterate import MemoryWalk, NewestBefore, pinned_inside
+from oxidbm._core.table.iterate import MemoryWalk, NewestBefore, leave, pinned_inside
 from oxidbm._core.table.locate import locate
 
 KEYS: Final = 0
@@ -192,12 +192,7 @@ class StoreIterator:
     def close(self) -> None:
         """Leave the epoch; the iterator yields nothing more."""
         if self.slot >= 0:
-            walk = self.walk
-            if walk is not None:
-                walk.leave()
-            else:
-                self.table.log.epoch.leave(self.slot)
-            self.table.unpin()
+            leave(self.table, self.walk, self.slot)
             self.slot = -1
             self.owner = None
 

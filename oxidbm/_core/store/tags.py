@@ -23,7 +23,7 @@ from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.reader import Record, key_of
 from oxidbm._core.log.record import SHAPE_TAG, TOMBSTONE
 from oxidbm._core.store.handle import Handle
-from oxidbm._core.table.iterate import MemoryWalk, pinned_inside
+from oxidbm._core.table.iterate import MemoryWalk, leave, pinned_inside
 from oxidbm._core.table.operations import DONE, bury
 from oxidbm._core.table.retry import make_room, remove_tagged
 from oxidbm._core.table.table import Table
@@ -154,9 +154,4 @@ class TagWalk:
 
     def close(self) -> None:
         """End the walk."""
-        walk = self.walk
-        if walk is not None:
-            walk.leave()
-        else:
-            self.table.log.epoch.leave(self.slot)
-        self.table.unpin()
+        leave(self.table, self.walk, self.slot)

@@ -199,6 +199,15 @@ def pinned_inside(table: Table) -> tuple[Table, i64]:
         log.epoch.leave(slot)  # a reader's, which is on disk
 
 
+def leave(table: Table, walk: MemoryWalk | None, slot: i64) -> None:
+    """Be done with a table that was pinned, its epoch, or, in memory, the walk."""
+    if walk is not None:
+        walk.leave()
+    else:
+        table.log.epoch.leave(slot)
+    table.unpin()
+
+
 @final
 class LogScan:
     """Iterates the records of an address range; `position` is where another scan can go on."""
@@ -273,12 +282,7 @@ class LogScan:
     def close(self) -> None:
         """Leave the epoch; the scan yields nothing more."""
         if self.slot >= 0:
-            walk = self.walk
-            if walk is not None:
-                walk.leave()
-            else:
-                self.table.log.epoch.leave(self.slot)
-            self.table.unpin()
+            leave(self.table, self.walk, self.slot)
             self.slot = -1
             self.owner = None
 
