@@ -39,9 +39,10 @@ class Lookout:
             self.worker.start(self.loop)
         if not self.worker.running or self.worker.stopping or worker.stopping or not quiet():
             return False
-        self.resting[id(worker)] = Resting(worker, quiet, resume)
+        one = Resting(worker, quiet, resume)
         worker.running = False
         worker.resting = True
+        self.resting[id(worker)] = one  # last: the lookout drops what has a thread
         return True
 
     def forget(self, worker: Worker) -> None:
