@@ -1559,7 +1559,8 @@ class Recovery:
 class Batch(Generic[_K, _V]):
     """Writes that become visible and durable together, or not at all; made by `Store.batch` for a `with` block.
 
-    The last write of a key counts. One commit decides about all of them.
+    The last write of a key counts. One commit decides about all of them. Behind the end of the block a write is a
+    RuntimeError, until the batch is entered anew.
     """
 
     @classmethod

@@ -70,10 +70,13 @@ def signature_of(function: "ast.FunctionDef") -> str:
 
 
 def sections(node: "ast.ClassDef") -> "Iterator[str]":
-    """Yield a class's docstring, then each documented field with its own, indented."""
+    """Yield a class's docstring, that of its `__init__`, then each documented field with its own, indented."""
     import ast
 
     yield ast.get_docstring(node) or ""
+    for method in node.body:
+        if isinstance(method, ast.FunctionDef) and method.name == "__init__" and ast.get_docstring(method):
+            yield ast.get_docstring(method) or ""
     for field, following in zip(node.body, node.body[1:], strict=False):
         said = following.value if isinstance(following, ast.Expr) else None
         if isinstance(field, ast.AnnAssign) and isinstance(said, ast.Constant):

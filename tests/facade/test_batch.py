@@ -276,6 +276,31 @@ def test_nested_batches_are_applied_from_the_inside(store: Store) -> None:
     assert dict(store.items()) == {b"a": b"outer", b"b": b"inner"}
 
 
+def test_nothing_is_written_behind_the_block(store: Store) -> None:
+    """It would be lost without a word, or come with what the batch is entered for next."""
+    with store.batch() as batch:
+        batch["a"] = "1"
+    late: list[Callable[[], object]] = [
+        lambda: batch.set("b", "2"),
+        lambda: batch.delete("a"),
+        lambda: batch.update({"b": "2"}),
+        lambda: batch.__setitem__("b", "2"),
+        lambda: batch.__delitem__("a"),
+    ]
+    for write in late:
+        with pytest.raises(RuntimeError, match="this one's has ended"):
+            write()
+    with pytest.raises(ZeroDivisionError), batch:
+        batch["c"] = "3"
+        raise ZeroDivisionError
+    with pytest.raises(RuntimeError, match="this one's has ended"):
+        batch["b"] = "2"
+    batch.clear()
+    with batch:
+        batch["d"] = "4"
+    assert dict(store.items()) == {b"a": b"1", b"d": b"4"}
+
+
 def refused(operation: Callable[[Batch], object], store: Store, error: type[Exception]) -> None:
     """Do something in a batch, which must raise when the block ends."""
     batch = store.batch()

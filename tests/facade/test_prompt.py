@@ -29,6 +29,13 @@ def parameters(function: Any) -> dict[str, str]:
     return {name: one.kind.name for name, one in inspect.signature(function).parameters.items()}
 
 
+def test_a_class_says_what_it_is_opened_with() -> None:
+    """Python's own text of `__init__` says nothing, and cannot be another."""
+    for kind, option in ((oxidbm.Store, "read_cache: "), (oxidbm.Log, "keep_seconds: "), (oxidbm.Queue, "codec: ")):
+        said = inspect.getdoc(kind) or ""
+        assert said.count(option) == 1, kind
+
+
 def test_signatures_say_which_arguments_go_by_name_alone() -> None:
     with oxidbm.Store() as store:
         assert parameters(store.get) == dict.fromkeys(["key", "default"], "POSITIONAL_OR_KEYWORD")

@@ -99,14 +99,35 @@ def test_queue_of_distinct_keys_keeps_the_newest(place: str, tmp_path: Path) -> 
         assert store.stats()["evicted_keys"] == 2000 - keys
 
 
-def test_record_larger_than_the_limit(tmp_path: Path) -> None:
-    with opened("disk", tmp_path / "s", 10_000) as store:
-        store["small"] = bytes(100)
-        store["large"] = bytes(30_000)
-        assert store.stats()["live_bytes"] == 0  # nothing that is larger than the limit stays
-        store["next"] = bytes(100)
-        assert store["next"] == bytes(100)
+@pytest.mark.parametrize("place", ["memory", "disk"])
+@pytest.mark.parametrize("size", [9800, 10_000, 30_000, 50_000])
+def test_a_record_that_has_no_room_goes_alone(place: str, size: int, tmp_path: Path) -> None:
+    with opened(place, tmp_path / "s", 10_000, ordered=True) as store:
+        for turn in range(20):
+            small = b"small %d" % turn
+            store[small] = bytes(100)
+            expected = dict(store)
+            store["large"] = bytes(size)
+            assert dict(store) == expected
+            many = {b"large": bytes(size), b"larger": bytes(size), small: bytes(90)}
+            store.set_many(many, expire=100, tag="tag")
+            expected[small] = bytes(90)
+            assert dict(store) == expected
+            store["grows"] = bytes(50)
+            store["grows"] = bytes(size)
+            assert dict(store) == expected
+        assert store.stats()["evicted_keys"] == 4 * 20
+        assert [key for key, _ in store.range()] == sorted(store)
         assert store.check() == []
+
+
+def test_one_that_has_just_room_is_kept(tmp_path: Path) -> None:
+    with Store(tmp_path / "s", size_limit=1_000_000) as store:
+        for number in range(1000):
+            store[b"%d" % number] = bytes(100)
+        store["large"] = bytes(900_000)
+        assert store["large"] == bytes(900_000)
+        assert store.stats()["live_bytes"] <= 1_000_000
 
 
 @pytest.mark.parametrize("end", ["close", "crash"])

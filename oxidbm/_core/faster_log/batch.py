@@ -39,6 +39,7 @@ class LogBatch:
         self.entries: list[bytes] = []
         self.addresses: list[int] = []
         self.total: i64 = 0
+        self.ended = False  # the block has, and nobody would append what is given from now on
 
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias:
@@ -54,6 +55,8 @@ class LogBatch:
     def append(self, data: object) -> None:
         """Append an entry when the block ends."""
         entry = to_entry(self.coder, data)
+        if self.ended:
+            raise RuntimeError("a batch is for one with block, and this one's has ended: begin another one")
         size = entry_bytes(i64(len(entry)))
         if i64(len(entry)) > self.limit:
             raise too_large(len(entry), self.limit)
@@ -72,10 +75,12 @@ class LogBatch:
 
     def __enter__(self) -> "LogBatch":  # noqa: PYI034 - Self is not for compiled classes
         self.commits.log.life.check_writable()
+        self.ended = False
         return self
 
     def __exit__(self, kind: object, value: object, trace: object) -> None:
-        if kind is None and self.entries:
+        self.ended = kind is not None or not self.entries
+        if not self.ended:
             self.commits.log.life.check_writable()
             with self.commits.cut_lock:
                 try:
@@ -84,6 +89,7 @@ class LogBatch:
                 finally:
                     self.commits.log.frames.drop_runs()
             self.clear()
+            self.ended = True
             if self.commits.log.due:
                 self.keeper.step()
             if self.always:

@@ -30,6 +30,7 @@ from oxidbm._core.table.table import Table
 
 PAGES_SPARE: Final = 2
 ATTEMPTS_MAX: Final = 100
+AT_ITS_END: Final = "a batch is for one with block, and this one's has ended: begin another one"
 DELETED: Final = b"\0deleted"  # compared by identity
 
 
@@ -43,6 +44,7 @@ class Batch:
         self.values: dict[bytes, bytes] = {}
         self.expiries: dict[bytes, int] = {}
         self.tags: dict[bytes, int] = {}
+        self.ended = False  # the block has, and nobody would write what is given from now on
 
     @classmethod
     def __class_getitem__(cls, item: Any) -> GenericAlias:
@@ -66,6 +68,7 @@ class Batch:
         data = to_value(self.handle, name, value)
         expiry = expiry_at(self.handle, expire)
         digest = digest_of(tag)
+        self.check_going()
         self.values[name] = data
         if expiry:
             self.expiries[name] = expiry
@@ -79,6 +82,7 @@ class Batch:
     def delete(self, key: object) -> None:
         """Delete a key when the block ends; one without a value is none to delete."""
         k = to_key(self.handle, key)
+        self.check_going()
         self.values[k] = DELETED
         self.expiries.pop(k, None)
         self.tags.pop(k, None)
@@ -96,6 +100,11 @@ class Batch:
             key, value = of_pair(pair)
             self.set(key, value)
 
+    def check_going(self) -> None:
+        """Raise RuntimeError behind the end of the block."""
+        if self.ended:
+            raise RuntimeError(AT_ITS_END)
+
     def clear(self) -> None:
         """Forget what the batch holds."""
         self.values = {}
@@ -104,13 +113,16 @@ class Batch:
 
     def __enter__(self) -> "Batch":  # noqa: PYI034 - Self is not for compiled classes
         self.handle.life.check_writable()
+        self.ended = False
         return self
 
     def __exit__(self, kind: object, value: object, trace: object) -> None:
-        if kind is None and self.values:
+        self.ended = kind is not None or not self.values
+        if not self.ended:
             handle = self.handle
             apply(handle, self)
             self.clear()
+            self.ended = True
             if handle.table.log.due:
                 handle.table.maintainer.step()
             if self.always:

@@ -3,7 +3,7 @@
 The oldest is what the log has first: a record stands where it was written last, or where compaction moved it. A pass
 goes over the log once, from begin to what was the tail when it began, and stops wherever the limit is kept; what it has
 passed holds nothing live, so the next piece of work goes on there. On disk a key that goes leaves a tombstone, so that
-it stays away after a reopening too.
+it stays away after a reopening too. What is too large to stay whatever else goes is met first, and goes alone.
 """
 
 from typing import Final, final
@@ -12,7 +12,13 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.counters import Counters
+from oxidbm._core.hashing import hash_key
+from oxidbm._core.log.cursor import Cursor
+from oxidbm._core.log.record import SHAPE_UNINDEXED, TOMBSTONE
 from oxidbm._core.table.compaction import Compaction
+from oxidbm._core.table.locate import locate_steady
+from oxidbm._core.table.operations import DONE, bury
+from oxidbm._core.table.retry import make_room
 from oxidbm._core.table.settle import settle
 from oxidbm._core.table.table import Table
 
@@ -34,6 +40,7 @@ class SizeLimit:
         self.eviction: Compaction | None = None
         self.busy = False
         self.position: i64 = 0
+        self.seen: i64 = table.log.tail  # records before it were looked at for their size
         if limit > 0:
             table.log.set_step(max(limit >> STEP_SHARE_BITS, min(limit, i64(STEP_BYTES_MIN))))
 
@@ -43,9 +50,52 @@ class SizeLimit:
             return
         self.busy = True
         try:
+            self.drop_too_large()
             self.evict()
         finally:
             self.busy = False
+
+    def room(self) -> i64:
+        """Return what may be live at a step of the log, so that the limit is kept up to the next one."""
+        return max(self.limit - self.table.log.step_bytes, i64(0))
+
+    def drop_too_large(self) -> None:
+        """Drop what was written since the last time and has no room by itself; it would have all others go before."""
+        since = self.seen
+        self.seen = self.table.log.tail
+        if self.seen - since > self.room():
+            for key, address in self.too_large(since, self.seen):
+                self.drop(key, address)
+
+    def too_large(self, start: i64, stop: i64) -> list[tuple[bytes, int]]:
+        """Return the keys and addresses of a range's records that have no room by themselves."""
+        log = self.table.log
+        found: list[tuple[bytes, int]] = []
+        slot = log.epoch.protect()
+        try:
+            cursor = Cursor(log, max(start, log.begin), stop)
+            while cursor.step():
+                if log.footprint(cursor.size()) <= self.room() or cursor.shape & SHAPE_UNINDEXED:
+                    continue
+                if not cursor.info & TOMBSTONE:
+                    found.append((cursor.key(), int(cursor.address)))
+        finally:
+            log.epoch.leave(slot)
+        return found
+
+    def drop(self, key: bytes, address: i64) -> None:
+        """Delete a key whose newest record stands there."""
+        table = self.table
+        key_hash = hash_key(key, table.seed)
+        while True:
+            found = locate_steady(table, key, key_hash)
+            if found is None or found.address != address or found.tombstone():
+                return
+            status = bury(table, key, key_hash, found, DONE)
+            if status >= 0:
+                self.counters.evicted_keys += 1
+                return
+            make_room(table, status)
 
     def slice(self, current: Compaction) -> bool:
         """Do a slice of a pass, inside of the epoch: what it reads must not be deleted by a compaction meanwhile."""
@@ -60,7 +110,7 @@ class SizeLimit:
         """Go on with the pass, and begin another one where it ends, until there is room for what the next step adds."""
         table = self.table
         settle(table, table.pending.count())  # what was overwritten blindly still counts as live
-        room = max(self.limit - table.log.step_bytes, i64(0))
+        room = self.room()
         breath: i64 = 0
         while table.live_bytes > room:
             current = self.eviction
