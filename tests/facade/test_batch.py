@@ -290,7 +290,7 @@ def test_nothing_is_written_behind_the_block(store: Store) -> None:
     for write in late:
         with pytest.raises(RuntimeError, match="this one's has ended"):
             write()
-    with pytest.raises(ZeroDivisionError), batch:
+    with pytest.raises(ZeroDivisionError), batch:  # noqa: PT012 - both belong to the block
         batch["c"] = "3"
         raise ZeroDivisionError
     with pytest.raises(RuntimeError, match="this one's has ended"):
