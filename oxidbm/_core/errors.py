@@ -82,3 +82,12 @@ class RecoveryWarning(UserWarning):
 
     Or a log without its only commit, of which a part is missing, as a crash in the middle of that may leave it.
     """
+
+
+def alone(failure: BaseException) -> BaseException:
+    """Return an exception that is shown without the one in whose handling it is raised.
+
+    Compiled, `from None` does nothing.
+    """
+    failure.__suppress_context__ = True
+    return failure

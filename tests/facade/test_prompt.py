@@ -247,3 +247,17 @@ def test_weak_references_of_a_store_in_a_circle() -> None:
     del holder
     gc.collect()
     assert reference() is None
+
+
+def test_an_error_is_shown_alone(tmp_path: Path) -> None:
+    """Not behind the one by which the store has found it out."""
+    (tmp_path / "file").touch()
+    with oxidbm.Store() as store:
+        for call, kind in (
+            (store.popitem, KeyError),
+            (lambda: oxidbm.Store(tmp_path / "none", create=False), oxidbm.MissingError),
+            (lambda: oxidbm.Store(tmp_path / "file"), oxidbm.FormatError),
+        ):
+            with pytest.raises(kind) as caught:
+                call()
+            assert "During handling" not in "".join(traceback.format_exception(caught.value))

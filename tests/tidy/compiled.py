@@ -98,6 +98,19 @@ def check_shifts(sources: Sources) -> list[str]:
     return list(faults.values())
 
 
+def check_from_none(sources: Sources) -> list[str]:
+    """The core raises nothing `from None` that does not go through `alone`: compiled, `from None` does nothing."""
+    faults = []
+    for path, tree in trees(sources, CORE).items():
+        for node in ast.walk(tree):
+            match node:
+                case ast.Raise(exc=ast.Call(func=ast.Name(id="alone"))):
+                    pass
+                case ast.Raise(cause=ast.Constant(value=None)):
+                    faults.append(f"{path}:{node.lineno}: {ast.unparse(node)} is shown with what it hides")
+    return faults
+
+
 def makes_type(node: ast.stmt) -> bool:
     """Return whether an assignment names a type, which cannot be Final."""
     match node:
@@ -305,6 +318,7 @@ BAD: list[Example] = [
     (check_regions, {FRAMES: "def f(log):\n    log.tail = 64"}),
     (check_regions, {FRAMES: "class C:\n    def f(self):\n        self.table.log.begin += 8"}),
     (check_regions, {FRAMES: "def f(log, other):\n    other.x, log.head = 1, 2"}),
+    (check_from_none, {FRAMES: "def f():\n    raise KeyError from None"}),
     (check_shifts, {FRAMES: "def f(n):\n    return 1 << n"}),
     (check_shifts, {FRAMES: "def f(n):\n    return i64(1) << n"}),
     (check_shifts, {FRAMES: "def f(n):\n    return -(2 + 3) << (n + 1)"}),
@@ -340,6 +354,11 @@ BAD: list[Example] = [
 GOOD: list[Example] = [
     (check_regions, {HYBRID_LOG: "def f(log):\n    log.tail = 64"}),
     (check_regions, {FRAMES: "def f(record, log):\n    record.log.begin = log.begin\n    log.due = False"}),
+    (
+        check_from_none,
+        {FRAMES: "def f():\n    raise alone(KeyError()) from None\ndef g(e):\n    raise KeyError from e"},
+    ),
+    (check_from_none, {"oxidbm/dbm.py": "def f():\n    raise KeyError from None"}),
     (check_shifts, {FRAMES: "BITS: Final = 48\nMASK: Final = (1 << BITS) - 1\ndef f(x):\n    return x << BITS"}),
     (check_shifts, {FRAMES: "def shl(x, n):\n    return x << n"}),
     (check_shifts, {FRAMES: "def f(n):\n    bit = 1\n    while n > bit:\n        bit = bit << n\n    return bit"}),

@@ -16,7 +16,7 @@ import stat
 from typing import Final, final
 
 from oxidbm._core.device.system import HAS_DIRECTORY_DESCRIPTORS, OPEN_FLAGS, close_lost, sync_file
-from oxidbm._core.errors import ClosedError, FormatError
+from oxidbm._core.errors import ClosedError, FormatError, alone
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.uses import Uses
 
@@ -104,7 +104,7 @@ class Directory:
                 descriptor = os.open(os.path.join(self.absolute, name), flags, mode)
         except OSError as failure:
             if failure.errno in NO_FILE or self.leads_nowhere(name):
-                raise self.no_file(name) from None
+                raise alone(self.no_file(name)) from None
             self.say_place(failure, name)
             raise
         finally:

@@ -4,7 +4,7 @@ import os
 from typing import final
 
 from oxidbm._core.device.directory import BEFORE_A_STORE, DIRECTORY_BITS, LOG, SEGMENT_SUFFIX, STORE
-from oxidbm._core.errors import CorruptionError, FormatError, MissingError
+from oxidbm._core.errors import CorruptionError, FormatError, MissingError, alone
 
 
 @final
@@ -36,10 +36,10 @@ def prepare_directory(path: str, making: Making) -> None:
     try:
         names = set(os.listdir(path))
     except NotADirectoryError:
-        raise FormatError(f"{path} is a file; a {making.what} is a directory. Choose another path") from None
+        raise alone(FormatError(f"{path} is a file; a {making.what} is a directory. Choose another path")) from None
     except FileNotFoundError:
         if not making.allowed:
-            raise making.missing(path) from None
+            raise alone(making.missing(path)) from None
         make_directory(path, making)
         names = set()
     if LOG in names and not os.path.isdir(log):
@@ -79,4 +79,6 @@ def make_directory(path: str, making: Making) -> None:
     try:
         os.makedirs(path, making.mode | DIRECTORY_BITS, exist_ok=True)
     except FileExistsError:
-        raise FormatError(f"{path} is no directory, but a file or a link to nowhere; choose another path") from None
+        raise alone(
+            FormatError(f"{path} is no directory, but a file or a link to nowhere; choose another path")
+        ) from None

@@ -39,7 +39,7 @@ from oxidbm._core.device.system import (
     with_advice,
     write_at,
 )
-from oxidbm._core.errors import CorruptionError
+from oxidbm._core.errors import CorruptionError, alone
 
 SEGMENT_BYTES_MIN: Final = 16 << 20
 SEGMENTS_AIM: Final = 64
@@ -97,7 +97,7 @@ class FileDevice(Device):
             try:
                 self.open_segment(name, start)
             except OSError as failure:
-                raise with_advice(failure, len(named)) from None
+                raise alone(with_advice(failure, len(named))) from None
         self.end_with_the_next(0)
         if self.segments:
             last = self.segments[-1]

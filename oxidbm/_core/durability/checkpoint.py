@@ -17,7 +17,7 @@ from oxidbm._core.device.directory import IMAGE_SUFFIX, SNAPSHOT_SUFFIX
 from oxidbm._core.durability.compression import LEVEL
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.durability.session_record import SERIAL_MAX
-from oxidbm._core.errors import CorruptionError, FormatError
+from oxidbm._core.errors import CorruptionError, FormatError, alone
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.log.record import KEY_LENGTH_MAX
 from oxidbm._core.seconds import checked_timeout, to_wait
@@ -166,7 +166,7 @@ def decode_metadata(place: str, data: bytes) -> Metadata:
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as failure:
         if came_from_handler(failure):
             raise
-        raise CorruptionError(f"{place} is not what was written: {failure}") from None
+        raise alone(CorruptionError(f"{place} is not what was written: {failure}")) from None
 
 
 def number_in(number: object, what: str) -> int:

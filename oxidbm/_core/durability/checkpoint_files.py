@@ -17,7 +17,7 @@ from oxidbm._core.device.directory import (
 )
 from oxidbm._core.durability.checkpoint import METADATA_BYTES_MAX, Metadata, decode_metadata, encode_metadata
 from oxidbm._core.durability.tokens import is_token, shown_token
-from oxidbm._core.errors import CorruptionError, FormatError
+from oxidbm._core.errors import CorruptionError, FormatError, alone
 
 
 @final
@@ -37,7 +37,7 @@ class CheckpointFiles:
                 found = self.store.sub(CHECKPOINTS)
             except NotADirectoryError:
                 place = self.store.place(CHECKPOINTS)
-                raise FormatError(f"{place} is no directory; delete it to have checkpoints") from None
+                raise alone(FormatError(f"{place} is no directory; delete it to have checkpoints")) from None
             if self.held() is None:
                 self.directory = found
             else:  # another thread was faster

@@ -13,7 +13,7 @@ from oxidbm._core.durability.commit_record import (
     CommitRecord,
     decode,
 )
-from oxidbm._core.errors import CorruptionError
+from oxidbm._core.errors import CorruptionError, alone
 from oxidbm._core.hashing import checksum_bytes
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import record_at, value_of
@@ -48,8 +48,11 @@ def commit_at(log: HybridLog, address: i64) -> FoundCommit:
     try:
         return FoundCommit(address, previous_address(found.info), decode(data))
     except ValueError as failure:
-        raise CorruptionError(
-            f"{log.device.place(address)}: a commit record should stand at address {address}, and none does: {failure}"
+        raise alone(
+            CorruptionError(
+                f"{log.device.place(address)}: a commit record should stand at address {address}, and none does: "
+                f"{failure}"
+            )
         ) from None
 
 

@@ -12,7 +12,7 @@ from mypy_extensions import i64
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.device.system import sync_file, write_at
 from oxidbm._core.durability.compression import compressing, decompressing, zstandard
-from oxidbm._core.errors import CorruptionError
+from oxidbm._core.errors import CorruptionError, alone
 
 SUM_BYTES: Final = 4
 RAW_BYTES: Final = 1 << 22  # are compressed at once
@@ -57,7 +57,7 @@ class FrameWriter:
             for chunk in chunks:
                 self.put(chunk)
         except self.failure as failure:
-            raise MemoryError(f"{self.place}: {failure}") from None
+            raise alone(MemoryError(f"{self.place}: {failure}")) from None
 
     def put(self, chunk: bytes) -> None:
         """Write compressed bytes."""
@@ -122,7 +122,7 @@ class FrameReader:
         try:
             data: bytes = self.stream.read(int(size))
         except self.failure as failure:
-            raise self.failed(failure) from None
+            raise alone(self.failed(failure)) from None
         self.offset += len(data)
         return data
 
@@ -151,7 +151,7 @@ class FrameReader:
             try:
                 size: int = self.stream.readinto(data[at:])
             except self.failure as failure:
-                raise self.failed(failure) from None
+                raise alone(self.failed(failure)) from None
             if size == 0:
                 raise self.fault(f"it ends {len(data) - at} bytes early")
             at += size

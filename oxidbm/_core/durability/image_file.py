@@ -22,7 +22,7 @@ from oxidbm._core.budget import Budget
 from oxidbm._core.device.directory import Directory
 from oxidbm._core.durability.checkpoint import Metadata
 from oxidbm._core.durability.frame_file import FrameReader, FrameWriter
-from oxidbm._core.errors import CorruptionError
+from oxidbm._core.errors import CorruptionError, alone
 from oxidbm._core.index.entry import NO_ENTRY, address_of, leading_to
 from oxidbm._core.index.hash_index import BUCKET_ENTRIES, HashIndex
 from oxidbm._core.index.image import SLICE_WORDS, SPARSE, ImageLoader, ImageTaker, wanted_mask
@@ -220,7 +220,7 @@ class ImageReader:
                 _breath.breathe()
             index = loader.finish()
         except ValueError as failure:
-            raise self.fault(str(failure)) from None
+            raise alone(self.fault(str(failure))) from None
         (entries,) = COUNT.unpack(self.file.take(COUNT.size))
         if entries != index.entries:
             raise self.fault(f"it has {index.entries} entries, and says {entries}")

@@ -27,7 +27,7 @@ from oxidbm._core.durability.checkpoint_files import CheckpointFiles
 from oxidbm._core.durability.commit_record import COMMIT_BYTES, COMMIT_RECORD_BYTES, COMMIT_SHAPE
 from oxidbm._core.durability.replay import SLICE_RECORDS
 from oxidbm._core.durability.snapshot_file import SnapshotHeader, SnapshotReader
-from oxidbm._core.errors import CorruptionError
+from oxidbm._core.errors import CorruptionError, alone
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import read_disk, read_or_nothing
@@ -155,8 +155,8 @@ def opened_snapshot(files: CheckpointFiles, metadata: Metadata) -> SnapshotReade
     try:
         reader = SnapshotReader(directory, name, metadata.snapshot_bytes, metadata.snapshot_sum)
     except FileNotFoundError:
-        raise CorruptionError(
-            f"{directory.place(name)} is missing, which belongs to the checkpoint {metadata.token}"
+        raise alone(
+            CorruptionError(f"{directory.place(name)} is missing, which belongs to the checkpoint {metadata.token}")
         ) from None
     try:
         header = reader.read_header()
@@ -169,7 +169,7 @@ def opened_snapshot(files: CheckpointFiles, metadata: Metadata) -> SnapshotReade
         try:
             header.decoded()
         except ValueError as failure:
-            raise reader.fault(str(failure)) from None
+            raise alone(reader.fault(str(failure))) from None
     except BaseException:
         reader.close()
         raise

@@ -37,7 +37,7 @@ from oxidbm._core.durability.replay import Chain, Replay
 from oxidbm._core.durability.source import Recovery, Source, check_pages_of, commit_of
 from oxidbm._core.durability.superblock import CleanMark
 from oxidbm._core.durability.torn_tail import later_durable_commit
-from oxidbm._core.errors import CorruptionError, FormatError
+from oxidbm._core.errors import CorruptionError, FormatError, alone
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.index.hash_index import HashIndex
 from oxidbm._core.log.hybrid_log import HybridLog
@@ -218,10 +218,12 @@ def from_image(table: Table, source: Source, metadata: Metadata, stop: i64) -> R
         table.index = table.index.given_up()
         if came_from_handler(failure):
             raise
-        raise MemoryError(
-            f"{log.life.called()} has an index of {first.entries:,} entries, which takes some "
-            f"{first.entries * ENTRY_BYTES >> 20} MiB, and the system does not let this process have that much: raise "
-            "its limit (ulimit -v, a container's), or open the store where there is more memory"
+        raise alone(
+            MemoryError(
+                f"{log.life.called()} has an index of {first.entries:,} entries, which takes some "
+                f"{first.entries * ENTRY_BYTES >> 20} MiB, and the system does not let this process have that much: "
+                "raise its limit (ulimit -v, a container's), or open the store where there is more memory"
+            )
         ) from None
     except BaseException:
         table.index = table.index.given_up()  # which says anew what is drawn from the budget

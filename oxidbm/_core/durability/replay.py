@@ -20,7 +20,7 @@ from oxidbm._core.durability.commit_record import COMMIT_SHAPE, CommitRecord, de
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.durability.session_record import decode_session
 from oxidbm._core.durability.unsettled import Unsettled
-from oxidbm._core.errors import CorruptionError
+from oxidbm._core.errors import CorruptionError, alone
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import NO_ENTRY, address_of, is_mixed
@@ -205,7 +205,7 @@ class Replay:
         try:
             record = decode(cursor.value())
         except ValueError as failure:
-            raise CorruptionError(f"{place}: {failure}") from None
+            raise alone(CorruptionError(f"{place}: {failure}")) from None
         previous = previous_address(cursor.info)
         start = self.begin  # records that commits passed by since then were deleted with their segments
         sequence = record.log.sequence
@@ -242,7 +242,7 @@ class Replay:
             self.stated.append(state)
         except ValueError as failure:
             place = self.log.device.place(self.cursor.address)
-            raise CorruptionError(f"{place}: {failure}") from None
+            raise alone(CorruptionError(f"{place}: {failure}")) from None
 
     def apply(self) -> None:
         """Do to the index what the current record did."""

@@ -12,6 +12,7 @@ from librt.strings import BytesWriter, read_i64_le, write_i64_le
 from mypy_extensions import i64
 
 from oxidbm._core.durability.serials import SessionState
+from oxidbm._core.errors import alone
 from oxidbm._core.hashing import MASK_62
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import key_of, record_at, value_of
@@ -44,7 +45,7 @@ def decode_session(address: i64, info: i64, shape: i64, key: bytes, value: bytes
     try:
         name = key.decode()
     except UnicodeDecodeError:
-        raise ValueError("a session record whose name is not UTF-8") from None
+        raise alone(ValueError("a session record whose name is not UTF-8")) from None
     state = SessionState(name, 0, 0)
     state.address = address
     state.forgotten = gone

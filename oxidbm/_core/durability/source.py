@@ -16,7 +16,7 @@ from oxidbm._core.durability.commit_record import (
     decode,
 )
 from oxidbm._core.durability.tokens import is_token, shown_token
-from oxidbm._core.errors import CorruptionError, FormatError, MissingError
+from oxidbm._core.errors import CorruptionError, FormatError, MissingError, alone
 from oxidbm._core.life import Life
 from oxidbm._core.log.hybrid_log import HybridLog
 from oxidbm._core.log.reader import read_disk, value_of
@@ -197,7 +197,7 @@ def commit_of(log: HybridLog, metadata: Metadata) -> CommitRecord:
     try:
         said = decode(value_of(log, record))
     except ValueError as failure:
-        raise CorruptionError(f"{device.place(i64(metadata.commit))}: {failure}") from None
+        raise alone(CorruptionError(f"{device.place(i64(metadata.commit))}: {failure}")) from None
     if said.log.sequence != metadata.sequence or said.log.begin != metadata.begin:
         raise CorruptionError(f"{place} says commit {metadata.sequence}, its commit record {said.log.sequence}")
     names = {state.name for state in metadata.sessions}

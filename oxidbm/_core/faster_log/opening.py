@@ -27,7 +27,7 @@ from oxidbm._core.durability.superblock import (
     read_superblock,
     write_superblock,
 )
-from oxidbm._core.errors import CodecError, CorruptionError, RecoveryWarning
+from oxidbm._core.errors import CodecError, CorruptionError, RecoveryWarning, alone
 from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.handle import LogHandle
 from oxidbm._core.faster_log.keeper import LogKeeper
@@ -103,9 +103,11 @@ def open_as_asked(directory: Directory, options: LogOptions, block: Superblock) 
     except CorruptionError as damage:
         if options.skips:
             return open_what_is_left(directory, options, block, str(damage))
-        raise CorruptionError(
-            f'{damage}. What is left of the {options.kind.what} is read with read_only=True, on_error="skip", and '
-            "saved by oxidbm.salvage_log(path, to)"
+        raise alone(
+            CorruptionError(
+                f'{damage}. What is left of the {options.kind.what} is read with read_only=True, on_error="skip", and '
+                "saved by oxidbm.salvage_log(path, to)"
+            )
         ) from None
 
 

@@ -22,7 +22,7 @@ from oxidbm._core.device.directory import POSITION_SUFFIX, READERS, Directory
 from oxidbm._core.device.lock_file import LockFile, close_of_lost
 from oxidbm._core.device.system import read_at, sync_file, try_lock, unlock, write_at
 from oxidbm._core.durability.superblock import SUM, with_sum
-from oxidbm._core.errors import BusyError, ClosedError, CorruptionError, FormatError
+from oxidbm._core.errors import BusyError, ClosedError, CorruptionError, FormatError, alone
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.uses import Uses
 
@@ -219,14 +219,14 @@ def hold(store: Directory, name: str, mode: int) -> PositionFile:
         store.make(READERS, mode)
         directory = directory_in(store)
     except OSError as failure:
-        raise refused(failure, name, store) from None
+        raise alone(refused(failure, name, store)) from None
     try:
         while True:
             try:
                 fresh = directory.status(quoted) is None
                 file = PositionFile(directory, quoted, os.O_RDWR | os.O_CREAT, mode, True)
             except OSError as failure:
-                raise refused(failure, name, store) from None
+                raise alone(refused(failure, name, store)) from None
             try:
                 if not file.lock_soon():
                     raise BusyError(
@@ -310,7 +310,9 @@ def directory_in(store: Directory) -> Directory:
     try:
         return store.sub(READERS)
     except NotADirectoryError:
-        raise FormatError(f"{store.place(READERS)} is no directory; a log has no other thing of that name") from None
+        raise alone(
+            FormatError(f"{store.place(READERS)} is no directory; a log has no other thing of that name")
+        ) from None
 
 
 def readable(store: Directory) -> list[tuple[str, PositionFile]]:
@@ -423,7 +425,7 @@ def forget(store: Directory, name: str) -> bool:
             except FileNotFoundError:
                 return False  # somebody else forgot it meanwhile
             except OSError as failure:
-                raise refused(failure, name, store) from None
+                raise alone(refused(failure, name, store)) from None
             try:
                 if not file.lock_soon():
                     raise BusyError(f"the reader {name!r} of {store.path} is open; close it before it is forgotten")

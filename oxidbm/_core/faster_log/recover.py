@@ -19,7 +19,7 @@ from oxidbm._core.durability.found_commit import FoundCommit, commit_at
 from oxidbm._core.durability.misplaced import SECTOR_BITS, check_damaged_commit, check_misplaced, other_pages
 from oxidbm._core.durability.newest_commit import newest_commit
 from oxidbm._core.durability.superblock import CleanMark
-from oxidbm._core.errors import CorruptionError, MissingError
+from oxidbm._core.errors import CorruptionError, MissingError, alone
 from oxidbm._core.faster_log.entry import is_entry
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.hybrid_log import HybridLog
@@ -92,9 +92,11 @@ def check_damaged_entry(log: HybridLog, at: i64) -> None:
     try:
         read_disk(log, at)  # again: a writer beside this reader was perhaps writing it
     except CorruptionError as failure:
-        raise CorruptionError(
-            f"{failure}, and what stands behind it does. That is not a torn tail: something has changed it. Restore "
-            "the log from a copy; nothing was cut off"
+        raise alone(
+            CorruptionError(
+                f"{failure}, and what stands behind it does. That is not a torn tail: something has changed it. "
+                "Restore the log from a copy; nothing was cut off"
+            )
         ) from None
 
 
@@ -272,7 +274,7 @@ class Verification:
         try:
             record = decode(cursor.value())
         except ValueError as failure:
-            raise CorruptionError(f"{place}: {failure}") from None
+            raise alone(CorruptionError(f"{place}: {failure}")) from None
         previous = previous_address(cursor.info)
         sequence = record.log.sequence
         address: i64 = 0 if self.last is None else self.last.address

@@ -7,6 +7,7 @@ clock. An expired key is gone for every operation; its record, and its place in 
 from typing import Final
 
 from oxidbm._core.coder import PLAIN
+from oxidbm._core.errors import alone
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.log.reader import expiry_of, is_live
 from oxidbm._core.store.arguments import expiry_at, to_value
@@ -67,7 +68,7 @@ def digits_of(number: int) -> str:
     try:
         return str(number)
     except ValueError as failure:
-        raise too_many_digits(failure) from None
+        raise alone(too_many_digits(failure)) from None
 
 
 def number_in(handle: Handle, key: bytes, data: bytes) -> int:
@@ -77,9 +78,11 @@ def number_in(handle: Handle, key: bytes, data: bytes) -> int:
             return int(data)
         except ValueError as failure:
             if len(data) > DIGITS_SURE and data.strip(b"-+0123456789 ") == b"":
-                raise too_many_digits(failure) from None
-            raise ValueError(
-                f"incr() and decr() count in decimal digits, and the key's value of {len(data)} bytes is no number"
+                raise alone(too_many_digits(failure)) from None
+            raise alone(
+                ValueError(
+                    f"incr() and decr() count in decimal digits, and the key's value of {len(data)} bytes is no number"
+                )
             ) from None
     value = handle.coders.value_of(key, data)
     if not isinstance(value, int) or isinstance(value, bool):

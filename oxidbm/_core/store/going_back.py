@@ -19,7 +19,7 @@ from oxidbm._core.durability.rebuild import assemble, is_in_log, put_in_log
 from oxidbm._core.durability.source import Recovery, Source
 from oxidbm._core.durability.superblock import CleanMark, Superblock, read_superblock, remove_mark, write_mark
 from oxidbm._core.durability.tokens import commit_in
-from oxidbm._core.errors import FormatError, MissingError
+from oxidbm._core.errors import FormatError, MissingError, alone
 from oxidbm._core.log.reader import log_to_read
 from oxidbm._core.paging import FRAMES_MIN
 from oxidbm._core.store.opening import open_log
@@ -73,9 +73,9 @@ def directory_of(path: str) -> Directory:
     try:
         directory = Directory(path)
     except FileNotFoundError:
-        raise MissingError(2, "there is no store", path) from None
+        raise alone(MissingError(2, "there is no store", path)) from None
     except NotADirectoryError:
-        raise FormatError(f"{path} is a file; a store is a directory. Choose another path") from None
+        raise alone(FormatError(f"{path} is a file; a store is a directory. Choose another path")) from None
     try:
         if directory.status(STORE) is None:
             raise MissingError(2, "the directory holds no store", path)

@@ -16,7 +16,7 @@ from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.catch_up import Ground
 from oxidbm._core.durability.rebuild import OverlayDevice
 from oxidbm._core.durability.superblock import read_superblock
-from oxidbm._core.errors import CorruptionError, FormatError, MissingError, StaleError
+from oxidbm._core.errors import CorruptionError, FormatError, MissingError, StaleError, alone
 from oxidbm._core.store.follower import Follower
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.opening import open_path
@@ -96,11 +96,13 @@ class Files(Ground):
         try:
             fresh = open_path(self.path, handle.options)
         except MissingError:
-            raise MissingError(
-                2,
-                f"the store is gone; this reader still shows commit {handle.commits.sequence} of it. Close it, or call "
-                "refresh() again when there is a store",
-                self.path,
+            raise alone(
+                MissingError(
+                    2,
+                    f"the store is gone; this reader still shows commit {handle.commits.sequence} of it. Close it, or "
+                    "call refresh() again when there is a store",
+                    self.path,
+                )
             ) from None
         try:
             moved = identity(fresh) != identity(handle)

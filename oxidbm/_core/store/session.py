@@ -12,7 +12,7 @@ from typing import Any, Final, final
 
 from oxidbm._core.durability.commit import NANOSECONDS
 from oxidbm._core.durability.serials import SessionState
-from oxidbm._core.errors import ClosedError
+from oxidbm._core.errors import ClosedError, alone
 from oxidbm._core.log.record import KEY_LENGTH_MAX
 from oxidbm._core.seconds import seconds_from_0
 from oxidbm._core.store.arguments import to_key, to_value
@@ -67,7 +67,9 @@ def new_state(name: str) -> SessionState:
     try:
         size = len(name.encode())
     except UnicodeEncodeError:
-        raise ValueError(f"the session's name {name!r} cannot be written as UTF-8; give it another one") from None
+        raise alone(
+            ValueError(f"the session's name {name!r} cannot be written as UTF-8; give it another one")
+        ) from None
     if size > KEY_LENGTH_MAX:
         raise ValueError(f"a session's name has up to {KEY_LENGTH_MAX} bytes in UTF-8, this one {size}; shorten it")
     return SessionState(name, 0, 0)

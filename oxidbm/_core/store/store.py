@@ -12,6 +12,7 @@ from mypy_extensions import i64, mypyc_attr
 from oxidbm import _breath
 from oxidbm._core.arguments import as_count, as_flag
 from oxidbm._core.coder import PLAIN
+from oxidbm._core.errors import alone
 from oxidbm._core.life import OPEN, WRITABLE
 from oxidbm._core.log.record import KEY_LENGTH_MAX
 from oxidbm._core.store import bulk, convenient, expiring
@@ -226,7 +227,7 @@ class Store(StoreBase):  # noqa: PLW1641 - no hash, as no mutable mapping has on
                 try:
                     key = iterator.__next__()
                 except StopIteration:
-                    raise KeyError("popitem(): the store is empty") from None
+                    raise alone(KeyError("popitem(): the store is empty")) from None
                 self.pop_position = iterator.cursor.address
                 value = self.pop(key, MISSING)
                 if value is not MISSING:
