@@ -5,8 +5,11 @@ all that is pickled. The other process sees the last commit that there is when i
 in its process, and copies are refused: two objects would be one open directory.
 """
 
+import errno
 import time
 from typing import Any, Final, NoReturn
+
+from oxidbm._core.errors import MissingError
 
 # What a store has of itself, where it has it in its __dict__: uncompiled.
 OURS: Final = frozenset(
@@ -48,8 +51,24 @@ def reduced(store: Any) -> tuple[Any, ...]:
         *((f"{name}=", options[name]) for name in ("key", "value", "clock")),
     ):
         check(what, part)
-    state = {name: value for name, value in getattr(store, "__dict__", {}).items() if name not in OURS}
-    return (reopened, (type(store), handle.directory.absolute, options), state or None)
+    return (reopened, (type(store), handle.directory.absolute, handle.superblock.store_id, options), state_of(store))
+
+
+def state_of(store: Any) -> Any:
+    """Return what a subclass has added, as Python itself would: by its `__getstate__`, or fields and slots."""
+    chosen: Any = type(store).__getstate__
+    if chosen is not object.__getstate__:
+        return store.__getstate__()
+    fields = {name: value for name, value in getattr(store, "__dict__", {}).items() if name not in OURS}
+    slots = {}
+    for owner in type(store).__mro__:
+        names = vars(owner).get("__slots__", ())
+        for name in (names,) if isinstance(names, str) else names:
+            hidden = name.startswith("__") and not name.endswith("__")
+            inside = f"_{owner.__name__.lstrip('_')}{name}" if hidden else name
+            if inside not in ("__dict__", "__weakref__") and hasattr(store, inside):
+                slots[inside] = getattr(store, inside)
+    return (fields or None, slots) if slots else fields or None
 
 
 def reading_options(options: Any) -> dict[str, Any]:
@@ -78,11 +97,19 @@ def check(what: str, part: Any) -> None:
         ) from failure
 
 
-def reopened(kind: Any, path: str, options: dict[str, Any]) -> Any:
-    """Return the store that was pickled, opened to read only."""
+def reopened(kind: Any, path: str, store_id: bytes, options: dict[str, Any]) -> Any:
+    """Return the store that was pickled, opened to read only; MissingError where another one has its path."""
     store = kind.__new__(kind)
     ours = next(owner for owner in kind.__mro__ if owner.__module__ == "oxidbm")
     ours.__init__(store, path, read_only=True, **options)
+    if store.handle.superblock.store_id != store_id:
+        store.handle.handed = False
+        store.close()
+        raise MissingError(
+            errno.ENOENT,
+            "the store that was pickled is not there any more, but another one: it was renamed or replaced",
+            path,
+        )
     store.handle.handed = False  # who is given it as an argument does not close it, and is not told to
     return store
 

@@ -45,6 +45,13 @@ class Lookout:
         self.resting[id(worker)] = one  # last: the lookout drops what has a thread
         return True
 
+    def care(self, worker: Worker, quiet: Callable[[], bool], resume: Callable[[], None]) -> None:
+        """Watch for a store that has no thread, though it should have one, or whose thread may be about to end."""
+        worker.resting = True
+        self.resting[id(worker)] = Resting(worker, quiet, resume)
+        with contextlib.suppress(RuntimeError):
+            self.worker.start(self.loop)
+
     def forget(self, worker: Worker) -> None:
         """Watch no more for what is closed."""
         worker.resting = False
@@ -65,7 +72,7 @@ class Lookout:
         worker = one.worker
         if worker.resting and not worker.running and not one.quiet():
             one.resume()
-        if worker.running or not worker.resting:
+        if not worker.resting or (worker.running and not worker.asked):  # else the thread may be about to end
             worker.resting = False
             if self.resting.get(id(worker)) is one:
                 del self.resting[id(worker)]
@@ -95,6 +102,20 @@ def rest(worker: Worker, seconds: float, quiet: Callable[[], bool], resume: Call
     lookout = WATCH.lookout
     worker.wake.wait(min(seconds, lookout.seconds) if seconds > 0.0 else lookout.seconds)
     return lookout.take(worker, quiet, resume)
+
+
+def start(worker: Worker, work: Callable[[], None], quiet: Callable[[], bool], resume: Callable[[], None]) -> None:
+    """Have a store's thread do its work; where the system has no more of them now, it is tried again later."""
+    try:
+        worker.start(work)
+    except RuntimeError:
+        WATCH.lookout.care(worker, quiet, resume)
+
+
+def go_on(worker: Worker, quiet: Callable[[], bool], resume: Callable[[], None]) -> None:
+    """Be as before a thread was asked to end, be it that it has."""
+    worker.stopping = False
+    WATCH.lookout.care(worker, quiet, resume)
 
 
 def forget(worker: Worker) -> None:

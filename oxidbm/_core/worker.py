@@ -60,12 +60,14 @@ class Worker:
     def start(self, work: Callable[[], None]) -> None:
         """Have a thread do the work where none is alive and one may be; RuntimeError where the system has no more."""
         if not self.stopping and not _breath.Exit.begun and self.ended.acquire(blocking=False):
+            rested = self.resting
             self.running = True
             self.asked = self.resting = False
             try:
                 _thread.start_new_thread(self.run, (work,))
             except BaseException:
                 self.running = False
+                self.resting = rested
                 self.ended.release()
                 raise
             _breath.thread_started()

@@ -350,3 +350,50 @@ def test_codecs_of_types(function: Callable[[Any], Any]) -> None:
         usual.encode(Point("1"))  # type: ignore[arg-type]
     assert usual.decode(usual.encode(Point(3))) == Point(3)
     assert function(codecs.Json(Point, validate=False)).encode(Point("1")).startswith(b'{"x":"1"')  # type: ignore[arg-type]
+
+
+class Slotted(Store):
+    """One that has added a slot."""
+
+    __slots__ = ("__inner", "mark")
+
+    def give(self, mark: str) -> None:
+        """Fill both."""
+        self.mark = mark
+        self.__inner = mark * 2
+
+    def inner(self) -> str:
+        """Return what nobody else sees."""
+        return self.__inner
+
+
+class Chooser(Store):
+    """One that says what is to come along."""
+
+    def __getstate__(self) -> object:
+        return {"chosen": "yes"}
+
+
+def test_what_a_subclass_has_added_comes_along(tmp_path: Path) -> None:
+    with Slotted(tmp_path / "a") as store:
+        store.give("x")
+        store.sync()
+        with pickle.loads(pickle.dumps(store)) as copied:
+            assert (copied.mark, copied.inner()) == ("x", "xx")
+    with Chooser(tmp_path / "b") as other:
+        other.sync()
+        with pickle.loads(pickle.dumps(other)) as copied:
+            assert copied.chosen == "yes"
+
+
+def test_another_store_in_its_place(tmp_path: Path) -> None:
+    with Store(tmp_path / "s") as store:
+        store["key"] = "mine"
+        store.sync()
+        sent = pickle.dumps(store)
+        (tmp_path / "s").rename(tmp_path / "t")
+        with Store(tmp_path / "s") as other:
+            other["key"] = "of another store"
+            other.sync()
+            with pytest.raises(oxidbm.MissingError, match="renamed or replaced"):
+                pickle.loads(sent)

@@ -52,6 +52,23 @@ PLACES = pytest.mark.parametrize("place", ["memory", "disk"])
 
 
 @PLACES
+def test_a_record_larger_than_a_page_is_spared(place: str, tmp_path: Path) -> None:
+    """In memory it has pages of its own, which are not to go from the middle of the log."""
+    with opened(place, tmp_path / "s", 100_000) as store:
+        store["large"] = bytes(5000)
+        for number in range(3000):
+            assert store["large"] == bytes(5000)
+            store[name(number)] = bytes(100)
+            if number % 500 == 0:
+                assert store.check() == []
+                assert len(list(store.items())) == len(store)
+        assert store.stats()["second_chances"] > 3
+        store.reorganize()
+        assert store["large"] == bytes(5000)
+        assert store.check() == []
+
+
+@PLACES
 @pytest.mark.parametrize("call", ["get", "get_and_touch"])
 def test_what_is_spared_keeps_its_tag_and_its_time(place: str, call: str, tmp_path: Path) -> None:
     """Also where its record has to move to get another time."""

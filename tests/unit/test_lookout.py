@@ -1,11 +1,13 @@
 """Stores and logs at rest: none has a thread, one thread watches for all, and what is written then becomes durable."""
 
+import _thread
 import gc
 import os
 import textwrap
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from oxidbm import Log, Store
 from oxidbm._core.lookout import WATCH, Lookout
 from oxidbm._core.worker import Worker
 from tests.faster_log.helpers import until_true
-from tests.inside import disk_of, keeper_of_log
+from tests.inside import commits_of_log, disk_of, handle_of, keeper_of_log
 from tests.support import run_snippet
 
 MANY = 20
@@ -146,6 +148,70 @@ def test_what_cannot_be_started_now_is_tried_again() -> None:
     until_true(lambda: not watch.resting)
     assert len(tries) == 2
     until_true(lambda: not watch.worker.running)
+
+
+@pytest.mark.parametrize("kind", ["store", "log"])
+def test_a_thread_that_the_system_refuses_once(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = _thread.start_new_thread
+    refused: list[None] = []
+
+    def refuse(*_: object) -> int:
+        refused.append(None)
+        monkeypatch.setattr(_thread, "start_new_thread", inside)
+        raise RuntimeError("can't start new thread")
+
+    store: Any = (
+        Store(tmp_path / "s", interval=0.02)
+        if kind == "store"
+        else Log(tmp_path / "s", durability="interval", interval=0.02)
+    )
+    with store:
+        write = store.append if kind == "log" else lambda data: store.set("key", data)
+        write(b"1")
+        worker = disk_of(store).worker if kind == "store" else keeper_of_log(store).worker
+        commits = handle_of(store).commits if kind == "store" else commits_of_log(store)
+        until_at_rest(worker)
+        monkeypatch.setattr(_thread, "start_new_thread", refuse)
+        write(b"2")
+        until_true(commits.all_durable)
+        assert refused
+        until_at_rest(worker)
+
+
+def test_one_that_was_refused_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever starts the lookout then has both looked after."""
+    inside = _thread.start_new_thread
+    with Store(tmp_path / "a", interval=0.02) as first, Store(tmp_path / "b", interval=0.02) as second:
+
+        def refuse(*_: object) -> int:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(_thread, "start_new_thread", refuse)
+        first["key"] = "value"
+        assert not disk_of(first).worker.ended.locked()
+        monkeypatch.setattr(_thread, "start_new_thread", inside)
+        second["key"] = "value"
+        until_true(handle_of(first).commits.all_durable)
+        until_at_rest(disk_of(first).worker, disk_of(second).worker)
+
+
+def test_a_store_whose_closing_was_given_up(tmp_path: Path) -> None:
+    """As a signal's handler does that raises: what is written then becomes durable by itself."""
+    with Store(tmp_path / "s", interval=0.02) as store:
+        for turn in range(5):
+            store["key"] = b"%d" % turn
+            if turn % 2:
+                until_at_rest(disk_of(store).worker)
+            disk_of(store).stop()
+            handle_of(store).go_on()
+            store["key"] = b"then %d" % turn
+            until_true(handle_of(store).commits.all_durable)
+    with Log(tmp_path / "log", durability="interval", interval=0.02) as log:
+        log.append(b"first")
+        keeper_of_log(log).stop()
+        keeper_of_log(log).go_on()
+        log.append(b"second")
+        until_true(commits_of_log(log).all_durable)
 
 
 @pytest.mark.filterwarnings("ignore:.*never closed:ResourceWarning")

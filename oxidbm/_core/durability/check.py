@@ -78,6 +78,7 @@ class Check:
         self.sequence_noted: i64 = commits.logged
         self.address_noted: i64 = commits.address
         self.unlogged = commits.unlogged
+        self.rewrites: i64 = log.rewrites
         self.walkable = True  # the index
         fresh = self.begin == FIRST_ADDRESS or commits.logged == 0  # nothing was there before begin
         self.records: i64 = 0 if fresh else UNKNOWN  # since the last commit record
@@ -427,8 +428,10 @@ class Check:
         """Find out the exact counters; False where that cannot be done.
 
         Either the log does not let it, which is said, or others changed them meanwhile: only commits may have been
-        appended, since a compaction changes them as well.
+        appended, since a compaction changes them as well, and nothing deleted where it stands.
         """
+        if self.log.rewrites != self.rewrites:
+            return False
         try:
             while not settle(self.table, SLICE):
                 _breath.breathe()

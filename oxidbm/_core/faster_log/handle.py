@@ -133,7 +133,7 @@ class LogHandle(Openable):
         self.log.shut = False
         self.life.state = OPEN
         if self.keeper is not None:
-            self.keeper.worker.stopping = False
+            self.keeper.go_on()
 
     def abandon(self) -> None:
         """Close without a commit or a mark, as a crash would leave it."""

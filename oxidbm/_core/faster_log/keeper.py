@@ -4,18 +4,17 @@ Its thread writes to the device what has been sealed, and commits at the interva
 is on the path of an append but `step`, which one calls each 64 KiB of new log.
 """
 
-import contextlib
 import time
 from typing import Final, final
 
 from mypy_extensions import i64
 
+from oxidbm._core import lookout
 from oxidbm._core.errors import FullError, error
 from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.log.flush import flush_for, flush_to, seal_to
 from oxidbm._core.log.room import Room
 from oxidbm._core.logbook import ERROR, WARNING, Telling
-from oxidbm._core.lookout import forget, rest
 from oxidbm._core.worker import Worker
 
 FLUSH_LEAST: Final = 1 << 20
@@ -85,20 +84,23 @@ class LogKeeper:
         )
 
     def call(self) -> None:
-        """Have the thread do what there is to do; where the system has no more, the next step tries again."""
+        """Have the thread do what there is to do."""
         if not self.worker.running:
             self.start()
         self.worker.wake.set()
 
     def start(self) -> None:
         """Start the thread if none is alive."""
-        with contextlib.suppress(RuntimeError):
-            self.worker.start(self.loop)
+        lookout.start(self.worker, self.loop, self.quiet, self.start)
+
+    def go_on(self) -> None:
+        """Be as before `stop`."""
+        lookout.go_on(self.worker, self.quiet, self.start)
 
     def stop(self) -> None:
         """End the thread and wait for it."""
         self.worker.stop()
-        forget(self.worker)
+        lookout.forget(self.worker)
 
     def said_failure(self) -> str:
         """Return what has ended the thread, or what it could not do the last time; "" for nothing."""
@@ -125,7 +127,7 @@ class LogKeeper:
                 self.failure = repr(unknown)
                 self.telling.trouble(ERROR, f"the background thread has ended: {unknown!r}")
                 break
-            if rest(self.worker, self.interval, self.quiet, self.start):
+            if lookout.rest(self.worker, self.interval, self.quiet, self.start):
                 return
 
     def quiet(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
+from oxidbm._core import lookout
 from oxidbm._core.address import FIRST_ADDRESS
 from oxidbm._core.device.segments import FileDevice
 from oxidbm._core.durability.catch_up import LOST, MOVED, Ground, anything_new, catch_up, commit_end
@@ -154,13 +155,23 @@ class Follower:
 
     def start(self) -> None:
         """Start the thread, where there is one to be and none is alive."""
-        self.worker.stopping = False
         if self.seconds > 0:
-            self.worker.start(self.loop)
+            self.worker.stopping = False
+            lookout.start(self.worker, self.loop, self.quiet, self.start)
+
+    def go_on_again(self) -> None:
+        """Be as before `stop`."""
+        if self.seconds > 0:
+            lookout.go_on(self.worker, self.quiet, self.start)
+
+    def quiet(self) -> bool:
+        """Return that there is always something to look for."""
+        return False
 
     def stop(self) -> None:
         """End the thread and wait for it."""
         self.worker.stop()
+        lookout.forget(self.worker)
 
     def loop(self) -> None:
         """Look again each time that so many seconds are over."""

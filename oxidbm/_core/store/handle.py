@@ -126,12 +126,12 @@ class Handle(Openable):
         self.go_on()
 
     def go_on(self) -> None:
-        """Let the background thread start with the next step of the log."""
+        """Let the background go on."""
         if self.disk is not None:
-            self.disk.worker.stopping = False
             self.disk.compactor.closing = False
+            self.disk.go_on()
         if self.follower is not None:
-            self.follower.start()
+            self.follower.go_on_again()
 
     def abandon(self) -> None:
         """Close without a commit or a mark, as a crash would leave it; for tests of recovery."""

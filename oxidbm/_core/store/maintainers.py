@@ -7,20 +7,19 @@ closed store has. Nothing here is on the path of an operation but `step`, which 
 new log.
 """
 
-import contextlib
 import time
 from typing import Final, final
 
 from mypy_extensions import i64
 
 from oxidbm import _breath
+from oxidbm._core import lookout
 from oxidbm._core.errors import BusyError, CorruptionError, FullError, error
 from oxidbm._core.life import Life
 from oxidbm._core.log.flush import FLUSH_BYTES, flush_for, flush_to
 from oxidbm._core.log.room import Room
 from oxidbm._core.log.warm import WARM_READS_BESIDE, wants_warming, warm
 from oxidbm._core.logbook import ERROR, WARNING, Telling
-from oxidbm._core.lookout import forget, rest
 from oxidbm._core.store.compactor import Compactor
 from oxidbm._core.store.over_budget import OverBudget
 from oxidbm._core.store.size_limit import SizeLimit
@@ -96,9 +95,12 @@ class DiskMaintainer(Maintainer):
         self.worker.wake.set()
 
     def start(self) -> None:
-        """Start the thread if none is alive; where the system has no more, the next step of the log tries again."""
-        with contextlib.suppress(RuntimeError):
-            self.worker.start(self.loop)
+        """Start the thread if none is alive."""
+        lookout.start(self.worker, self.loop, self.quiet, self.start)
+
+    def go_on(self) -> None:
+        """Be as before `stop`."""
+        lookout.go_on(self.worker, self.quiet, self.start)
 
     def commits_by_itself(self) -> bool:
         """Return whether the thread is there, and commits at the interval."""
@@ -108,7 +110,7 @@ class DiskMaintainer(Maintainer):
     def stop(self) -> None:
         """End the thread and wait for it."""
         self.worker.stop()
-        forget(self.worker)
+        lookout.forget(self.worker)
 
     def loop(self) -> None:
         """Work while there is any, else sleep until woken or the interval is over; end where there is none for long."""
@@ -132,7 +134,7 @@ class DiskMaintainer(Maintainer):
                 break
             if not busy:
                 self.worker.wake.clear()
-                if rest(self.worker, self.seconds_to_sleep(), self.quiet, self.start):
+                if lookout.rest(self.worker, self.seconds_to_sleep(), self.quiet, self.start):
                     return
 
     def quiet(self) -> bool:

@@ -55,6 +55,14 @@ class SizeLimit:
         finally:
             self.busy = False
 
+    def make_room(self, current: Compaction) -> None:
+        """Have room for a tombstone, or a record that is spared; that one goes where there is none in memory."""
+        table = self.table
+        if table.log.memory_only and not current.tight:
+            current.tight = not table.log.prepare(current.wanted_room())
+        else:
+            table.maintainer.make_room(current.wanted_room())
+
     def room(self) -> i64:
         """Return what may be live at a step of the log, so that the limit is kept up to the next one."""
         return max(self.limit - self.table.log.step_bytes, i64(0))
@@ -117,6 +125,7 @@ class SizeLimit:
             if current is None:
                 current = Compaction(table, table.log.tail)
                 current.marks = self.marks
+                current.gives_back = False
                 current.cursor.following = max(current.cursor.following, self.position)
                 self.eviction = current
             cursor = current.cursor
@@ -130,7 +139,9 @@ class SizeLimit:
                 if self.position >= table.log.tail:
                     return
             elif current.cursor.following == at:
-                table.maintainer.make_room(current.wanted_room())  # for a tombstone
+                self.make_room(current)
+            else:
+                current.tight = False
             breath += current.cursor.following - at
             if breath >= SCAN_BYTES:
                 breath = 0

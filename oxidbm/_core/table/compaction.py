@@ -43,6 +43,8 @@ class Compaction:
         self.until: i64 = until
         self.cursor = Cursor(table.log, table.log.begin, until)
         self.marks: Marks | None = None  # of keys that eviction is to carry on
+        self.tight = False  # there is no room for what could go as well
+        self.gives_back = True  # the pages behind it, when it is done: what is large may then move with its own
         self.dropped_keys: i64 = 0
         self.copied: i64 = 0  # bytes
         self.running = False
@@ -127,16 +129,16 @@ class Compaction:
     def evict(self, key: bytes, key_hash: i64, entry: i64, head: i64, expiry: i64) -> bool:
         """Drop the current record, or carry it on where it is marked; False when there is no room for that.
 
-        A record that a log in memory has no room to carry goes, marked or not.
+        A record that a log in memory has no room to carry goes, marked or not: at once where pages are to come back.
         """
         table = self.table
         size = self.log.footprint(self.cursor.size())
         marks = self.marks
-        if marks is not None and marks.spares(key_hash, size):
+        if marks is not None and not self.tight and marks.spares(key_hash, size):
             if self.copy(key, key_hash, entry, head, expiry, False):
                 marks.carried(key_hash, size)
                 return True
-            if not self.log.memory_only:
+            if not self.log.memory_only or not self.gives_back:
                 return False
         if not self.log.memory_only:
             if not self.drop(key, key_hash, entry):
@@ -199,7 +201,7 @@ class Compaction:
         """
         log = self.log
         cursor = self.cursor
-        if log.memory_only and cursor.size() > log.page_bytes:
+        if log.memory_only and self.gives_back and cursor.size() > log.page_bytes:
             return log.move_run(cursor.address, cursor.size())
         info = pack_info(head, False, unverified)
         fresh = append_tagged(log, cursor.key(), cursor.value(), info, expiry, cursor.tag())
