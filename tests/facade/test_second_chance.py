@@ -69,6 +69,31 @@ def test_a_record_larger_than_a_page_is_spared(place: str, tmp_path: Path) -> No
 
 
 @PLACES
+@pytest.mark.parametrize("seed", range(4))
+def test_records_of_many_sizes(place: str, seed: int, tmp_path: Path) -> None:
+    """Some of several pages, read often: whatever is there has the value that it was given last."""
+    chance = random.Random(seed)
+    with opened(place, tmp_path / "s", 200_000, ordered=True) as store:
+        model: dict[bytes, bytes] = {}
+        for step in range(scaled(4000, least=800)):
+            key = name(chance.randrange(300))
+            if chance.random() < 0.5:
+                model[key] = store[key] = b"%d." % step + bytes(chance.choice([0, 50, 400, 3000, 5000, 9000, 20_000]))
+            elif chance.random() < 0.1:
+                store.pop(key, None)
+            else:
+                assert store.get(key) in (None, model.get(key))
+            if step % 400 == 0:
+                assert store.check() == []
+        found = dict(store)
+        assert found == {key: model[key] for key in found}
+        assert [key for key, _ in store.range()] == sorted(found)
+        assert store.stats()["live_bytes"] <= 200_000
+        assert store.stats()["second_chances"] > 0
+        assert store.check() == []
+
+
+@PLACES
 @pytest.mark.parametrize("call", ["get", "get_and_touch"])
 def test_what_is_spared_keeps_its_tag_and_its_time(place: str, call: str, tmp_path: Path) -> None:
     """Also where its record has to move to get another time."""
