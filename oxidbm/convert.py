@@ -31,7 +31,7 @@ from oxidbm._sources.child import open_in_child
 from oxidbm._sources.dumb import open_dumb
 from oxidbm._sources.source import Source, SourceError, check_regular, open_regular
 from oxidbm._sources.sqlite import SQLITE_MAGIC, open_diskcache, open_sqlite3
-from oxidbm.dump import named_codecs
+from oxidbm.dump import Unmade, named_codecs
 
 __all__ = ["Kind", "Source", "SourceError", "convert", "copy", "open_source"]
 
@@ -68,6 +68,8 @@ def convert(
         these. Default: "bytes", and "str" and "pickle" for a shelf.
     progress: called now and then with the number of items so far and the source's, None where that is not known.
 
+    A store that this call made is removed again where it fails before anything was stored.
+
     Raises FileNotFoundError where there is no source, before anything is made at the target; SourceError, before that
     too where keys of SQLite files would become one; CodecError where the target's codecs are not known here;
     ModuleNotFoundError where Python lacks the module that reads it; and what Store raises.
@@ -102,6 +104,7 @@ def writer_of(store: Store[Any, Any], what: str, name: str) -> Plain:
     return codec
 
 
+@contextmanager
 def opened_target(
     path: str | os.PathLike[str],
     source: Source,
@@ -110,15 +113,21 @@ def opened_target(
     *,
     open_pickles: bool = False,
     **options: Any,
-) -> Store[Any, Any]:
-    """Open the store at a path, or make it with codecs of these names; CodecError where one is there with others."""
+) -> Iterator[Store[Any, Any]]:
+    """Open the store at a path, or make it with codecs of these names; CodecError where one is there with others.
+
+    One that was made is removed where the block fails before anything is stored.
+    """
     for what, name in (("keys", key), ("values", value)):
         if name is not None and not Plain(name).writes and not (source.pickled and name == codecs.PICKLE.name):
             raise CodecError(f"the codec {name!r} of the {what} is none that another database's items can be given to")
     if source.pickled and value is not None:
         check_pickles(path, value, open_pickles)  # before a store is made
     usual = ("str", codecs.PICKLE.name) if source.pickled else ("bytes", "bytes")
-    return Store(path, **named_codecs(path, key, value, usual), **options)
+    unmade = Unmade(path)
+    opened: Store[Any, Any] = Store(path, **named_codecs(path, key, value, usual), **options)
+    with opened as store, unmade.unless_filled(store):
+        yield store
 
 
 def check_pickles(path: object, name: str, open_pickles: bool) -> None:

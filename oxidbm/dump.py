@@ -14,6 +14,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, Literal, NamedTuple, TypeAlias
 
 from oxidbm import CodecError, Store, codecs
@@ -201,13 +202,8 @@ def load(
         with Store(target, read_only=True, key=codecs.RAW, value=codecs.RAW) as store:
             check_codecs(store, names)
         raise
-    with opened as store:
-        try:
-            return store_items(found.items, store, names, on_error, progress)
-        except BaseException as failure:
-            if len(store) == 0:
-                unmade.restore(store, failure)
-            raise
+    with opened as store, unmade.unless_filled(store):
+        return store_items(found.items, store, names, on_error, progress)
 
 
 class Unmade:
@@ -218,13 +214,21 @@ class Unmade:
         self.had_directory = os.path.lexists(self.path)
         self.had_store = self.had_directory and (not os.path.isdir(self.path) or bool(os.listdir(self.path)))
 
+    @contextmanager
+    def unless_filled(self, store: Any) -> Iterator[None]:
+        """Remove a store that was made since, and is open, where the block fails before anything is stored."""
+        try:
+            yield
+        except BaseException as failure:
+            if not self.had_store and len(store) == 0:
+                self.restore(store, failure)
+            raise
+
     def restore(self, store: Any, failure: BaseException) -> None:
         """Remove a store that was made since, and is open; where that cannot be done, the failure says so.
 
         It is moved aside while it is locked, so that what another process makes at the path then is not touched.
         """
-        if self.had_store:
-            return
         aside = f"{self.path}.{secrets.token_hex(8)}.failed"
         try:
             os.rename(self.path, aside)

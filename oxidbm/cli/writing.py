@@ -11,6 +11,7 @@ from oxidbm.cli import stores, streams, words
 from oxidbm.cli.bar import progress
 from oxidbm.cli.common import Escaped, InBase64, Key, KeyCodec, StorePath, ValueCodec, duration
 from oxidbm.cli.stores import Given, NoValue
+from oxidbm.dump import Unmade
 
 
 def set_value(
@@ -48,7 +49,8 @@ def set_value(
     name = Given("key", key, in_base64, escaped)
     given = given_value(value, source, in_base64, escaped, as_json)
     codecs = stores.codecs_asked_for(path, key_codec, value_codec)
-    with stores.writing(path, create=True, **codecs) as store:
+    unmade = Unmade(path)
+    with stores.writing(path, create=True, **codecs) as store, unmade.unless_filled(store):
         check_known(store, "keys", store.key_codec)
         check_known(store, "values", store.value_codec)
         key_bytes = name.coded(Plain(store.key_codec))
