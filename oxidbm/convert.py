@@ -31,7 +31,7 @@ from oxidbm._sources.child import open_in_child
 from oxidbm._sources.dumb import open_dumb
 from oxidbm._sources.source import Source, SourceError, check_regular, open_regular
 from oxidbm._sources.sqlite import SQLITE_MAGIC, open_diskcache, open_sqlite3
-from oxidbm.dump import Unmade, named_codecs
+from oxidbm.dump import CodecOrName, Unmade, name_of, named_codecs
 
 __all__ = ["Kind", "Source", "SourceError", "convert", "copy", "open_source"]
 
@@ -49,8 +49,8 @@ def convert(
     database: str | None = None,
     keep_pickles: bool = False,
     open_pickles: bool = False,
-    key: str | None = None,
-    value: str | None = None,
+    key: CodecOrName | None = None,
+    value: CodecOrName | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> int:
     """Store every item of a source in a store; return their number when they are durable.
@@ -64,8 +64,8 @@ def convert(
     keep_pickles: store what diskcache pickled as the pickle's bytes, unopened, instead of raising SourceError.
     open_pickles: of a shelf, unpickle its values where the store's codec is another one. Whoever can write the shelf
         can have this run anything.
-    key, value: the names of the codecs of a store that is made, as "str" and "tuple(str,int)"; another one must have
-        these. Default: "bytes", and "str" and "pickle" for a shelf.
+    key, value: the codecs of a store that is made, as Store takes them, or names, as "tuple(str,int)"; another one
+        must have these. Default: "bytes", and "str" and "pickle" for a shelf.
     progress: called now and then with the number of items so far and the source's, None where that is not known.
 
     A store that this call made is removed again where it fails before anything was stored.
@@ -78,7 +78,8 @@ def convert(
         if isinstance(target, Store):
             count = copy(opened, target, progress, open_pickles=open_pickles)
         else:
-            with opened_target(target, opened, key, value, open_pickles=open_pickles) as store:
+            keys, values = name_of(key), name_of(value)
+            with opened_target(target, opened, keys, values, open_pickles=open_pickles) as store:
                 count = copy(opened, store, progress, open_pickles=open_pickles)
     if opened.left_out:
         warnings.warn(said_of_left_out(source, opened.left_out), stacklevel=2)

@@ -26,7 +26,9 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_the_guide_s_program_copies_a_cache(source: Path) -> None:
-    (program,) = re.findall(r"^```py\n(.*?)^```$", GUIDE.read_text().split("## Bringing the data along")[1], re.M | re.S)
+    (program,) = re.findall(
+        r"^```py\n(.*?)^```$", GUIDE.read_text().split("## Bringing the data along")[1], re.M | re.S
+    )
     result = run_snippet(program, source.parent, "-W", "error")
     assert (result.returncode, result.stdout) == (0, "4 items copied\n"), result.stderr
     with oxidbm.Store(source.parent / "store", key=str, value="objects") as store:

@@ -1,6 +1,7 @@
 """Shelves of the stdlib, and sources that go into stores with codecs."""
 
 import dbm.dumb
+import io
 import pickle
 import shelve
 import sqlite3
@@ -11,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 import oxidbm
-from oxidbm import CodecError, Store, convert
+from oxidbm import CodecError, Store, codecs, convert, dump
 from tests.cli.helpers import invoke
 
 pytest.importorskip("typer", reason="typer is not installed: pip install oxidbm[cli]")
@@ -129,3 +130,25 @@ def test_a_dump_of_bytes_goes_into_a_store_that_is_made_with_codecs(tmp_path: Pa
     for names in (("--key", "str", "--value", "int"), ("--keys", "str", "--values", "int")):
         assert invoke("load", tmp_path / names[0], *names, stdin=line).exit_code == 0
         assert invoke("get", tmp_path / names[0], "k").stdout == "5\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("int", "tuple(str,int)"),
+        (int, tuple[str, int]),
+        (codecs.INT, codecs.Tuple(str, int)),
+    ],
+)
+def test_codecs_are_given_as_a_store_takes_them(key: Any, value: Any, tmp_path: Path) -> None:
+    with dbm.dumb.open(str(tmp_path / "old"), "n") as database:
+        database["12"] = '["a", 1]'
+    assert convert.convert("dumb", tmp_path / "old", tmp_path / "new", key=key, value=value) == 1
+    with Store(tmp_path / "new", key=int, value=tuple[str, int]) as store:
+        assert dict(store) == {12: ("a", 1)}
+    line = io.BytesIO(b'{"key_base64": "QkM=", "value_base64": ""}\n')
+    with pytest.raises(dump.BadInput, match="codec"):
+        dump.load(line, tmp_path / "loaded", keys=key, values=value)
+    with pytest.raises(TypeError, match="has no codec of its own"):
+        convert.convert("dumb", tmp_path / "old", tmp_path / "none", key=list)
+    assert not (tmp_path / "none").exists()
