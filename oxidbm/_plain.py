@@ -14,13 +14,14 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from oxidbm import codecs
 from oxidbm._objects import LOAD_FAILURES, pack, unpack
 from oxidbm.codecs import Codec, DecodeError
 
 STRUCTURED: Final = ("json", "msgpack", "objects")
+WRITTEN: Final = (*(name for name in get_args(codecs.Name) if name != codecs.PICKLE.name), "tuple(str,int)")
 
 
 class Refused(ValueError):

@@ -43,7 +43,8 @@ def set_value(
     """Store a value under a key, as the store's codecs write them; makes a store of bytes where there is none.
 
     What is read from stdin or a file is stored as it is, up to its last byte. CODEC is bytes, str, int, float,
-    "tuple(str,int)" and so on, json, msgpack or objects; a store keeps its own.
+    bool, json, msgpack, objects, datetime, naive-datetime, date, time, timedelta, uuid, decimal, or "tuple(str,int)"
+    and so on; a store keeps its own.
     """
     seconds = duration(expire)
     name = Given("key", key, in_base64, escaped)
