@@ -39,6 +39,9 @@ Kind: TypeAlias = Literal["gdbm", "ndbm", "dumb", "sqlite3", "shelve", "lmdb", "
 
 SUFFIXES: Final = {"gdbm": [""], "ndbm": [".db", ".pag"], "dumb": [".dat"], "shelve": ["", ".db", ".pag", ".dat"]}
 STEP: Final = 1000
+MAIN_ONLY: Final = (
+    "a class of the old program's own file is found by that program alone: copy the items there, in Python"
+)
 
 
 def convert(
@@ -152,7 +155,9 @@ def opener_of(store: Store[Any, Any], name: str, open_pickles: bool) -> Callable
         try:
             value = pickle.loads(data)  # the caller has said that they can be trusted
         except Exception as failure:  # whatever what it names raises
-            raise Refused(f"cannot be unpickled: {type(failure).__name__}: {failure}") from None
+            found = isinstance(failure, AttributeError) and "__main__" in str(failure)
+            more = f"; {MAIN_ONLY}" if found else ""
+            raise Refused(f"cannot be unpickled: {type(failure).__name__}: {failure}{more}") from None
         try:
             return codec.encode(value)
         except (*LOAD_FAILURES, OverflowError) as failure:

@@ -14,6 +14,7 @@ import pytest
 import oxidbm
 from oxidbm import CodecError, Store, codecs, convert, dump
 from tests.cli.helpers import invoke
+from tests.support import ROOT
 
 pytest.importorskip("typer", reason="typer is not installed: pip install oxidbm[cli]")
 pytest.importorskip("rich", reason="rich is not installed: pip install oxidbm[cli]")
@@ -152,3 +153,27 @@ def test_codecs_are_given_as_a_store_takes_them(key: Any, value: Any, tmp_path: 
     with pytest.raises(TypeError, match="has no codec of its own"):
         convert.convert("dumb", tmp_path / "old", tmp_path / "none", key=list)
     assert not (tmp_path / "none").exists()
+
+
+def test_a_class_of_the_old_program_s_own_file_is_told(tmp_path: Path) -> None:
+    with closing(dbm.dumb.open(str(tmp_path / "shelf"), "n")) as database:
+        database["ann"] = b"c__main__\nPoint of no program\n."
+    with pytest.raises(
+        convert.SourceError, match=r"AttributeError: .*; a class of the old program's own file .* Python"
+    ):
+        convert.convert("shelve", tmp_path / "shelf", tmp_path / "new", value="objects", open_pickles=True)
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_the_guide_says_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = (ROOT / "docs" / "guides" / "shelve.md").read_text(encoding="utf-8").split("## Bringing the data along")[1]
+    commands = [line.removeprefix("$ oxidbm ").split() for line in guide.splitlines() if line.startswith("$ oxidbm ")]
+    monkeypatch.chdir(tmp_path)
+    with shelve.open("old") as old:
+        old["ann"] = {"born": 1990}
+    for words in commands:
+        assert invoke(*words).exit_code == 0
+    with Store("pickles", key=str, value="pickle") as pickles, Store("objects", key=str, value="objects") as objects:
+        assert dict(pickles) == dict(objects) == {"ann": {"born": 1990}}
+    with oxidbm.shelve.open("shelf", serializer="pickle") as made:
+        assert dict(made) == {"ann": {"born": 1990}}
