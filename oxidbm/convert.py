@@ -166,6 +166,14 @@ def opener_of(store: Store[Any, Any], name: str, open_pickles: bool) -> Callable
     return opened
 
 
+def shown(codec: Plain, key: bytes) -> str:
+    """Return how errors write a source's key: as text, but where the store's keys are bytes, or it is none."""
+    try:
+        return repr(key[:80] if codec.is_bytes else key.decode()[:80])
+    except UnicodeDecodeError:
+        return repr(key[:80])
+
+
 def copy(
     source: Source,
     store: Store[Any, Any],
@@ -188,11 +196,11 @@ def copy(
             value_bytes = to_value(value)
         except Refused as failure:
             before = "1 item was" if count == 1 else f"{count:,} items were"
-            raise SourceError(f"the {what} {key[:80]!r} {failure}; {before} stored before it") from None
+            raise SourceError(f"the {what} {shown(key_codec, key)} {failure}; {before} stored before it") from None
         try:
             put_entry(store, key_bytes, value_bytes, expiry, tag)
         except ValueError as failure:
-            raise SourceError(f"the item {key[:80]!r} does not fit into a store: {failure}") from None
+            raise SourceError(f"the item {shown(key_codec, key)} does not fit into a store: {failure}") from None
         count += 1
         if progress is not None and count % STEP == 0:
             progress(count, source.count)

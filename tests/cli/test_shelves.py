@@ -93,7 +93,7 @@ def test_what_cannot_be_unpickled_or_stored_is_named(tmp_path: Path) -> None:
             shelf["good"] = 1
             shelf["bad"] = thing
         with pytest.raises(
-            convert.SourceError, match=f"the value of the key b'bad' {said}; 1 item was stored before it"
+            convert.SourceError, match=f"the value of the key 'bad' {said}; 1 item was stored before it"
         ):
             convert.convert("shelve", tmp_path / "shelf", tmp_path / "new", value="int", open_pickles=True)
 
