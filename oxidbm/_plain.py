@@ -6,21 +6,33 @@ them needs no type, and are not written, since only the type can tell what it ta
 them, the bytes are shown as they are.
 
 JSON of each: a string for bytes (else {"base64": ...}) and str, a number for int and float, an array for tuples, the
-value itself for JSON, and for "objects" and MessagePack the written form of oxidbm/_objects.py, which has types that
-JSON lacks. Text is the same, with strings as they are and floats as Python writes them.
+value itself for JSON, and for all others the written form of oxidbm/_objects.py, which has types that JSON lacks. Text
+is the same, with strings as they are and floats as Python writes them. Dates, times, decimals and UUIDs are plain as
+text, 2024-02-29, and as JSON they are taken so, too.
 """
 
 import base64
 import binascii
 import json
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, get_args
 
 from oxidbm import codecs
 from oxidbm._objects import LOAD_FAILURES, pack, unpack
 from oxidbm.codecs import Codec, DecodeError
 
+# Codecs of values that have a text which says all of them, and what that looks like.
+PLAIN_TEXTS: Final = {
+    "date": "2024-02-29",
+    "datetime": "2024-02-29T09:30:00+00:00",
+    "naive-datetime": "2024-02-29T09:30:00",
+    "time": "09:30:00",
+    "decimal": "1.5",
+    "uuid": "12345678-1234-5678-1234-567812345678",
+}
+HINTS: Final = {"bool": "; it is true or false", "timedelta": '; it is {"$timedelta": [days, seconds, microseconds]}'}
 STRUCTURED: Final = ("json", "msgpack", "objects")
+WRITTEN: Final = (*(name for name in get_args(codecs.Name) if name != codecs.PICKLE.name), "tuple(str,int)")
 
 
 class Refused(ValueError):
@@ -109,7 +121,7 @@ class Plain:
         self.shows = self.codec is not None or self.language in ("json", "msgpack")
         self.writes = self.codec is not None
         self.is_bytes = name == codecs.BYTES.name or not self.shows
-        self.is_json = not self.is_bytes and self.language not in ("str", "int", "float")  # its text is
+        self.is_json = not (self.is_bytes or self.language in ("str", "int", "float") or name in PLAIN_TEXTS)
 
     def to_json(self, data: bytes) -> Any:
         """Return what bytes stand for as JSON can hold it; DecodeError where the codec did not write them."""
@@ -142,7 +154,7 @@ class Plain:
         except Refused:
             raise
         except (*LOAD_FAILURES, OverflowError) as failure:
-            raise Refused(f"is not what the codec {self.name!r} takes: {failure}") from None
+            raise Refused(f"is not what the codec {self.name!r} takes: {failure}{HINTS.get(self.name, '')}") from None
 
     def check(self, data: bytes) -> None:
         """Raise DecodeError where the codec did not write these bytes, as far as that can be told."""
@@ -157,6 +169,10 @@ class Plain:
             return data
         if self.language == "float":
             return repr(codecs.FLOAT.decode(data)).encode()
+        if self.name in PLAIN_TEXTS:
+            assert self.codec is not None
+            value = self.codec.decode(data)
+            return (str(value) if self.name in ("decimal", "uuid") else value.isoformat()).encode()
         item = self.to_json(data)
         text = item if self.language == "str" else json.dumps(item, ensure_ascii=False)
         return text.encode("utf-8", "surrogatepass")
@@ -176,10 +192,13 @@ class Plain:
             except ValueError as failure:
                 raise Refused(f"is not what the codec {self.name!r} takes: {failure}") from None
             return self.from_json(number if number - number == 0 else pack(number))
+        begins_json = text.lstrip()[:1] in (b'"', b"[", b"{")
+        if self.name in PLAIN_TEXTS and not begins_json:
+            return self.from_json(text.decode(errors="replace").strip())
         try:
             item = parse(text)
         except Refused as failure:
-            hint = "" if text.lstrip()[:1] in (b'"', b"[", b"{") else "; text needs its quotes, as in '\"a\"'"
+            hint = "" if begins_json else HINTS.get(self.name, "; text needs its quotes, as in '\"a\"'")
             raise Refused(f"{failure}{hint}") from None
         return self.from_json(item)
 
@@ -221,7 +240,29 @@ def value_from_json(codec: Codec[Any], item: Any) -> Any:
         return bytes_from_json(item)
     if codec is codecs.JSON:
         return item
+    if codec.name in PLAIN_TEXTS and isinstance(item, str):
+        return value_from_text(codec.name, item)
     return unpacked(item)
+
+
+def value_from_text(name: str, text: str) -> Any:
+    """Return the value that a plain text stands for to a codec of PLAIN_TEXTS; Refused where it stands for none."""
+    import datetime as dt
+    from decimal import Decimal
+    from uuid import UUID
+
+    readers: dict[str, Callable[[str], Any]] = {
+        "date": dt.date.fromisoformat,
+        "datetime": dt.datetime.fromisoformat,
+        "naive-datetime": dt.datetime.fromisoformat,
+        "time": dt.time.fromisoformat,
+        "decimal": Decimal,
+        "uuid": UUID,
+    }
+    try:
+        return readers[name](text)
+    except (ValueError, ArithmeticError):
+        raise Refused(f"is not what the codec {name!r} takes, such as {PLAIN_TEXTS[name]}") from None
 
 
 def unpacked(item: Any) -> Any:

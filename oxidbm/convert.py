@@ -31,7 +31,7 @@ from oxidbm._sources.child import open_in_child
 from oxidbm._sources.dumb import open_dumb
 from oxidbm._sources.source import Source, SourceError, check_regular, open_regular
 from oxidbm._sources.sqlite import SQLITE_MAGIC, open_diskcache, open_sqlite3
-from oxidbm.dump import named_codecs
+from oxidbm.dump import CodecOrName, Unmade, name_of, named_codecs
 
 __all__ = ["Kind", "Source", "SourceError", "convert", "copy", "open_source"]
 
@@ -39,6 +39,9 @@ Kind: TypeAlias = Literal["gdbm", "ndbm", "dumb", "sqlite3", "shelve", "lmdb", "
 
 SUFFIXES: Final = {"gdbm": [""], "ndbm": [".db", ".pag"], "dumb": [".dat"], "shelve": ["", ".db", ".pag", ".dat"]}
 STEP: Final = 1000
+MAIN_ONLY: Final = (
+    "a class of the old program's own file is found by that program alone: copy the items there, in Python"
+)
 
 
 def convert(
@@ -49,8 +52,8 @@ def convert(
     database: str | None = None,
     keep_pickles: bool = False,
     open_pickles: bool = False,
-    key: str | None = None,
-    value: str | None = None,
+    key: CodecOrName | None = None,
+    value: CodecOrName | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> int:
     """Store every item of a source in a store; return their number when they are durable.
@@ -64,9 +67,11 @@ def convert(
     keep_pickles: store what diskcache pickled as the pickle's bytes, unopened, instead of raising SourceError.
     open_pickles: of a shelf, unpickle its values where the store's codec is another one. Whoever can write the shelf
         can have this run anything.
-    key, value: the names of the codecs of a store that is made, as "str" and "tuple(str,int)"; another one must have
-        these. Default: "bytes", and "str" and "pickle" for a shelf.
+    key, value: the codecs of a store that is made, as Store takes them, or names, as "tuple(str,int)"; another one
+        must have these. Default: "bytes", and "str" and "pickle" for a shelf.
     progress: called now and then with the number of items so far and the source's, None where that is not known.
+
+    A store that this call made is removed again where it fails before anything was stored.
 
     Raises FileNotFoundError where there is no source, before anything is made at the target; SourceError, before that
     too where keys of SQLite files would become one; CodecError where the target's codecs are not known here;
@@ -76,7 +81,8 @@ def convert(
         if isinstance(target, Store):
             count = copy(opened, target, progress, open_pickles=open_pickles)
         else:
-            with opened_target(target, opened, key, value, open_pickles=open_pickles) as store:
+            keys, values = name_of(key), name_of(value)
+            with opened_target(target, opened, keys, values, open_pickles=open_pickles) as store:
                 count = copy(opened, store, progress, open_pickles=open_pickles)
     if opened.left_out:
         warnings.warn(said_of_left_out(source, opened.left_out), stacklevel=2)
@@ -102,6 +108,7 @@ def writer_of(store: Store[Any, Any], what: str, name: str) -> Plain:
     return codec
 
 
+@contextmanager
 def opened_target(
     path: str | os.PathLike[str],
     source: Source,
@@ -110,15 +117,21 @@ def opened_target(
     *,
     open_pickles: bool = False,
     **options: Any,
-) -> Store[Any, Any]:
-    """Open the store at a path, or make it with codecs of these names; CodecError where one is there with others."""
+) -> Iterator[Store[Any, Any]]:
+    """Open the store at a path, or make it with codecs of these names; CodecError where one is there with others.
+
+    One that was made is removed where the block fails before anything is stored.
+    """
     for what, name in (("keys", key), ("values", value)):
         if name is not None and not Plain(name).writes and not (source.pickled and name == codecs.PICKLE.name):
             raise CodecError(f"the codec {name!r} of the {what} is none that another database's items can be given to")
     if source.pickled and value is not None:
         check_pickles(path, value, open_pickles)  # before a store is made
     usual = ("str", codecs.PICKLE.name) if source.pickled else ("bytes", "bytes")
-    return Store(path, **named_codecs(path, key, value, usual), **options)
+    unmade = Unmade(path)
+    opened: Store[Any, Any] = Store(path, **named_codecs(path, key, value, usual), **options)
+    with opened as store, unmade.unless_filled(store):
+        yield store
 
 
 def check_pickles(path: object, name: str, open_pickles: bool) -> None:
@@ -142,13 +155,23 @@ def opener_of(store: Store[Any, Any], name: str, open_pickles: bool) -> Callable
         try:
             value = pickle.loads(data)  # the caller has said that they can be trusted
         except Exception as failure:  # whatever what it names raises
-            raise Refused(f"cannot be unpickled: {type(failure).__name__}: {failure}") from None
+            found = isinstance(failure, AttributeError) and "__main__" in str(failure)
+            more = f"; {MAIN_ONLY}" if found else ""
+            raise Refused(f"cannot be unpickled: {type(failure).__name__}: {failure}{more}") from None
         try:
             return codec.encode(value)
         except (*LOAD_FAILURES, OverflowError) as failure:
             raise Refused(f"is not what the codec {name!r} takes: {failure}") from None
 
     return opened
+
+
+def shown(codec: Plain, key: bytes) -> str:
+    """Return how errors write a source's key: as text, but where the store's keys are bytes, or it is none."""
+    try:
+        return repr(key[:80] if codec.is_bytes else key.decode()[:80])
+    except UnicodeDecodeError:
+        return repr(key[:80])
 
 
 def copy(
@@ -173,11 +196,11 @@ def copy(
             value_bytes = to_value(value)
         except Refused as failure:
             before = "1 item was" if count == 1 else f"{count:,} items were"
-            raise SourceError(f"the {what} {key[:80]!r} {failure}; {before} stored before it") from None
+            raise SourceError(f"the {what} {shown(key_codec, key)} {failure}; {before} stored before it") from None
         try:
             put_entry(store, key_bytes, value_bytes, expiry, tag)
         except ValueError as failure:
-            raise SourceError(f"the item {key[:80]!r} does not fit into a store: {failure}") from None
+            raise SourceError(f"the item {shown(key_codec, key)} does not fit into a store: {failure}") from None
         count += 1
         if progress is not None and count % STEP == 0:
             progress(count, source.count)

@@ -14,6 +14,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, Literal, NamedTuple, TypeAlias
 
 from oxidbm import CodecError, Store, codecs
@@ -32,6 +33,7 @@ STEP: Final = 1000
 Form: TypeAlias = Literal["json", "binary"]
 OnError: TypeAlias = Literal["raise", "skip", "bytes"]
 Progress: TypeAlias = Callable[[int], None]
+CodecOrName: TypeAlias = str | type[Any] | codecs.Codec[Any]
 
 
 class Loaded(NamedTuple):
@@ -127,6 +129,11 @@ class Counter:
                 self.progress(self.count)
 
 
+def name_of(codec: CodecOrName | None) -> str | None:
+    """Return the name that a store keeps of a codec, which is given by it or as Store takes one."""
+    return codec if codec is None or isinstance(codec, str) else codecs.resolve(codec).name
+
+
 def named(name: str) -> Any:
     """Return what makes or opens a store whose codec has a name, for one that is given bytes only."""
     return codecs.BYTES if name == codecs.BYTES.name else Kept(name)
@@ -166,8 +173,8 @@ def load(
     target: str | os.PathLike[str] | Store[Any, Any],
     *,
     memory: int | str = "256MiB",
-    keys: str | None = None,
-    values: str | None = None,
+    keys: CodecOrName | None = None,
+    values: CodecOrName | None = None,
     on_error: OnError = "raise",
     progress: Progress | None = None,
 ) -> Loaded:
@@ -176,7 +183,7 @@ def load(
     target: a path, where a store with the dump's codecs is made if there is none, or an open store. What else it holds
         stays as it is.
     memory: of the store at the path.
-    keys, values: the names of the codecs, for a file that does not say them; default: "bytes".
+    keys, values: the codecs, as Store takes them, or their names, for a file that does not say them; default: "bytes".
     on_error: what to do with an item that its codec did not write: "raise" BadInput, "skip" it, store its "bytes".
     progress: called now and then with the number of items so far.
 
@@ -187,10 +194,11 @@ def load(
     """
     found = read_dump(file)
     names = found.codecs or Codecs()
-    for what, given, said in (("keys", keys, names.keys), ("values", values, names.values)):
+    key_name, value_name = name_of(keys), name_of(values)
+    for what, given, said in (("keys", key_name, names.keys), ("values", value_name, names.values)):
         if given is not None and found.codecs is not None and given != said:
             raise ValueError(f"the dump says that its {what} are of the codec {said!r}, not {given!r}")
-    names = Codecs(keys or names.keys, values or names.values)
+    names = Codecs(key_name or names.keys, value_name or names.values)
     if isinstance(target, Store):
         check_codecs(target, names)
         return store_items(found.items, target, names, on_error, progress)
@@ -201,13 +209,8 @@ def load(
         with Store(target, read_only=True, key=codecs.RAW, value=codecs.RAW) as store:
             check_codecs(store, names)
         raise
-    with opened as store:
-        try:
-            return store_items(found.items, store, names, on_error, progress)
-        except BaseException as failure:
-            if len(store) == 0:
-                unmade.restore(store, failure)
-            raise
+    with opened as store, unmade.unless_filled(store):
+        return store_items(found.items, store, names, on_error, progress)
 
 
 class Unmade:
@@ -218,13 +221,21 @@ class Unmade:
         self.had_directory = os.path.lexists(self.path)
         self.had_store = self.had_directory and (not os.path.isdir(self.path) or bool(os.listdir(self.path)))
 
+    @contextmanager
+    def unless_filled(self, store: Any) -> Iterator[None]:
+        """Remove a store that was made since, and is open, where the block fails before anything is stored."""
+        try:
+            yield
+        except BaseException as failure:
+            if not self.had_store and len(store) == 0:
+                self.restore(store, failure)
+            raise
+
     def restore(self, store: Any, failure: BaseException) -> None:
         """Remove a store that was made since, and is open; where that cannot be done, the failure says so.
 
         It is moved aside while it is locked, so that what another process makes at the path then is not touched.
         """
-        if self.had_store:
-            return
         aside = f"{self.path}.{secrets.token_hex(8)}.failed"
         try:
             os.rename(self.path, aside)

@@ -1,5 +1,6 @@
 """The commands under one name, and how their arguments are read."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,15 @@ from oxidbm.cli.help import usage, write_help
 __all__ = ["COMMANDS", "EXIT_CODES", "app", "run"]
 
 
+def in_our_words(text: str) -> str:
+    """Return what click says of wrong arguments on one line, without words that are another library's."""
+    text = re.sub(r"(?<=[:,])\s*\n\t", " ", text)  # its list of choices
+    text = re.sub(r"^(Invalid value for '[^']*': )Value error, ", r"\1", text)
+    return re.sub(
+        r"^(Invalid value for '[^']*': )Input should be (.*?)(?:, unable to parse .*)?$", r"\1it has to be \2", text
+    )
+
+
 @contextmanager
 def errors_in_words() -> Iterator[None]:
     """Say of wrong arguments in one line what is wrong, and in a second one how the command is written."""
@@ -25,7 +35,7 @@ def errors_in_words() -> Iterator[None]:
         ctx = getattr(failure, "ctx", None)
         if not hasattr(failure, "format_message") or ctx is None or type(failure).__name__ == "NoArgsIsHelpError":
             raise
-        text = failure.format_message().rstrip(".")
+        text = in_our_words(failure.format_message().rstrip("."))
         said = ValueError(text[:1].lower() + text[1:])
         said.add_note(f"usage: {usage(ctx)}; `{ctx.command_path} -h` explains it")
         failures.say(said)

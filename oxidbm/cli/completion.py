@@ -4,17 +4,17 @@ from typing import Final
 
 import typer
 
+from oxidbm._plain import WRITTEN
 from oxidbm._publish import path_of
 from oxidbm._recover import checkpoints_at
 from oxidbm.cli.words import ago
 
-CODECS: Final = ("bytes", "str", "int", "float", "json", "msgpack", "objects", "tuple(str,int)")
 KINDS: Final = ("fold-over", "snapshot", "incremental", "index", "log")
 
 
 def codecs(incomplete: str) -> list[str]:
     """Return the names of codecs that begin so."""
-    return [name for name in CODECS if name.startswith(incomplete)]
+    return [name for name in WRITTEN if name.startswith(incomplete)]
 
 
 def kinds(incomplete: str) -> list[str]:

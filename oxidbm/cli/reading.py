@@ -225,7 +225,7 @@ def scan(
                         "key": key,
                         "value": value,
                         "tombstone": record.tombstone,
-                        "expiry": record.expiry,
+                        "expiry": words.seconds_of(record.expiry),
                     }
                 )
             else:
@@ -258,7 +258,8 @@ def history(
             if shown is None:
                 continue
             if as_json:
-                streams.print_json(version._replace(value=shown[1])._asdict())
+                said = {"value": shown[1], "expiry": words.seconds_of(version.expiry)}
+                streams.print_json(version._asdict() | said)
             else:
                 value = "(deleted)" if version.tombstone else shown[1]
                 streams.print_line(f"{version.address:>12}  {common.shown_time(version.time)}  {value}")

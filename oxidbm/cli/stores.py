@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from oxidbm import Store
 from oxidbm._opened import opened_quietly
-from oxidbm._plain import Plain, Refused, from_base64, parse
+from oxidbm._plain import WRITTEN, Plain, Refused, from_base64, parse
 from oxidbm.cli import bar
 from oxidbm.cli.streams import note
 from oxidbm.cli.words import one_line, readable, unescaped
@@ -85,8 +85,7 @@ def codec_name(name: str | None, *, raw: bool = False) -> str | None:
     found = name.replace(" ", "")
     if not (raw or Plain(found).writes):
         raise ValueError(
-            f"the codec {one_line(found)!r} is none that a command can write: those are bytes, str, int, float, "
-            "tuple(str,int) and so on, json, msgpack and objects"
+            f"the codec {one_line(found)!r} is none that a command can write: those are {', '.join(WRITTEN)} and so on"
         )
     return found
 

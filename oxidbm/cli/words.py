@@ -128,6 +128,11 @@ def items(count: int) -> str:
     return counted(count, "item")
 
 
+def seconds_of(expiry: int) -> float | None:
+    """Return when a record expires in seconds since 1970, as all times in JSON; None for never."""
+    return expiry / 1000 if expiry else None
+
+
 def instant(seconds: float | None) -> str:
     """Return a time as text that stays true."""
     if seconds is None:

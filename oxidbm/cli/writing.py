@@ -11,6 +11,7 @@ from oxidbm.cli import stores, streams, words
 from oxidbm.cli.bar import progress
 from oxidbm.cli.common import Escaped, InBase64, Key, KeyCodec, StorePath, ValueCodec, duration
 from oxidbm.cli.stores import Given, NoValue
+from oxidbm.dump import Unmade
 
 
 def set_value(
@@ -42,13 +43,15 @@ def set_value(
     """Store a value under a key, as the store's codecs write them; makes a store of bytes where there is none.
 
     What is read from stdin or a file is stored as it is, up to its last byte. CODEC is bytes, str, int, float,
-    "tuple(str,int)" and so on, json, msgpack or objects; a store keeps its own.
+    bool, json, msgpack, objects, datetime, naive-datetime, date, time, timedelta, uuid, decimal, or "tuple(str,int)"
+    and so on; a store keeps its own.
     """
     seconds = duration(expire)
     name = Given("key", key, in_base64, escaped)
     given = given_value(value, source, in_base64, escaped, as_json)
     codecs = stores.codecs_asked_for(path, key_codec, value_codec)
-    with stores.writing(path, create=True, **codecs) as store:
+    unmade = Unmade(path)
+    with stores.writing(path, create=True, **codecs) as store, unmade.unless_filled(store):
         check_known(store, "keys", store.key_codec)
         check_known(store, "values", store.value_codec)
         key_bytes = name.coded(Plain(store.key_codec))
@@ -97,12 +100,32 @@ def delete(
 
 def evict(
     path: StorePath,
-    tag: Annotated[str, typer.Argument(metavar="TAG", help="A text.", show_default=False)],
+    tag: Annotated[
+        str, typer.Argument(metavar="TAG", help="The tag, a text as set --tag takes it.", show_default=False)
+    ],
+    is_int: Annotated[bool, typer.Option("--int", help="TAG is a whole number: the tag 7, not the text.")] = False,
+    in_base64: Annotated[bool, typer.Option("--base64", help="TAG is bytes, given as their base64.")] = False,
 ) -> None:
-    """Delete every key that was stored with a tag; goes over the whole log once."""
+    """Delete every key that was stored with a tag; goes over the whole log once.
+
+    The text "7", the number 7 and the bytes are three tags. A program can use each; set --tag gives a text.
+    """
+    if is_int and in_base64:
+        raise ValueError("--int and --base64 are two kinds of tags: give one of them")
+    meant: str | int | bytes = whole(tag) if is_int else stores.bytes_of(tag) if in_base64 else tag
     with stores.writing(path) as store, progress("evicting"):
-        count = store.evict(tag)
+        count = store.evict(meant)
     streams.print_line(f"{path}: {words.items(count)} deleted")
+    if not count and meant is tag and tag.removeprefix("-").isdecimal():
+        streams.note(f"oxidbm: that was the text {tag}; --int is for tags that are numbers")
+
+
+def whole(text: str) -> int:
+    """Return the whole number that a tag is."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"the tag {words.one_line(text[:80])} is no whole number") from None
 
 
 def compact(

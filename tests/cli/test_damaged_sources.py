@@ -313,10 +313,10 @@ def test_a_typed_store_gets_what_its_codecs_make_of_text(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("key", "value", "fault"),
     [
-        ("x", "1", "the key b'x' is not what the codec 'int' takes"),
-        ("1", "x", "the value of the key b'1' is not what the codec 'int' takes"),
-        ("01", "1", "the key b'01' would become the key 1"),
-        (" 1", "1", "the key b' 1' would become the key 1"),
+        ("x", "1", "the key 'x' is not what the codec 'int' takes"),
+        ("1", "x", "the value of the key '1' is not what the codec 'int' takes"),
+        ("01", "1", "the key '01' would become the key 1"),
+        (" 1", "1", "the key ' 1' would become the key 1"),
     ],
 )
 def test_what_a_codec_cannot_take_is_refused(key: str, value: str, fault: str, tmp_path: Path) -> None:

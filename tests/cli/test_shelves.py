@@ -1,6 +1,7 @@
 """Shelves of the stdlib, and sources that go into stores with codecs."""
 
 import dbm.dumb
+import io
 import pickle
 import shelve
 import sqlite3
@@ -11,8 +12,9 @@ from typing import Any, cast
 import pytest
 
 import oxidbm
-from oxidbm import CodecError, Store, convert
+from oxidbm import CodecError, Store, codecs, convert, dump
 from tests.cli.helpers import invoke
+from tests.support import ROOT
 
 pytest.importorskip("typer", reason="typer is not installed: pip install oxidbm[cli]")
 pytest.importorskip("rich", reason="rich is not installed: pip install oxidbm[cli]")
@@ -91,7 +93,7 @@ def test_what_cannot_be_unpickled_or_stored_is_named(tmp_path: Path) -> None:
             shelf["good"] = 1
             shelf["bad"] = thing
         with pytest.raises(
-            convert.SourceError, match=f"the value of the key b'bad' {said}; 1 item was stored before it"
+            convert.SourceError, match=f"the value of the key 'bad' {said}; 1 item was stored before it"
         ):
             convert.convert("shelve", tmp_path / "shelf", tmp_path / "new", value="int", open_pickles=True)
 
@@ -129,3 +131,49 @@ def test_a_dump_of_bytes_goes_into_a_store_that_is_made_with_codecs(tmp_path: Pa
     for names in (("--key", "str", "--value", "int"), ("--keys", "str", "--values", "int")):
         assert invoke("load", tmp_path / names[0], *names, stdin=line).exit_code == 0
         assert invoke("get", tmp_path / names[0], "k").stdout == "5\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("int", "tuple(str,int)"),
+        (int, tuple[str, int]),
+        (codecs.INT, codecs.Tuple(str, int)),
+    ],
+)
+def test_codecs_are_given_as_a_store_takes_them(key: Any, value: Any, tmp_path: Path) -> None:
+    with dbm.dumb.open(str(tmp_path / "old"), "n") as database:
+        database["12"] = '["a", 1]'
+    assert convert.convert("dumb", tmp_path / "old", tmp_path / "new", key=key, value=value) == 1
+    with Store(tmp_path / "new", key=int, value=tuple[str, int]) as store:
+        assert dict(store) == {12: ("a", 1)}
+    line = io.BytesIO(b'{"key_base64": "QkM=", "value_base64": ""}\n')
+    with pytest.raises(dump.BadInput, match="codec"):
+        dump.load(line, tmp_path / "loaded", keys=key, values=value)
+    with pytest.raises(TypeError, match="has no codec of its own"):
+        convert.convert("dumb", tmp_path / "old", tmp_path / "none", key=list)
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_class_of_the_old_program_s_own_file_is_told(tmp_path: Path) -> None:
+    with closing(dbm.dumb.open(str(tmp_path / "shelf"), "n")) as database:
+        database["ann"] = b"c__main__\nPoint of no program\n."
+    with pytest.raises(
+        convert.SourceError, match=r"AttributeError: .*; a class of the old program's own file .* Python"
+    ):
+        convert.convert("shelve", tmp_path / "shelf", tmp_path / "new", value="objects", open_pickles=True)
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_the_guide_says_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = (ROOT / "docs" / "guides" / "shelve.md").read_text(encoding="utf-8").split("## Bringing the data along")[1]
+    commands = [line.removeprefix("$ oxidbm ").split() for line in guide.splitlines() if line.startswith("$ oxidbm ")]
+    monkeypatch.chdir(tmp_path)
+    with shelve.open("old") as old:
+        old["ann"] = {"born": 1990}
+    for words in commands:
+        assert invoke(*words).exit_code == 0
+    with Store("pickles", key=str, value="pickle") as pickles, Store("objects", key=str, value="objects") as objects:
+        assert dict(pickles) == dict(objects) == {"ann": {"born": 1990}}
+    with oxidbm.shelve.open("shelf", serializer="pickle") as made:
+        assert dict(made) == {"ann": {"born": 1990}}
