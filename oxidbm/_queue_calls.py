@@ -15,6 +15,7 @@ from oxidbm._core.seconds import to_delay
 
 if TYPE_CHECKING:
     from collections import deque
+    from datetime import timedelta
 
     from _typeshed import ReadableBuffer
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from oxidbm._queue_message import Holdings
 
     _Plain = str | ReadableBuffer  # an item of a queue without a codec
+    _Seconds = float | timedelta
 
 T = TypeVar("T")
 
@@ -93,7 +95,7 @@ def oldest_of(queue: Face[T]) -> tuple[Handout, deque[Handout]]:
     return held[0], held
 
 
-def put(queue: Face[T], entries: list[bytes], block: bool, timeout: float | None, delay: float = 0) -> None:
+def put(queue: Face[T], entries: list[bytes], block: bool, timeout: _Seconds | None, delay: _Seconds = 0) -> None:
     """Put items, or one that is to wait first; raise Full where there is no room for them."""
     exchange = queue.exchange
     deadline = exchange.deadline(block, timeout)
