@@ -2,14 +2,23 @@
 
 What is read is checked against the type by msgspec. What is written is checked too, by _field_checks.py, so that a
 wrong value is an error where it comes from: without more, the fields of classes, at whatever depth one class holds
-another, and the parts of tuples; with validate=True also the items of lists, sets and dicts, and by reading back what
-was written; with validate=False the value's own type alone.
+another, and the parts of tuples, but nothing of what is in lists, sets and dicts, which are errors when they are read;
+with validate=True also these, and by reading back what was written; with validate=False the value's own type alone.
 """
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast, overload
 
-from oxidbm._codec_types import checked_name, import_msgspec, taken_types, too_deep, type_name, undecodable, wrong_type
+from oxidbm._codec_types import (
+    DecodeError,
+    checked_name,
+    import_msgspec,
+    taken_types,
+    too_deep,
+    type_name,
+    undecodable,
+    wrong_type,
+)
 
 if TYPE_CHECKING:
     from oxidbm._field_checks import Checks
@@ -114,7 +123,22 @@ class MsgspecCodec(Generic[T]):
         try:
             return cast(T, self.load()[1](data))
         except (ValueError, RecursionError, import_msgspec().DecodeError) as failure:  # a ValueError in later versions
+            if isinstance(failure, import_msgspec().ValidationError):
+                raise self.disallowed(data, failure) from failure
             raise undecodable(self.name, data, failure) from failure
+
+    def disallowed(self, data: bytes, failure: Exception) -> DecodeError:
+        """Return the error for bytes that are well formed and hold what the type does not allow, as the failure says.
+
+        This codec may have written them: what of a value is looked at before is not all, and classes change.
+        """
+        unseen = (
+            "" if self.validate else "; what is in lists, sets and dicts is looked at on writing with validate=True"
+        )
+        return DecodeError(
+            f"{len(data)} bytes hold what the codec {self.name!r} does not allow ({failure}): the value was so when it "
+            f"was written, the type has changed since, or another codec wrote them{unseen}"
+        )
 
 
 class Json(MsgspecCodec[T]):

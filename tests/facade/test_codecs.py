@@ -182,7 +182,8 @@ def test_bytes_that_the_codec_does_not_write(codec: codecs.Codec[Any], data: byt
     with pytest.raises(codecs.DecodeError, match=reason) as caught:
         codec.decode(data)
     assert isinstance(caught.value, ValueError)
-    assert f"{len(data)} bytes are not what the codec {codec.name!r} writes" in str(caught.value)
+    said = f"are not what the codec {codec.name!r} writes", f"hold what the codec {codec.name!r} does not allow"
+    assert str(caught.value).startswith(tuple(f"{len(data)} bytes {words}" for words in said))
 
 
 WRONG: list[tuple[codecs.Codec[Any], Any, str]] = [
