@@ -18,6 +18,7 @@ from typing import Any, cast
 from oxidbm import _breath
 from oxidbm._codec_types import stack_is_deep
 from oxidbm._core.life import FORKED
+from oxidbm._core.store.arguments import tell_key
 from oxidbm._core.store.database import Database
 from oxidbm._objects import LOAD_FAILURES, dumps, loads
 from oxidbm.dbm import StorePath
@@ -117,7 +118,11 @@ class Shelf(shelve.Shelf[Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         """Store a value under a key; TypeError where the serializer does not take it."""
-        data = self.serializer(value, self.protocol)
+        try:
+            data = self.serializer(value, self.protocol)
+        except (TypeError, ValueError, OverflowError) as failure:
+            tell_key(failure, key)
+            raise
         if self.writeback:
             self.cache[key] = value
         self.dict[key.encode()] = data
