@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast, over
 from oxidbm._codec_types import (
     DecodeError,
     checked_name,
+    constant_repr,
     import_msgspec,
     taken_types,
     too_deep,
     type_name,
+    type_repr,
     undecodable,
     wrong_type,
 )
@@ -37,11 +39,22 @@ class MsgspecCodec(Generic[T]):
         self.language = language
         self.kind = kind
         self.validate = validate
+        self.named = name
         if name is None and kind is not Any:
             name = type_name(kind)
         self.name = checked_name(language if name is None else f"{language}:{name}")
         self.taken = taken_types(kind)
         self.begin()
+
+    def __repr__(self) -> str:
+        if self.kind is Any and self.named is None and self.validate is None:
+            return constant_repr(self.name)
+        arguments = [] if self.kind is Any else [type_repr(self.kind)]
+        if self.named is not None:
+            arguments.append(f"name={self.named!r}")
+        if self.validate is not None:
+            arguments.append(f"validate={self.validate}")
+        return f"codecs.{type(self).__name__}({', '.join(arguments)})"
 
     def begin(self) -> None:
         """Make what is made of the type."""

@@ -175,6 +175,9 @@ class Tuple(Generic[T]):
         self.marked = [not isinstance(part, Delimited) or not part.delimited for part in self.parts]
         self.marked[-1] = False
 
+    def __repr__(self) -> str:
+        return f"codecs.Tuple({', '.join(map(repr, self.parts))})"
+
     def encode(self, value: T, /) -> bytes:
         """Return the tuple's bytes; TypeError for no tuple or a wrong part, ValueError for a wrong length."""
         if isinstance(value, tuple) and len(value) != len(self.parts):
