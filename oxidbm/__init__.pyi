@@ -522,7 +522,11 @@ class Store(MutableMapping[_K, _V]):
         """Remove a key; KeyError where it has no value."""
 
     def __contains__(self, key: object) -> bool:
-        """Return whether a key has a value; TypeError for a key that is no bytes or str."""
+        """Return whether a key has a value.
+
+        In a store without a codec for keys, TypeError for a key that is no bytes or str, which can only be a mistake;
+        with one, False for a key that the codec does not take, as in a dict.
+        """
 
     def __len__(self) -> int:
         """Return the number of keys, exactly.
@@ -590,7 +594,11 @@ class Store(MutableMapping[_K, _V]):
     def get(self, key: _K, default: _V) -> _V: ...
     @overload
     def get(self, key: _K, default: _T) -> _V | _T:
-        """Return the key's value, or `default`."""
+        """Return the key's value, or `default`.
+
+        A key that the store's codec does not take has no value; without a codec for keys, TypeError for one that is no
+        bytes or str. `in`, `exists` and this are alone in that: all others raise for such a key.
+        """
 
     def keys(self, *, on_error: OnError = "raise") -> KeysView[_K]:
         """Return a live view of the keys, iterated as the store itself is.
@@ -635,7 +643,11 @@ class Store(MutableMapping[_K, _V]):
     def pop(self, key: _K, default: _V) -> _V: ...
     @overload
     def pop(self, key: _K, default: _T) -> _V | _T:
-        """Remove a key and return its value; where it has none, return `default` or raise KeyError. Atomic."""
+        """Remove a key and return its value; where it has none, return `default` or raise KeyError. Atomic.
+
+        A key that the store does not take is a TypeError or ValueError, also with a default, where `get` would return
+        that.
+        """
 
     def popitem(self) -> tuple[_K, _V]:
         """Remove and return the item of the oldest record; KeyError when empty. A dict's popitem takes the newest one.
@@ -698,6 +710,9 @@ class Store(MutableMapping[_K, _V]):
 
         One loop of compiled code, each key read on its own: other threads may write between two keys. What is on disk
         alone is brought together, some keys ahead.
+
+        A key that the store does not take is a TypeError or ValueError which names it, where `get` would return the
+        default.
         """
 
     @overload
@@ -854,7 +869,7 @@ class Store(MutableMapping[_K, _V]):
         """Delete a key; return whether it had a value, where `del` would raise KeyError."""
 
     def exists(self, key: object) -> bool:
-        """Return whether a key has a value: `key in store`, as a call."""
+        """Return whether a key has a value: `key in store`, as a call, also in what it says of other keys."""
 
     @overload
     def get_or_set(
@@ -934,6 +949,8 @@ class Store(MutableMapping[_K, _V]):
 
         Both in one step: nothing that another thread writes comes in between. So what is used stays, as a login does.
         Writes as `touch` does, and nothing where the key has no value.
+
+        A key that the store does not take is a TypeError or ValueError, where `get` would return the default.
         """
 
     @overload

@@ -196,6 +196,19 @@ def test_a_key_of_another_type_is_not_there(key: Any, one: Any, others: list[Any
         assert store.get(one) == 1
 
 
+@pytest.mark.parametrize("key", ["x", None, b"1"])
+def test_what_else_asks_for_a_key_of_another_type_is_refused(key: Any) -> None:
+    with Store(key=int, value=int) as store:
+        calls: list[Any] = [
+            lambda: store.get_many([key], 5), lambda: store.get_and_touch(key, 60, 5), lambda: store.pop(key, 5),
+            lambda: store.delete(key), lambda: store.touch(key), lambda: store.setdefault(key, 5),
+        ]  # fmt: skip
+        for call in calls:
+            with pytest.raises(TypeError, match="this store's keys are int"):
+                call()
+        assert not store.exists(key)
+
+
 def test_in_a_store_of_bytes_it_is_a_mistake() -> None:
     with Store() as store:
         with pytest.raises(TypeError, match="keys are bytes or str, not int"):
