@@ -162,6 +162,24 @@ def wait(path: str, store: oxidbm.Store, soon: timedelta) -> None:
     oxidbm.Store(path, follow="soon")  # type: ignore[call-overload]
 
 
+def item_key(shop: "Shop", item: int) -> str:
+    return f"{shop.name} {item}"
+
+
+cache = oxidbm.Store(value=int)
+
+
+class Shop:
+    name = "corner"
+
+    @cache.memoize(key=item_key)
+    def price(self, item: int) -> int:
+        return item
+
+
+assert_type(Shop().price(1), int)
+
+
 def begin(path: str, store: oxidbm.Store) -> None:
     store.prefix("a")
     store.prefix(3)  # type: ignore[call-overload]
