@@ -6,7 +6,7 @@ another, and the parts of tuples, but nothing of what is in lists, sets and dict
 with validate=True also these, and by reading back what was written; with validate=False the value's own type alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast, overload
 
 from oxidbm._codec_types import (
@@ -14,6 +14,7 @@ from oxidbm._codec_types import (
     checked_name,
     constant_repr,
     import_msgspec,
+    is_structured,
     taken_types,
     too_deep,
     type_name,
@@ -111,9 +112,20 @@ class MsgspecCodec(Generic[T]):
             data = self.load()[0](value)
         except RecursionError as failure:
             raise too_deep(failure, f"the codec {self.name!r}") from None
+        except OverflowError as failure:
+            raise self.too_large(value, failure) from None
         if self.validate:
             self.read_back(data)
         return data
+
+    def too_large(self, value: T, failure: OverflowError) -> OverflowError:
+        """Return the error for a value with an int that the language has no room for, which says where in it."""
+        try:
+            place = place_of_large(value)
+        except RecursionError:
+            place = None
+        where = f" in {place.removeprefix('.')}" if place else ""
+        return OverflowError(f"the codec {self.name!r} takes ints of up to 64 bits{where}: {failure}")
 
     def check(self, checks: "Checks", value: T) -> None:
         """Raise what a value is refused with, if it is."""
@@ -152,6 +164,26 @@ class MsgspecCodec(Generic[T]):
             f"{len(data)} bytes hold what the codec {self.name!r} does not allow ({failure}): the value was so when it "
             f"was written, the type has changed since, or another codec wrote them{unseen}"
         )
+
+
+def place_of_large(value: Any) -> str | None:
+    """Return where in a value, "" for itself, the first int of more than 64 bits is; None where there is none."""
+    if isinstance(value, int):
+        return None if -(1 << 63) <= value < 1 << 64 else ""
+    parts: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, dict):
+        parts = ((f"[{key!r}]", part) for key, part in value.items())
+    elif isinstance(value, list | tuple | set | frozenset):
+        parts = ((f"[{place}]", part) for place, part in enumerate(value))
+    elif is_structured(value):
+        names = getattr(value, "__struct_fields__", None) or getattr(value, "__dataclass_fields__", None)
+        names = names or [field.name for field in getattr(value, "__attrs_attrs__", ())]
+        parts = ((f".{name}", getattr(value, name, None)) for name in names)
+    for name, part in parts:
+        place = place_of_large(part)
+        if place is not None:
+            return name + place
+    return None
 
 
 class Json(MsgspecCodec[T]):

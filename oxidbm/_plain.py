@@ -94,6 +94,11 @@ def codec_named(name: str) -> Codec[Any] | None:
     return None if name == codecs.PICKLE.name else codecs.named(name)
 
 
+def not_taken(name: str, failure: Exception) -> Refused:
+    """Return the error for what a codec refuses, which may say by itself what it takes."""
+    return Refused(f"is not what the codec {name!r} takes: {str(failure).removeprefix(f'the codec {name!r} takes ')}")
+
+
 class Plain:
     """A codec by its name: its bytes as JSON and text, and back.
 
@@ -142,7 +147,7 @@ class Plain:
         except Refused:
             raise
         except (*LOAD_FAILURES, OverflowError) as failure:
-            raise Refused(f"is not what the codec {self.name!r} takes: {failure}") from None
+            raise not_taken(self.name, failure) from None
 
     def check(self, data: bytes) -> None:
         """Raise DecodeError where the codec did not write these bytes, as far as that can be told."""
@@ -174,7 +179,7 @@ class Plain:
             try:
                 number = int(text) if self.language == "int" else float(text)
             except ValueError as failure:
-                raise Refused(f"is not what the codec {self.name!r} takes: {failure}") from None
+                raise not_taken(self.name, failure) from None
             return self.from_json(number if number - number == 0 else pack(number))
         try:
             item = parse(text)
@@ -193,7 +198,7 @@ class Plain:
         try:
             return codec.encode_prefix(tuple(map(value_from_json, codec.parts, item)) + tuple(item[len(codec.parts) :]))
         except (*LOAD_FAILURES, OverflowError) as failure:
-            raise Refused(f"is not what the codec {self.name!r} takes: {failure}") from None
+            raise not_taken(self.name, failure) from None
 
     def key_from_text(self, text: bytes) -> bytes:
         """As `from_text`, and no two texts become one key: Refused for a number that is written in another way."""
