@@ -645,8 +645,7 @@ class Store(MutableMapping[_K, _V]):
     def pop(self, key: _K, default: _T) -> _V | _T:
         """Remove a key and return its value; where it has none, return `default` or raise KeyError. Atomic.
 
-        A key that the store does not take is a TypeError or ValueError, also with a default, where `get` would return
-        that.
+        A key that the store does not take is a TypeError or ValueError, where `get` would return the default.
         """
 
     def popitem(self) -> tuple[_K, _V]:
@@ -711,8 +710,7 @@ class Store(MutableMapping[_K, _V]):
         One loop of compiled code, each key read on its own: other threads may write between two keys. What is on disk
         alone is brought together, some keys ahead.
 
-        A key that the store does not take is a TypeError or ValueError which names it, where `get` would return the
-        default.
+        Here a key that the store does not take is a TypeError or ValueError, which names it.
         """
 
     @overload

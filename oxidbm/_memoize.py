@@ -30,7 +30,7 @@ from oxidbm._core.arguments import number_of
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.life import FORKED, Life
 from oxidbm._core.seconds import EXPIRE_SECONDS_MAX
-from oxidbm._memoize_names import Origin, checked_name, owner_of, take_name
+from oxidbm._memoize_names import Origin, checked_name, owner_of, take_name, unfit_argument
 
 KEY_BYTES_MAX: Final = 512  # a longer default key holds a hash of the arguments in their place
 MISSING: Final = object()
@@ -386,7 +386,7 @@ def default_key(function: Callable[..., Any], name: str, owner: Any, as_text: bo
             named = [["=", word, canonical(value)] for word, value in sorted(kwargs.items())]
             arguments = codecs.OBJECTS.encode([*owner_part(owner), *map(canonical, args), *named])
         except TypeError as failure:
-            raise unfit_argument(signature, args, kwargs, name) from failure
+            raise unfit_argument(signature, args, kwargs, name, encode_canonical) from failure
         except RecursionError:
             if stack_is_deep():
                 raise
@@ -397,43 +397,6 @@ def default_key(function: Callable[..., Any], name: str, owner: Any, as_text: bo
         return key.decode() if as_text else key
 
     return make_key
-
-
-def unfit_argument(signature: inspect.Signature, args: Any, kwargs: Any, name: str) -> TypeError:
-    """Return the error for arguments of which one cannot be encoded, with its name, and the type that has no bytes."""
-    arguments: dict[str, Any] = {}
-    for word, value in signature.bind(*args, **kwargs).arguments.items():
-        kind = signature.parameters[word].kind
-        if kind is inspect.Parameter.VAR_KEYWORD:  # each was given by a name of its own
-            arguments |= value
-        elif kind is inspect.Parameter.VAR_POSITIONAL:
-            arguments |= {f"{word}[{place}]": item for place, item in enumerate(value)}
-        else:
-            arguments[word] = value
-    unfit = "?"
-    for word, value in arguments.items():
-        part = unfit_part(value)
-        if part is not None:
-            kind_name = f"{type(part).__module__}.{type(part).__qualname__}"
-            unfit = f"{word!r} of {name}, {f'a {kind_name}' if part is value else f'in which is a {kind_name}'}"
-    return TypeError(
-        f"the argument {unfit}, cannot be part of a key; pass key=, a function of the arguments that returns a key"
-    )
-
-
-def unfit_part(value: Any) -> Any:
-    """Return the innermost part of a value that cannot be encoded; None where all of it can be."""
-    try:
-        encode_canonical(value)
-    except TypeError:
-        inside: list[Any] = []
-        if type(value) is dict:
-            inside = [*value.keys(), *value.values()]
-        elif type(value) in (list, tuple, set, frozenset):
-            inside = list(value)
-        parts = (unfit_part(item) for item in inside)
-        return next((part for part in parts if part is not None), value)
-    return None
 
 
 def check_function(function: Any) -> None:

@@ -15,7 +15,6 @@ from oxidbm._core.seconds import to_delay
 
 if TYPE_CHECKING:
     from collections import deque
-    from datetime import timedelta
 
     from _typeshed import ReadableBuffer
 
@@ -23,10 +22,9 @@ if TYPE_CHECKING:
     from oxidbm._core.queue.exchange import Exchange
     from oxidbm._core.queue.handout import Handout
     from oxidbm._core.queue.queue_log import QueueLog
-    from oxidbm._queue_message import Holdings
+    from oxidbm._queue_message import Holdings, _Seconds
 
     _Plain = str | ReadableBuffer  # an item of a queue without a codec
-    _Seconds = float | timedelta
 
 T = TypeVar("T")
 

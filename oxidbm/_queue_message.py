@@ -12,9 +12,11 @@ from oxidbm._core.queue.handout import Handout
 
 if TYPE_CHECKING:
     import asyncio
+    from datetime import timedelta
 
     from oxidbm._core.queue.exchange import Exchange
-    from oxidbm._queue_calls import _Seconds
+
+    _Seconds = float | timedelta
 
 T = TypeVar("T")
 

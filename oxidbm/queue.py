@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from oxidbm._backup import BackupReport
     from oxidbm._core.device.device import Device
     from oxidbm._publish import Path
-    from oxidbm._queue_calls import _Plain, _Seconds
+    from oxidbm._queue_calls import _Plain
+    from oxidbm._queue_message import _Seconds
 
 __all__ = ["Empty", "Full", "Message", "Peeked", "Queue", "ShutDown", "SkippedWarning"]
 
