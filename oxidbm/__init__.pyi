@@ -127,6 +127,7 @@ _Tag: TypeAlias = str | bytes | int
 _K = TypeVar("_K", default=bytes)  # a bare Store is one of bytes
 _V = TypeVar("_V", default=bytes)
 _B = TypeVar("_B", bound=_Bytes)
+_Parts = TypeVar("_Parts", bound=tuple[Any, ...])
 _CK = TypeVar("_CK", default=Any)
 _CV = TypeVar("_CV", default=Any)
 
@@ -178,7 +179,7 @@ class Store(MutableMapping[_K, _V]):
         count_reads: bool = False,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
-        follow: float | None = None,
+        follow: _Seconds | None = None,
         flag: Literal["r", "w", "c", "n"] | None = None,
     ) -> None: ...
     @overload
@@ -209,7 +210,7 @@ class Store(MutableMapping[_K, _V]):
         count_reads: bool = False,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
-        follow: float | None = None,
+        follow: _Seconds | None = None,
         flag: Literal["r", "w", "c", "n"] | None = None,
     ) -> None: ...
     @overload
@@ -240,7 +241,7 @@ class Store(MutableMapping[_K, _V]):
         count_reads: bool = False,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
-        follow: float | None = None,
+        follow: _Seconds | None = None,
         flag: Literal["r", "w", "c", "n"] | None = None,
     ) -> None: ...
     @overload
@@ -271,7 +272,7 @@ class Store(MutableMapping[_K, _V]):
         count_reads: bool = False,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
-        follow: float | None = None,
+        follow: _Seconds | None = None,
         flag: Literal["r", "w", "c", "n"] | None = None,
     ) -> None: ...
     @overload
@@ -302,7 +303,7 @@ class Store(MutableMapping[_K, _V]):
         count_reads: bool = False,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
-        follow: float | None = None,
+        follow: _Seconds | None = None,
         flag: Literal["r", "w", "c", "n"] | None = None,
     ) -> None: ...
     @overload
@@ -333,7 +334,7 @@ class Store(MutableMapping[_K, _V]):
         count_reads: bool = False,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
-        follow: float | None = None,
+        follow: _Seconds | None = None,
         flag: Literal["r", "w", "c", "n"] | None = None,
     ) -> None: ...
     @overload
@@ -364,7 +365,7 @@ class Store(MutableMapping[_K, _V]):
         count_reads: bool = False,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
-        follow: float | None = None,
+        follow: _Seconds | None = None,
         flag: Literal["r", "w", "c", "n"] | None = None,
     ) -> None: ...
     @overload
@@ -395,7 +396,7 @@ class Store(MutableMapping[_K, _V]):
         count_reads: bool = False,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
-        follow: float | None = None,
+        follow: _Seconds | None = None,
         flag: Literal["r", "w", "c", "n"] | None = None,
     ) -> None: ...
     @overload
@@ -426,7 +427,7 @@ class Store(MutableMapping[_K, _V]):
         count_reads: bool = False,
         checkpoints: bool = True,
         checkpoint: str | Checkpoint | None = None,
-        follow: float | None = None,
+        follow: _Seconds | None = None,
         flag: Literal["r", "w", "c", "n"] | None = None,
     ) -> None:
         """Open the store in the directory `path`, or make it; without a path the store lives in memory.
@@ -521,7 +522,11 @@ class Store(MutableMapping[_K, _V]):
         """Remove a key; KeyError where it has no value."""
 
     def __contains__(self, key: object) -> bool:
-        """Return whether a key has a value; TypeError for a key that is no bytes or str."""
+        """Return whether a key has a value.
+
+        In a store without a codec for keys, TypeError for a key that is no bytes or str, which can only be a mistake;
+        with one, False for a key that the codec does not take, as in a dict.
+        """
 
     def __len__(self) -> int:
         """Return the number of keys, exactly.
@@ -589,7 +594,11 @@ class Store(MutableMapping[_K, _V]):
     def get(self, key: _K, default: _V) -> _V: ...
     @overload
     def get(self, key: _K, default: _T) -> _V | _T:
-        """Return the key's value, or `default`."""
+        """Return the key's value, or `default`.
+
+        A key that the store's codec does not take has no value; without a codec for keys, TypeError for one that is no
+        bytes or str. `in`, `exists` and this are alone in that: all others raise for such a key.
+        """
 
     def keys(self, *, on_error: OnError = "raise") -> KeysView[_K]:
         """Return a live view of the keys, iterated as the store itself is.
@@ -634,7 +643,10 @@ class Store(MutableMapping[_K, _V]):
     def pop(self, key: _K, default: _V) -> _V: ...
     @overload
     def pop(self, key: _K, default: _T) -> _V | _T:
-        """Remove a key and return its value; where it has none, return `default` or raise KeyError. Atomic."""
+        """Remove a key and return its value; where it has none, return `default` or raise KeyError. Atomic.
+
+        A key that the store does not take is a TypeError or ValueError, where `get` would return the default.
+        """
 
     def popitem(self) -> tuple[_K, _V]:
         """Remove and return the item of the oldest record; KeyError when empty. A dict's popitem takes the newest one.
@@ -697,6 +709,8 @@ class Store(MutableMapping[_K, _V]):
 
         One loop of compiled code, each key read on its own: other threads may write between two keys. What is on disk
         alone is brought together, some keys ahead.
+
+        Here a key that the store does not take is a TypeError or ValueError, which names it.
         """
 
     @overload
@@ -853,10 +867,38 @@ class Store(MutableMapping[_K, _V]):
         """Delete a key; return whether it had a value, where `del` would raise KeyError."""
 
     def exists(self, key: object) -> bool:
-        """Return whether a key has a value: `key in store`, as a call."""
+        """Return whether a key has a value: `key in store`, as a call, also in what it says of other keys."""
 
+    @overload
     def get_or_set(
-        self, key: _K | str, function: Callable[[], _V] | _V, expire: _Seconds | None = None, *, tag: _Tag | None = None
+        self: Store[bytes, bytes],
+        key: _Bytes,
+        function: Callable[[], _Bytes] | _Bytes,
+        expire: _Seconds | None = None,
+        *,
+        tag: _Tag | None = None,
+    ) -> bytes: ...
+    @overload
+    def get_or_set(
+        self: Store[_K, bytes],
+        key: _K,
+        function: Callable[[], _Bytes] | _Bytes,
+        expire: _Seconds | None = None,
+        *,
+        tag: _Tag | None = None,
+    ) -> bytes: ...
+    @overload
+    def get_or_set(
+        self: Store[bytes, _V],
+        key: _Bytes,
+        function: Callable[[], _V] | _V,
+        expire: _Seconds | None = None,
+        *,
+        tag: _Tag | None = None,
+    ) -> _V: ...
+    @overload
+    def get_or_set(
+        self, key: _K, function: Callable[[], _V] | _V, expire: _Seconds | None = None, *, tag: _Tag | None = None
     ) -> _V:
         """Return the key's value; where it has none, store what `function()` returns, for `expire` seconds, with `tag`.
 
@@ -864,7 +906,14 @@ class Store(MutableMapping[_K, _V]):
         and all return what it stored, as it comes back from the store.
         """
 
-    def compare_and_set(self, key: _K | str, expected: _V | str, value: _V | str) -> bool:
+    @overload
+    def compare_and_set(self: Store[bytes, bytes], key: _Bytes, expected: _Bytes, value: _Bytes) -> bool: ...
+    @overload
+    def compare_and_set(self: Store[bytes, _V], key: _Bytes, expected: _V, value: _V) -> bool: ...
+    @overload
+    def compare_and_set(self: Store[_K, bytes], key: _K, expected: _Bytes, value: _Bytes) -> bool: ...
+    @overload
+    def compare_and_set(self, key: _K, expected: _V, value: _V) -> bool:
         """Store `value` where the key's value equals `expected`, in one step; return whether that was so.
 
         Values are compared as objects. The key keeps expiry and tag. One without a value equals nothing; `add` is
@@ -898,6 +947,8 @@ class Store(MutableMapping[_K, _V]):
 
         Both in one step: nothing that another thread writes comes in between. So what is used stays, as a login does.
         Writes as `touch` does, and nothing where the key has no value.
+
+        A key that the store does not take is a TypeError or ValueError, where `get` would return the default.
         """
 
     @overload
@@ -950,7 +1001,7 @@ class Store(MutableMapping[_K, _V]):
         key: Callable[..., Any] | None = None,
         *,
         name: str | None = None,
-        codec: Any = None,
+        codec: type[Any] | Codec[Any] | _Name | None = None,
         tag: _Tag | None = None,
         sliding: bool = False,
     ) -> Callable[[Callable[_P, _R]], Memoized[_P, _R]]:
@@ -1000,7 +1051,11 @@ class Store(MutableMapping[_K, _V]):
     @overload
     def prefix(self: Store[bytes, _V], prefix: _Bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, _V]]: ...
     @overload
-    def prefix(self, prefix: Any, *, reverse: bool = False) -> Iterator[tuple[_K, _V]]:
+    def prefix(
+        self: Store[_Parts, _V], prefix: tuple[Any, ...], *, reverse: bool = False
+    ) -> Iterator[tuple[_Parts, _V]]: ...
+    @overload
+    def prefix(self, prefix: _K, *, reverse: bool = False) -> Iterator[tuple[_K, _V]]:
         """Iterate the items whose keys begin with `prefix`, as range does; TypeError for codecs without prefixes."""
 
     def first_key(self) -> _K | None:
@@ -1408,7 +1463,7 @@ class Session(Generic[_K, _V]):
     def delete(self, key: _K) -> bool:
         """Delete a key; return False where it had no value."""
 
-    def wait_durable(self, serial: int | None = None, timeout: float | None = None) -> bool:
+    def wait_durable(self, serial: int | None = None, timeout: _Seconds | None = None) -> bool:
         """Wait until this session's operations up to a serial number are durable; return whether they are.
 
         serial: up to which operation, all so far where it is left out.
@@ -1527,7 +1582,7 @@ class Checkpoint:
     def done(self) -> bool:
         """Return whether it is there, or has failed."""
 
-    def result(self, timeout: float | None = None) -> Checkpoint:
+    def result(self, timeout: _Seconds | None = None) -> Checkpoint:
         """Return the checkpoint once it is there.
 
         timeout: in seconds, None for ever; then TimeoutError, and it is still being made. Raises what kept it from
@@ -1670,7 +1725,7 @@ class Log(Generic[_V]):
         commit_bytes: int | str | None = None,
         keep_entries: int | None = None,
         keep_bytes: int | str | None = None,
-        keep_seconds: float | None = None,
+        keep_seconds: _Seconds | None = None,
         codec: None = None,
         mode: int = 0o666,
         create: bool = True,
@@ -1692,7 +1747,7 @@ class Log(Generic[_V]):
         commit_bytes: int | str | None = None,
         keep_entries: int | None = None,
         keep_bytes: int | str | None = None,
-        keep_seconds: float | None = None,
+        keep_seconds: _Seconds | None = None,
         codec: _Name,
         mode: int = 0o666,
         create: bool = True,
@@ -1714,7 +1769,7 @@ class Log(Generic[_V]):
         commit_bytes: int | str | None = None,
         keep_entries: int | None = None,
         keep_bytes: int | str | None = None,
-        keep_seconds: float | None = None,
+        keep_seconds: _Seconds | None = None,
         codec: type[_CV] | Codec[_CV],
         mode: int = 0o666,
         create: bool = True,
@@ -1827,7 +1882,7 @@ class Log(Generic[_V]):
         Raises PoisonedError where a write or sync failed: what was durable before still is, and reads still work.
         """
 
-    def wait(self, address: int | None = None, timeout: float | None = None) -> bool:
+    def wait(self, address: int | None = None, timeout: _Seconds | None = None) -> bool:
         """Return True once the entry at an address, or all that is there, is durable; False after `timeout` seconds.
 
         It waits for somebody's commit, and makes none. Raises ClosedError or PoisonedError where that never comes.
@@ -1890,7 +1945,7 @@ class Log(Generic[_V]):
         self,
         begin: int | None = None,
         *,
-        timeout: float | None = None,
+        timeout: _Seconds | None = None,
         uncommitted: bool = False,
         on_error: Literal["raise", "skip"] | None = None,
     ) -> LogFollower[_V]:
@@ -1912,7 +1967,7 @@ class Log(Generic[_V]):
         self,
         begin: int | None = None,
         *,
-        timeout: float | None = None,
+        timeout: _Seconds | None = None,
         uncommitted: bool = False,
         on_error: Literal["raise", "skip"] | None = None,
     ) -> AsyncEntries[_V]:
@@ -1924,7 +1979,7 @@ class Log(Generic[_V]):
         *,
         begin: int | None = None,
         follow: bool = False,
-        timeout: float | None = None,
+        timeout: _Seconds | None = None,
         on_error: Literal["raise", "skip"] | None = None,
     ) -> LogReader[_V]:
         """Return the reader of a name, which goes on where it last stood, for a `with` block.

@@ -2,14 +2,26 @@
 
 What is read is checked against the type by msgspec. What is written is checked too, by _field_checks.py, so that a
 wrong value is an error where it comes from: without more, the fields of classes, at whatever depth one class holds
-another, and the parts of tuples; with validate=True also the items of lists, sets and dicts, and by reading back what
-was written; with validate=False the value's own type alone.
+another, and the parts of tuples, but nothing of what is in lists, sets and dicts, which are errors when they are read;
+with validate=True also these, and by reading back what was written; with validate=False the value's own type alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast, overload
 
-from oxidbm._codec_types import checked_name, import_msgspec, taken_types, too_deep, type_name, undecodable, wrong_type
+from oxidbm._codec_types import (
+    DecodeError,
+    checked_name,
+    constant_repr,
+    import_msgspec,
+    is_structured,
+    taken_types,
+    too_deep,
+    type_name,
+    type_repr,
+    undecodable,
+    wrong_type,
+)
 
 if TYPE_CHECKING:
     from oxidbm._field_checks import Checks
@@ -28,11 +40,22 @@ class MsgspecCodec(Generic[T]):
         self.language = language
         self.kind = kind
         self.validate = validate
+        self.named = name
         if name is None and kind is not Any:
             name = type_name(kind)
         self.name = checked_name(language if name is None else f"{language}:{name}")
         self.taken = taken_types(kind)
         self.begin()
+
+    def __repr__(self) -> str:
+        if self.kind is Any and self.named is None and self.validate is None:
+            return constant_repr(self.name)
+        arguments = [] if self.kind is Any else [type_repr(self.kind)]
+        if self.named is not None:
+            arguments.append(f"name={self.named!r}")
+        if self.validate is not None:
+            arguments.append(f"validate={self.validate}")
+        return f"codecs.{type(self).__name__}({', '.join(arguments)})"
 
     def begin(self) -> None:
         """Make what is made of the type."""
@@ -89,9 +112,20 @@ class MsgspecCodec(Generic[T]):
             data = self.load()[0](value)
         except RecursionError as failure:
             raise too_deep(failure, f"the codec {self.name!r}") from None
+        except OverflowError as failure:
+            raise self.too_large(value, failure) from None
         if self.validate:
             self.read_back(data)
         return data
+
+    def too_large(self, value: T, failure: OverflowError) -> OverflowError:
+        """Return the error for a value with an int that the language has no room for, which says where in it."""
+        try:
+            place = place_of_large(value)
+        except RecursionError:
+            place = None
+        where = f" in {place.removeprefix('.')}" if place else ""
+        return OverflowError(f"the codec {self.name!r} takes ints of up to 64 bits{where}: {failure}")
 
     def check(self, checks: "Checks", value: T) -> None:
         """Raise what a value is refused with, if it is."""
@@ -114,7 +148,42 @@ class MsgspecCodec(Generic[T]):
         try:
             return cast(T, self.load()[1](data))
         except (ValueError, RecursionError, import_msgspec().DecodeError) as failure:  # a ValueError in later versions
+            if isinstance(failure, import_msgspec().ValidationError):
+                raise self.disallowed(data, failure) from failure
             raise undecodable(self.name, data, failure) from failure
+
+    def disallowed(self, data: bytes, failure: Exception) -> DecodeError:
+        """Return the error for bytes that are well formed and hold what the type does not allow, as the failure says.
+
+        This codec may have written them: what of a value is looked at before is not all, and classes change.
+        """
+        unseen = (
+            "" if self.validate else "; what is in lists, sets and dicts is looked at on writing with validate=True"
+        )
+        return DecodeError(
+            f"{len(data)} bytes hold what the codec {self.name!r} does not allow ({failure}): the value was so when it "
+            f"was written, the type has changed since, or another codec wrote them{unseen}"
+        )
+
+
+def place_of_large(value: Any) -> str | None:
+    """Return where in a value, "" for itself, the first int of more than 64 bits is; None where there is none."""
+    if isinstance(value, int):
+        return None if -(1 << 63) <= value < 1 << 64 else ""
+    parts: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, dict):
+        parts = ((f"[{key!r}]", part) for key, part in value.items())
+    elif isinstance(value, list | tuple | set | frozenset):
+        parts = ((f"[{place}]", part) for place, part in enumerate(value))
+    elif is_structured(value):
+        names = getattr(value, "__struct_fields__", None) or getattr(value, "__dataclass_fields__", None)
+        names = names or [field.name for field in getattr(value, "__attrs_attrs__", ())]
+        parts = ((f".{name}", getattr(value, name, None)) for name in names)
+    for name, part in parts:
+        place = place_of_large(part)
+        if place is not None:
+            return name + place
+    return None
 
 
 class Json(MsgspecCodec[T]):

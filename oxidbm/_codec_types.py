@@ -20,9 +20,23 @@ class Constant:
 
     name = ""
 
+    def __repr__(self) -> str:
+        constant = importlib.import_module("oxidbm.codecs").constant
+        return constant_repr(self.name) if constant(self.name) is self else super().__repr__()
+
     def __reduce__(self) -> Any:
         constant = importlib.import_module("oxidbm.codecs").constant
         return (constant, (self.name,)) if constant(self.name) is self else super().__reduce__()
+
+
+def constant_repr(name: str) -> str:
+    """Return how the one codec of a name is written."""
+    return f"codecs.{'RAW' if name == '*' else name.upper().replace('-', '_')}"
+
+
+def type_repr(kind: Any) -> str:
+    """Return how a type is written as an argument: `int`, `list[int]`, `app.models.Point`."""
+    return type_name(kind) if isinstance(kind, type) and get_origin(kind) is None else repr(kind)
 
 
 def type_name(kind: Any) -> str:

@@ -102,7 +102,8 @@ class Checks:
         else:
             lines = self.class_lines(kind, again)
         body = ["try:", *("    " + line for line in lines), f"except (AttributeError, RecursionError): {again}"]
-        return self.function([*body, f"return {self.named(write)}(value)"], "encode")
+        end = [f"try: return {self.named(write)}(value)", f"except OverflowError: {again}"]  # which says where
+        return self.function([*body, *end], "encode")
 
     def function(self, lines: list[str], name: str = "fits") -> Fits:
         """Return the function of `value` that has these lines."""

@@ -5,7 +5,7 @@ import uuid
 from decimal import Decimal
 from typing import Any, Final, Generic, TypeVar
 
-from oxidbm._codec_types import DecodeError, checked_name, type_name, undecodable, wrong_type
+from oxidbm._codec_types import DecodeError, checked_name, type_name, type_repr, undecodable, wrong_type
 from oxidbm._scalar_codecs import BytesCodec, Delimited, FloatCodec, IntCodec, StrCodec
 
 E = TypeVar("E", bound=enum.Enum)
@@ -136,6 +136,11 @@ class Enum(Delimited, Generic[E]):
         self.part: Any = part
         self.delimited = isinstance(part, Delimited)
         self.name = checked_name(f"{part.name}:{type_name(kind) if name is None else name}")
+
+    def __repr__(self) -> str:
+        own = f"{self.part.name}:{type_name(self.kind)}"
+        name = "" if self.name == own else f", name={self.name.partition(':')[2]!r}"
+        return f"codecs.Enum({type_repr(self.kind)}{name})"
 
     def encode(self, value: E, /) -> bytes:
         """Return the bytes of the member's value; TypeError for what is no member."""

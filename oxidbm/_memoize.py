@@ -30,7 +30,7 @@ from oxidbm._core.arguments import number_of
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.life import FORKED, Life
 from oxidbm._core.seconds import EXPIRE_SECONDS_MAX
-from oxidbm._memoize_names import Origin, checked_name, owner_of, take_name
+from oxidbm._memoize_names import Origin, checked_name, owner_of, take_name, unfit_argument
 
 KEY_BYTES_MAX: Final = 512  # a longer default key holds a hash of the arguments in their place
 MISSING: Final = object()
@@ -386,7 +386,7 @@ def default_key(function: Callable[..., Any], name: str, owner: Any, as_text: bo
             named = [["=", word, canonical(value)] for word, value in sorted(kwargs.items())]
             arguments = codecs.OBJECTS.encode([*owner_part(owner), *map(canonical, args), *named])
         except TypeError as failure:
-            raise unfit_argument(signature.bind(*args, **kwargs).arguments, name) from failure
+            raise unfit_argument(signature, args, kwargs, name, encode_canonical) from failure
         except RecursionError:
             if stack_is_deep():
                 raise
@@ -397,19 +397,6 @@ def default_key(function: Callable[..., Any], name: str, owner: Any, as_text: bo
         return key.decode() if as_text else key
 
     return make_key
-
-
-def unfit_argument(arguments: dict[str, Any], name: str) -> TypeError:
-    """Return the error for arguments of which one cannot be encoded, with its name and type."""
-    unfit = "?"
-    for word, value in arguments.items():
-        try:
-            encode_canonical(value)
-        except TypeError:
-            unfit = f"{word!r} of {name}, a {type(value).__module__}.{type(value).__qualname__}"
-    return TypeError(
-        f"the argument {unfit}, cannot be part of a key; pass key=, a function of the arguments that returns a key"
-    )
 
 
 def check_function(function: Any) -> None:

@@ -1,9 +1,11 @@
 """What memoize tells functions apart by: the object that one is bound to, and for a warning its code and closure.
 
 Keys begin with a function's name, which is all that another process knows of it. So in one store a name belongs to one
-function: a second one of other code, or one made anew around other variables, would get the first one's results.
+function: a second one of other code, or one made anew around other variables, would get the first one's results. And
+the error for an argument that cannot be part of a key, by its name.
 """
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -115,3 +117,40 @@ def take_name(
             RuntimeWarning,
             stacklevel=4,
         )
+
+
+def unfit_argument(signature: inspect.Signature, args: Any, kwargs: Any, name: str, encode: Encode) -> TypeError:
+    """Return the error for arguments of which one cannot be encoded, with its name, and the type that has no bytes."""
+    arguments: dict[str, Any] = {}
+    for word, value in signature.bind(*args, **kwargs).arguments.items():
+        kind = signature.parameters[word].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:  # each was given by a name of its own
+            arguments |= value
+        elif kind is inspect.Parameter.VAR_POSITIONAL:
+            arguments |= {f"{word}[{place}]": item for place, item in enumerate(value)}
+        else:
+            arguments[word] = value
+    unfit = "?"
+    for word, value in arguments.items():
+        part = unfit_part(value, encode)
+        if part is not None:
+            kind_name = f"{type(part).__module__}.{type(part).__qualname__}"
+            unfit = f"{word!r} of {name}, {f'a {kind_name}' if part is value else f'in which is a {kind_name}'}"
+    return TypeError(
+        f"the argument {unfit}, cannot be part of a key; pass key=, a function of the arguments that returns a key"
+    )
+
+
+def unfit_part(value: Any, encode: Encode) -> Any:
+    """Return the innermost part of a value that cannot be encoded; None where all of it can be."""
+    try:
+        encode(value)
+    except TypeError:
+        inside: list[Any] = []
+        if type(value) is dict:
+            inside = [*value.keys(), *value.values()]
+        elif type(value) in (list, tuple, set, frozenset):
+            inside = list(value)
+        parts = (unfit_part(item, encode) for item in inside)
+        return next((part for part in parts if part is not None), value)
+    return None

@@ -106,6 +106,12 @@ def codec_named(name: str) -> Codec[Any] | None:
     return None if name == codecs.PICKLE.name else codecs.named(name)
 
 
+def not_taken(name: str, failure: Exception) -> Refused:
+    """Return the error for what a codec refuses, which may say by itself what it takes."""
+    said = str(failure).removeprefix(f"the codec {name!r} takes ")
+    return Refused(f"is not what the codec {name!r} takes: {said}{HINTS.get(name, '')}")
+
+
 class Plain:
     """A codec by its name: its bytes as JSON and text, and back.
 
@@ -154,7 +160,7 @@ class Plain:
         except Refused:
             raise
         except (*LOAD_FAILURES, OverflowError) as failure:
-            raise Refused(f"is not what the codec {self.name!r} takes: {failure}{HINTS.get(self.name, '')}") from None
+            raise not_taken(self.name, failure) from None
 
     def check(self, data: bytes) -> None:
         """Raise DecodeError where the codec did not write these bytes, as far as that can be told."""
@@ -190,7 +196,7 @@ class Plain:
             try:
                 number = int(text) if self.language == "int" else float(text)
             except ValueError as failure:
-                raise Refused(f"is not what the codec {self.name!r} takes: {failure}") from None
+                raise not_taken(self.name, failure) from None
             return self.from_json(number if number - number == 0 else pack(number))
         begins_json = text.lstrip()[:1] in (b'"', b"[", b"{")
         if self.name in PLAIN_TEXTS and not begins_json:
@@ -212,7 +218,7 @@ class Plain:
         try:
             return codec.encode_prefix(tuple(map(value_from_json, codec.parts, item)) + tuple(item[len(codec.parts) :]))
         except (*LOAD_FAILURES, OverflowError) as failure:
-            raise Refused(f"is not what the codec {self.name!r} takes: {failure}") from None
+            raise not_taken(self.name, failure) from None
 
     def key_from_text(self, text: bytes) -> bytes:
         """As `from_text`, and no two texts become one key: Refused for a number that is written in another way."""

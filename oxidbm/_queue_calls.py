@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from oxidbm._core.queue.exchange import Exchange
     from oxidbm._core.queue.handout import Handout
     from oxidbm._core.queue.queue_log import QueueLog
-    from oxidbm._queue_message import Holdings
+    from oxidbm._queue_message import Holdings, _Seconds
 
     _Plain = str | ReadableBuffer  # an item of a queue without a codec
 
@@ -93,7 +93,7 @@ def oldest_of(queue: Face[T]) -> tuple[Handout, deque[Handout]]:
     return held[0], held
 
 
-def put(queue: Face[T], entries: list[bytes], block: bool, timeout: float | None, delay: float = 0) -> None:
+def put(queue: Face[T], entries: list[bytes], block: bool, timeout: _Seconds | None, delay: _Seconds = 0) -> None:
     """Put items, or one that is to wait first; raise Full where there is no room for them."""
     exchange = queue.exchange
     deadline = exchange.deadline(block, timeout)

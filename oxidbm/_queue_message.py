@@ -12,8 +12,11 @@ from oxidbm._core.queue.handout import Handout
 
 if TYPE_CHECKING:
     import asyncio
+    from datetime import timedelta
 
     from oxidbm._core.queue.exchange import Exchange
+
+    _Seconds = float | timedelta
 
 T = TypeVar("T")
 
@@ -63,7 +66,7 @@ class Message(Handout, Generic[T]):
         """
         return self.exchange.acknowledge(self)
 
-    def nack(self, delay: float = 0) -> bool:
+    def nack(self, delay: _Seconds = 0) -> bool:
         """Give the item back, to come again after so many seconds, before items that were never out.
 
         False where it was acknowledged, or was given back, or has come again meanwhile. The delay goes on where the
@@ -71,7 +74,7 @@ class Message(Handout, Generic[T]):
         """
         return self.exchange.give_back(self, delay)
 
-    def extend(self, seconds: float) -> bool:
+    def extend(self, seconds: _Seconds) -> bool:
         """Have the item come again only where it is not acknowledged within so many seconds from now.
 
         That stands in place of what redeliver_after= says of this delivery, be it sooner or later. False as for `nack`.

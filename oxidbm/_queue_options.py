@@ -18,13 +18,15 @@ def check_options(
     flags: dict[str, Any],
     mode: Any,
     clock: Any,
-) -> None:
-    """Raise TypeError or ValueError for what a log does not check."""
+) -> float | None:
+    """Raise TypeError or ValueError for what a log does not check; return `redeliver_after` in seconds."""
+    again: float | None = None
     if isinstance(maxsize, bool) or not isinstance(maxsize, int):
         raise TypeError(f"maxsize is a number of items, 0 or less for any number, not {shown(maxsize)}")
     if redeliver_after is not None:
         what = f"a number of seconds above 0 and below {DELAY_SECONDS_MAX:g}, or None"
-        if not 0 < as_seconds("redeliver_after", what, redeliver_after) < DELAY_SECONDS_MAX:  # nor is NaN
+        again = as_seconds("redeliver_after", what, redeliver_after)
+        if not 0 < again < DELAY_SECONDS_MAX:  # nor is NaN
             raise ValueError(f"redeliver_after is {what}, not {shown(redeliver_after)}")
     one_of("durability", '"manual", "interval" or "always"', durability, "manual", "interval", "always")
     what = f"a number of seconds above 0 and below {DELAY_SECONDS_MAX:g}"
@@ -37,6 +39,7 @@ def check_options(
     if not callable(clock):
         raise TypeError(f"clock is a function that returns seconds, as time.monotonic is, not {shown(clock)}")
     to_time(clock())
+    return again
 
 
 def checked_limit(limit: Any) -> int | None:

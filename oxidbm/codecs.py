@@ -175,6 +175,9 @@ class Tuple(Generic[T]):
         self.marked = [not isinstance(part, Delimited) or not part.delimited for part in self.parts]
         self.marked[-1] = False
 
+    def __repr__(self) -> str:
+        return f"codecs.Tuple({', '.join(map(repr, self.parts))})"
+
     def encode(self, value: T, /) -> bytes:
         """Return the tuple's bytes; TypeError for no tuple or a wrong part, ValueError for a wrong length."""
         if isinstance(value, tuple) and len(value) != len(self.parts):
@@ -320,6 +323,10 @@ def no_codec(kind: Any, origin: Any) -> TypeError:
             f"the named tuple {shown} has no codec of its own; codecs.Tuple of its parts' types keeps their order, and "
             f"gives tuples back, and codecs.Msgpack({kind.__name__}) gives it back, in no useful order"
         )
+    if isinstance(kind, type) and all(callable(getattr(kind, part, None)) for part in ("encode", "decode")):
+        own = kind.__module__.startswith("oxidbm.")
+        made = f"codecs.{kind.__name__}(T), T being the type of" if own else f"{kind.__name__}(...), which codes"
+        return TypeError(f"{kind.__name__} is a class of codecs, and no codec; give one, {made} the keys or values")
     return TypeError(
         f"the type {shown} has no codec of its own; give codecs.Msgpack or codecs.Json of it, "
         'the name "objects" or "pickle", or an object with name, encode and decode'

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast, overload
 
 from oxidbm import codecs
+from oxidbm._core.arguments import as_seconds
 from oxidbm._core.errors import ClosedError
 from oxidbm._core.queue.exchange import Exchange
 from oxidbm._core.queue.queue_end import QueueEnd
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from oxidbm._core.device.device import Device
     from oxidbm._publish import Path
     from oxidbm._queue_calls import _Plain
+    from oxidbm._queue_message import _Seconds
 
 __all__ = ["Empty", "Full", "Message", "Peeked", "Queue", "ShutDown", "SkippedWarning"]
 
@@ -83,9 +85,9 @@ class Queue(Generic[T]):
         path: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
         *,
         maxsize: int = 0,
-        redeliver_after: float | None = None,
+        redeliver_after: _Seconds | None = None,
         durability: Literal["manual", "interval", "always"] = "always",
-        interval: float = 1.0,
+        interval: _Seconds = 1.0,
         memory: int | str = "64MiB",
         page_size: int | str = "4MiB",
         codec: None = None,
@@ -103,9 +105,9 @@ class Queue(Generic[T]):
         path: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
         *,
         maxsize: int = 0,
-        redeliver_after: float | None = None,
+        redeliver_after: _Seconds | None = None,
         durability: Literal["manual", "interval", "always"] = "always",
-        interval: float = 1.0,
+        interval: _Seconds = 1.0,
         memory: int | str = "64MiB",
         page_size: int | str = "4MiB",
         codec: type[C] | codecs.Codec[C],
@@ -123,9 +125,9 @@ class Queue(Generic[T]):
         path: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
         *,
         maxsize: int = 0,
-        redeliver_after: float | None = None,
+        redeliver_after: _Seconds | None = None,
         durability: Literal["manual", "interval", "always"] = "always",
-        interval: float = 1.0,
+        interval: _Seconds = 1.0,
         memory: int | str = "64MiB",
         page_size: int | str = "4MiB",
         codec: codecs.Name,
@@ -142,9 +144,9 @@ class Queue(Generic[T]):
         path: Any = None,
         *,
         maxsize: int = 0,
-        redeliver_after: float | None = None,
+        redeliver_after: _Seconds | None = None,
         durability: Literal["manual", "interval", "always"] = "always",
-        interval: float = 1.0,
+        interval: _Seconds = 1.0,
         memory: int | str = "64MiB",
         page_size: int | str = "4MiB",
         codec: Any = None,
@@ -158,7 +160,7 @@ class Queue(Generic[T]):
     ) -> None:
         """Open the queue in the directory `path`, or make it; what the arguments are, the class says."""
         flags = {"read_only": read_only, "create": create, "lock": lock}
-        check_options(maxsize, redeliver_after, durability, interval, on_error, flags, mode, clock)
+        again = check_options(maxsize, redeliver_after, durability, interval, on_error, flags, mode, clock)
         self.codec: codecs.Codec[T] = codecs.resolve(codec)
         self.durability = durability
         self.maxsize = maxsize
@@ -179,14 +181,14 @@ class Queue(Generic[T]):
         )
         self.ending = QueueEnd(self.log)
         always = durability == "always" and path is not None
-        seconds = 0.0 if durability == "manual" else interval
+        seconds = 0.0 if durability == "manual" else as_seconds("interval", "seconds", interval)
         skips = on_error == "skip"
         try:
             if read_only:
                 self.exchange = cast(Exchange, Refusal(self.log))
                 self.view = View(self.log, None, skips)
             else:
-                self.exchange = Exchange(self.log, maxsize, redeliver_after, always, clock, seconds, skips)
+                self.exchange = Exchange(self.log, maxsize, again, always, clock, seconds, skips)
                 self.ending.exchange = self.exchange
                 self.view = View(self.log, self.exchange, skips)
         except BaseException:
@@ -197,11 +199,11 @@ class Queue(Generic[T]):
 
     @overload
     def put(
-        self: Queue[bytes], item: _Plain, block: bool = True, timeout: float | None = None, delay: float = 0
+        self: Queue[bytes], item: _Plain, block: bool = True, timeout: _Seconds | None = None, delay: _Seconds = 0
     ) -> None: ...
     @overload
-    def put(self, item: T, block: bool = True, timeout: float | None = None, delay: float = 0) -> None: ...
-    def put(self, item: Any, block: bool = True, timeout: float | None = None, delay: float = 0) -> None:
+    def put(self, item: T, block: bool = True, timeout: _Seconds | None = None, delay: _Seconds = 0) -> None: ...
+    def put(self, item: Any, block: bool = True, timeout: _Seconds | None = None, delay: _Seconds = 0) -> None:
         """Put an item at the end.
 
         block, timeout: wait for room, for ever or for so many seconds, where maxsize= items wait; then raise Full.
@@ -221,11 +223,11 @@ class Queue(Generic[T]):
 
     @overload
     def put_many(
-        self: Queue[bytes], items: Iterable[_Plain], block: bool = True, timeout: float | None = None
+        self: Queue[bytes], items: Iterable[_Plain], block: bool = True, timeout: _Seconds | None = None
     ) -> None: ...
     @overload
-    def put_many(self, items: Iterable[T], block: bool = True, timeout: float | None = None) -> None: ...
-    def put_many(self, items: Iterable[Any], block: bool = True, timeout: float | None = None) -> None:
+    def put_many(self, items: Iterable[T], block: bool = True, timeout: _Seconds | None = None) -> None: ...
+    def put_many(self, items: Iterable[Any], block: bool = True, timeout: _Seconds | None = None) -> None:
         """Put several items, which wait for room together, and share one sync.
 
         A crash may leave the first of them alone, and so may Ctrl-C, which ends the wait for the disk.
@@ -233,7 +235,7 @@ class Queue(Generic[T]):
         """
         put(self, entries_of(self, items), block, timeout)
 
-    def take(self, block: bool = True, timeout: float | None = None) -> Message[T]:
+    def take(self, block: bool = True, timeout: _Seconds | None = None) -> Message[T]:
         """Hand out the next item as a message, which is to be acknowledged.
 
         block, timeout: wait for one, for ever or for so many seconds; then raise Empty.
@@ -250,7 +252,7 @@ class Queue(Generic[T]):
             raise
         raise Empty
 
-    def get(self, block: bool = True, timeout: float | None = None) -> T:
+    def get(self, block: bool = True, timeout: _Seconds | None = None) -> T:
         """Hand out the next item; `ack`, `nack` and `task_done` are about the oldest that the thread still has.
 
         Raises what the codec raises for bytes that it did not write: then the item is given back, as by `nack`.
@@ -280,7 +282,7 @@ class Queue(Generic[T]):
         message, held = oldest_of(self)
         return self.exchange.acknowledge(message, held)
 
-    def nack(self, delay: float = 0) -> bool:
+    def nack(self, delay: _Seconds = 0) -> bool:
         """Give it back instead; see `Message.nack`."""
         message, held = oldest_of(self)
         return self.exchange.give_back(message, delay, held)
@@ -289,7 +291,7 @@ class Queue(Generic[T]):
         """As `ack`, by the name that it has in the stdlib."""
         self.ack()
 
-    def messages(self, timeout: float | None = None) -> Iterator[Message[T]]:
+    def messages(self, timeout: _Seconds | None = None) -> Iterator[Message[T]]:
         """Iterate messages as they come, until none has for so many seconds, or the queue is shut down or closed."""
         while True:
             try:
@@ -309,17 +311,17 @@ class Queue(Generic[T]):
         return self.view.peek(self, checked_limit(limit))
 
     @overload
-    async def aput(self: Queue[bytes], item: _Plain, timeout: float | None = None) -> None: ...
+    async def aput(self: Queue[bytes], item: _Plain, timeout: _Seconds | None = None) -> None: ...
     @overload
-    async def aput(self, item: T, timeout: float | None = None) -> None: ...
-    async def aput(self, item: Any, timeout: float | None = None) -> None:
+    async def aput(self, item: T, timeout: _Seconds | None = None) -> None: ...
+    async def aput(self, item: Any, timeout: _Seconds | None = None) -> None:
         """As `put`, in a task: others run while it waits. Cancelled, it may have put the item, or not."""
         from oxidbm import _queue_async
 
         if not await _queue_async.put(self.exchange, entry_of(self, item), self.exchange.deadline(True, timeout)):
             raise Full
 
-    async def atake(self, timeout: float | None = None) -> Message[T]:
+    async def atake(self, timeout: _Seconds | None = None) -> Message[T]:
         """As `take`, in a task. Cancelled, it has taken nothing."""
         from oxidbm import _queue_async
 
@@ -333,7 +335,7 @@ class Queue(Generic[T]):
             raise
         raise Empty
 
-    async def aget(self, timeout: float | None = None) -> T:
+    async def aget(self, timeout: _Seconds | None = None) -> T:
         """As `get`, in a task, to which the item belongs then."""
         from oxidbm import _queue_async
 
@@ -350,7 +352,7 @@ class Queue(Generic[T]):
             raise
         raise Empty
 
-    async def amessages(self, timeout: float | None = None) -> AsyncIterator[Message[T]]:
+    async def amessages(self, timeout: _Seconds | None = None) -> AsyncIterator[Message[T]]:
         """As `messages`, in a task, for `async for`."""
         while True:
             try:
@@ -360,7 +362,7 @@ class Queue(Generic[T]):
                 return
             yield message
 
-    async def ajoin(self, timeout: float | None = None) -> bool:
+    async def ajoin(self, timeout: _Seconds | None = None) -> bool:
         """As `join`, in a task."""
         from oxidbm import _queue_async
 
@@ -394,7 +396,7 @@ class Queue(Generic[T]):
         """Return whether maxsize= items wait."""
         return self.qsize() >= self.maxsize > 0
 
-    def join(self, timeout: float | None = None) -> bool:
+    def join(self, timeout: _Seconds | None = None) -> bool:
         """Return True once nothing waits nor is in flight, False where that takes longer than so many seconds.
 
         Once the queue is shut down, what is delayed is not waited for; nor, where that was immediate, what waits.

@@ -17,8 +17,10 @@ from typing import Any, cast
 
 from oxidbm import _breath
 from oxidbm._codec_types import stack_is_deep
-from oxidbm._core.life import FORKED
+from oxidbm._core.life import FORKED, state_in_words
+from oxidbm._core.store.arguments import tell_key
 from oxidbm._core.store.database import Database
+from oxidbm._core.store.showing import shown_keys
 from oxidbm._objects import LOAD_FAILURES, dumps, loads
 from oxidbm.dbm import StorePath
 from oxidbm.dbm import open as open_database
@@ -70,6 +72,14 @@ def codec(serializer: str | Serializer, deserializer: str | Deserializer | None)
     return serializer, deserializer
 
 
+def name_of(serializer: Serializer) -> str:
+    """Return what a serializer is called."""
+    if serializer is dump_json:
+        return "json"
+    name = getattr(serializer, "__qualname__", type(serializer).__qualname__)
+    return "pickle" if (getattr(serializer, "__module__", ""), name) == ("_pickle", "dumps") else str(name)
+
+
 class Shelf(shelve.Shelf[Any]):
     """A mapping of str to objects, kept in an oxidbm store; made by `open`, used as the stdlib's shelves are.
 
@@ -80,6 +90,7 @@ class Shelf(shelve.Shelf[Any]):
     dict: Any
     cache: Any
     writeback: bool
+    where = "that is not open"
 
     def __init__(
         self,
@@ -95,7 +106,18 @@ class Shelf(shelve.Shelf[Any]):
         self.serializer, self.deserializer = codec(serializer, deserializer)
         self.protocol = DEFAULT_PROTOCOL if protocol is None else protocol
         super().__init__(cast(Any, open_database(filename, flag, mode)), protocol, writeback)
+        self.where = repr(self.dict.path)
         OPEN_SHELVES[id(self)] = self
+
+    def __repr__(self) -> str:
+        database = self.dict
+        words = [f"str to {name_of(self.serializer)}", "closed"]
+        if isinstance(database, Database):
+            words[1] = state_in_words(database.life)
+            if database.life.alive():
+                table = database.handle.table
+                words.insert(0, shown_keys(int(table.count), int(table.pending.count())))
+        return f"<oxidbm.shelve.Shelf {self.where}: {', '.join(words)}>"
 
     def __iter__(self) -> Iterator[str]:
         """Iterate the keys, in bounded memory."""
@@ -117,7 +139,11 @@ class Shelf(shelve.Shelf[Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         """Store a value under a key; TypeError where the serializer does not take it."""
-        data = self.serializer(value, self.protocol)
+        try:
+            data = self.serializer(value, self.protocol)
+        except (TypeError, ValueError, OverflowError) as failure:
+            tell_key(failure, key)
+            raise
         if self.writeback:
             self.cache[key] = value
         self.dict[key.encode()] = data

@@ -335,3 +335,19 @@ def test_the_site_links_to_the_repository_where_there_is_one() -> None:
     assert (project["repo_url"], project["repo_name"]) == ("https://example.org/someone/oxidbm", "someone/oxidbm")
     assert "[Repository](https://example.org/oxidbm)" in SITE["index.md"]
     assert "Repository](" not in site.site_pages(PAGES)["index.md"]
+
+
+def test_the_page_of_options_has_each_with_its_default() -> None:
+    tree = ast.parse((ROOT / "oxidbm" / "__init__.pyi").read_text(encoding="utf-8"))
+    [store] = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Store"]
+    begin = next(node for node in store.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    defaults = {"path": begin.args.defaults[0]} | {
+        argument.arg: default
+        for argument, default in zip(begin.args.kwonlyargs, begin.args.kw_defaults, strict=True)
+        if default is not None
+    }
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \| `(.+?)` \| .+ \|$", PAGES["guides/options.md"], re.MULTILINE)
+    said = {name: default for names, default in rows for name in re.findall(r"[a-z_]+", names)}
+    assert {name: ast.literal_eval(text) for name, text in said.items()} == {
+        name: ast.literal_eval(default) for name, default in defaults.items()
+    }

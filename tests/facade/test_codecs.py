@@ -3,6 +3,7 @@
 import math
 import pickle
 import struct
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import oxidbm
 from oxidbm import codecs
 from tests.facade.models import Box, Colour, Pair, Place, Point, Point3, Word
 
@@ -182,7 +184,8 @@ def test_bytes_that_the_codec_does_not_write(codec: codecs.Codec[Any], data: byt
     with pytest.raises(codecs.DecodeError, match=reason) as caught:
         codec.decode(data)
     assert isinstance(caught.value, ValueError)
-    assert f"{len(data)} bytes are not what the codec {codec.name!r} writes" in str(caught.value)
+    said = f"are not what the codec {codec.name!r} writes", f"hold what the codec {codec.name!r} does not allow"
+    assert str(caught.value).startswith(tuple(f"{len(data)} bytes {words}" for words in said))
 
 
 WRONG: list[tuple[codecs.Codec[Any], Any, str]] = [
@@ -321,3 +324,51 @@ def test_only_pickle_runs_what_it_reads(spec: Any, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == ""
     codecs.resolve("pickle").decode(data)
     assert capsys.readouterr().out == "harm\n"
+
+
+class Reversing:
+    """A class of codecs of one's own."""
+
+    name = "reversing"
+
+    def encode(self, value: bytes, /) -> bytes:
+        """Return the bytes."""
+        return value[::-1]
+
+    def decode(self, data: bytes, /) -> bytes:
+        """Return the value."""
+        return data[::-1]
+
+
+def test_a_class_of_codecs_is_no_codec() -> None:
+    with pytest.raises(TypeError, match=r"Msgpack is a class of codecs, and no codec; give one, codecs\.Msgpack\(T\)"):
+        codecs.resolve(codecs.Msgpack)
+    with pytest.raises(TypeError, match=r"Reversing is a class of codecs, and no codec; give one, Reversing\(\.\.\.\)"):
+        codecs.resolve(Reversing)
+    assert codecs.resolve(Reversing()).decode(b"ab") == b"ba"
+
+
+@dataclass
+class Counts:
+    """A class with ints in it."""
+
+    total: int
+    each: list[int]
+
+
+@pytest.mark.parametrize("validate", [None, True, False])
+def test_an_int_that_has_too_many_bits_is_told_with_its_place(validate: bool | None) -> None:
+    codec = codecs.Msgpack(Counts, validate=validate)
+    for counts, place in ((Counts(-(2**63) - 1, []), "total"), (Counts(1, [1, 2**64]), r"each\[1\]")):
+        with pytest.raises(OverflowError, match=f"Counts' takes ints of up to 64 bits in {place}: "):
+            codec.encode(counts)
+    with pytest.raises(OverflowError, match=r"'msgpack' takes ints of up to 64 bits in \['a'\]\[0\]: "):
+        codecs.MSGPACK.encode({"a": [2**64]})
+    with pytest.raises(OverflowError, match="'msgpack:int' takes ints of up to 64 bits: "):
+        codecs.Msgpack(int).encode(2**64)
+    with (
+        oxidbm.Store(key=str, value=Counts) as store,
+        pytest.raises(OverflowError, match=r"in total: .* key is 'a'$"),
+    ):
+        store.update({"a": Counts(2**64, [])})
+    assert codec.decode(codec.encode(Counts(2**63, []))) == Counts(2**63, [])

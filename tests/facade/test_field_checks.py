@@ -329,3 +329,31 @@ def test_an_error_on_reading_names_the_key(tmp_path: Path) -> None:
             with pytest.raises(codecs.DecodeError, match=r"key b'old'.*Expected `int`, got `str` - at `\$\.x`"):
                 read()
         assert "old" in store
+
+
+@dataclass
+class Tagged:
+    """A class with a field whose items are not looked at by default."""
+
+    tags: list[str]
+
+
+@pytest.mark.parametrize("make", [codecs.Msgpack, codecs.Json])
+def test_an_item_that_was_not_looked_at_is_told_as_that_when_it_is_read(make: Any) -> None:
+    wrong: Any = Tagged([1])  # type: ignore[list-item]
+    with Store(key=str, value=make(Tagged)) as store:
+        store["a"] = wrong
+        with pytest.raises(codecs.DecodeError) as caught:
+            store["a"]
+    text = str(caught.value)
+    assert "key b'a'" in text
+    assert "tags[0]" in text
+    assert "validate=True" in text
+    assert "use the codec" not in text
+    with Store(key=str, value=make(Tagged, validate=True)) as store:
+        with pytest.raises(TypeError, match=r"in tags\[0\]"):
+            store["a"] = wrong
+        with pytest.raises(codecs.DecodeError, match="use the codec they were written with"):
+            make(Tagged).decode(b"\xc1")
+        with pytest.raises(codecs.DecodeError, match=r"another codec wrote them$"):
+            make(Tagged, validate=True).decode(make(Tagged).encode(wrong))

@@ -327,3 +327,54 @@ def test_how_batches_and_sessions_show_themselves(store: Store) -> None:
     with oxidbm.Log() as log, log.batch() as entries:
         entries.append(b"1")
         assert repr(entries) == "<oxidbm.LogBatch of a log in memory, entries: 1>"
+
+
+MANY: list[tuple[str, Callable[[Store[Any, Any]], object], type[Exception], str]] = [
+    ("update of a dict", lambda s: s.update({"good": 1, "bad": "x"}), TypeError, "values are int, not str"),
+    ("update of pairs", lambda s: s.update([("good", 1), ("bad", "x")]), TypeError, "values are int, not str"),
+    ("update of a generator", lambda s: s.update((k, k) for k in ["bad"]), TypeError, "values are int, not str"),
+    ("update of a mapping", lambda s: s.update(UserDict(bad="x")), TypeError, "values are int, not str"),
+    ("update of what is too large", lambda s: s.update({"bad": 1 << 2000}), OverflowError, "bytes is too large"),
+    ("set_many", lambda s: s.set_many({"bad": None}, expire=5), TypeError, "values are int, not NoneType"),
+    ("set_many with a tag", lambda s: s.set_many([("bad", None)], tag="t"), TypeError, "values are int, not NoneType"),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "call", "kind", "said"), MANY, ids=lambda part: part if isinstance(part, str) else ""
+)
+def test_which_value_of_many_was_refused(words: str, call: Any, kind: type[Exception], said: str) -> None:
+    with Store(key=str, value=int) as store, pytest.raises(kind) as caught:
+        call(store)
+    assert said in str(caught.value)
+    assert str(caught.value).endswith("; the key is 'bad'")
+    assert str(caught.value).count("the key is") == 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda s: s.update([("good", 1), (7, 1)]), lambda s: s.get_many(["good", 7]), lambda s: s.get_many({"good", 7}),
+        lambda s: s.delete_many(["good", 7]), lambda s: s.delete_many(iter(["good", 7])), lambda s: s.update({7: 1}),
+    ],
+)  # fmt: skip
+def test_which_key_of_many_was_refused(call: Any, tmp_path: Path) -> None:
+    refused = pytest.raises(TypeError, match=r"store's keys are str, not int; the key is 7$")
+    with Store(key=str, value=int) as store, refused:
+        call(store)
+    with Store(tmp_path / "s", key=str, value=int, **SMALL) as cold:
+        cold["good"] = 1
+        leave_memory(cold, 12 * PAGE_BYTES)
+        cold.update((str(number), number) for number in range(4000))
+        with refused:
+            call(cold)
+        with refused:
+            cold.prefetch(["good", 7])  # type: ignore[list-item]
+    with Store() as plain, pytest.raises(TypeError, match=r"keys are bytes or str, not list; the key is \[1\]$"):
+        plain.get_many([b"good", [1]])  # type: ignore[list-item]
+
+
+def test_an_error_whose_text_is_made_of_its_parts_gets_a_note() -> None:
+    with Store(key=str, value=str) as store, pytest.raises(UnicodeEncodeError) as caught:
+        store.update({"bad": "\ud800"})
+    assert caught.value.__notes__ == ["the key is 'bad'"]

@@ -126,9 +126,21 @@ def test_an_argument_that_cannot_be_encoded_asks_for_a_key(store: oxidbm.Store) 
     def size(number: int, *paths: Path) -> int:
         return len(paths)
 
-    with pytest.raises(TypeError, match=r"'paths' of .*size, a builtins.tuple, cannot be part of a key; pass key="):
-        size(1, Path("a"))
+    with pytest.raises(TypeError, match=r"'paths\[1\]' of .*size, a pathlib.*Path, cannot be part of a key; pass key="):
+        size(1, "a", Path("a"))  # type: ignore[arg-type]
     assert size(1) == 0
+
+
+def test_the_object_that_cannot_be_encoded_is_told_and_not_what_holds_it(store: oxidbm.Store) -> None:
+    @store.memoize()
+    def total(first: object = None, **kw: object) -> int:
+        return len(kw)
+
+    with pytest.raises(TypeError, match=r"the argument 'rate' of .*total, a builtins.object, cannot be part of a key"):
+        total(tax=1, rate=object())
+    with pytest.raises(TypeError, match=r"'first' of .*total, in which is a builtins.object, cannot be part of a key"):
+        total([1, {"a": (object(),)}])
+    assert total(tax=1) == 1
 
 
 @pytest.mark.parametrize("name", ["", "x" * 401, "ö" * 201])

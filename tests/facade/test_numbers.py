@@ -124,6 +124,39 @@ def test_other_times_are_timedeltas_too(tmp_path: Any) -> None:
         log.append(b"entry")
 
 
+def test_waits_and_delays_are_timedeltas_too(tmp_path: Any) -> None:
+    soon = timedelta(milliseconds=1)
+    with Store(tmp_path / "s", durability="manual") as store:
+        store["a"] = "b"
+        assert store.checkpoint(wait=False).result(timedelta(minutes=1)).done()
+        with store.session("name") as session:
+            assert session.wait_durable(timeout=soon)
+        with Store(tmp_path / "s", read_only=True, follow=timedelta(minutes=1)) as reader:
+            assert reader["a"] == b"b"
+    with oxidbm.Log(tmp_path / "l", keep_seconds=timedelta(days=1)) as log:
+        log.append("entry")
+        assert not log.wait(timeout=soon)
+        log.commit()
+        assert len(list(log.follow(timeout=soon))) == len(list(log.reader("a", follow=True, timeout=soon))) == 1
+    with oxidbm.Queue(tmp_path / "q", redeliver_after=timedelta(hours=1), interval=timedelta(seconds=5)) as queue:
+        queue.put("a", timeout=soon)
+        queue.put("b", delay=timedelta(hours=1))
+        message = queue.take()
+        assert message.extend(timedelta(hours=2))
+        assert message.nack(timedelta(hours=1))
+        with pytest.raises(oxidbm.queue.Empty):
+            queue.get(timeout=soon)
+
+
+def test_values_without_a_codec_are_compared_as_bytes() -> None:
+    """Also where the keys have one."""
+    with Store(key=str) as store:
+        store["a"] = "old"
+        assert store.compare_and_set("a", "old", "new")
+        assert not store.compare_and_set("a", "old", "newer")
+        assert store["a"] == b"new"
+
+
 def test_counters() -> None:
     with Store() as store:
         assert store.incr(b"a", Index(5)) == 5
@@ -161,6 +194,19 @@ def test_a_key_of_another_type_is_not_there(key: Any, one: Any, others: list[Any
                 store[other] = 1
         assert one in store
         assert store.get(one) == 1
+
+
+@pytest.mark.parametrize("key", ["x", None, b"1"])
+def test_what_else_asks_for_a_key_of_another_type_is_refused(key: Any) -> None:
+    with Store(key=int, value=int) as store:
+        calls: list[Any] = [
+            lambda: store.get_many([key], 5), lambda: store.get_and_touch(key, 60, 5), lambda: store.pop(key, 5),
+            lambda: store.delete(key), lambda: store.touch(key), lambda: store.setdefault(key, 5),
+        ]  # fmt: skip
+        for call in calls:
+            with pytest.raises(TypeError, match="this store's keys are int"):
+                call()
+        assert not store.exists(key)
 
 
 def test_in_a_store_of_bytes_it_is_a_mistake() -> None:

@@ -1,6 +1,7 @@
 """What a user sees at the prompt: signatures, reprs, dir(), notebooks, names in tracebacks, weak references."""
 
 import copy
+import enum
 import gc
 import inspect
 import pickle
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 import oxidbm
-from oxidbm import _prompt
+from oxidbm import _prompt, codecs
 from tests.support import PURE, ROOT
 
 ERRORS = [
@@ -261,3 +262,60 @@ def test_an_error_is_shown_alone(tmp_path: Path) -> None:
             with pytest.raises(kind) as caught:
                 call()
             assert "During handling" not in "".join(traceback.format_exception(caught.value))
+
+
+class Colour(enum.IntEnum):
+    """An enum."""
+
+    RED = 1
+
+
+@pytest.mark.parametrize(
+    ("codec", "shown"),
+    [
+        (codecs.INT, "codecs.INT"),
+        (codecs.NAIVE_DATETIME, "codecs.NAIVE_DATETIME"),
+        (codecs.RAW, "codecs.RAW"),
+        (codecs.OBJECTS, "codecs.OBJECTS"),
+        (codecs.JSON, "codecs.JSON"),
+        (codecs.MSGPACK, "codecs.MSGPACK"),
+        (codecs.Json(), "codecs.JSON"),
+        (codecs.Msgpack(list[int]), "codecs.Msgpack(list[int])"),
+        (codecs.Json(int | None, name="n", validate=True), "codecs.Json(int | None, name='n', validate=True)"),
+        (codecs.Msgpack(Colour), f"codecs.Msgpack({__name__}.Colour)"),
+        (codecs.Tuple(int, codecs.UUID), "codecs.Tuple(codecs.INT, codecs.UUID)"),
+        (codecs.Enum(Colour), f"codecs.Enum({__name__}.Colour)"),
+        (codecs.Enum(Colour, name="colour"), f"codecs.Enum({__name__}.Colour, name='colour')"),
+    ],
+    ids=str,
+)
+def test_a_codec_prints_as_it_is_written(codec: Any, shown: str) -> None:
+    assert repr(codec) == shown
+    assert repr(pickle.loads(pickle.dumps(codec))) == shown
+
+
+def test_each_codec_that_has_a_name_prints_as_that() -> None:
+    for name in codecs.__all__:
+        if name.isupper():
+            assert repr(getattr(codecs, name)) == f"codecs.{name}"
+
+
+def test_a_shelf_prints_where_it_is_and_what_is_in_it(tmp_path: Path) -> None:
+    path = str(tmp_path / "notes")
+    with oxidbm.shelve.open(path) as notes:
+        assert repr(notes) == f"<oxidbm.shelve.Shelf {path!r}: 0 keys, str to json, open>"
+        notes["a"] = [1]
+        assert repr(notes) == f"<oxidbm.shelve.Shelf {path!r}: 1 key, str to json, open>"
+    assert repr(notes) == f"<oxidbm.shelve.Shelf {path!r}: str to json, closed>"
+    with oxidbm.shelve.open(path, "r", serializer="pickle") as notes:
+        assert repr(notes) == f"<oxidbm.shelve.Shelf {path!r}: 1 key, str to pickle, read-only>"
+
+
+def test_a_memoized_function_prints_its_name() -> None:
+    with oxidbm.Store() as store:
+
+        @store.memoize()
+        def area(country: str) -> int:
+            return len(country)
+
+        assert "area" in repr(area)

@@ -192,3 +192,11 @@ def test_a_shelf_left_open_is_written_at_exit(tmp_path: Path) -> None:
     assert result.stderr == ""
     with shelve.open(path) as shelf:
         assert shelf["a"] == [1, 2]
+
+
+def test_which_value_was_refused(tmp_path: Path) -> None:
+    with (
+        shelve.open(tmp_path / "shelf") as shelf,
+        pytest.raises(TypeError, match=r"does not take builtins.object.*'bad'$"),
+    ):
+        shelf.update({"good": 1, "bad": object()})

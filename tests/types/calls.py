@@ -2,6 +2,7 @@
 
 import array
 from collections.abc import MutableMapping
+from datetime import timedelta
 from typing import Any, assert_type
 
 import oxidbm
@@ -116,6 +117,78 @@ def use_types(path: str) -> None:
     assert_type(objects["a"], Any)
     named: oxidbm.Store[str, dict[str, int]] = oxidbm.Store(path, key=str, value="json")
     assert_type(named["a"], dict[str, int])
+
+
+def compare(path: str, store: oxidbm.Store) -> None:
+    assert_type(store.compare_and_set("a", "old", bytearray(b"new")), bool)
+    assert_type(store.get_or_set("a", lambda: "new"), bytes)
+    assert_type(store.get_or_set(b"a", "new"), bytes)
+    store.compare_and_set(1, "old", "new")  # type: ignore[call-overload]
+    store.compare_and_set("a", 1, 2)  # type: ignore[call-overload]
+    keyed = oxidbm.Store(path, key=str)
+    keyed.compare_and_set("a", "old", b"new")
+    assert_type(keyed.get_or_set("a", "new"), bytes)
+    keyed.compare_and_set(b"a", "old", "new")  # type: ignore[call-overload]
+    counts = oxidbm.Store(path, value=int)
+    counts.compare_and_set("a", 1, 2)
+    assert_type(counts.get_or_set("a", lambda: 1), int)
+    counts.compare_and_set("a", "1", "2")  # type: ignore[call-overload]
+    counts.get_or_set("a", "1")  # type: ignore[call-overload]
+    named = oxidbm.Store(path, key=str, value=int)
+    named.compare_and_set("a", 1, 2)
+    named.compare_and_set("a", "1", "2")  # type: ignore[arg-type]
+    named.get_or_set(b"a", 1)  # type: ignore[arg-type]
+    numbered = oxidbm.Store(path, key=int, value=int)
+    numbered.compare_and_set(1, 1, 2)
+    numbered.compare_and_set("x", 1, 2)  # type: ignore[arg-type]
+    numbered.get_or_set("x", 1)  # type: ignore[arg-type]
+    numbered.memoize(codec="jsno")  # type: ignore[arg-type]
+
+
+def wait(path: str, store: oxidbm.Store, soon: timedelta) -> None:
+    oxidbm.Store(path, read_only=True, follow=soon, interval=soon)
+    oxidbm.Store(path, key=int, value=str, read_only=True, follow=soon)
+    assert_type(store.checkpoint(wait=False).result(soon), oxidbm.Checkpoint)
+    assert_type(store.session().wait_durable(timeout=soon), bool)
+    log = oxidbm.Log(path, keep_seconds=soon, interval=soon)
+    assert_type(log.wait(timeout=soon), bool)
+    log.follow(timeout=soon)
+    log.aiter(timeout=soon)
+    log.reader("a", timeout=soon)
+    queue = oxidbm.Queue(path, redeliver_after=soon, interval=soon)
+    queue.put("a", timeout=soon, delay=soon)
+    queue.take(timeout=soon).extend(soon)
+    queue.nack(soon)
+    oxidbm.Store(path, follow="soon")  # type: ignore[call-overload]
+
+
+def item_key(shop: "Shop", item: int) -> str:
+    return f"{shop.name} {item}"
+
+
+cache = oxidbm.Store(value=int)
+
+
+class Shop:
+    name = "corner"
+
+    @cache.memoize(key=item_key)
+    def price(self, item: int) -> int:
+        return item
+
+
+assert_type(Shop().price(1), int)
+
+
+def begin(path: str, store: oxidbm.Store) -> None:
+    store.prefix("a")
+    store.prefix(3)  # type: ignore[call-overload]
+    named = oxidbm.Store(path, key=str, ordered=True)
+    named.prefix("a")
+    named.prefix(3)  # type: ignore[arg-type]
+    visits = oxidbm.Store(path, key=tuple[str, int], ordered=True)
+    visits.prefix(("ann",))
+    visits.prefix("ann")  # type: ignore[call-overload]
 
 
 def use_checkpoints(path: str, store: oxidbm.Store) -> None:

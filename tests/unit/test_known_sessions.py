@@ -8,6 +8,7 @@ import pytest
 import oxidbm
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.record import SHAPE_SESSION
+from oxidbm._core.store.session import forget_session, open_session
 from tests.inside import abandon, begin_compaction, compactor_of, handle_of, log_of, table_of
 from tests.support import make_room, scaled, shrink
 from tests.unit.helpers import TIME, Clock, disk_store, push_to_disk
@@ -376,4 +377,14 @@ def test_the_longest_name_takes_a_run_of_pages(tmp_path: Path) -> None:
         assert store.check() == []
         assert store.forget_session(name)
     with disk_store(tmp_path / "store") as store:
+        assert store.sessions() == []
+
+
+def test_what_is_no_name_of_a_session_is_told_by_the_argument() -> None:
+    with oxidbm.Store() as store:
+        handle = handle_of(store)
+        with pytest.raises(TypeError, match="name is a session's name, or None, a str, not 5"):
+            open_session(handle, 5, False, store)
+        with pytest.raises(TypeError, match="name is a session's name, a str, not b'a'"):
+            forget_session(handle, b"a")
         assert store.sessions() == []

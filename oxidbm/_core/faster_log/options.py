@@ -3,7 +3,7 @@
 from typing import Final, final
 
 from oxidbm._core.address import ADDRESS_MAX
-from oxidbm._core.arguments import as_flag, as_mode, one_of
+from oxidbm._core.arguments import as_flag, as_mode, as_seconds, one_of, shown
 from oxidbm._core.coder import ENTRIES, Coder, coder_for
 from oxidbm._core.device.device import Device, as_device
 from oxidbm._core.durability.superblock import A_LOG, Kind
@@ -75,11 +75,11 @@ class LogOptions:
                 raise ValueError(f"keep_entries is from 1 to {ADDRESS_MAX}, not {entries}")
             self.keep_entries = entries
         if seconds is not None:
-            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-                raise TypeError(f"keep_seconds is a number of seconds, not {type(seconds).__name__}")
-            if not 0 < seconds < SECONDS_MAX:
-                raise ValueError(f"keep_seconds is a number above 0 and below {SECONDS_MAX:g}, not {seconds}")
-            self.keep_seconds = float(seconds)
+            what = f"a number of seconds above 0 and below {SECONDS_MAX:g}, or a timedelta"
+            kept = as_seconds("keep_seconds", what, seconds)
+            if not 0 < kept < SECONDS_MAX:
+                raise ValueError(f"keep_seconds is {what}, not {shown(seconds)}")
+            self.keep_seconds = kept
         self.keep_bytes = size
 
     def pass_over(self, on_error: object) -> None:

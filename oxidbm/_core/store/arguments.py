@@ -3,7 +3,7 @@
 from mypy_extensions import i64
 
 from oxidbm._buffers import bytes_of
-from oxidbm._core.arguments import number_of
+from oxidbm._core.arguments import number_of, shown
 from oxidbm._core.coder import CALLED, INT, PLAIN
 from oxidbm._core.durability.checkpoint import CHECKPOINT_NAME_MAX, Checkpoint
 from oxidbm._core.handlers import came_from_handler
@@ -43,6 +43,17 @@ def to_key_or_none(handle: Handle, key: object) -> bytes | None:
         if came_from_handler(failure):
             raise
         return None
+
+
+def tell_key(failure: Exception, key: object) -> None:
+    """Have what a key or its value was refused with, in a call of many, say which key that is."""
+    if came_from_handler(failure):
+        return
+    words = f"the key is {shown(key)}"
+    if type(failure) in (TypeError, ValueError, OverflowError):
+        failure.args = (f"{failure}; {words}",)  # not another error, which would hide where this one is from
+    else:  # as UnicodeEncodeError, whose text is made of its parts
+        failure.add_note(words)
 
 
 def to_value(handle: Handle, key: bytes, value: object) -> bytes:

@@ -17,7 +17,7 @@ from oxidbm._core.coder import PLAIN
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.life import OPEN, WRITABLE
 from oxidbm._core.log.record import KEY_LENGTH_MAX
-from oxidbm._core.store.arguments import expiry_at, to_key, to_value
+from oxidbm._core.store.arguments import expiry_at, tell_key, to_key, to_value
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.tags import digest_of
 from oxidbm._core.table import operations
@@ -67,7 +67,11 @@ def get_many(handle: Handle, keys: object, default: object) -> list[object]:
     for key in cast(Iterable[object], keys):
         if handle.life.state != OPEN:
             handle.life.blocked_read()
-        k = key if isinstance(key, bytes) and not coders.typed else to_key(handle, key)
+        try:
+            k = key if isinstance(key, bytes) and not coders.typed else to_key(handle, key)
+        except (TypeError, ValueError, OverflowError) as failure:
+            tell_key(failure, key)
+            raise
         value = operations.read(table, k)
         if value is None:
             found.append(default)
@@ -88,10 +92,22 @@ def read_list(handle: Handle, keys: list[object], default: object, found: list[o
     while place < i64(len(keys)):
         group: list[object] = keys[place : place + SLICE]
         if not plain:
-            group = [to_key(handle, key) for key in group]
+            group = cast(list[object], encoded(handle, group))
         reader.read(group)
         _breath.breathe()
         place += SLICE
+
+
+def encoded(handle: Handle, keys: list[object]) -> list[bytes]:
+    """Return many keys as bytes."""
+    found: list[bytes] = []
+    for key in keys:
+        try:
+            found.append(to_key(handle, key))
+        except (TypeError, ValueError, OverflowError) as failure:
+            tell_key(failure, key)
+            raise
+    return found
 
 
 @final
@@ -154,7 +170,11 @@ def grouped(handle: Handle, keys: object) -> Iterator[list[bytes]]:
     failure: Exception | None = None
     try:
         for key in cast(Iterable[object], keys):
-            group.append(to_key(handle, key))
+            try:
+                group.append(to_key(handle, key))
+            except (TypeError, ValueError, OverflowError) as refusal:
+                tell_key(refusal, key)
+                raise
             if len(group) == AHEAD:
                 yield group
                 group = []
@@ -199,11 +219,17 @@ def set_one(handle: Handle, key: object, value: object, expiry: i64, tag: i64) -
     table = handle.table
     handle.life.check_writable()
     coders = handle.coders
-    name = key if isinstance(key, bytes) and len(key) <= KEY_LENGTH_MAX and not coders.typed else to_key(handle, key)
-    if isinstance(value, bytes) and coders.value.kind == PLAIN and i64(len(value)) <= table.value_limit:
-        data = value
-    else:
-        data = to_value(handle, name, value)
+    try:
+        name = (
+            key if isinstance(key, bytes) and len(key) <= KEY_LENGTH_MAX and not coders.typed else to_key(handle, key)
+        )
+        if isinstance(value, bytes) and coders.value.kind == PLAIN and i64(len(value)) <= table.value_limit:
+            data = value
+        else:
+            data = to_value(handle, name, value)
+    except (TypeError, ValueError, OverflowError) as failure:
+        tell_key(failure, key)
+        raise
     if tag != 0:
         put_tagged(table, name, data, operations.ALWAYS, b"", expiry, tag)
         status: i64 = operations.DONE
@@ -349,7 +375,12 @@ def delete_many(handle: Handle, keys: object) -> int:
     left: i64 = SLICE
     for key in cast(Iterable[object], keys):
         handle.life.check_writable()
-        if remove(table, to_key(handle, key)):
+        try:
+            name = to_key(handle, key)
+        except (TypeError, ValueError, OverflowError) as failure:
+            tell_key(failure, key)
+            raise
+        if remove(table, name):
             count += 1
         if table.log.due:
             table.maintainer.step()

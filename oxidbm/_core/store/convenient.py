@@ -4,6 +4,7 @@ from typing import Any
 
 from mypy_extensions import i64
 
+from oxidbm._core.coder import PLAIN
 from oxidbm._core.store.arguments import expiry_at, to_value
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.ordered import KeyOrder
@@ -18,7 +19,7 @@ def compare_and_set(handle: Handle, key: bytes, expected: object, value: object)
     looked at again.
     """
     table = handle.table
-    plain = not handle.coders.typed
+    plain = not handle.coders.typed or handle.coders.value.kind == PLAIN
     wanted = to_value(handle, key, expected) if plain else b""
     while True:
         changes = table.log.changes()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import GenericAlias
 from typing import Any, Final, final
 
+from oxidbm._core.arguments import as_text
 from oxidbm._core.durability.commit import NANOSECONDS
 from oxidbm._core.durability.serials import SessionState
 from oxidbm._core.errors import ClosedError, alone
@@ -39,10 +40,11 @@ class Change(Modification):
         return None if result is None else to_value(self.handle, self.key, result)
 
 
-def open_session(handle: Handle, name: str | None, always: bool, owner: object) -> "Session":
-    """Return a session of the store `owner`."""
-    if name is None:
+def open_session(handle: Handle, given: object, always: bool, owner: object) -> "Session":
+    """Return a session of the store `owner` by its name, or one that has none."""
+    if given is None:
         return Session(handle, SessionState("", 0, 0), None, always, owner)
+    name = as_text("name", "a session's name, or None", given)
     commits = handle.commits
     now = commits.now_ns()
     state = commits.serials.known.get(name)
@@ -110,8 +112,9 @@ def known_sessions(handle: Handle) -> list[SessionInfo]:
     return found
 
 
-def forget_session(handle: Handle, name: str) -> bool:
+def forget_session(handle: Handle, given: object) -> bool:
     """Know a session no more; False where it is not known."""
+    name = as_text("name", "a session's name", given)
     state = handle.commits.serials.known.get(name)
     if state is None:
         return False
