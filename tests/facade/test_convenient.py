@@ -112,7 +112,7 @@ def test_compare_and_set(tmp_path: Path, on_disk: bool) -> None:
         clock.now += 11
         assert not store.compare_and_set("a", "a longer value", "3")
         with pytest.raises(TypeError, match="values are bytes or str"):
-            store.compare_and_set("a", 1, "3")  # type: ignore[arg-type]
+            store.compare_and_set("a", 1, "3")  # type: ignore[call-overload]
 
 
 def test_values_are_compared_as_objects() -> None:
