@@ -51,24 +51,43 @@ def reduced(store: Any) -> tuple[Any, ...]:
         *((f"{name}=", options[name]) for name in ("key", "value", "clock")),
     ):
         check(what, part)
-    return (reopened, (type(store), handle.directory.absolute, handle.superblock.store_id, options), state_of(store))
+    how = (type(store), handle.directory.absolute, handle.superblock.store_id, options)
+    return (reopened, how, state_of(store), None, None, give_state)
+
+
+def added_by(kind: type) -> list[type]:
+    """Return the classes of a subclass's users: what a store has of itself says nothing of what they have added."""
+    owners = []
+    for owner in kind.__mro__:
+        if owner.__module__ == "oxidbm":
+            break
+        owners.append(owner)
+    return owners
 
 
 def state_of(store: Any) -> Any:
     """Return what a subclass has added, as Python itself would: by its `__getstate__`, or fields and slots."""
-    chosen: Any = type(store).__getstate__
-    if chosen is not object.__getstate__:
+    owners = added_by(type(store))
+    if any("__getstate__" in vars(owner) for owner in owners):
         return store.__getstate__()
-    fields = {name: value for name, value in getattr(store, "__dict__", {}).items() if name not in OURS}
-    slots = {}
-    for owner in type(store).__mro__:
+    state = {name: value for name, value in getattr(store, "__dict__", {}).items() if name not in OURS}
+    for owner in owners:
         names = vars(owner).get("__slots__", ())
         for name in (names,) if isinstance(names, str) else names:
             hidden = name.startswith("__") and not name.endswith("__")
             inside = f"_{owner.__name__.lstrip('_')}{name}" if hidden else name
             if inside not in ("__dict__", "__weakref__") and hasattr(store, inside):
-                slots[inside] = getattr(store, inside)
-    return (fields or None, slots) if slots else fields or None
+                state[inside] = getattr(store, inside)
+    return state or None
+
+
+def give_state(store: Any, state: Any) -> None:
+    """Give a store what `state_of` has returned, by the subclass's `__setstate__` where it has one."""
+    if any("__setstate__" in vars(owner) for owner in added_by(type(store))):
+        store.__setstate__(state)
+        return
+    for name, value in state.items():
+        setattr(store, name, value)
 
 
 def reading_options(options: Any) -> dict[str, Any]:

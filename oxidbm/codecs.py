@@ -323,8 +323,9 @@ def no_codec(kind: Any, origin: Any) -> TypeError:
             f"the named tuple {shown} has no codec of its own; codecs.Tuple of its parts' types keeps their order, and "
             f"gives tuples back, and codecs.Msgpack({kind.__name__}) gives it back, in no useful order"
         )
-    if isinstance(kind, type) and all(callable(getattr(kind, part, None)) for part in ("encode", "decode")):
-        own = kind.__module__.startswith("oxidbm.")
+    own = isinstance(kind, type) and kind.__module__.startswith("oxidbm.")
+    known = not own or kind.__name__ in __all__  # else the class of a constant, which nobody makes another one of
+    if isinstance(kind, type) and known and all(callable(getattr(kind, part, None)) for part in ("encode", "decode")):
         made = f"codecs.{kind.__name__}(T), T being the type of" if own else f"{kind.__name__}(...), which codes"
         return TypeError(f"{kind.__name__} is a class of codecs, and no codec; give one, {made} the keys or values")
     return TypeError(

@@ -245,3 +245,15 @@ def test_others_run_while_room_is_made_for_a_large_entry(files: Place) -> None:
     assert log.read(address) == b"x" * (16 << 20)
     assert len(log) == 1
     log.commit()
+
+
+def test_nothing_is_appended_behind_a_batchs_block(files: Place) -> None:
+    """It would be lost without a word, or come with what the batch is entered for next."""
+    log = files.open()
+    with log.batch() as batch:
+        batch.append(b"first")
+    with pytest.raises(RuntimeError, match="this one's has ended"):
+        batch.append(b"lost")
+    with batch:
+        batch.append(b"second")
+    assert [data for _, data in pairs(log)] == [b"first", b"second"]

@@ -498,15 +498,3 @@ def test_a_batch_that_cannot_be_finished_is_not_kept(files: Place) -> None:
     assert [data for _, data in pairs(log)] == [b"a"]
     files.crash(log)
     assert entries(files.open()) == [b"a"]
-
-
-def test_nothing_is_appended_behind_a_batchs_block(files: Place) -> None:
-    """It would be lost without a word, or come with what the batch is entered for next."""
-    log = files.open()
-    with log.batch() as batch:
-        batch.append(b"first")
-    with pytest.raises(RuntimeError, match="this one's has ended"):
-        batch.append(b"lost")
-    with batch:
-        batch.append(b"second")
-    assert [data for _, data in pairs(log)] == [b"first", b"second"]

@@ -264,7 +264,7 @@ class StoreBase:
         """Whether the store was opened read-only."""
         return self.handle.options.read_only
 
-    def session(self, name: str | None = None) -> Session:
+    def session(self, name: object = None) -> Session:
         """Return a session; one with a name goes on from its last durable serial number."""
         self.life.check_open()
         return open_session(self.handle, name, self.always, self)
@@ -274,7 +274,7 @@ class StoreBase:
         self.life.check_open()
         return known_sessions(self.handle)
 
-    def forget_session(self, name: str) -> bool:
+    def forget_session(self, name: object) -> bool:
         """Know a session no more; False where it is not known."""
         self.check_writable()
         found = forget_session(self.handle, name)

@@ -30,7 +30,6 @@ from oxidbm._core.table.table import Table
 
 PAGES_SPARE: Final = 2
 ATTEMPTS_MAX: Final = 100
-AT_ITS_END: Final = "a batch is for one with block, and this one's has ended: begin another one"
 DELETED: Final = b"\0deleted"  # compared by identity
 
 
@@ -68,7 +67,7 @@ class Batch:
         data = to_value(self.handle, name, value)
         expiry = expiry_at(self.handle, expire)
         digest = digest_of(tag)
-        self.check_going()
+        check_going(self)
         self.values[name] = data
         if expiry:
             self.expiries[name] = expiry
@@ -82,7 +81,7 @@ class Batch:
     def delete(self, key: object) -> None:
         """Delete a key when the block ends; one without a value is none to delete."""
         k = to_key(self.handle, key)
-        self.check_going()
+        check_going(self)
         self.values[k] = DELETED
         self.expiries.pop(k, None)
         self.tags.pop(k, None)
@@ -99,11 +98,6 @@ class Batch:
         for pair in cast(Any, other):
             key, value = of_pair(pair)
             self.set(key, value)
-
-    def check_going(self) -> None:
-        """Raise RuntimeError behind the end of the block."""
-        if self.ended:
-            raise RuntimeError(AT_ITS_END)
 
     def clear(self) -> None:
         """Forget what the batch holds."""
@@ -127,6 +121,12 @@ class Batch:
                 handle.table.maintainer.step()
             if self.always:
                 handle.commits.commit()
+
+
+def check_going(batch: Batch) -> None:
+    """Raise RuntimeError behind the end of the batch's block."""
+    if batch.ended:
+        raise RuntimeError("a batch is for one with block, and this one's has ended: begin another one")
 
 
 def apply(handle: Handle, batch: Batch) -> None:
