@@ -26,7 +26,7 @@ from typing import Any, Final, Literal, TypeAlias
 from oxidbm import CodecError, Store, codecs
 from oxidbm._core.store.raw import put_entry
 from oxidbm._objects import LOAD_FAILURES
-from oxidbm._plain import Plain, Refused
+from oxidbm._plain import Plain, Refused, not_taken
 from oxidbm._sources.child import open_in_child
 from oxidbm._sources.dumb import open_dumb
 from oxidbm._sources.source import Source, SourceError, check_regular, open_regular
@@ -161,7 +161,7 @@ def opener_of(store: Store[Any, Any], name: str, open_pickles: bool) -> Callable
         try:
             return codec.encode(value)
         except (*LOAD_FAILURES, OverflowError) as failure:
-            raise Refused(f"is not what the codec {name!r} takes: {failure}") from None
+            raise not_taken(name, failure) from None
 
     return opened
 

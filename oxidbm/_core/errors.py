@@ -84,6 +84,11 @@ class RecoveryWarning(UserWarning):
     """
 
 
+def behind_its_block() -> RuntimeError:
+    """Return the error for what is written into a batch whose block has ended."""
+    return RuntimeError("a batch is for one with block, and this one's has ended: begin another one")
+
+
 def alone(failure: BaseException) -> BaseException:
     """Return an exception that is shown without the one in whose handling it is raised.
 

@@ -336,6 +336,9 @@ MANY: list[tuple[str, Callable[[Store[Any, Any]], object], type[Exception], str]
     ("update of a mapping", lambda s: s.update(UserDict(bad="x")), TypeError, "values are int, not str"),
     ("update of what is too large", lambda s: s.update({"bad": 1 << 2000}), OverflowError, "bytes is too large"),
     ("set_many", lambda s: s.set_many({"bad": None}, expire=5), TypeError, "values are int, not NoneType"),
+    ("update of a batch", lambda s: s.batch().update({"good": 1, "bad": "x"}), TypeError, "values are int, not str"),
+    ("pairs of a batch", lambda s: s.batch().update([("bad", "x")]), TypeError, "values are int, not str"),
+    ("a mapping of a batch", lambda s: s.batch().update(UserDict(bad="x")), TypeError, "values are int, not str"),
     ("set_many with a tag", lambda s: s.set_many([("bad", None)], tag="t"), TypeError, "values are int, not NoneType"),
 ]
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from mypy_extensions import i64
 
 from oxidbm._core.coder import Coder
-from oxidbm._core.errors import error
+from oxidbm._core.errors import behind_its_block, error
 from oxidbm._core.faster_log.arguments import to_entry, too_large
 from oxidbm._core.faster_log.commits import EntryCommits
 from oxidbm._core.faster_log.entry import entry_bytes
@@ -56,7 +56,7 @@ class LogBatch:
         """Append an entry when the block ends."""
         entry = to_entry(self.coder, data)
         if self.ended:
-            raise RuntimeError("a batch is for one with block, and this one's has ended: begin another one")
+            raise behind_its_block()
         size = entry_bytes(i64(len(entry)))
         if i64(len(entry)) > self.limit:
             raise too_large(len(entry), self.limit)

@@ -101,7 +101,7 @@ def tag_word(shape: i64) -> i64:
 
 def key_word(shape: i64) -> i64:
     """Return the key's first word, counted from the record's first."""
-    return HEADER_WORDS + ((shape >> FLAGS_SHIFT) & FLAG_EXPIRY) + ((shape >> TAG_SHIFT) & 1)
+    return tag_word(shape) + ((shape >> TAG_SHIFT) & 1)
 
 
 def value_word(shape: i64) -> i64:

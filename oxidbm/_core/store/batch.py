@@ -13,13 +13,13 @@ from typing import Any, Final, cast
 
 from mypy_extensions import i64
 
-from oxidbm._core.errors import error
+from oxidbm._core.errors import behind_its_block, error
 from oxidbm._core.handlers import came_from_handler
 from oxidbm._core.hashing import hash_key
 from oxidbm._core.index.entry import address_of, is_mixed
 from oxidbm._core.log.append import record_bytes
 from oxidbm._core.log.room import Room
-from oxidbm._core.store.arguments import expiry_at, to_key, to_value
+from oxidbm._core.store.arguments import expiry_at, tell_key, to_key, to_value
 from oxidbm._core.store.bulk import check_pairs, of_pair
 from oxidbm._core.store.handle import Handle
 from oxidbm._core.store.tags import digest_of
@@ -67,7 +67,8 @@ class Batch:
         data = to_value(self.handle, name, value)
         expiry = expiry_at(self.handle, expire)
         digest = digest_of(tag)
-        check_going(self)
+        if self.ended:
+            raise behind_its_block()
         self.values[name] = data
         if expiry:
             self.expiries[name] = expiry
@@ -81,7 +82,8 @@ class Batch:
     def delete(self, key: object) -> None:
         """Delete a key when the block ends; one without a value is none to delete."""
         k = to_key(self.handle, key)
-        check_going(self)
+        if self.ended:
+            raise behind_its_block()
         self.values[k] = DELETED
         self.expiries.pop(k, None)
         self.tags.pop(k, None)
@@ -93,11 +95,11 @@ class Batch:
             other = other.items()
         elif hasattr(other, "keys"):
             for key in cast(Any, other).keys():  # noqa: SIM118 - a mapping need only have keys()
-                self.set(key, cast(Any, other)[key])
+                set_one(self, key, cast(Any, other)[key])
             return
         for pair in cast(Any, other):
             key, value = of_pair(pair)
-            self.set(key, value)
+            set_one(self, key, value)
 
     def clear(self) -> None:
         """Forget what the batch holds."""
@@ -123,10 +125,13 @@ class Batch:
                 handle.commits.commit()
 
 
-def check_going(batch: Batch) -> None:
-    """Raise RuntimeError behind the end of the batch's block."""
-    if batch.ended:
-        raise RuntimeError("a batch is for one with block, and this one's has ended: begin another one")
+def set_one(batch: Batch, key: object, value: object) -> None:
+    """Do one of many `set`s, which is refused with its key."""
+    try:
+        batch.set(key, value)
+    except (TypeError, ValueError, OverflowError) as failure:
+        tell_key(failure, key)
+        raise
 
 
 def apply(handle: Handle, batch: Batch) -> None:

@@ -67,11 +67,7 @@ def get_many(handle: Handle, keys: object, default: object) -> list[object]:
     for key in cast(Iterable[object], keys):
         if handle.life.state != OPEN:
             handle.life.blocked_read()
-        try:
-            k = key if isinstance(key, bytes) and not coders.typed else to_key(handle, key)
-        except (TypeError, ValueError, OverflowError) as failure:
-            tell_key(failure, key)
-            raise
+        k = key if isinstance(key, bytes) and not coders.typed else one_of_many(handle, key)
         value = operations.read(table, k)
         if value is None:
             found.append(default)
@@ -92,22 +88,19 @@ def read_list(handle: Handle, keys: list[object], default: object, found: list[o
     while place < i64(len(keys)):
         group: list[object] = keys[place : place + SLICE]
         if not plain:
-            group = cast(list[object], encoded(handle, group))
+            group = [one_of_many(handle, key) for key in group]
         reader.read(group)
         _breath.breathe()
         place += SLICE
 
 
-def encoded(handle: Handle, keys: list[object]) -> list[bytes]:
-    """Return many keys as bytes."""
-    found: list[bytes] = []
-    for key in keys:
-        try:
-            found.append(to_key(handle, key))
-        except (TypeError, ValueError, OverflowError) as failure:
-            tell_key(failure, key)
-            raise
-    return found
+def one_of_many(handle: Handle, key: object) -> bytes:
+    """Return a key as bytes, as `to_key` does; what is none is refused with the key, since the call has many."""
+    try:
+        return to_key(handle, key)
+    except (TypeError, ValueError, OverflowError) as failure:
+        tell_key(failure, key)
+        raise
 
 
 @final
@@ -170,11 +163,7 @@ def grouped(handle: Handle, keys: object) -> Iterator[list[bytes]]:
     failure: Exception | None = None
     try:
         for key in cast(Iterable[object], keys):
-            try:
-                group.append(to_key(handle, key))
-            except (TypeError, ValueError, OverflowError) as refusal:
-                tell_key(refusal, key)
-                raise
+            group.append(one_of_many(handle, key))
             if len(group) == AHEAD:
                 yield group
                 group = []
@@ -375,12 +364,7 @@ def delete_many(handle: Handle, keys: object) -> int:
     left: i64 = SLICE
     for key in cast(Iterable[object], keys):
         handle.life.check_writable()
-        try:
-            name = to_key(handle, key)
-        except (TypeError, ValueError, OverflowError) as failure:
-            tell_key(failure, key)
-            raise
-        if remove(table, name):
+        if remove(table, one_of_many(handle, key)):
             count += 1
         if table.log.due:
             table.maintainer.step()

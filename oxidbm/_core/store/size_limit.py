@@ -12,13 +12,10 @@ from mypy_extensions import i64
 
 from oxidbm import _breath
 from oxidbm._core.counters import Counters
-from oxidbm._core.hashing import hash_key
 from oxidbm._core.log.cursor import Cursor
 from oxidbm._core.log.record import SHAPE_UNINDEXED, TOMBSTONE
 from oxidbm._core.table.compaction import Compaction
-from oxidbm._core.table.locate import locate_steady
-from oxidbm._core.table.operations import DONE, bury
-from oxidbm._core.table.retry import make_room
+from oxidbm._core.table.retry import remove_at
 from oxidbm._core.table.settle import settle
 from oxidbm._core.table.table import Table
 
@@ -69,11 +66,12 @@ class SizeLimit:
 
     def drop_too_large(self) -> None:
         """Drop what was written since the last time and has no room by itself; it would have all others go before."""
-        since = self.seen
-        self.seen = self.table.log.tail
-        if self.seen - since > self.room():
-            for key, address in self.too_large(since, self.seen):
-                self.drop(key, address)
+        stop = self.table.log.tail
+        if stop - self.seen > self.room():
+            for key, address in self.too_large(self.seen, stop):
+                if remove_at(self.table, key, i64(address)):
+                    self.counters.evicted_keys += 1
+        self.seen = stop
 
     def too_large(self, start: i64, stop: i64) -> list[tuple[bytes, int]]:
         """Return the keys and addresses of a range's records that have no room by themselves."""
@@ -90,20 +88,6 @@ class SizeLimit:
         finally:
             log.epoch.leave(slot)
         return found
-
-    def drop(self, key: bytes, address: i64) -> None:
-        """Delete a key whose newest record stands there."""
-        table = self.table
-        key_hash = hash_key(key, table.seed)
-        while True:
-            found = locate_steady(table, key, key_hash)
-            if found is None or found.address != address or found.tombstone():
-                return
-            status = bury(table, key, key_hash, found, DONE)
-            if status >= 0:
-                self.counters.evicted_keys += 1
-                return
-            make_room(table, status)
 
     def slice(self, current: Compaction) -> bool:
         """Do a slice of a pass, inside of the epoch: what it reads must not be deleted by a compaction meanwhile."""

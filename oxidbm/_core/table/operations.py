@@ -61,7 +61,6 @@ IF_EQUAL: Final = 2  # only when its value is `expected`; never when it has none
 IF_UNCHANGED: Final = -1  # as IF_EQUAL, while the log's `changes` are what they were before `expected` was read
 
 KEEP_EXPIRY: Final = -1  # as an expiry, with IF_EQUAL and IF_UNCHANGED: the one that the key has, and its tag
-KEEP_TAG: Final = -1  # as a tag, with IF_EQUAL and IF_UNCHANGED: the one that the key has
 
 
 def read(table: Table, key: bytes) -> bytes | None:
@@ -290,8 +289,6 @@ def upsert_slow(
         return insert_tagged(table, key, value, key_hash, expiry, tag)
     if expiry == KEEP_EXPIRY:
         expiry = expiry_of(log, found)
-        tag = KEEP_TAG
-    if tag == KEEP_TAG:
         tag = tag_of(log, found)
     if fits_in_place(table, found, len(key), len(value), expiry, tag):
         overwrite(log, found.address, found.shape, value, expiry, tag)
@@ -327,7 +324,7 @@ def supersede(table: Table, key: bytes, value: bytes, key_hash: i64, found: Reco
 def upsert_tagged(
     table: Table, key: bytes, value: bytes, condition: i64, expected: bytes, expiry: i64, tag: i64
 ) -> i64:
-    """As `upsert`, with a tag, 0 for none, or with that which the key has: apart, so that others do not ask for one."""
+    """As `upsert`, with a tag, 0 for none: apart, so that others do not ask for one."""
     key_hash = hash_key(key, table.seed)
     if condition == ALWAYS and tag > 0:
         entries = table.index.matching(key_hash)
@@ -399,6 +396,15 @@ def delete_tagged(table: Table, key: bytes, key_hash: i64, tag: i64) -> i64:
     now = table.now_if_expiring()
     found = locate_steady(table, key, key_hash)
     if found is None or not is_live(table.log, found, now) or tag_of(table.log, found) != tag:
+        return CHANGED
+    return bury(table, key, key_hash, found, DONE)
+
+
+def delete_at(table: Table, key: bytes, address: i64) -> i64:
+    """As `delete`, of a key whose newest record stands there, be it expired; CHANGED where it does not."""
+    key_hash = hash_key(key, table.seed)
+    found = locate_steady(table, key, key_hash)
+    if found is None or found.address != address or found.tombstone():
         return CHANGED
     return bury(table, key, key_hash, found, DONE)
 

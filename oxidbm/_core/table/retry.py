@@ -35,7 +35,7 @@ def put(table: Table, key: bytes, value: bytes, condition: i64, expected: bytes,
 
 
 def put_tagged(table: Table, key: bytes, value: bytes, condition: i64, expected: bytes, expiry: i64, tag: i64) -> bool:
-    """As `put`, with a tag, 0 for none, or with KEEP_TAG, where the condition is that of a value."""
+    """As `put`, with a tag, 0 for none."""
     if tag == 0:
         return put(table, key, value, condition, expected, expiry)
     while True:
@@ -77,6 +77,15 @@ def remove_tagged(table: Table, key: bytes, key_hash: i64, tag: i64) -> bool:
     """Delete a key whose value was stored with this tag; False where it has none, or another."""
     while True:
         status = operations.delete_tagged(table, key, key_hash, tag)
+        if status >= 0:
+            return status == operations.DONE
+        make_room(table, status)
+
+
+def remove_at(table: Table, key: bytes, address: i64) -> bool:
+    """Delete a key whose newest record stands there; False where it does not."""
+    while True:
+        status = operations.delete_at(table, key, address)
         if status >= 0:
             return status == operations.DONE
         make_room(table, status)
