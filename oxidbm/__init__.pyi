@@ -1041,6 +1041,14 @@ class Store(MutableMapping[_K, _V]):
         self: Store[bytes, _V], low: _Bytes | None = None, high: _Bytes | None = None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, _V]]: ...
     @overload
+    def range(
+        self: Store[_Parts, _V],
+        low: tuple[Any, ...] | None = None,
+        high: tuple[Any, ...] | None = None,
+        *,
+        reverse: bool = False,
+    ) -> Iterator[tuple[_Parts, _V]]: ...
+    @overload
     def range(self, low: _K | None = None, high: _K | None = None, *, reverse: bool = False) -> Iterator[tuple[_K, _V]]:
         """Iterate the items with low <= key < high in the order of the keys' bytes, lazily.
 

@@ -189,6 +189,8 @@ def begin(path: str, store: oxidbm.Store) -> None:
     visits = oxidbm.Store(path, key=tuple[str, int], ordered=True)
     visits.prefix(("ann",))
     visits.prefix("ann")  # type: ignore[call-overload]
+    visits.range(("ann",), ("bob", 3))
+    visits.range("ann")  # type: ignore[call-overload]
 
 
 def use_checkpoints(path: str, store: oxidbm.Store) -> None:
