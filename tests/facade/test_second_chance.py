@@ -17,11 +17,11 @@ from oxidbm import EvictionPolicy, Store
 from oxidbm._core.budget import READ_MARKS
 from oxidbm._core.table.reads import BITS_MASK, Marks, bit_of
 from oxidbm.testing import CrashDevice
+from tests.facade.test_size_limit import PAGE_BYTES
+from tests.facade.test_size_limit import opened as limited
 from tests.inside import abandon, log_of, table_of
-from tests.support import Manual, leave_memory, run, scaled
+from tests.support import run, scaled
 
-PAGE_BYTES = 4096
-SMALL: Manual = {"memory": "1MiB", "page_size": PAGE_BYTES, "durability": "manual"}
 HEADER = 24
 RECORD = HEADER + 8 + 168
 LIMIT = 20_000  # of the state machine's store
@@ -35,12 +35,7 @@ def same_seed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def opened(place: str, path: Path, limit: int, **options: Any) -> Store:
     """Return a store with a limit that gives second chances, on disk with memory for a few pages."""
-    options = {"eviction_policy": "second-chance", **options}
-    if place == "memory":
-        return Store(memory="8MiB", page_size=PAGE_BYTES, size_limit=limit, **options)
-    store = Store(path, size_limit=limit, **{**SMALL, **options})
-    leave_memory(store, 20 * PAGE_BYTES)
-    return store
+    return limited(place, path, limit, **{"eviction_policy": "second-chance", **options})
 
 
 def name(number: int) -> bytes:
