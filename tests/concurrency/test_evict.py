@@ -1,5 +1,6 @@
 """evict(tag) beside writers, compaction, a limit of size and a second one, and where memory is full."""
 
+import functools
 import random
 import threading
 from pathlib import Path
@@ -40,6 +41,29 @@ def test_size_limit_and_tags(place: str, tmp_path: Path) -> None:
         held = {int(key) for key in store}
         assert store.evict(0) == sum(number % 2 == 0 for number in held)
         assert {int(key) for key in store} == {number for number in held if number % 2}
+        assert store.check() == []
+
+
+@pytest.mark.parametrize("policy", ["least-recently-stored", "second-chance"])
+@pytest.mark.parametrize("place", ["memory", "disk"])
+def test_the_limit_is_kept_beside_many_writers(place: str, policy: Any, tmp_path: Path) -> None:
+    """Each waits for the one that evicts: else they write faster than it drops, and memory is full in the end."""
+    limit = 4 << 20
+    with Store(
+        tmp_path / "s" if place == "disk" else None,
+        memory="4MiB" if place == "disk" else "8MiB", page_size=65_536, size_limit=limit, eviction_policy=policy,
+    ) as store:  # fmt: skip
+        worst = [0] * 6
+
+        def write(which: int) -> None:
+            for number in range(scaled(400, least=60)):
+                store[b"%d %d" % (which, number)] = bytes(20_000)
+                store.get(b"%d %d" % (which, number // 2))
+                worst[which] = max(worst[which], table_of(store).live_bytes)
+
+        run(*(functools.partial(write, which) for which in range(len(worst))))
+        assert max(worst) <= limit + 6 * 21_000 + (limit >> 4)
+        assert store.stats()["live_bytes"] <= limit
         assert store.check() == []
 
 

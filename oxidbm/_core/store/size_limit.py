@@ -6,6 +6,8 @@ passed holds nothing live, so the next piece of work goes on there. On disk a ke
 it stays away after a reopening too. What is too large to stay whatever else goes is met first, and goes alone.
 """
 
+import threading
+import time
 from typing import Final, final
 
 from mypy_extensions import i64
@@ -23,6 +25,8 @@ RECORD_SLICE: Final = 1  # bytes: a slice ends behind one record
 SCAN_BYTES: Final = 1048576  # between two breaths
 STEP_SHARE_BITS: Final = 4
 STEP_BYTES_MIN: Final = 4096
+PAUSE_SECONDS: Final = 0.0005  # between two looks whether another thread is done
+WAIT_SECONDS: Final = 10.0
 
 
 @final
@@ -36,21 +40,37 @@ class SizeLimit:
         self.marks = table.marks()
         self.eviction: Compaction | None = None
         self.busy = False
+        self.evicting = 0  # the thread that does, while it is busy
         self.position: i64 = 0
         self.seen: i64 = table.log.tail  # records before it were looked at for their size
         if limit > 0:
             table.log.set_step(max(limit >> STEP_SHARE_BITS, min(limit, i64(STEP_BYTES_MIN))))
 
     def keep(self) -> None:
-        """Evict until the limit is kept; called at each step of the log. A second thread leaves it to the first."""
-        if self.limit == 0 or self.busy:
+        """Evict until the limit is kept; called at each step of the log. A second thread waits for the first."""
+        if self.limit == 0:
+            return
+        if self.busy:
+            self.wait()
             return
         self.busy = True
+        self.evicting = threading.get_ident()
         try:
             self.drop_too_large()
             self.evict()
         finally:
             self.busy = False
+
+    def wait(self) -> None:
+        """Return when the thread that evicts has come to its end: else others would write faster than it drops.
+
+        Not for ever: it may be waiting, in a user's clock, for what this one holds.
+        """
+        until = time.monotonic() + WAIT_SECONDS
+        while self.busy and self.evicting != threading.get_ident() and time.monotonic() < until:
+            if self.table.live_bytes <= self.limit and self.table.pending.count() == 0:
+                return
+            time.sleep(PAUSE_SECONDS)
 
     def make_room(self, current: Compaction) -> None:
         """Have room for a tombstone, or a record that is spared; that one goes where there is none in memory."""
